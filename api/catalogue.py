@@ -37,6 +37,11 @@ class OperationNameOut(Out):
     also = fields.List(fields.String(), help="Other search words")
 
 
+class ServiceOut(Out):
+    type = fields.String(help="The type of the connector itself, not of its trigger")
+    name = fields.String()
+
+
 class NodeOut(Out):
     type = fields.String()
     name = fields.String()
@@ -54,6 +59,7 @@ class NodeOut(Out):
     extra = fields.String(allow_none=True)
     install = fields.String(allow_none=True)
     mark = fields.Nested(MarkOut, allow_none=True, help="Of a connector, in place of an icon")
+    service = fields.Nested(ServiceOut, allow_none=True, help="Of a connector or its trigger: the service")
     operations = fields.List(fields.Nested(OperationNameOut), allow_none=True, help="Of a connector: what it can do")
 
 

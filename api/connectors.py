@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from api.catalogue import MarkOut
+from api.catalogue import MarkOut, ServiceOut
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
@@ -38,6 +38,7 @@ class ConnectorOut(Out):
     description = fields.String()
     docs = fields.String(allow_none=True, help="The service's own documentation")
     mark = fields.Nested(MarkOut)
+    service = fields.Nested(ServiceOut)
     own = fields.Boolean(help="True if it is from HEADRACE_CONNECTORS_DIR")
     auth = fields.List(fields.Dict(), help="The ways to authenticate, the best first, with presets for a credential")
     rate = fields.Dict(allow_none=True, help="What the service allows: `{calls, per}`, `per` in seconds")

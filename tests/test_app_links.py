@@ -20,7 +20,7 @@ def page_of(entry):
 
 def test_what_has_a_page_links_it():
     assert {page.partition("#")[0] for page in LINKED} >= NEEDED
-    assert 'href="/docs"' in TEXT and "`connectors/${serviceType(type.type)}` : `nodes#${type.type}`" in TEXT
+    assert 'href="/docs"' in TEXT and "`connectors/${type.service.type}` : `nodes#${type.type}`" in TEXT
 
 
 def test_a_link_of_the_app_leads_to_a_heading_that_is_there(client):

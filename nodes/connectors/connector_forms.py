@@ -40,11 +40,17 @@ def make_entry(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
         "extra": None,
         "install": None,
         "mark": node.connector["icon"],
+        "service": _name_service(node),
         "operations": [
             {"id": each["id"], "name": each["name"], "group": each.get("group", ""), "also": each.get("also", [])}
             for each in node.offered
         ],
     }
+
+
+def _name_service(node: ConnectorNode) -> dict[str, str]:
+    """Return the connector itself, which its trigger has in common with it."""
+    return {"type": node.service_type, "name": node.connector["name"]}
 
 
 def _share(node: ConnectorNode) -> dict[str, Any]:
@@ -59,10 +65,10 @@ def _share(node: ConnectorNode) -> dict[str, Any]:
 def describe_node(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
     """Return all that a form needs.
 
-    It is `{type, name, description, docs, mark, own, auth, rate, operations}`; each operation is `{id, name, group,
-    description, docs, list, config_schema, example}`, whose `config_schema` is that of the node's whole config under
-    this operation, with the inputs in order. In it, `x-advanced` marks settings that few need, `x-input` is the type of
-    an input, and `x-options` names the list operation that offers its values.
+    It is `{type, name, description, docs, mark, service, own, auth, rate, operations}`; each operation is `{id, name,
+    group, description, docs, list, config_schema, example}`, whose `config_schema` is that of the node's whole config
+    under this operation, with the inputs in order. In it, `x-advanced` marks settings that few need, `x-input` is the
+    type of an input, and `x-options` names the list operation that offers its values.
     """
     connector = node.connector
     return {
@@ -71,6 +77,7 @@ def describe_node(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
         "description": " ".join((type(node).__doc__ or "").split()),
         "docs": connector.get("docs"),
         "mark": connector["icon"],
+        "service": _name_service(node),
         "own": is_own,
         "auth": connector.get("auth", []),
         "rate": connector.get("rate"),

@@ -24,6 +24,11 @@ class ConnectorNode(Node):
         """Return the operations by id."""
         return {operation["id"]: operation for operation in self.connector["operations"]}
 
+    @property
+    def service_type(self) -> str:
+        """Return the type of the connector itself, for its trigger too."""
+        return self.type
+
     @cached_property
     def _schemas(self) -> dict[str | None, Schema]:
         return {}

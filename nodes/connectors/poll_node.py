@@ -29,6 +29,10 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
     polls = True
 
     @property
+    def service_type(self) -> str:
+        return self.type.removesuffix(SUFFIX)
+
+    @property
     def offered(self) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = narrow(self.connector)["operations"]
         return found
@@ -51,7 +55,7 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
             given[since["input"]] = before["since"]
         # A service that honours idempotency keys would answer each poll like the first one.
         ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
-        found = Exchange(self.type.removesuffix(SUFFIX), self.connector, operation, given, ctx).result()
+        found = Exchange(self.service_type, self.connector, operation, given, ctx).result()
         how = Entries(told["key"], since and since["value"], told.get("order") == "newest_first", config["updates"])
         items = found if isinstance(found, list) else []
         return make_polled(items, how, before, len(items) < MOST and since is None)

@@ -79,3 +79,10 @@ def test_only_lists_that_can_be_polled_are_offered():
     ((path, message),) = issues("clickup_poll", **good, max_items=5)
     assert path.endswith("config.max_items") and "there is no such setting" in message
     assert connector_files.find("perplexity_poll") is None and connector_files.find("nothing_poll") is None
+
+
+def test_a_trigger_names_the_service_that_it_shares_with_its_connector(owner):
+    entries = {each["type"]: each["service"] for each in owner.get("/api/nodes").json["items"]}
+    assert entries["clickup"] == entries["clickup_poll"] == {"type": "clickup", "name": "ClickUp"}
+    assert entries["http"] is None
+    assert owner.get("/api/connectors/clickup_poll").json["service"] == entries["clickup"]

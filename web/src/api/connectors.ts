@@ -43,8 +43,11 @@ export interface ConnectorOperation {
 }
 
 export interface Connector {
+  /** That of the node, which may be the connector's trigger. */
   type: string;
   name: string;
+  /** The connector itself. */
+  service: { type: string; name: string };
   description: string;
   docs: string | null;
   auth: Auth[];
@@ -63,20 +66,6 @@ export interface Choices {
   items: Choice[];
   /** True if the service has more. */
   truncated: boolean;
-}
-
-/** The end of the type of a connector's trigger. */
-const TRIGGER = "_poll";
-const TRIGGER_NAME = /^New in /;
-
-/** Return the type of the connector itself, for its trigger too. */
-export function serviceType(type: string): string {
-  return type.endsWith(TRIGGER) ? type.slice(0, -TRIGGER.length) : type;
-}
-
-/** Return the name of the service, for the connector's trigger too. */
-export function serviceName({ type, name }: Pick<Connector, "type" | "name">): string {
-  return type.endsWith(TRIGGER) ? name.replace(TRIGGER_NAME, "") : name;
 }
 
 const STALE = 10 * 60_000;

@@ -3521,6 +3521,11 @@ export interface components {
             /** @description The colour behind them, such as #1a5fb4 */
             color: string;
         };
+        ServiceOut: {
+            /** @description The type of the connector itself, not of its trigger */
+            type: string;
+            name: string;
+        };
         OperationNameOut: {
             id: string;
             name: string;
@@ -3553,6 +3558,8 @@ export interface components {
             install: string | null;
             /** @description Of a connector, in place of an icon */
             mark: components["schemas"]["MarkOut"] | null;
+            /** @description Of a connector or its trigger: the service */
+            service: components["schemas"]["ServiceOut"] | null;
             /** @description Of a connector: what it can do */
             operations: components["schemas"]["OperationNameOut"][] | null;
         };
@@ -3622,6 +3629,7 @@ export interface components {
             /** @description The service's own documentation */
             docs: string | null;
             mark: components["schemas"]["MarkOut"];
+            service: components["schemas"]["ServiceOut"];
             /** @description True if it is from HEADRACE_CONNECTORS_DIR */
             own: boolean;
             /** @description The ways to authenticate, the best first, with presets for a credential */

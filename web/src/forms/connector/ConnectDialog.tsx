@@ -1,7 +1,7 @@
 /** Create a credential for a service: the way to authenticate, then only what it needs. */
 import { Alert, Anchor, Button, Group, Modal, Radio, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
-import { type Auth, type Connector, serviceName } from "@/api/connectors";
+import type { Auth, Connector } from "@/api/connectors";
 import { type Credential, type CredentialType, useCredentials, useCredentialTypes } from "@/api/credentials";
 import { Loading, Refused } from "@/ui/states";
 import { CredentialMaking } from "../credentials/CredentialDialog";
@@ -26,7 +26,7 @@ export default function ConnectDialog(props: ConnectDialogProps) {
     <Modal
       opened
       onClose={onClose}
-      title={`Connect ${serviceName(connector)}`}
+      title={`Connect ${connector.service.name}`}
       size="lg"
       closeOnClickOutside={false}
       closeButtonProps={{ "aria-label": "Close" }}
@@ -55,14 +55,14 @@ function Connecting({ connector, only, suggestedName, types, taken, onClose, onD
   // An account is saved before it is connected: then nothing else can be chosen.
   const [isSaved, setSaved] = useState(false);
   // Kept: the list of names changes while the dialog is open.
-  const [name] = useState(() => suggestedName || freeName(serviceName(connector), taken));
+  const [name] = useState(() => suggestedName || freeName(connector.service.name, taken));
   const way = ways[at];
   const type = types.find((one) => one.type === way?.type);
   return (
     <Stack>
       {ways.length > 1 && !isSaved && (
         <Radio.Group
-          label={`How to connect ${serviceName(connector)}`}
+          label={`How to connect ${connector.service.name}`}
           value={String(at)}
           onChange={(next) => setAt(Number(next))}
         >
@@ -78,7 +78,7 @@ function Connecting({ connector, only, suggestedName, types, taken, onClose, onD
           </Stack>
         </Radio.Group>
       )}
-      {way !== undefined && !isSaved && <Help way={way} service={serviceName(connector)} />}
+      {way !== undefined && !isSaved && <Help way={way} service={connector.service.name} />}
       {way !== undefined && type !== undefined ? (
         <CredentialMaking
           key={at}

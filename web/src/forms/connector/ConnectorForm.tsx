@@ -1,13 +1,7 @@
 /** The settings of a connector's node: the operation, then what it needs. Loaded with the first one. */
 import { Alert, Anchor, Stack, Text } from "@mantine/core";
 import { useId, useMemo, useRef } from "react";
-import {
-  type Connector,
-  type ConnectorOperation,
-  rateInWords,
-  serviceName,
-  useConnector,
-} from "@/api/connectors";
+import { type Connector, type ConnectorOperation, rateInWords, useConnector } from "@/api/connectors";
 import type { Json } from "@/definition/types";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Words } from "../fields/FieldFrame";
@@ -112,7 +106,7 @@ function OperationParts({ connector, operation, children }: OperationPartsProps)
 
 /** What the operation does, where the service describes it, and how often it may be called. */
 function About({ connector, operation }: Pick<OperationPartsProps, "connector" | "operation">) {
-  const service = serviceName(connector);
+  const service = connector.service.name;
   const docs = operation.docs ?? connector.docs;
   return (
     <Text size="sm" c="var(--quiet)">

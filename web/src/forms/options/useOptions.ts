@@ -1,6 +1,6 @@
 /** The choices of an input, which its service lists. They are read when the list is opened first. */
 import { useQuery } from "@tanstack/react-query";
-import { loadChoices, serviceName } from "@/api/connectors";
+import { loadChoices } from "@/api/connectors";
 import { useFormConnector } from "../connector/context";
 import { useSettings } from "../context";
 import type { InputProps } from "../fields/shared";
@@ -32,6 +32,6 @@ export function useOptions({ name }: InputProps, source: OptionsSource): Options
     reason: "reason" in ask ? ask.reason : undefined,
     error,
     isLoading: isFetching && !isError,
-    source: form === null ? "the service" : serviceName(form.connector),
+    source: form === null ? "the service" : form.connector.service.name,
   });
 }

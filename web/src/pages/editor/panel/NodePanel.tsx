@@ -17,7 +17,6 @@ import { useMediaQuery } from "@mantine/hooks";
 import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
-import { serviceType } from "@/api/connectors";
 import type { FlowNode, Json } from "@/definition/types";
 import { Words } from "@/forms/fields/FieldFrame";
 import { NodeForm } from "@/forms/NodeForm";
@@ -202,7 +201,7 @@ function Title({ node, type, readOnly }: NameProps) {
           <Words text={type.description} />{" "}
           {!type.own && (
             <DocsLink
-              page={type.operations ? `connectors/${serviceType(type.type)}` : `nodes#${type.type}`}
+              page={type.service ? `connectors/${type.service.type}` : `nodes#${type.type}`}
               label={`Documentation of ${type.name}`}
             >
               Documentation
