@@ -10,6 +10,7 @@ from marshmallow import ValidationError
 from errors import NodeError
 from nodes.base import Context
 from nodes.connectors.exchange import Exchange
+from nodes.connectors.inputs import make_schema
 from nodes.connectors.node import ConnectorNode
 from nodes.data.jmespath_query import search
 from nodes.fields import text_of
@@ -48,13 +49,15 @@ def _value(ours: Any, config: Mapping[str, Any]) -> Any:
 
 
 def _run(node: ConnectorNode, asked: dict[str, Any], ctx: Context) -> Any:
-    schema = node.schema(asked)
+    # Not the node's own schema: a trigger has fewer operations than its connector.
+    operation = node.operations[asked["operation"]]
+    schema = make_schema(node.connector, operation)
     try:
         loaded = schema.load({key: value for key, value in asked.items() if key in schema.fields})
     except ValidationError as error:
         missing = ", ".join(str(schema.fields[key].metadata.get("title", key)) for key in error.normalized_messages())
-        raise NodeError(f"fill in first: {missing}", permanent=True) from None
-    return Exchange(node.type, node.connector, node.operations[asked["operation"]], loaded, ctx).result()
+        raise NodeError(f"Fill in first: {missing}", permanent=True) from None
+    return Exchange(node.service_type, node.connector, operation, loaded, ctx).result()
 
 
 def _show(told: Mapping[str, Any], item: Any) -> dict[str, str]:

@@ -12,6 +12,7 @@ from nodes.connectors import connector_files
 from nodes.connectors.file_schema import check
 from nodes.connectors.node import make
 from nodes.connectors.offered_values import list_options
+from nodes.connectors.poll_node import make as make_trigger
 from nodes.credentials.oauth_providers import providers
 
 BEARER = {"type": "http_bearer", "title": "Token"}
@@ -243,8 +244,16 @@ def test_values_for_a_setting_are_read_from_the_service(httpserver, make_ctx):
     found = list_options(node, "do_it", "list", {"credential": "mine", "board": "b 1"}, ctx)
     assert found == ([{"value": "1", "label": "To do"}, {"value": "2", "label": "2"}], False)
     assert stub.seen[0]["url"].endswith("/boards/b%201/lists")
-    with pytest.raises(NodeError, match="fill in first: B"):
+    with pytest.raises(NodeError, match="Fill in first: B"):
         list_options(node, "do_it", "list", {"credential": "mine"}, ctx)
+
+
+def test_a_trigger_offers_the_values_of_lists_that_it_does_not_poll(httpserver, make_ctx):
+    stub = Stub(httpserver, [answer({"bases": [{"id": "app1", "name": "Sales"}]})])
+    node = make_trigger("airtable_poll", aim(connector_files.read("airtable"), stub.port))
+    ctx, _ = make_ctx(credentials={"mine": ("http_bearer", {"token": "tok-1"}, [HOST])})
+    found = list_options(node, "list_records", "base", {"credential": "mine", "every": 60}, ctx)
+    assert found == ([{"value": "app1", "label": "Sales"}], False)
 
 
 def test_values_are_offered_without_their_prefix_and_only_those_that_fit(httpserver, make_ctx):
