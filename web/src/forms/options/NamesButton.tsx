@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useForm, useSettings } from "../context";
 import type { InputProps } from "../fields/shared";
 import { EMPTY, folderOf, type Names, reasonOf } from "./names";
-import { OpenButton, OptionsList } from "./OptionsList";
+import { OpenButton, OptionsList, PLACED } from "./OptionsList";
 import { useDropdown, withChoices } from "./useDropdown";
 import { LISTS } from "./workspaceNames";
 
@@ -37,6 +37,7 @@ export function NamesButton({ id, leaf, names, onChange }: InputProps & { names:
     <Combobox
       store={box}
       withinPortal
+      {...PLACED}
       keepMounted={false}
       position="bottom-end"
       width={320}

@@ -5,7 +5,7 @@ import { useForm } from "../context";
 import { type InputProps, useShared } from "../fields/shared";
 import type { OptionsSource } from "../schema/types";
 import { textOf } from "./choices";
-import { OpenButton, OptionsList } from "./OptionsList";
+import { OpenButton, OptionsList, PLACED } from "./OptionsList";
 import { useOptions } from "./useOptions";
 
 /** Return what was typed, as the type of the input. */
@@ -26,6 +26,7 @@ export function OptionsField(props: InputProps & { source: OptionsSource }) {
     <Combobox
       store={box}
       withinPortal
+      {...PLACED}
       // The lists of other inputs would be read by screen readers.
       keepMounted={false}
       position="bottom-start"

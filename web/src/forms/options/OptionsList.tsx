@@ -4,6 +4,9 @@ import { IconChevronDown } from "@tabler/icons-react";
 import { messageOf } from "@/ui/states";
 import type { Options } from "./useDropdown";
 
+/** The place of the list: it grows when its choices arrive, then turns upwards instead of scrolling the page. */
+export const PLACED = { floatingStrategy: "fixed", preventPositionChangeWhenVisible: false } as const;
+
 interface OpenButtonProps {
   box: Options["box"];
   label: string;
@@ -50,32 +53,34 @@ export function OptionsList({ options, label, chosen }: OptionsListProps) {
         placeholder="Search"
         aria-label={`Search: ${label}`}
       />
-      <Combobox.Options
-        mah={260}
-        style={{ overflowY: "auto" }}
-        aria-label={label}
-        aria-multiselectable={chosen !== undefined || undefined}
-      >
-        <State options={options} />
-        {shown.map((one) => {
-          const isChosen = chosen?.includes(one.value);
-          return (
-            <Combobox.Option key={one.value} value={one.value} aria-selected={isChosen}>
-              <Group gap="xs" wrap="nowrap" justify="space-between">
-                <div style={{ minWidth: 0 }}>
-                  <Text size="sm">{one.label}</Text>
-                  {one.label !== one.value && (
-                    <Text size="xs" c="var(--quiet)" truncate>
-                      {one.value}
-                    </Text>
-                  )}
-                </div>
-                {isChosen && <CheckIcon size={12} aria-hidden />}
-              </Group>
-            </Combobox.Option>
-          );
-        })}
-      </Combobox.Options>
+      <State options={options} />
+      {shown.length > 0 && (
+        <Combobox.Options
+          mah={260}
+          style={{ overflowY: "auto" }}
+          aria-label={label}
+          aria-multiselectable={chosen !== undefined || undefined}
+        >
+          {shown.map((one) => {
+            const isChosen = chosen?.includes(one.value);
+            return (
+              <Combobox.Option key={one.value} value={one.value} aria-selected={isChosen}>
+                <Group gap="xs" wrap="nowrap" justify="space-between">
+                  <div style={{ minWidth: 0 }}>
+                    <Text size="sm">{one.label}</Text>
+                    {one.label !== one.value && (
+                      <Text size="xs" c="var(--quiet)" truncate>
+                        {one.value}
+                      </Text>
+                    )}
+                  </div>
+                  {isChosen && <CheckIcon size={12} aria-hidden />}
+                </Group>
+              </Combobox.Option>
+            );
+          })}
+        </Combobox.Options>
+      )}
       {truncated && (
         <Combobox.Footer>
           <Text size="xs" c="var(--quiet)">

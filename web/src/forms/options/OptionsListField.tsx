@@ -5,7 +5,7 @@ import { type InputProps, useShared } from "../fields/shared";
 import type { OptionsSource } from "../schema/types";
 import { holdsExpression, listOf } from "../schema/values";
 import { textOf, toggled } from "./choices";
-import { OpenButton, OptionsList } from "./OptionsList";
+import { OpenButton, OptionsList, PLACED } from "./OptionsList";
 import { useOptions } from "./useOptions";
 
 export function OptionsListField(props: InputProps & { source: OptionsSource }) {
@@ -50,6 +50,7 @@ export function OptionsListField(props: InputProps & { source: OptionsSource }) 
     <Combobox
       store={box}
       withinPortal
+      {...PLACED}
       keepMounted={false}
       position="bottom-start"
       onOptionSubmit={(picked) => onChange(toggled(value, picked))}
