@@ -1,4 +1,6 @@
-/** The allowed hosts of a credential, as users enter them. */
+/** The allowed hosts of a credential, as users enter them; pure. */
+import type { Auth } from "@/api/connectors";
+import type { Credential } from "@/api/credentials";
 
 /** Return the host of a pasted address. */
 export function hostIn(text: string): string {
@@ -49,4 +51,18 @@ export function hostsNotIn(hosts: readonly string[], allowed: readonly string[])
     const host = one.toLowerCase();
     return !known.some((name) => host === name || (name.startsWith("*.") && host.endsWith(name.slice(1))));
   });
+}
+
+/** Return true unless the credential is known to be for another service than the one with these ways to connect. */
+export function fitsService({ type, hosts, connection }: Credential, auth: readonly Auth[]): boolean {
+  const ways = auth.filter((way) => way.type === type);
+  const providers = ways.flatMap((way) => way.provider ?? []);
+  const provider = connection?.provider ?? "custom";
+  if (providers.length > 0) return provider === "custom" || providers.includes(provider);
+  const needed = ways.flatMap((way) => way.hosts ?? []);
+  // A service at an address of the user has no known host.
+  if (!Array.isArray(hosts) || hosts.length === 0 || needed.length === 0) return true;
+  return (
+    ways.some((way) => way.host !== undefined) || hostsNotIn(needed, hosts.map(String)).length < needed.length
+  );
 }

@@ -8,7 +8,7 @@ import { lazily } from "@/ui/lazily";
 import { useFormConnector } from "../connector/context";
 import { useForm } from "../context";
 import { CredentialDialog } from "../credentials/CredentialDialog";
-import { hostsIn, hostsNotIn, withVariables } from "../credentials/hosts";
+import { fitsService, hostsIn, hostsNotIn, withVariables } from "../credentials/hosts";
 import { type InputProps, useShared } from "./shared";
 
 const ConnectDialog = lazily(() => import("../connector/ConnectDialog"));
@@ -30,10 +30,13 @@ export function CredentialField(props: InputProps) {
   const mayEdit = !readOnly && may("editor");
   const fitting = leaf.credentialTypes ?? [];
   const chosen = typeof value === "string" && value !== "" ? value : null;
-  const usable = (credentials ?? []).filter((one) => fitting.length === 0 || fitting.includes(one.type));
+  const ofType = (credentials ?? []).filter((one) => fitting.length === 0 || fitting.includes(one.type));
+  // A server of one's own has other hosts than the service.
+  const auth = node?.config?.address ? [] : (connector?.auth ?? []);
+  const usable = ofType.filter((one) => fitsService(one, auth));
   const found = credentials?.find((one) => one.name === chosen || one.id === chosen);
   const isMissing = credentials !== undefined && chosen !== null && found === undefined;
-  const isUnfit = found !== undefined && !usable.includes(found);
+  const isUnfit = found !== undefined && !ofType.includes(found);
   const notice = isMissing
     ? `Credential “${chosen}” not found in this workspace`
     : isUnfit
@@ -55,6 +58,8 @@ export function CredentialField(props: InputProps) {
               ? "Select credential"
               : "No matching credential yet"
           }
+          // An empty list has no role for screen readers; the placeholder says it.
+          {...(named.length === 0 ? { dropdownOpened: false } : {})}
           nothingFoundMessage="No matching credential"
           renderOption={({ option }) => {
             const one = usable.find((other) => other.name === option.value);
