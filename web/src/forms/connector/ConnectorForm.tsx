@@ -7,9 +7,14 @@ import { LoadingRows, Refused } from "@/ui/states";
 import { Words } from "../fields/FieldFrame";
 import type { NodeFormProps } from "../NodeFormBody";
 import { withinConfig } from "../schema/problems";
+import type { FieldSchema } from "../schema/types";
 import { ConnectorProvider } from "./context";
 import { OperationField } from "./OperationField";
 import { changed, describe, OPERATION, usualIn, withoutOperation } from "./operations";
+
+function labelOf({ config_schema }: NodeFormProps["type"]): string {
+  return (config_schema as FieldSchema).properties?.[OPERATION]?.title ?? "Operation";
+}
 
 /** What the other fields of the form need to know. */
 export interface Fields {
@@ -58,6 +63,8 @@ export default function ConnectorForm({
     <Stack gap="md">
       <OperationField
         id={id}
+        label={labelOf(type)}
+        isTrigger={type.trigger}
         operations={operations}
         value={chosen}
         onChange={choose}

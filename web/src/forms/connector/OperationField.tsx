@@ -8,6 +8,8 @@ import { byGroup, type Described, matches } from "./operations";
 
 interface OperationFieldProps {
   id: string;
+  label: string;
+  isTrigger: boolean;
   operations: readonly Described[];
   value: string;
   onChange: (id: string) => void;
@@ -15,7 +17,8 @@ interface OperationFieldProps {
   readOnly: boolean;
 }
 
-export function OperationField({ id, operations, value, onChange, problems, readOnly }: OperationFieldProps) {
+export function OperationField(props: OperationFieldProps) {
+  const { id, label, isTrigger, operations, value, onChange, problems, readOnly } = props;
   const byId = useMemo(() => new Map(operations.map((one) => [one.id, one])), [operations]);
   const data = useMemo(() => {
     const known = byGroup(operations).map(({ group, items }) => ({
@@ -37,7 +40,7 @@ export function OperationField({ id, operations, value, onChange, problems, read
       .filter((one) => ("group" in one ? one.items.length > 0 : isFound(one)));
   };
   return (
-    <FieldFrame id={id} label="Operation" required problems={problems}>
+    <FieldFrame id={id} label={label} required problems={problems}>
       <Select
         id={id}
         data={data}
@@ -46,8 +49,8 @@ export function OperationField({ id, operations, value, onChange, problems, read
         allowDeselect={false}
         searchable
         filter={filter}
-        placeholder="Choose what this node does"
-        nothingFoundMessage="No operation matches"
+        placeholder={isTrigger ? "Choose what starts a run" : "Choose what this node does"}
+        nothingFoundMessage="No match"
         maxDropdownHeight={360}
         readOnly={readOnly}
         error={problems.length > 0}

@@ -6,7 +6,7 @@ import { usedWays, waysOf } from "../branches";
 import { type NewNode, nodeOf, type Where } from "../changes";
 import { useEditorStore } from "../context";
 import { type EditorState, SETTINGS } from "../store";
-import { type Entry, entriesOfService, entryOfPreset, entryOfType } from "./rank";
+import { type Entry, entriesOfServices, entryOfPreset, entryOfType } from "./rank";
 import { rememberService } from "./recent";
 
 /** The data type of a dragged entry's key. */
@@ -27,13 +27,7 @@ export function useEntries(): { entries: Entry[]; find: (key: string) => Entry |
     const types = all
       .filter((type) => !type.operations)
       .map((type) => entryOfType(type, catalogue?.categoryName(type.category)));
-    const services = all
-      .filter((type) => type.operations)
-      .sort(
-        (one, other) =>
-          Number(one.trigger) - Number(other.trigger) || one.name.localeCompare(other.name, "en"),
-      )
-      .flatMap(entriesOfService);
+    const services = entriesOfServices(all.filter((type) => type.operations));
     const find = (type: string) => catalogue?.find(type);
     const presets = (data?.items ?? []).map((preset) => entryOfPreset(preset, find));
     const entries = [...types, ...services, ...presets];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NodeType } from "@/api/catalogue";
-import { entriesOfService, entryOfPreset, entryOfType, grouped, listed, type Preset, ranked } from "./rank";
+import { entriesOfServices, entryOfPreset, entryOfType, grouped, listed, type Preset, ranked } from "./rank";
 
 function type(name: string, word: string, category: string, description: string, also: string[] = []) {
   return entryOfType({ name, type: word, category, description, also, install: null } as unknown as NodeType);
@@ -69,9 +69,12 @@ describe("the palette's search", () => {
 });
 
 describe("services", () => {
-  const sheets = entriesOfService({
+  const service = { type: "google_sheets", name: "Google Sheets" };
+  const connector = {
     name: "Google Sheets",
     type: "google_sheets",
+    service,
+    trigger: false,
     category: "integration",
     description: "Rows of spreadsheets.",
     also: ["excel"],
@@ -80,7 +83,15 @@ describe("services", () => {
       { id: "append_row", name: "Append row", group: "Row", also: ["insert"] },
       { id: "read_rows", name: "Read rows", group: "Row", also: [] },
     ],
-  } as unknown as NodeType);
+  } as unknown as NodeType;
+  const trigger = {
+    ...connector,
+    name: "New in Google Sheets",
+    type: "google_sheets_poll",
+    trigger: true,
+    operations: [{ id: "read_rows", name: "New row", group: "Row", also: [] }],
+  } as unknown as NodeType;
+  const sheets = entriesOfServices([connector]);
   const all = [...ENTRIES, ...sheets];
 
   it("are found by what they do, and make a node that does it", () => {
@@ -95,5 +106,21 @@ describe("services", () => {
     expect(listed(all, []).at(-1)).toMatchObject({ group: "Services", entries: [{ name: "Google Sheets" }] });
     const recent = listed(all, ["operation google_sheets read_rows", "type gone"])[0];
     expect(recent?.entries.map((entry) => entry.name)).toEqual(["Google Sheets: Read rows"]);
+  });
+
+  it("have their trigger beside them, also in a search for their name", () => {
+    const both = entriesOfServices([trigger, connector]);
+    expect(ranked(both, "google").map((entry) => entry.name)).toEqual([
+      "Google Sheets",
+      "New in Google Sheets",
+      "Google Sheets: Append row",
+      "Google Sheets: Read rows",
+      "New in Google Sheets: New row",
+    ]);
+  });
+
+  it("need no choice of an operation if they have only one", () => {
+    const [entry] = entriesOfServices([trigger]);
+    expect(entry?.node).toEqual({ type: "google_sheets_poll", config: { operation: "read_rows" } });
   });
 });

@@ -22,6 +22,8 @@ export interface Entry {
   node: NewNode;
   /** The command that installs its missing package. */
   install: string | null;
+  /** The name of the service, of a connector or its trigger. */
+  service?: string;
   /** True if only a search lists it: an operation of a service. */
   isOperation?: boolean;
 }
@@ -32,6 +34,7 @@ export const SERVICES = "Services";
 export const SERVICE_TRIGGERS = "New in a service";
 
 export function entryOfType(type: NodeType, group = type.category): Entry {
+  const [only, ...others] = type.operations ?? [];
   return {
     key: `type ${type.type}`,
     name: type.name,
@@ -40,16 +43,38 @@ export function entryOfType(type: NodeType, group = type.category): Entry {
     type,
     word: type.type,
     also: (type.also ?? []).join("; "),
-    node: { type: type.type },
+    service: type.service?.name,
+    // Of one operation, nothing has to be chosen.
+    node:
+      only === undefined || others.length > 0
+        ? { type: type.type }
+        : { type: type.type, config: { operation: only.id } },
     install: type.install,
   };
 }
 
-/** Return the entry of a connector, followed by one for each of its operations. */
-export function entriesOfService(type: NodeType): Entry[] {
-  const group = type.trigger ? SERVICE_TRIGGERS : SERVICES;
-  const operations = (type.operations ?? []).map((one) => ({
-    ...entryOfType(type, group),
+function groupOf(type: NodeType): string {
+  return type.trigger ? SERVICE_TRIGGERS : SERVICES;
+}
+
+/** Return the entries of connectors and their triggers, by service: those of its types, then their operations. */
+export function entriesOfServices(types: readonly NodeType[]): Entry[] {
+  const byService = new Map<string, NodeType[]>();
+  for (const type of types) {
+    const name = type.service?.name ?? type.name;
+    byService.set(name, [...(byService.get(name) ?? []), type]);
+  }
+  return [...byService]
+    .sort(([one], [other]) => one.localeCompare(other, "en"))
+    .flatMap(([, own]) => {
+      const sorted = [...own].sort((one, other) => Number(one.trigger) - Number(other.trigger));
+      return [...sorted.map((type) => entryOfType(type, groupOf(type))), ...sorted.flatMap(operationsOf)];
+    });
+}
+
+function operationsOf(type: NodeType): Entry[] {
+  return (type.operations ?? []).map((one) => ({
+    ...entryOfType(type, groupOf(type)),
     key: `operation ${type.type} ${one.id}`,
     name: `${type.name}: ${one.name}`,
     about: one.group,
@@ -58,7 +83,6 @@ export function entriesOfService(type: NodeType): Entry[] {
     node: { type: type.type, config: { operation: one.id } },
     isOperation: true,
   }));
-  return [entryOfType(type, group), ...operations];
 }
 
 export function entryOfPreset(preset: Preset, find: (type: string) => NodeType | undefined): Entry {
@@ -81,6 +105,7 @@ function scoreOf(entry: Entry, word: string): number {
   const name = entry.name.toLowerCase();
   const best = Math.max(
     scoreIn(word, name, 100),
+    scoreIn(word, entry.service?.toLowerCase() ?? "", 100),
     scoreIn(word, entry.word.toLowerCase(), 95),
     scoreIn(word, entry.also.toLowerCase(), 50),
     scoreIn(word, entry.group.toLowerCase(), 40),
