@@ -44,6 +44,13 @@ const types = [
     },
   },
   { type: "log", name: "Log", trigger: false, config_schema: {} },
+  {
+    type: "shop_poll",
+    name: "New in Shop",
+    trigger: true,
+    config_schema: { properties: { operation: { title: "Event", type: "string" } } },
+    operations: [{ id: "list_orders", name: "New order", group: "", also: [] }],
+  },
 ] as unknown as NodeType[];
 const catalogue: Catalogue = {
   types,
@@ -89,4 +96,9 @@ it("shows no secret in a setting", () => {
     "Path: orders/…",
     "Address: https://example.org/news.xml?…",
   ]);
+});
+
+it("names the event of a service's trigger", () => {
+  const node: FlowNode = { id: "a", type: "shop_poll", config: { operation: "list_orders", every: 60 } };
+  expect(startsOf({ nodes: [node], edges: [] }, catalogue)[0]?.brief).toBe("New order");
 });

@@ -5,6 +5,7 @@ import { cronInWords } from "@/forms/schema/cron";
 import { kindOf } from "@/forms/schema/leaf";
 import type { FieldSchema } from "@/forms/schema/types";
 import { choiceLabel } from "@/forms/schema/words";
+import { operationOf } from "@/graph/nameOf";
 import { redacted } from "@/ui/redaction";
 
 export interface Start {
@@ -73,7 +74,7 @@ export function startsOf(definition: Definition, catalogue: Catalogue | undefine
         node,
         name,
         about: type?.description ?? "",
-        brief: briefOf(node, properties),
+        brief: operationOf(node, type) ?? briefOf(node, properties),
         address: addressOf(node, properties),
       };
     });
