@@ -1,6 +1,7 @@
 /** The file fields of a question. Loaded with the first one. */
 import { Input, Stack, Text } from "@mantine/core";
 import { useId } from "react";
+import classes from "../question.module.css";
 import { type Chosen, type FileField, limitsOf } from "./files";
 
 interface FileFieldsProps {
@@ -32,7 +33,7 @@ export default function FileFields({ fields, chosen, problems, disabled, onChang
             required={field.required}
             disabled={disabled}
             error={problems[field.name] !== undefined}
-            styles={{ input: { paddingBlock: 5 } }}
+            classNames={{ input: classes.files }}
             onChange={(event) =>
               onChange({ ...chosen, [field.name]: [...(event.currentTarget.files ?? [])] })
             }
