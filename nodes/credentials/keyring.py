@@ -133,7 +133,7 @@ class Keyring(Mapping[str, Any]):
 
     def check_host(self, host: str, sent: Iterable[str]) -> None:
         """Raise NodeError if a text contains a secret read by an expression that may not be sent to this host."""
-        unbound = [found for found in self._shown.values() if not found.may_go_to(host)]
+        unbound = [found for found in tuple(self._shown.values()) if not found.may_go_to(host)]
         if not unbound:
             return
         text = "\n".join(sent)
@@ -155,7 +155,8 @@ class Keyring(Mapping[str, Any]):
         for found in map(forms, new):
             short = {form for form in found if len(form) < MIN_LENGTH}
             self._short |= short
-            self._forms |= {form: _in_json(form) for form in found - short}
+            # A new dict: another thread of the run may be going through the old one.
+            self._forms = self._forms | {form: _in_json(form) for form in found - short}
             needles += _minimal(
                 [*map(_in_json, found - short), *(needle for form in short for needle in _whole_values(form))]
             )

@@ -6,6 +6,8 @@ import html
 import json
 import re
 import secrets
+import sys
+import threading
 import time
 from urllib.parse import quote, quote_plus
 
@@ -379,3 +381,25 @@ def test_of_many_values_that_are_used_once_the_latest_are_redacted_and_all_other
         assert keyring.clean_text(f"{signature}, a secret that stays") == "***, ***"
     assert keyring.clean_text(signatures[-20]) == "***"
     assert len(keyring._values) <= MAX_ONCE + 1
+
+
+def test_a_thread_can_redact_while_another_opens_credentials():
+    ring, opened = Keyring(), threading.Event()
+
+    def open_many():
+        for number in range(60):
+            ring.hide(f"another-secret-{number}")
+        opened.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that the threads take turns within each of them
+    thread = threading.Thread(target=open_many)
+    try:
+        ring.hide("the-first-secret")
+        thread.start()
+        while not opened.is_set() and thread.is_alive():
+            assert ring.clean_text("It is the-first-secret.") == f"It is {HIDDEN}."
+    finally:
+        thread.join(60)
+        sys.setswitchinterval(interval)
+    assert ring.clean_text("another-secret-59") == HIDDEN
