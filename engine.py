@@ -1,6 +1,7 @@
 """The synchronous engine: runs a plan's nodes in topological order and hands every step, a value, to a callback.
 
-It has no database, HTTP, threads or clock of its own: the job lends it what it needs. Only a node type of
+It has no database, HTTP, threads or clock of its own: the job lends it what it needs. With `settings.parallel`,
+execution/parallel.py chooses the order. Only a node type of
 HEADRACE_NODES_DIR has its own thread (nodes/plugin_runner.py). `plan` is exported too, so that
 `engine.run(engine.plan(definition), job)` is a complete use.
 """
@@ -9,14 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import orjson
 
 from definition import Pin, Plan, PlannedNode, plan
-from errors import ErrorKind, NodeError
+from errors import NodeError
 from execution.foreach import make_loop
-from execution.node import HELD, NS_IN_MS, Execution, Failure, Mark, State, Ways, make_step
+from execution.node import HELD, NS_IN_MS, Cancelled, Execution, Failure, Mark, State, Ways, make_step
 from execution.types import SEVERAL, Job, Open, Outcome, Settled, Step
 from nodes.base import Context
 from nodes.limits import MAX_UNMEASURED, encode, size_of
@@ -27,14 +29,6 @@ __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan"
 # The keys of the output of a node that responds: its body is a value, a file of the workspace, or bytes in base64.
 RESPONSES = [{"status", "headers", kind} for kind in ("body", "file", "base64")]
 RESPONSE_KEYS = 3
-
-
-class Cancelled(Exception):
-    """The run has to end early; the text says who wants that, or why."""
-
-    def __init__(self, reason: str, kind: ErrorKind = "cancelled") -> None:
-        super().__init__(reason)
-        self.kind = kind
 
 
 def run(plan: Plan, job: Job) -> Outcome:
@@ -78,7 +72,7 @@ class _Run:
     def __init__(self, plan: Plan, job: Job) -> None:
         self.plan = plan
         self.job = job
-        self.seq = job.first_seq
+        self.numbers = count(job.first_seq)
         self.states: list[State] = []
         self.waits: dict[str, str] = {}
         self.held: set[str] = set()
@@ -102,13 +96,16 @@ class _Run:
     def execute(self) -> Outcome:
         CURRENT.execution = self
         try:
-            for node in self.plan.nodes:
-                state = self.settle(node)
-                self.states.append(state)
-                if state.executed:
-                    self.steps[node.id] = state.output
-                elif state.held:
-                    self.held.add(node.id)
+            if self.plan.settings.parallel > 1 and self.job.workers is not None:
+                self.settle_in_parallel()
+            else:
+                for node in self.plan.nodes:
+                    state = self.settle(node)
+                    self.states.append(state)
+                    if state.executed:
+                        self.steps[node.id] = state.output
+                    elif state.held:
+                        self.held.add(node.id)
             output, text = (None, None) if self.waits else self.output()
         except Failure as failure:
             return Outcome("failed", None, failure.message, failure.node.id, failure.kind, self.response())
@@ -119,6 +116,11 @@ class _Run:
         if self.waits:
             return Outcome("waiting", response=self.response(), waits=self.waits)
         return Outcome("success", output, response=self.response(), text=text)
+
+    def settle_in_parallel(self) -> None:
+        from execution.parallel import settle_all  # only such runs need it
+
+        settle_all(self)
 
     def settle(self, node: PlannedNode) -> State:
         """Skip, pass by or execute one node, unless it is done already, and return its state."""
@@ -292,10 +294,11 @@ class _Run:
         return None
 
     def next_seq(self) -> int:
-        if self.seq >= self.job.max_steps:
+        """Return the number of a new step. Threads may ask at the same time: `next` of a counter gives each another."""
+        seq = next(self.numbers)
+        if seq >= self.job.max_steps:
             raise Cancelled(f"the run exceeded its bound of {self.job.max_steps} steps", "limit")
-        self.seq += 1
-        return self.seq - 1
+        return seq
 
 
 def state_of(node: PlannedNode, done: Settled) -> State:

@@ -212,6 +212,14 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "timeout": {"definition": _flow(_HTTP, timeout=120)},
         "max_concurrent_runs": {"definition": _flow(_HTTP, max_concurrent_runs=1)},
         "overlap": {"definition": _flow(_HTTP, max_concurrent_runs=1, overlap="skip")},
+        "parallel": {
+            "definition": _flow(
+                _HTTP,
+                {**_HTTP, "id": "stock", "config": {"url": "https://stock.example.com/all"}},
+                edges=[["start", "call"], ["start", "stock"]],
+                parallel=4,
+            ),
+        },
         "error_workflow_id": {"definition": _flow(_HTTP, error_workflow_id="wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD")},
         "vars": _run(
             _flow(_set("price", {"gross": "{{ input.net * vars.rate }}"}), vars={"rate": 1.5}),

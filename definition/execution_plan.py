@@ -73,7 +73,7 @@ class Debouncing:
 class Settings:
     """Settings of a workflow; `timeout` is the run timeout in seconds, None for the server's default.
 
-    Without a `timezone` it is the workspace's.
+    Without a `timezone` it is the workspace's. At most `parallel` nodes of a run are executed at the same time.
     """
 
     timezone: str = ""
@@ -81,6 +81,7 @@ class Settings:
     max_concurrent_runs: int = 0
     overlap: str = "queue"
     error_workflow_id: str | None = None
+    parallel: int = 1
     vars: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -209,6 +210,16 @@ class PlannedNode:
         return not self.node.suspends and not self.pauses and (self.concurrency or 1) == 1
 
     @property
+    def is_quick(self) -> bool:
+        """Return True if it ends almost at once, so that no thread is worth its while."""
+        return self.node.quick and self.retry.attempts == 1 and not self.pauses
+
+    @property
+    def is_parallel_loop(self) -> bool:
+        """Return True if several of its items are executed at once, in threads."""
+        return (self.concurrency or 1) > 1 and not self.node.pure and not self.node.suspends
+
+    @property
     def records_items(self) -> bool:
         """Return True if each item is on record: to repeat it costs something, or it may wait."""
         return not self.node.pure or self.node.suspends or self.pauses
@@ -273,6 +284,9 @@ class Plan:
     @cached_property
     def is_quick(self) -> bool:
         """Return True if a run ends almost at once, judging by its nodes."""
-        return all(
-            node.node.quick and node.retry.attempts == 1 and not node.pauses for node in self.nodes if not node.disabled
-        )
+        return all(node.is_quick for node in self.nodes if not node.disabled)
+
+    @cached_property
+    def uses_threads(self) -> bool:
+        """Return True if a run may execute several nodes, or items of a node, at the same time."""
+        return self.settings.parallel > 1 or any(node.is_parallel_loop for node in self.nodes)

@@ -43,6 +43,7 @@ MAX_NOTES, MAX_NOTE, MAX_GROUPS = 200, 5_000, 200
 MAX_DESCRIPTION = 2_000  # of a flow
 MAX_PAUSE = 86_400  # seconds
 MAX_CONCURRENCY = 100
+MAX_PARALLEL = 16
 MAX_COORDINATE = 1_000_000  # of a note on the canvas
 COLORS = ["yellow", "blue", "green", "red", "violet", "gray"]
 
@@ -173,6 +174,11 @@ SETTINGS = _object(
     overlap=_field(
         "string", "Action if that limit is reached: `queue` lets the new run wait, `skip` rejects it",
         enum=["queue", "skip"], default="queue",
+    ),
+    parallel=_field(
+        "integer",
+        "Maximum number of nodes of one run that are executed at the same time, if they do not depend on each other",
+        minimum=1, maximum=MAX_PARALLEL, default=1,
     ),
     error_workflow_id=_field(
         OPTIONAL_TEXT, "Id of the flow to run when a run of this one fails; its trigger must be of type `error`",

@@ -58,6 +58,7 @@ SETTING_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         "must be a whole number from 0 to 10000",
     ),
     "overlap": (lambda v: v in get_enum(SETTINGS, "overlap"), "must be queue or skip"),
+    "parallel": (lambda v: isinstance(v, int) and _is_within(v, "parallel"), "must be a whole number from 1 to 16"),
     "error_workflow_id": (
         lambda v: v is None or (isinstance(v, str) and len(v) <= MAX_ID),
         "must be the id of a flow, or null",

@@ -26,6 +26,7 @@ from .recorder import Recorder
 from .resources import Resources
 from .resume_state import History
 from .run_record import RunRecord, RunTaken
+from .shared_record import AnyRecord, SharedRecord
 from .subflows import Starter, failure_writes, remains_of
 from .tracing import Tracing
 from .workers import make_workers
@@ -164,33 +165,37 @@ class Executor:
         resources, record, plan = self.resources, active.record, active.plan
         run, config = record.run, resources.config
         keyring = active.keyring = resources.keyring_of(run.workspace_id)
+        used = SharedRecord(record) if plan.uses_threads else record
         return Job(
             run_id=run.id, input=input, trigger_node=run.trigger_node, scope=resources.scope_of(run),
-            on_step=lambda step: self._on_step(active, step), stop=lambda: self._stop_reason(active),
-            sleep=lambda seconds: self._pause(active, seconds), log=record.log,
+            on_step=partial(self._on_step, active, used), stop=lambda: self._stop_reason(active),
+            sleep=lambda seconds: self._pause(active, seconds), log=used.log,
             settled=history.settled, tried=history.tried, rounds=history.rounds, waiting=history.waiting,
             answers=history.answers,
             first_seq=history.next_seq, store=WorkspaceStore(run.workspace_id, keyring.clean),
-            services=resources.services, flows=Starter(resources, active) if plan.suspends else None,
+            services=resources.services, flows=Starter(resources, active, used) if plan.suspends else None,
             links=resources.links_for(run, plan), keyring=keyring, files=resources.files_of(run.workspace_id),
-            agents=AgentServices(resources, self.lease, record, keyring), timeout=config.run_timeout,
+            agents=AgentServices(resources, self.lease, used, keyring), timeout=config.run_timeout,
             max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,
             clock=get_clock(), rates=partial(RateLimit.take, run.workspace_id), workers=make_workers,
         )  # fmt: skip
 
-    def _on_step(self, active: Active, step: engine.Step) -> None:
+    def _on_step(self, active: Active, record: AnyRecord, step: engine.Step) -> None:
         """Record a step; a `running` one, which has effects, is durable when this returns, and the lease good."""
         if active.is_released:
             raise HandedBack
-        record, plan = active.record, active.plan
+        plan, answered = active.plan, None
         answers = step.status == "success" and step.item_index is None and plan.by_id[step.node_id].node.responds
-        record.step(step, answers)
+        if answers and step.node_id in plan.responding:
+            answered = record.answer(step)
+        else:
+            record.step(step, answers)
         if self.tracing is not None:
             self.tracing.see_step(active.place, record.run, step)
         if step.status == "running":
             self.lease.check(record.run)
-        if answers and step.node_id in plan.responding:
-            active.respond(orjson.loads(step.output or b"null"), record.flush())
+        if answered is not None:
+            active.respond(orjson.loads(step.output or b"null"), answered)
         if self.on_step is not None:
             self.on_step(record.run, step)
 

@@ -76,13 +76,16 @@ class History:
         return Settled(output, step.branch, skipped)
 
     def end(self, plan: Plan) -> Outcome | None:
-        """Return the outcome if the run ends at once: a step failed for good, or must not be repeated; else None."""
+        """Return the outcome if the run ends at once: a step failed for good, or must not be repeated; else None.
+
+        Of several nodes that were executed at once, the failure came first: after it, none begins.
+        """
+        if self.final is not None:
+            return Outcome("failed", None, self.final.error_text, self.final.node_id, self.final.error_kind)
         for step in self.running:
             node = plan.by_id.get(step.node_id)
             if node is not None and node.on_interrupt == "fail":
                 return Outcome("failed", None, INTERRUPTED, node.id, "interrupted")
-        if self.final is not None:
-            return Outcome("failed", None, self.final.error_text, self.final.node_id, self.final.error_kind)
         return None
 
 

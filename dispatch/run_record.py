@@ -173,26 +173,41 @@ class RunRecord:
         Raises: RunTaken if the step may not run, NodeError if the run that it starts was refused; then the step is not
             recorded, and its number is free.
         """
-        self._is_fenced |= answers
+        if step.status == "running":
+            self.confirm_running(self.submit_running(step))
+            return
         text, size = None, None
         if step.output is not None:
             text, size = self.payloads.keep(self._id, f"step_{step.seq}", step.output, self.run.claims, is_patient=True)
-        # An item too large for the row is left out: it is a part of an earlier step's output.
-        item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
-        values = step.row(self._id, item, text, size)
-        if step.status != "running":
-            done = self.done
-            self._ended(step, values, answers)
-            if self._refusal is not None:
-                self._confirm_start(done)
-            return
-        begun = self.flush(Step.begin_one(values, self.run.claims)).result()[-1]
-        self._settle(wait=True)
-        if not begun:
+        self.end_step(step, text, size, answers)
+
+    def answer(self, step: engine.Step) -> Done:
+        """Record a step that answers a waiting caller. It is the last write of the returned unit."""
+        self.step(step, answers=True)
+        return self.flush()
+
+    def submit_running(self, step: engine.Step) -> Done:
+        """Submit a `running` step. The node must not begin before `confirm_running`."""
+        item = None if step.item is None else self._item(step.item)
+        return self.flush(Step.begin_one(step.row(self._id, item, None, None), self.run.claims))
+
+    def confirm_running(self, submitted: Done) -> None:
+        """Wait until a `running` step is durable. Raises: RunTaken if it may not run."""
+        is_begun = submitted.result()[-1]
+        self._settle(wait=False)  # units are committed in order: those before this one are done
+        if not is_begun:
             raise RunTaken
 
-    def _ended(self, step: engine.Step, values: tuple[Any, ...], answers: bool) -> None:
-        run, wait = self.run, step.wait
+    def _item(self, item: bytes) -> str | None:
+        """Return an item for the row. One that is too large is left out: it is a part of an earlier step's output."""
+        return item.decode() if len(item) <= self.payloads.inline_bytes else None
+
+    def end_step(self, step: engine.Step, text: str | None, size: int | None, answers: bool) -> None:
+        """Record a step that does not run any more. `text` and `size` are its output as the payloads keep it."""
+        self._is_fenced |= answers
+        item = None if step.item is None else self._item(step.item)
+        values = step.row(self._id, item, text, size)
+        run, wait, done = self.run, step.wait, self.done
         if wait is None:
             self._steps.append((values, self._is_fenced and step.pure))
         else:
@@ -212,6 +227,8 @@ class RunRecord:
         is_due = self._is_full() or time.monotonic() - self._flushed_at > OLD_SECONDS
         if not step.pure or (wait is not None and wait.told) or (is_due and not answers):
             self.flush()
+        if self._refusal is not None:
+            self._confirm_start(done)
 
     def _confirm_start(self, done: int) -> None:
         """Raise the error if the last step could not be recorded; `done` is the number of nodes settled before it."""

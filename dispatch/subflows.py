@@ -17,6 +17,7 @@ from models import LogEntry, Run, Workflow, Write, loops, new_id
 from .active_run import Active
 from .limits import limit_reached
 from .resources import Resources
+from .shared_record import AnyRecord
 
 MAX_DEPTH = 10
 
@@ -29,8 +30,8 @@ def trigger_of(plan: Plan, type_: str) -> str | None:
 class Starter:
     """`ctx.flows` of one run: starts other flows of its workspace. Secrets of this run are redacted in their inputs."""
 
-    def __init__(self, resources: Resources, active: Active) -> None:
-        self.resources, self.active, self.run = resources, active, active.run
+    def __init__(self, resources: Resources, active: Active, record: AnyRecord) -> None:
+        self.resources, self.active, self.run, self.record = resources, active, active.run, record
 
     def start(self, place: str, workflow_id: str, input: Any, wait: bool) -> str:
         """Add a new run of the flow, to be committed together with the step that starts it, and return its id.
@@ -61,7 +62,7 @@ class Starter:
             made = _child(self.resources, self.active, flow, plan, "called", given, place if wait else None)
         except Unavailable as error:
             raise NodeError(error.message, kind="storage") from None
-        record = self.active.record
+        record = self.record
         is_held = wait and loops.is_item(place)
         if is_held:
             made.waiting = loops.HELD
@@ -74,7 +75,7 @@ class Starter:
     def stop(self, node_id: str) -> None:
         """Have the next step of the node drop the runs of its loop that have not started."""
         for write in loops.stop(str(self.run.id), node_id):
-            self.active.record.add(write)
+            self.record.add(write)
 
 
 def _child(

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -27,7 +26,7 @@ def make_loop(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) ->
     """Return the execution of a node with `foreach`."""
     if node.is_plain_loop:
         return Loop(run, node, live)
-    if (node.concurrency or 1) > 1 and not node.node.pure and not node.node.suspends and run.job.workers is not None:
+    if node.is_parallel_loop and run.job.workers is not None:
         return ParallelLoop(run, node, live)
     return OpenLoop(run, node, live)
 
@@ -209,14 +208,13 @@ class OpenLoop(Loop):
 
 
 class ParallelLoop(OpenLoop):
-    """A loop that executes several items at once, in threads. Their record and results are guarded by a lock."""
+    """A loop that executes several items at once, in threads. Their results are guarded by a lock."""
 
     workers: Workers
 
     def __init__(self, run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
         super().__init__(run, node, live)
-        self.lock = threading.RLock()
-        self.job = replace(run.job, on_step=self.locked(run.job.on_step), log=self.locked(run.job.log))
+        self.lock = threading.Lock()
         self.work_ids = copy_work()
         self.running: dict[Future[Any], int] = {}
 
@@ -228,15 +226,6 @@ class ParallelLoop(OpenLoop):
             finally:
                 while self.running:
                     self.await_one()
-
-    def locked(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that only one thread executes at a time."""
-
-        def call(*values: Any) -> Any:
-            with self.lock:
-                return function(*values)
-
-        return call
 
     def may_begin(self, index: int, item: Any) -> bool:
         while self.running and len(self.running) + self.opened >= self.limit:
@@ -256,10 +245,6 @@ class ParallelLoop(OpenLoop):
         """Wait until an item has ended, and note its result."""
         for ended in wait(self.running, return_when=FIRST_COMPLETED).done:
             super().start(self.running.pop(ended), ended.result)
-
-    def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
-        with self.lock:
-            return super().begin(index, attempt, item, announce)
 
     def finish(self, mark: Mark, result: Any) -> State:
         with self.lock:

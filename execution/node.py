@@ -69,6 +69,14 @@ class Failure(Exception):
         self.node, self.message, self.kind = node, message, kind
 
 
+class Cancelled(Exception):
+    """The run has to end early; the text says who wants that, or why."""
+
+    def __init__(self, reason: str, kind: ErrorKind = "cancelled") -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 class Running(Protocol):
     """The parts of a run (`engine._Run`) that the execution of a node uses."""
 

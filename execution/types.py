@@ -72,7 +72,7 @@ class Step(NamedTuple):
 
 
 class Workers(Protocol):
-    """Threads of a loop that executes several items at once."""
+    """Threads that execute several nodes of a run at once, or several items of a loop."""
 
     def submit(self, work: Callable[[], Any], /) -> Future[Any]: ...
 
@@ -133,7 +133,8 @@ class Job:
     credentials, and redacts their values in every step. `clock` is the time of day, in nanoseconds since 1970.
     `workspace_id` is for the server's log only. `rates(key, calls, per)` takes a call of a rate limit of the workspace,
     and returns the seconds until its turn; `workers(count)` is a context with threads, whose `submit` is that of an
-    `Executor`: without it, items run one after the other.
+    `Executor`: without it, nodes and items run one after the other; with it, several threads may call the functions of
+    the job at the same time.
     """
 
     run_id: str

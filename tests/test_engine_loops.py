@@ -1,13 +1,11 @@
 """Loops in the engine: routed items, several items at once, delays, rounds of a repeat, and rate limits."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from world import Types, chain, flow, node, run, value
+from world import Types, chain, flow, node, run, value, workers
 
 from engine import Open, Settled
 from errors import NodeError
@@ -93,12 +91,6 @@ def test_every_item_is_routed_once_in_order_and_resumed_alike(numbers):
 
 
 # Several at once
-
-
-@contextmanager
-def workers(count):
-    with ThreadPoolExecutor(count) as pool:
-        yield pool
 
 
 def test_so_many_items_run_at_once_and_their_outputs_keep_the_order(types):

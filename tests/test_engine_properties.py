@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import examples
-from world import Types, at_top, flow, run
+from world import Types, at_top, flow, run, run_at_once
 
 from engine import Settled
 from errors import NodeError
@@ -264,4 +264,48 @@ def test_a_run_continued_from_any_prefix_of_its_steps_ends_the_same(types, made)
         ends = last_steps(kept) | last_steps(rest.steps)
         assert {id_: (step.status, step.branch) for id_, step in ends.items()} == {
             id_: (step.status, step.branch) for id_, step in whole.of.items()
+        }
+
+
+# Several nodes at the same time
+
+
+@MANY
+@given(flows(most=9), st.integers(2, 4))
+def test_a_parallel_run_ends_as_the_serial_one(made, count):
+    definition, fired = made
+    one = run(definition, {"x": 1}, trigger_node=fired)
+    other = run_at_once(definition, count, {"x": 1}, trigger_node=fired)
+    assert one.status == other.status
+    seqs = [step.seq for step in other.steps if step.status != "running"]
+    assert len(set(seqs)) == len(seqs)
+    if one.status == "failed":
+        assert sum(step.final for step in other.steps) == 1
+        return
+    assert one.output == other.output
+    assert outputs(one.steps) == outputs(sorted(other.steps))
+    assert steps_of(one) == steps_of(other)
+
+
+def steps_of(done):
+    """Return how often each node and item had each result."""
+    return Counter((step.node_id, step.item_index, step.status, step.branch, step.attempt) for step in done.steps)
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(flows(most=6), st.data())
+def test_a_parallel_run_continues_from_any_moment(types, made, data):
+    definition, fired = made
+    whole = run_at_once(definition, 3, {"x": 1}, trigger_node=fired)
+    kept = whole.steps[: data.draw(st.integers(0, len(whole.steps)))]
+    settled, first_seq = settled_of(kept)
+    types.effects.clear()
+    rest = run_at_once(definition, 3, {"x": 1}, trigger_node=fired, settled=settled, first_seq=first_seq)
+    assert rest.status == whole.status
+    assert not {f"run_1:{id_}:{index or 0}" for id_, index in settled} & set(types.effects)
+    if whole.status == "success":
+        assert orjson.dumps(rest.output) == orjson.dumps(whole.output)
+        ends = last_steps(kept) | last_steps(rest.steps)
+        assert {id_: (s.status, s.branch) for id_, s in ends.items()} == {
+            id_: (s.status, s.branch) for id_, s in whole.of.items()
         }

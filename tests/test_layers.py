@@ -87,7 +87,7 @@ LAZY = {
     *("nodes.app_triggers.app_trigger", "nodes.app_triggers.registration"),
     *("api.forms.public", "api.forms.questions", "api.forms.trial"),
     *("database.archives", "database.moving", "dispatch.payload_objects", "dispatch.value_store"),
-    *("importing.connector", "scheduler.listeners"),
+    *("importing.connector", "scheduler.listeners", "execution.parallel"),
 }
 
 # A single file that may import what its folder may not.

@@ -10,7 +10,8 @@ import orjson
 
 from agent.journal import Entry, Usage, sum_usage
 from dispatch.lease import ProcessLease
-from dispatch.run_record import RunRecord, RunTaken
+from dispatch.run_record import RunTaken
+from dispatch.shared_record import AnyRecord
 from models import AgentRun, AgentStep, new_id, now_ms
 
 NO_ITEM = -1  # item index of an agent that does not work on an item of a list
@@ -25,7 +26,7 @@ class AgentRecord:
     RunTaken.
     """
 
-    def __init__(self, record: RunRecord, lease: ProcessLease, node_id: str, index: int | None) -> None:
+    def __init__(self, record: AnyRecord, lease: ProcessLease, node_id: str, index: int | None) -> None:
         self.record, self.run, self.lease = record, record.run, lease
         self.node_id, self.item_index = node_id, NO_ITEM if index is None else index
         row = AgentRun.of(self.run.id, node_id, self.item_index)

@@ -9,7 +9,7 @@ import orjson
 from agent.definition import Agent
 from dispatch.lease import ProcessLease
 from dispatch.resources import Resources
-from dispatch.run_record import RunRecord
+from dispatch.shared_record import AnyRecord
 from models import AgentRun
 from nodes.credentials.keyring import Keyring
 
@@ -23,7 +23,7 @@ from .workspace_view import Inspection
 class AgentServices:
     """Access of the agents in one run to its workspace and the server's settings."""
 
-    def __init__(self, resources: Resources, lease: ProcessLease, record: RunRecord, keyring: Keyring) -> None:
+    def __init__(self, resources: Resources, lease: ProcessLease, record: AnyRecord, keyring: Keyring) -> None:
         self._resources, self._lease, self._record = resources, lease, record
         self._workspace_id = record.run.workspace_id
         self.memory = Memory(self._workspace_id, keyring.clean, resources.config.memory_entries)

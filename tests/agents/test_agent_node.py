@@ -56,6 +56,23 @@ def test_it_maps_over_a_list(add_agent, run, llm):
     assert len({row.run_id for row in AgentRun.select()}) == 1
 
 
+def test_agents_work_in_several_branches(add_agent, owner, make_flow, llm):
+    add_agent(tools=["store"])
+    names = ["one", "two", "three"]
+    nodes = [{"id": "start", "type": "manual"}, *(agent_node(name, task=f"Do {name}.") for name in names)]
+    edges = [{"from": "start", "to": name} for name in names]
+    llm.then(*[call("store_set", {"key": "a", "value": 7})] * 3, *[say("Done.")] * 3)
+    flow = make_flow({"nodes": nodes, "edges": edges, "settings": {"parallel": 3}})
+    made = owner.post(f"/api/workflows/{flow['id']}/run", {}).json
+    assert {name: output["text"] for name, output in made["output"].items()} == dict.fromkeys(names, "Done.")
+    rows = list(AgentRun.select())
+    assert {(row.node_id, row.status) for row in rows} == {(name, "success") for name in names}
+    assert sum(row.tool_calls for row in rows) == 3 and sum(row.requests for row in rows) == 6
+    for row in rows:
+        log = owner.get(f"/api/agent/runs/{row.id}").json
+        assert [step["status"] for step in log["steps"]] == ["success"] * (1 + row.requests + row.tool_calls)
+
+
 def test_in_a_list_it_cannot_wait_for_approval(add_agent, run, llm):
     add_agent(tools=[{"type": "store", "approval": True}])
     llm.then(forever(call("store_get", {"key": "a"})))

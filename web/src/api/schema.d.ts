@@ -2331,6 +2331,11 @@ export interface components {
              * @enum {string}
              */
             overlap?: "queue" | "skip";
+            /**
+             * @description Maximum number of nodes of one run that are executed at the same time, if they do not depend on each other
+             * @default 1
+             */
+            parallel?: number;
             /** @description Id of the flow to run when a run of this one fails; its trigger must be of type `error` */
             error_workflow_id?: string | null;
             /**

@@ -38,6 +38,7 @@ export interface FlowSettings {
   timeout?: number | null;
   max_concurrent_runs?: number;
   overlap?: "queue" | "skip";
+  parallel?: number;
   error_workflow_id?: string | null;
   vars?: Record<string, Json>;
   description?: string;

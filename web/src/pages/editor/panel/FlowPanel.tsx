@@ -186,6 +186,17 @@ function Settings() {
         disabled={readOnly}
         onChange={(value) => set({ overlap: value === "skip" ? "skip" : undefined })}
       />
+      <NumberInput
+        label="Branches at once"
+        description="How many nodes of one run may be executed at the same time, if none needs the output of another"
+        placeholder="1 (one node after the other)"
+        min={1}
+        max={16}
+        allowDecimal={false}
+        value={settings.parallel ?? ""}
+        readOnly={readOnly}
+        onChange={(value) => set({ parallel: asNumber(value) })}
+      />
       <ErrorFlow
         value={settings.error_workflow_id ?? null}
         readOnly={readOnly}
