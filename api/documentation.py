@@ -1,8 +1,8 @@
 """The documentation at /docs: the Markdown pages of the folder docs/ as HTML, readable without a login or the internet.
 
-A page is rendered at its first request, then cached. The pages are listed at the start, so no path reaches outside the
-folder. Decision records are pages such as `adr/0001-…`; their index is the page `adr`. Those of connectors are pages
-such as `connectors/slack`; the page `connectors` lists them.
+A page is rendered at its first request, then cached. The pages are listed at the first request of any, so no path
+reaches outside the folder. Decision records are pages such as `adr/0001-…`; their index is the page `adr`. Those of
+connectors are pages such as `connectors/slack`; the page `connectors` lists them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,7 +102,7 @@ class Library:
 
 def install(app: Flask, folder: Path) -> None:
     """Serve the documentation in this folder."""
-    app.extensions["headrace_documentation"] = Library.of(folder)
+    app.extensions["headrace_documentation"] = cache(lambda: Library.of(folder))
     for rule, view in (
         ("/docs", show_contents),
         ("/docs/", redirect_to_contents),
@@ -260,5 +261,5 @@ def _respond(name: str, make: Callable[[], str], mimetype: str = "text/html") ->
 
 
 def _get_library() -> Library:
-    library: Library = current_app.extensions["headrace_documentation"]
+    library: Library = current_app.extensions["headrace_documentation"]()
     return library

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from flask import Flask, Response, current_app, request, send_file
 from flask_login import current_user
@@ -57,12 +58,11 @@ NOT_BUILT = Path(__file__).with_name("not_built.html").read_text(encoding="utf-8
 NOT_BUILT_POLICY = f"default-src 'none'; style-src {hash_inline(NOT_BUILT, 'style')}"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file of the build, with its compressed forms by encoding."""
+class File(NamedTuple):
+    """A file of the build, and the encodings of its compressed forms, which lie beside it."""
 
-    path: Path
-    encoded: dict[str, Path]
+    path: str
+    encodings: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -101,24 +101,23 @@ class Build:
 
 def list_files(folder: Path) -> dict[str, File]:
     """Return the files that may be sent, by path: not hidden ones, and no links that lead out of the folder."""
-    paths = {path.relative_to(folder).as_posix(): path for path in _list_inside(folder, folder.resolve())}
-    files = {}
-    for name, path in paths.items():
-        if name != INDEX and name.removesuffix(path.suffix) not in paths:
-            forms = {encoding: paths.get(name + suffix) for encoding, suffix in ENCODINGS.items()}
-            files[name] = File(path, {encoding: form for encoding, form in forms.items() if form is not None})
-    return files
+    found = set(_list_inside(str(folder), folder.resolve()))
+    return {
+        name: File(f"{folder}/{name}", tuple(code for code, suffix in ENCODINGS.items() if name + suffix in found))
+        for name in found
+        if name != INDEX and os.path.splitext(name)[0] not in found
+    }
 
 
-def _list_inside(folder: Path, root: Path) -> Iterator[Path]:
-    for entry in os.scandir(folder):
-        path = Path(entry.path)
+def _list_inside(folder: str, root: Path, before: str = "") -> Iterator[str]:
+    """Return the paths of the files below the folder, relative to it, as text: a `Path` for each took 5 ms at start."""
+    for entry in os.scandir(f"{folder}/{before}"):
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _list_inside(path, root)
-        elif entry.is_file() and (not entry.is_symlink() or path.resolve().is_relative_to(root)):
-            yield path
+            yield from _list_inside(folder, root, f"{before}{entry.name}/")
+        elif entry.is_file() and (not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(root)):
+            yield before + entry.name
 
 
 def install(app: Flask, folder: Path) -> None:
@@ -194,17 +193,17 @@ def _send(file: File, cache: str) -> Response:
     Raises: NotFound if the file is gone.
     """
     wanted = request.accept_encodings
-    encoding = max(file.encoded, key=lambda encoding: float(wanted[encoding]), default=None)
+    encoding = max(file.encodings, key=lambda encoding: float(wanted[encoding]), default=None)
     if encoding is not None and wanted[encoding] <= 0:
         encoding = None
-    path = file.path if encoding is None else file.encoded[encoding]
     try:
-        type_ = TYPES.get(file.path.suffix, "application/octet-stream")
-        response = send_file(path, type_, download_name=file.path.name, conditional=True)
+        type_ = TYPES.get(os.path.splitext(file.path)[1], "application/octet-stream")
+        path = file.path if encoding is None else file.path + ENCODINGS[encoding]
+        response = send_file(path, type_, download_name=os.path.basename(file.path), conditional=True)
     except OSError:
         raise NotFound from None
     response.headers["Cache-Control"] = cache
-    if file.encoded:
+    if file.encodings:
         response.headers["Vary"] = "Accept-Encoding"
     if encoding is not None:
         response.headers["Content-Encoding"] = encoding
