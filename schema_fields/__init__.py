@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, pre_load, validate
+from marshmallow import EXCLUDE, RAISE, ValidationError, pre_load, validate
 from marshmallow.fields import Field
 
 from parsers.invisible_characters import JOINERS, first_unseen
 from schema_fields import fields
+from schema_fields.quick_schema import Schema
 from schema_fields.row_json import Column, RowWriter, fragment, iso
 
 MAX_NAME = 200

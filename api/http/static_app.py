@@ -105,7 +105,7 @@ def list_files(folder: Path) -> dict[str, File]:
     return {
         name: File(f"{folder}/{name}", tuple(code for code, suffix in ENCODINGS.items() if name + suffix in found))
         for name in found
-        if name != INDEX and os.path.splitext(name)[0] not in found
+        if name != INDEX and name.rpartition(".")[0] not in found
     }
 
 
@@ -197,9 +197,10 @@ def _send(file: File, cache: str) -> Response:
     if encoding is not None and wanted[encoding] <= 0:
         encoding = None
     try:
-        type_ = TYPES.get(os.path.splitext(file.path)[1], "application/octet-stream")
-        path = file.path if encoding is None else file.path + ENCODINGS[encoding]
-        response = send_file(path, type_, download_name=os.path.basename(file.path), conditional=True)
+        path = Path(file.path)
+        sent = file.path if encoding is None else file.path + ENCODINGS[encoding]
+        type_ = TYPES.get(path.suffix, "application/octet-stream")
+        response = send_file(sent, type_, download_name=path.name, conditional=True)
     except OSError:
         raise NotFound from None
     response.headers["Cache-Control"] = cache

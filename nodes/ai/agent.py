@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from marshmallow import Schema, fields, validate
+from marshmallow import fields, validate
 
 from agent import load_libraries, open_model, prompts, run_agent
 from agent.definition import Agent as Definition
@@ -23,6 +23,7 @@ from nodes.ai.model_access import GRACE, choose, find_issues, model_access, pric
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
 from nodes.core.waits import DAY, notify, question
 from nodes.fields import anything, credential, json_schema, text
+from schema_fields.quick_schema import Schema
 
 MAX_TURNS = 50
 HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import ValidationError, fields
 
 from agent import load_libraries, open_model, prompts, run_agent
 from agent.journal import Entry, sum_usage
@@ -20,6 +20,7 @@ from errors import LimitExceeded, NodeError
 from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact
 from nodes.base import Branch, Context, Node, check_installed, setting
 from nodes.fields import anything, credential, json_schema, number, text, whole
+from schema_fields.quick_schema import Schema
 
 # One request, and the corrections (`agent.loop.MAX_REPAIRS`).
 MAX_REQUESTS = 4

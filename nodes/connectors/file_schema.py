@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import RAISE, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
 from nodes.connectors.inputs import KINDS, RESERVED
 from nodes.data.jmespath_query import compile_query
 from nodes.fields import header_name, header_value
 from nodes.http.pagination import Pagination
+from schema_fields.quick_schema import Schema
 
 CATEGORIES = (
     "chat", "mail", "office", "storage", "database", "project", "code", "crm", "sales", "payment", "marketing",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import ExpressionError
 from expressions import compile_text, has_expression
@@ -21,6 +21,7 @@ from nodes.core.triggers import TriggerNode, WebhookPath
 from nodes.core.waits import WaitingNode, timeout_field
 from nodes.fields import choice, credential, line, number, setting, text, whole
 from parsers.invisible_characters import OF_TEXTS, visible
+from schema_fields.quick_schema import Schema
 
 # Names that the texts after sending may read.
 EVALUATED_LATER = "The page after sending evaluates them"

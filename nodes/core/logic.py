@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import ValidationError, fields
 
 from errors import ExpressionError, NodeError
 from nodes.base import Branch, Context, Node
 from nodes.fields import anything, choice, kind_of, labels_of, setting, text, text_of
+from schema_fields.quick_schema import Schema
 
 MAX_CASES, MAX_CASE = 100, 200
 

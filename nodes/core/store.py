@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from marshmallow import Schema
-
 from errors import NodeError
 from nodes.base import Context, Node, Store
 from nodes.fields import anything, choice, labels_of, number, text
+from schema_fields.quick_schema import Schema
 
 MAX_KEY = 200
 

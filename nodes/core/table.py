@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from marshmallow import Schema
-
 from errors import HeadraceError, NodeError, TooLarge
 from nodes.base import Context, Node, Tables, Where
 from nodes.fields import anything, choice, flag, labels_of, number, text, whole
+from schema_fields.quick_schema import Schema
 
 OPERATORS = {
     "eq": "is", "ne": "is not", "gt": "greater than", "gte": "at least", "lt": "less than", "lte": "at most",

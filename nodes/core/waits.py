@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
 from nodes.base import Answer, Branch, Context, Node, Suspend
@@ -14,6 +14,7 @@ from nodes.core.form_fields import complete, form_fields
 from nodes.fields import Number, anything, credential, flag, number, setting, text
 from nodes.mail import apprise_client
 from parsers.invisible_characters import OF_TEXTS, visible
+from schema_fields.quick_schema import Schema
 from schema_fields.row_json import iso
 
 DAY = 86_400

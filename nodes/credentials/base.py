@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from nodes.fields import header_value, setting
+from schema_fields.quick_schema import Schema
 
 MAX_VALUE = 10_000
 MAX_KEY = 20_000

@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from errors import LimitExceeded, MalformedData
 from nodes.base import Context, Node
@@ -26,6 +26,7 @@ from nodes.limits import (
     text_of_config,
 )
 from parsers.process import read_apart
+from schema_fields.quick_schema import Schema
 
 MAX_NAME = 200
 HTML_SECONDS = 30.0

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node
@@ -14,6 +14,7 @@ from nodes.data.compare import Order, identity
 from nodes.data.paths import MISSING, Path, PathField, PathsField, many_paths, names_of, one_path, path, read, replace
 from nodes.fields import Named, Text, anything, choice, flag, kind_of, labels_of, setting, whole
 from nodes.limits import MAX_ITEMS, Budget, check_items, check_text, is_number, list_of_config, refusal, size_of
+from schema_fields.quick_schema import Schema
 
 MAX_AGGREGATES = 50
 

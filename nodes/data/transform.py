@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError
+from marshmallow import ValidationError
 
 from errors import NodeError
 from nodes.base import Branch, Context, Node
 from nodes.data import jmespath_query as query
 from nodes.fields import Values, anything, flag, json_schema, line, number, setting, text, whole
 from parsers.json_schema.validation import issues_of
+from schema_fields.quick_schema import Schema
 
 
 class Set(Node):

@@ -8,8 +8,6 @@ from io import BytesIO
 from itertools import chain
 from typing import Any
 
-from marshmallow import Schema
-
 from errors import LimitExceeded, MalformedData, NodeError
 from nodes.base import Context, Node, check_installed
 from nodes.fields import anything, choice, flag, text, text_of, whole
@@ -17,6 +15,7 @@ from nodes.files.files import describe_file, get_path
 from nodes.files.node import check_secrets
 from nodes.sql.params import texts
 from parsers.process import read_apart
+from schema_fields.quick_schema import Schema
 
 MAX_ROWS, MAX_COLUMNS, MAX_CELL = 100_000, 1_000, 32_767
 MAX_FILE, READ_SECONDS = 50 * 2**20, 60.0

@@ -19,8 +19,6 @@ from itertools import islice
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from marshmallow import Schema
-
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
@@ -30,6 +28,7 @@ from nodes.fields import anything, choice, credential, number, text, whole
 from nodes.files.files import MAX_READ, describe_file, get_path, parse_content, to_bytes
 from nodes.files.node import check_secrets
 from nodes.http.response import is_permanent
+from schema_fields.quick_schema import Schema
 from schema_fields.row_json import iso
 
 MAX_RESPONSE = 8 * 2**20  # bytes of metadata responses

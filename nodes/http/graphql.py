@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from errors import ErrorKind, MalformedData, NodeError
 from nodes.base import Context, Node, setting
@@ -14,6 +14,7 @@ from nodes.http.body import encode_data
 from nodes.http.client import Call, Caller
 from nodes.http.request import timeout
 from nodes.http.response import parse_json
+from schema_fields.quick_schema import Schema
 
 ACCEPT = "application/graphql-response+json, application/json"
 # Values of `extensions.code` or `type` for transient errors.

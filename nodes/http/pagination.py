@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import RAISE, ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
 from net.egress import Answer, get_host
@@ -18,6 +18,7 @@ from nodes.data.jmespath_query import MAX_QUERY, compile_query, search
 from nodes.fields import choice, text, text_of
 from nodes.http.body import replace_query
 from nodes.http.response import parse_json
+from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
     from nodes.credentials.keyring import Credential

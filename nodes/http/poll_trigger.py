@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from errors import NodeError
 from nodes.base import Context, Item, Polled, setting
@@ -23,6 +23,7 @@ from nodes.http.client import Caller
 from nodes.http.pagination import Pages, Pagination, Place, jmespath
 from nodes.http.request import describe_limit, send, timeout
 from nodes.http.response import parse_json
+from schema_fields.quick_schema import Schema
 
 MAX_MARK = 1_000  # characters of an ETag or a Last-Modified
 MAX_SINCE = 1_000

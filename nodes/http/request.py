@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from constants import HTTP_METHODS
 from errors import NodeError
@@ -21,6 +21,7 @@ from nodes.http.authorization import CREDENTIALS
 from nodes.http.client import Call, Caller
 from nodes.http.pagination import Pages, Pagination, Place
 from nodes.http.response import Download, decode
+from schema_fields.quick_schema import Schema
 
 SECONDS = 30.0
 

@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema
-
 from errors import NodeError, TimedOut
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
@@ -17,6 +15,7 @@ from nodes.mail import apprise_client, smtp
 from nodes.mail.apprise_client import Notice
 from nodes.mail.message import Letter, Mailbox, attachments, get_texts, parse_mailbox, parse_mailboxes
 from nodes.mail.xoauth2 import find_token
+from schema_fields.quick_schema import Schema
 
 MAX_SECONDS = 60.0  # for a notice
 PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a list"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from marshmallow import Schema
-
 from errors import NodeError
 from nodes.base import Context, Item, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import credential, flag, header_value, line, number
 from nodes.mail.imap import MAX_MAIL, About, Late, Session, session
 from parsers.process import Reader, Unreadable
+from schema_fields.quick_schema import Schema
 
 READ_SECONDS = 20.0  # for one mail
 MAX_BATCH, MAX_BATCH_BYTES, RESERVED_SECONDS = 50, 40 * 2**20, 40.0

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from marshmallow import Schema
 
 from errors import MalformedData, NodeError
 from net.egress import Answer, Options, get_host
@@ -16,6 +15,7 @@ from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number, text, web_address, whole
 from nodes.http.response import get_retry_after, is_permanent, kind_of_status
 from parsers.process import read_apart
+from schema_fields.quick_schema import Schema
 
 FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
 MAX_MARK = 1_000  # characters of an ETag or a Last-Modified

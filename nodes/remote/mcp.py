@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import Schema
-
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from net.async_deadline import run_in_time
 from net.egress_guard import guard_connections
@@ -24,6 +22,7 @@ from nodes.credentials.keyring import Credential
 from nodes.fields import anything, credential, number, text
 from nodes.http.response import is_permanent, kind_of_status
 from nodes.sql.params import texts
+from schema_fields.quick_schema import Schema
 
 MAX_BYTES = 16 * 2**20  # of everything that a server sends during one call
 MAX_EVENT = 8 * 2**20

@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import orjson
-from marshmallow import Schema
 
 from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial, guard_connections
@@ -27,6 +26,7 @@ from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
 from nodes.limits import has_too_many_parts
+from schema_fields.quick_schema import Schema
 
 MAX_SENT = 256 * 1024
 MAX_RECEIVED, MAX_TOTAL = 2**20, 10 * 2**20

@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from errors import ErrorKind, NodeError
 from nodes.base import Context, Inbox, Item, Polled, check_installed, setting
@@ -23,6 +23,7 @@ from nodes.data.jmespath_query import MAX_QUERY, search
 from nodes.fields import credential, flag, kind_of, text, text_of, whole
 from nodes.http.pagination import jmespath
 from nodes.remote.mqtt import MAX_RECEIVED, PERMANENT, check_topic, make_client, read
+from schema_fields.quick_schema import Schema
 
 CONNECT_SECONDS = 30.0
 KEEPALIVE = 30  # seconds

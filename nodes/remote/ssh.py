@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from marshmallow import Schema
-
 from errors import LimitExceeded, NodeError
 from net.async_deadline import run_in_time
 from net.egress_guard import dial
@@ -22,6 +20,7 @@ from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
 from nodes.credentials.types import HOST_KEY
 from nodes.fields import anything, credential, flag, number, text, text_of
+from schema_fields.quick_schema import Schema
 
 MAX_OUTPUT, MAX_INPUT, MAX_ARGS, MAX_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
 MAX_SHOWN = 500

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from marshmallow import Schema
-
 from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
@@ -23,6 +21,7 @@ from nodes.files.files import Absent
 from nodes.sql import mysql, postgres, sqlite
 from nodes.sql.params import texts
 from nodes.sql.rows import Place, Work
+from schema_fields.quick_schema import Schema
 
 MAX_SETS, MAX_PARAMS = 10_000, 10_000
 # Permitted options in a database URL; others could redirect the driver, or make it read files.

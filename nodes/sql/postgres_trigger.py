@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
 from nodes.base import Context, Inbox, Item, Polled, setting
@@ -23,6 +23,7 @@ from nodes.remote.mqtt_trigger import make_key
 from nodes.sql import postgres
 from nodes.sql.node import execute, parse_url
 from nodes.sql.rows import Work
+from schema_fields.quick_schema import Schema
 
 WAIT_SECONDS = 0.4
 CATCH_UP_SECONDS = 60.0
