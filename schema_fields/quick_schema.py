@@ -9,6 +9,10 @@ from marshmallow.schema import SchemaMeta
 
 
 class _Meta(SchemaMeta):
+    # Those of `abc` ask and remember for each class whether each type that was ever compared is one of it: 0.7 MB.
+    __instancecheck__ = type.__instancecheck__
+    __subclasscheck__ = type.__subclasscheck__
+
     def resolve_hooks(cls) -> dict[str, list[tuple[str, bool, dict[str, Any]]]]:
         """Return the methods that are hooks. marshmallow looks at every attribute of every class, 25 ms at each start.
 
