@@ -235,12 +235,9 @@ def migrate() -> list[str]:
     Raises: ConfigError if a newer version has changed the database; nothing is written then.
     """
     with _engine.migrating():
-        refuse_newer()
-        # Its log line for each migration is noise at the first start; one line for all follows.
-        logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
-        runner = make_runner(db, _kind())
-        is_new = not runner.applied()
-        applied = list(runner.up())
+        done = refuse_newer()
+        # Playhouse, which applies them, is not imported if there is nothing to apply.
+        applied = [] if done == migrations() else _apply_migrations()
         if written_by() != VERSION:
             with write():
                 execute(SET_FACT, ("version", VERSION))
@@ -248,8 +245,14 @@ def migrate() -> list[str]:
     for name in applied:
         log.debug("migration %s applied", name)
     if applied:
-        log.info("database made" if is_new else f"database brought up to date: {len(applied)} steps")
+        log.info(f"database brought up to date: {len(applied)} steps" if done else "database made")
     return applied
+
+
+def _apply_migrations() -> list[str]:
+    # Its log line for each migration is noise at the first start; one line for all follows.
+    logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
+    return list(make_runner(db, _kind()).up())
 
 
 def migrations() -> set[str]:
@@ -261,16 +264,17 @@ def _kind() -> Kind:
     return "postgres" if is_postgres() else "sqlite"
 
 
-def refuse_newer() -> None:
-    """Check that this version knows every migration of the database.
+def refuse_newer() -> set[str]:
+    """Check that this version knows every migration of the database, and return their names.
 
     Raises: ConfigError if it does not, with the version that wrote the database.
     """
     if not db.table_exists(HISTORY):
-        return
-    unknown = {name for (name,) in execute(f"SELECT name FROM {HISTORY}").fetchall()} - migrations()
+        return set()
+    done = {str(name) for (name,) in execute(f"SELECT name FROM {HISTORY}").fetchall()}
+    unknown = done - migrations()
     if not unknown:
-        return
+        return done
     wrote = written_by()
     newer = "a newer version of Headrace" if wrote is None else f"Headrace {wrote}"
     raise ConfigError(
