@@ -27,13 +27,11 @@ from api import (
     importing,
     invitations,
     logs,
-    mcp,
     memory,
     metrics,
     oauth,
     people,
     profile,
-    prometheus,
     registered_webhooks,
     resume,
     run_answer,
@@ -99,8 +97,8 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.add_url_rule("/api/openapi.json", "openapi", _send_openapi)
-    app.add_url_rule("/metrics", "prometheus", prometheus.export)
-    app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
+    app.add_url_rule("/metrics", "prometheus", _export_metrics)
+    app.add_url_rule("/mcp", "mcp", _answer_mcp, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/api/docs", "docs", _redirect_to_docs, provide_automatic_options=False)
     app.register_blueprint(_make_docs_blueprint())
     forms.install(app)
@@ -110,6 +108,31 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.after_request(_add_security_headers)
     app.after_request(caching.add_etag)
     app.after_request(link_redaction.redact_links)  # Flask calls these in reverse order
+
+
+@auth.require_role("viewer", admin=True)
+def _export_metrics() -> Response:
+    """Send the metrics for Prometheus."""
+    from api import prometheus
+
+    return prometheus.export()
+
+
+@auth.require_role("viewer", by_token=True)
+def _answer_mcp() -> Response:
+    """Answer a message of an MCP client."""
+    from api import mcp
+
+    return mcp.answer()
+
+
+def _answer_mcp_error(error: Exception) -> Response:
+    from api import mcp
+
+    return mcp.answer_error(error)
+
+
+_answer_mcp.answer_error = _answer_mcp_error
 
 
 @auth.allow_anyone

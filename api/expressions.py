@@ -11,7 +11,7 @@ from api.http.auth import find, get_user, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
 from api.workflows import make_pins_field, parse_pins, read_definition
-from dispatch import PREVIEWS, Place, Preview
+from dispatch import PREVIEWS
 from errors import BadInput
 from models import Run, RunFilters, Workflow
 from schema_fields import Json, Out, Strict, fields, text
@@ -87,6 +87,8 @@ def preview(body: dict[str, Any]) -> Any:
     Expressions see the same names as when the node is executed; with `foreach`, the first item. •••• stands for a
     secret. Without a `run_id`, only `pinned` outputs are available.
     """
+    from dispatch.expression_preview import Place, Preview
+
     flow = find(Workflow, body["workflow_id"], "editor", "flow")
     run = None if body["run_id"] is None else find(Run, body["run_id"], "viewer", "run")
     if run is not None and run.workflow_id != flow.id:

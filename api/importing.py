@@ -9,8 +9,6 @@ from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
 from dispatch import IMPORTS
 from errors import BadInput, NotFound
-from importing import curl as curl_lines
-from importing import openapi as openapi_documents
 from models import Preset
 from schema_fields import Items, Json, Out, Strict, Time, fields, text
 from schemas import PageArgs, listed
@@ -79,7 +77,9 @@ class PaletteOut(Out):
 @blueprint.response(200, ImportedOut)
 def curl(body: dict[str, str]) -> Any:
     """Convert a cURL command to an `http` node. Nothing is saved, and no secret is returned."""
-    return curl_lines.make_node(body["command"])
+    from importing.curl import make_node
+
+    return make_node(body["command"])
 
 
 @blueprint.post("/import/openapi")
@@ -88,11 +88,13 @@ def curl(body: dict[str, str]) -> Any:
 @blueprint.response(201, PaletteOut)
 def openapi(body: dict[str, Any]) -> Any:
     """Add a preset per operation of an OpenAPI 3 document to the palette. Replaces those of the same title."""
+    from importing.openapi import read
+
     document = body["document"]
     if not isinstance(document, str | dict):
         raise BadInput("document: must be text or an object with an OpenAPI 3 document")
     with IMPORTS.taken(get_user().id):
-        palette = openapi_documents.read(document.encode() if isinstance(document, str) else document)
+        palette = read(document.encode() if isinstance(document, str) else document)
         rows = [preset.as_row() for preset in palette.presets]
     with record_change("preset.imported") as entry:
         presets = Preset.replace_source(get_workspace_id(), palette.source, palette.title, rows)

@@ -17,7 +17,6 @@ from api.sessions import WhoOut, describe_session, no_store, respond_logged_in
 from constants import ROLES
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
-from nodes.mail import server_mail
 from schema_fields import Out, Strict, Time, choice, fields, password, text
 from schemas import SliceArgs, listed, slice_of
 from security import invitations
@@ -99,6 +98,8 @@ def delete_invitation(invitation: Invitation) -> None:
 
 def send_invitation(email: str, role: str) -> Invitation:
     """Invite a person into this request's workspace and mail the link. Return the fields of InvitationMade."""
+    from nodes.mail import server_mail
+
     server = get_server()
     row, token = invitations.invite(begin_entry("invitation.created"), email, role, get_user())
     # In the fragment, so that neither logs nor Referer headers contain it.

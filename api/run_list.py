@@ -6,15 +6,17 @@ An item has the fields of `RunItemOut` or `RunBriefOut`. Serializing objects wit
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Response
 
-from dispatch import FoundRun, Searched
 from models import microseconds
 from schema_fields import Cursor
 from schema_fields.row_json import fragment, iso
+
+if TYPE_CHECKING:
+    from dispatch.run_search import FoundRun, Searched
 
 COLUMNS = (
     "id, workflow_id, workflow_name, workflow_version, workspace_id, status, triggered_by, duration_ms, created_at, "

@@ -25,7 +25,7 @@ from api.http.server import get_dispatcher
 from api.open_questions import ENGINES_OWN, list_asking_types, list_open_questions
 from api.run_list import make_reference
 from constants import RUN_STATUSES, TRIGGERS
-from dispatch import PREVIEWS, SEARCHES, RunSearch, SentSettings
+from dispatch import PREVIEWS, SEARCHES
 from dispatch.payloads import Kept
 from dispatch.retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
@@ -262,6 +262,8 @@ def list_runs(args: dict[str, Any]) -> Any:
     runs at a time: a page may be short or empty, and the next one may have more, if there is a cursor. The same holds
     for `data`, which reads the recorded values; each user may have one such request at a time (429).
     """
+    from dispatch.run_search import RunSearch
+
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = list_asking_types() if args.pop("waiting") else None
     columns, data = run_list.select_columns(args.pop("brief")), args.pop("data")
@@ -445,6 +447,8 @@ def get_step_settings(args: dict[str, Any], run: Run, number: int) -> Any:
     Secrets are never read: dots stand in their place, and in place of each text computed from one. The definition is
     the one with which the run started. A node that was not executed has no settings, and a `reason`.
     """
+    from dispatch.sent_settings import SentSettings
+
     step = _find_step(run, number)
     if step.status == "skipped" or step.node_id in run.pinned:
         reason = "skipped" if step.status == "skipped" else "pinned"

@@ -4,7 +4,13 @@ Wrong input is one line on stderr, `Error: …`, with exit code 2; a failed run 
 to stdout, everything else to stderr.
 """
 
-from cli import commands, connector_import, files, maintenance, processes, transfers
 from cli.base import main
 
-__all__ = ["commands", "connector_import", "files", "main", "maintenance", "processes", "transfers"]
+__all__ = ["main"]
+
+
+def _load() -> None:
+    from cli import commands, connector_import, files, maintenance, processes, transfers  # noqa: F401
+
+
+main.load = _load

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,21 @@ def translate_errors() -> Iterator[None]:
 
 
 class Commands(click.Group):
-    """A group of commands whose errors are one line each. `import openapi` is a command of two words."""
+    """A group of commands whose errors are one line each. `import openapi` is a command of two words.
+
+    `load` adds them when one is wanted: a server does not keep them in memory.
+    """
+
+    load: Callable[[], None]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self.load()
+        return super().list_commands(ctx)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        self.load()
         words = " ".join(args[:2])
         return super().resolve_command(ctx, [words, *args[2:]] if words in self.commands else args)
 

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from command_line import call, refused, roles
 
 import cli
+from cli.commands import format_duration
 from config import table
 from models import ApiToken, AuditEntry, LabelChange, Session, User, Workflow, Workspace
 from nodes import plugins
@@ -176,7 +177,7 @@ def test_durations_are_whole_milliseconds_and_microseconds(file):
 
 @pytest.mark.parametrize(("duration", "shown"), [(0.4, "<1 ms"), (1.6, "2 ms"), (61_000.2, "61000 ms")])
 def test_a_step_shows_whole_milliseconds(duration, shown):
-    assert cli.commands.format_duration(duration) == shown
+    assert format_duration(duration) == shown
 
 
 def test_run_shows_values_too_large_for_a_row(file):
@@ -544,7 +545,8 @@ def test_config_prints_every_setting_and_no_secret(monkeypatch):
 
 def all_commands(group=cli.main, path=()):
     """Yield the words of every command, and the command."""
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.commands[name]
         if isinstance(command, click.Group):
             yield from all_commands(command, (*path, name))
         else:

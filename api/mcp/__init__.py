@@ -18,7 +18,7 @@ from flask import Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from api.http.auth import check_role, get_user, get_workspace_id, has_role, require_role
+from api.http.auth import check_role, get_user, get_workspace_id, has_role
 from api.http.json_io import check_containers, check_depth, describe_error, read_raw, to_unavailable
 from api.http.server import get_dispatcher
 from api.mcp import tools as mcp_tools
@@ -75,7 +75,6 @@ Method: TypeAlias = Callable[[Request], Mapping[str, Any]]
 # HTTP
 
 
-@require_role("viewer", by_token=True)
 def answer() -> Response:
     """Answer one JSON-RPC message, or a batch if the version has them."""
     if not request.is_json:
@@ -111,9 +110,6 @@ def answer_error(error: Exception) -> Response:
     if isinstance(error, HeadraceError) and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
-
-
-answer.answer_error = answer_error
 
 
 def _get_status(reply: dict[str, Any], version: str) -> int:

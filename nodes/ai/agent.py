@@ -1,33 +1,16 @@
-"""Agent node: runs an agent, a language model with tools, within limits, recording each step."""
+"""Agent node: runs an agent, a language model with tools, within limits, recording each step (agent_turn.py)."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import math
-import time
-from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from marshmallow import fields, validate
 
-from agent import load_libraries, open_model, prompts, run_agent
-from agent.definition import Agent as Definition
 from agent.definition import restore
-from agent.journal import sum_seconds
-from agent.types import Done, Waiting, WaitOutcome, Work
 from errors import NodeError
-from nodes.ai import tools
-from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact, to_json
-from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
-from nodes.core.waits import DAY, notify, question
+from nodes.base import Context, Node, check_installed, setting
 from nodes.fields import anything, credential, json_schema, text
 from schema_fields.quick_schema import Schema
-
-MAX_TURNS = 50
-HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
-MAX_CALLS, MAX_SHOWN = 100, 2_000  # calls in the output, and characters of the arguments of each
 
 
 class Agent(Node):
@@ -111,6 +94,8 @@ class Agent(Node):
         output_schema = json_schema("JSON Schema of the result. Default: the agent's schema", title="Output schema")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        from nodes.ai.agent_turn import Turn
+
         check_installed(type(self))
         agents = ctx.need_agents()
         definition = agents.definition(config["agent_id"])
@@ -119,145 +104,4 @@ class Agent(Node):
             definition = restore(record.start["agent"])
         if definition is None:
             raise NodeError(f"there is no agent {config['agent_id']!r}; choose an existing one", permanent=True)
-        return _Turn(config, config.get("input", input), ctx, agents, record, definition).run()
-
-
-class _Turn:
-    """One execution of the node: from the end of the agent's record to its answer, or to a wait."""
-
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        input: Any,
-        ctx: Context,
-        agents: Agents,
-        record: AgentRecord,
-        agent: Definition,
-    ) -> None:
-        self.config, self.input, self.agents, self.record = config, input, agents, record
-        if "output_schema" in config:
-            agent = dataclasses.replace(agent, output_schema=config["output_schema"])
-        if "memory" in config:
-            agent = dataclasses.replace(agent, memory=config["memory"])
-        # An item of a foreach cannot wait, so it cannot wait for another flow either.
-        self.ctx = ctx if ctx.index is None else dataclasses.replace(ctx, flows=None)
-        self.agent = agent
-        self.session = (
-            self.clean(config.get("session") or "") if record.start is None else record.start.get("session", "")
-        )
-
-    def run(self) -> Any:
-        name, credential = self.model()
-        choice = choose(self.ctx, self.agents.models, name, credential)
-        task, given = self.clean(self.config["task"]), self.clean(self.input)
-        load_libraries(choice.provider)
-        self.record.begin(self.agent.id, task, given, self.session, choice.name)
-        try:
-            outcome = run_agent(self.work(choice, task, given))
-            return self.answer(outcome) if isinstance(outcome, Done) else self.wait(outcome)
-        except NodeError as error:
-            self.record.end("failed", error_text=self.ctx.clean(error.message))
-            raise
-
-    def model(self) -> tuple[str | None, str | None]:
-        """Return the names of the model and its credential; those of the start if the agent has started."""
-        start = self.record.start
-        if start is not None:
-            return start["model"], start["credential"]
-        credentials = self.config.get("credentials", {})
-        return self.config.get("model") or self.agent.model, credentials.get("llm") or self.agent.credential
-
-    def work(self, choice: Any, task: str, given: Any) -> Work:
-        """Return the input of the agent's run; its start is recorded before anything else."""
-        ctx, record = self.ctx, self.record
-        end = time.monotonic() + max(0.0, self.agent.limits.seconds - sum_seconds(record.entries))
-        until = math.inf if ctx.deadline is None else ctx.deadline
-        tool_ctx = tools.ToolContext(
-            dataclasses.replace(ctx, deadline=min(end, until)),  # no tool may take longer than the agent
-            self.agents,
-            self.agent.id,
-            self.session,
-            self.config.get("credentials", {}),
-            input=given,
-            listings={} if record.start is None else dict(record.start["listings"]),
-        )
-        agent_tools = list(tools.build(self.agent.tools, tool_ctx).values())
-        if record.start is None:
-            record.keep_start(self.make_start(choice, task, given, tool_ctx.listings))
-        schema = record.start["agent"]["output_schema"]
-        return Work(
-            key=ctx.idempotency_key,
-            journal=record,
-            start=record.start,
-            tools=agent_tools,
-            open_model=lambda: open_model(choice, self.agents.models, model_access(ctx, choice), end + GRACE),
-            wrong=functools.partial(tools.find_issues, clean=ctx.clean),
-            wrong_output=functools.partial(find_issues, schema, clean=ctx.clean),
-            deadline=end,
-            until=until,
-            clean=self.clean,
-            clean_text=ctx.clean,
-            shorten=tools.shorten,
-            stopped=ctx.stopped,
-            given=self.given(),
-            cost_of=price_of(choice),
-        )
-
-    def make_start(self, choice: Any, task: str, given: Any, listings: Any) -> dict[str, Any]:
-        agent, mark, clean = self.agent.snapshot(), prompts.new_mark(), self.clean
-        memory = self.agents.memory
-        recalled = memory.recall(self.agent.id, self.session, task, RECALLED_TOKENS) if self.agent.memory else []
-        turns = self.agents.conversation(self.agent.id, self.session, MAX_TURNS) if self.session else []
-        return {
-            # Not redacted, because it decides what the agent may do: a word of it may equal a secret.
-            "agent": orjson.loads(to_json(agent)),
-            "model": choice.name,
-            "credential": self.model()[1],
-            "session": self.session,
-            "mark": mark,
-            "instructions": clean(prompts.write_instructions(agent, mark)),
-            "prompt": clean(prompts.write_prompt(mark, task, given, recalled)),
-            "history": clean(prompts.trim_history(turns, min(HISTORY_TOKENS, self.agent.limits.tokens // 4))),
-            "listings": listings,
-        }
-
-    def given(self) -> WaitOutcome | None:
-        answer = self.ctx.answer
-        return None if answer is None else WaitOutcome(answer.question, answer.name, answer.value, answer.by)
-
-    def clean(self, value: Any) -> Any:
-        """Return JSON without secrets, for the record and the agent."""
-        return redact(self.ctx, value)
-
-    def answer(self, done: Done) -> dict[str, Any]:
-        output = self.clean(done.output)
-        said = {"text": output} if self.agent.output_schema is None else {"data": output}
-        self.record.end("success", said)
-        calls = self.record.calls()[:MAX_CALLS]
-        return {
-            **said,
-            "usage": self.record.usage()._asdict(),
-            "tool_calls": [
-                {"name": call.name, "arguments": tools.shorten(call.request, MAX_SHOWN), "status": call.status}
-                for call in calls
-            ],
-            "agent_run_id": self.record.id,
-        }
-
-    def wait(self, waiting: Waiting) -> Suspend:
-        if self.ctx.index is not None:
-            text = f"an agent within a foreach cannot wait for approval ({waiting.reason})"
-            raise NodeError(text, permanent=True)
-        rule = self.agent.approval
-        seconds = 7 * DAY if rule is None or rule.timeout is None else rule.timeout
-        notify = self.config.get("notify") or (None if rule is None else rule.notify)
-        told = notify is not None and waiting.question is not None and self.notify(notify, waiting)
-        self.record.end("waiting")
-        if waiting.question is None:
-            return Suspend(None, waiting.reason, waiting.run_id)
-        return Suspend(self.ctx.now_ms() + int(seconds * 1000), waiting.reason, told=told, question=waiting.question)
-
-    def notify(self, service: str, waiting: Waiting) -> bool:
-        ctx = self.ctx
-        links = {} if ctx.links is None or waiting.question is None else ctx.links(waiting.question)
-        return notify(service, question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)
+        return Turn(config, config.get("input", input), ctx, agents, record, definition).run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
@@ -12,10 +12,12 @@ from errors import NodeError
 from nodes.base import Answer, Branch, Context, Node, Suspend
 from nodes.core.form_fields import complete, form_fields
 from nodes.fields import Number, anything, credential, flag, number, setting, text
-from nodes.mail import apprise_client
 from parsers.invisible_characters import OF_TEXTS, visible
 from schema_fields.quick_schema import Schema
 from schema_fields.row_json import iso
+
+if TYPE_CHECKING:
+    from nodes.mail.apprise_client import Notice
 
 DAY = 86_400
 MAX_WAIT = 366 * DAY
@@ -143,12 +145,14 @@ class Approval(WaitingNode):
         return Branch(answer.name, decided)
 
 
-def notify(service: str, notice: apprise_client.Notice, ctx: Context) -> bool:
+def notify(service: str, notice: Notice, ctx: Context) -> bool:
     """Send the question by this credential of a service. Return True if it was sent.
 
     Transient failures are retried as `retry` says. After that, the run waits anyway, with a warning in its log: people
     can still answer in the app.
     """
+    from nodes.mail import apprise_client
+
     try:
         found = ctx.credential(service, "service_url")
         apprise_client.send(found, notice, ctx, ctx.seconds_left(NOTICE_SECONDS))
@@ -160,12 +164,14 @@ def notify(service: str, notice: apprise_client.Notice, ctx: Context) -> bool:
     return True
 
 
-def question(message: str, ctx: Context, links: Mapping[str, str]) -> apprise_client.Notice:
+def question(message: str, ctx: Context, links: Mapping[str, str]) -> Notice:
     """Return the notice for the people who decide: the message, and links if the server has a public URL."""
+    from nodes.mail.apprise_client import Notice
+
     flow = ctx.scope.get("workflow", {}).get("name")
     lines = [f"{word}: {links[key]}" for word, key in LINKS if key in links]
     message = visible(message, but=OF_TEXTS)
-    return apprise_client.Notice("\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval")
+    return Notice("\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval")
 
 
 class Callback(WaitingNode):

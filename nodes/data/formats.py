@@ -10,7 +10,6 @@ from marshmallow import ValidationError, fields, validate
 
 from errors import LimitExceeded, MalformedData
 from nodes.base import Context, Node
-from nodes.data import csv_format, xml_format, yaml_format
 from nodes.fields import Named, anything, choice, flag, line, setting, whole
 from nodes.limits import (
     MAX_CONTAINERS,
@@ -110,6 +109,8 @@ class Csv(Node):
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        from nodes.data import csv_format
+
         delimiter = {"auto": "", "\\t": "\t"}.get(config["delimiter"], config["delimiter"])
         header, columns = config["header"], config["columns"]
         if config["operation"] == "parse":
@@ -254,6 +255,8 @@ class Xml(Node):
         declaration = flag("For format: whether to start with <?xml …?>", True, title="XML declaration")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        from nodes.data import xml_format
+
         if config["operation"] == "parse":
             return xml_format.parse(text_of_config(config, input), config["lists"])
         value = config.get("data", input)
@@ -290,6 +293,8 @@ class Yaml(Node):
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        from nodes.data import yaml_format
+
         if config["operation"] == "parse":
             return yaml_format.parse(text_of_config(config, input), config["documents"])
         return yaml_format.write(config.get("data", input), config["documents"])

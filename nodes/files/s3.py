@@ -9,7 +9,6 @@ import functools
 import mimetypes
 import os
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ TRANSIENT = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"
 # The codes of S3 for a key that is unknown or does not fit its secret.
 NOT_LOGGED_IN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 # Errors of the library on a response that is not S3's.
-PROTOCOL_ERRORS = (ET.ParseError, AttributeError, KeyError, TypeError, ValueError)
+PROTOCOL_ERRORS = (SyntaxError, AttributeError, KeyError, TypeError, ValueError)
 
 
 class S3(Node):

@@ -7,7 +7,7 @@ import hashlib
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, TypeVar
 from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Context
-from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
 from nodes.mail.wire import TooMuchData, Wire
 from nodes.mail.xoauth2 import MailToken, find_token
@@ -339,8 +338,7 @@ def _seconds(text: str) -> int | None:
         return None
 
 
-@checks("imap")
-def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def check(found: Credential, ctx: Context) -> str:
     """Log in and count the folders."""
     ctx.deadline = time.monotonic() + ctx.seconds_left(15)
     with session(found, ctx) as server:

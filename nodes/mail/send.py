@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from errors import NodeError, TimedOut
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, number, text
-from nodes.mail import apprise_client, smtp
-from nodes.mail.apprise_client import Notice
-from nodes.mail.message import Letter, Mailbox, attachments, get_texts, parse_mailbox, parse_mailboxes
-from nodes.mail.xoauth2 import find_token
 from schema_fields.quick_schema import Schema
+
+if TYPE_CHECKING:
+    from nodes.mail.message import Letter, Mailbox
 
 MAX_SECONDS = 60.0  # for a notice
 PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a list"
@@ -70,6 +69,8 @@ class Email(Node):
             }
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        from nodes.mail.message import Letter, attachments, get_texts, parse_mailboxes
+
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         server = ctx.credential(config["credential"], "smtp")
         attached = config.get("attachments") or []
@@ -100,6 +101,8 @@ def _written(config: Mapping[str, Any]) -> list[str]:
 
 
 def _sender(given: str | None, server: Credential) -> Mailbox:
+    from nodes.mail.message import parse_mailbox
+
     if given:
         return parse_mailbox(given, "from")
     if server.data.get("sender"):
@@ -111,6 +114,9 @@ def _sender(given: str | None, server: Credential) -> Mailbox:
 
 
 def _send(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[str, str]:
+    from nodes.mail import smtp
+    from nodes.mail.xoauth2 import find_token
+
     message = letter.encode()
     left = end - time.monotonic()
     if left <= 0:
@@ -166,22 +172,27 @@ class Notify(Node):
         attachments = anything(ATTACHED, title="Attachments")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        from nodes.mail import apprise_client
+        from nodes.mail.message import attachments, get_texts
+
         seconds = ctx.seconds_left(MAX_SECONDS)
         service = ctx.credential(config["credential"], "service_url")
         attached = config.get("attachments") or []
         loaded = attachments(attached, ctx.files)
-        notice = Notice(config["message"], config["title"], config["format"], config["level"], loaded)
+        notice = apprise_client.Notice(config["message"], config["title"], config["format"], config["level"], loaded)
         return {"service": apprise_client.send(service, notice, ctx, seconds, get_texts(attached))}
 
 
 @checks("service_url")
 def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Check which service the URL is of, and send it a test message if `asked` is `{"send": true}`."""
+    from nodes.mail import apprise_client
+
     seconds = ctx.seconds_left(15)
     if asked.get("send") is not True:
         name = apprise_client.identify_service(service, ctx, seconds)
         raise Untested(f"The URL is valid for {name}. Send a test message to check that it works")
-    notice = Notice("This is a test message. Notifications of your flows will arrive here.", "Headrace")
+    notice = apprise_client.Notice("This is a test message. Notifications of your flows will arrive here.", "Headrace")
     name = apprise_client.send(service, notice, ctx, seconds)
     return f"{name} accepted the test message"
 
@@ -189,6 +200,9 @@ def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> 
 @checks("smtp")
 def try_mail_server(server: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, start TLS and log in, without sending anything."""
+    from nodes.mail import smtp
+    from nodes.mail.xoauth2 import find_token
+
     with smtp.open_session(server, ctx.need_services(), ctx.seconds_left(15), find_token(server, ctx)) as client:
         name = (client.ehlo_resp or client.helo_resp or b"").split(b"\n")[0].split(b" ")[0].decode("ascii", "replace")
         client.noop()

@@ -18,7 +18,6 @@ from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, flag, no_expression, number, text, whole
 from nodes.files.files import Absent
-from nodes.sql import mysql, postgres, sqlite
 from nodes.sql.params import texts
 from nodes.sql.rows import Place, Work
 from schema_fields.quick_schema import Schema
@@ -143,6 +142,8 @@ def _sets(config: Mapping[str, Any]) -> list[Any]:
 
 def execute(found: Credential, work: Work, ctx: Context) -> dict[str, Any]:
     """Execute the work in the credential's database; return `{"rows", "row_count", "truncated"}` or `{"row_count"}`."""
+    from nodes.sql import mysql, postgres, sqlite
+
     kind, place = parse_url(found)
     ctx.check_secrets(place.host or "a file of the workspace", texts(work.sets))
     if kind == "sqlite":

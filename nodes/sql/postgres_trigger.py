@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
@@ -20,10 +20,12 @@ from nodes.fields import credential, flag, no_expression, text
 from nodes.http.pagination import jmespath
 from nodes.remote.mqtt import read
 from nodes.remote.mqtt_trigger import make_key
-from nodes.sql import postgres
 from nodes.sql.node import execute, parse_url
 from nodes.sql.rows import Work
 from schema_fields.quick_schema import Schema
+
+if TYPE_CHECKING:
+    from nodes.sql.postgres import Notifications
 
 WAIT_SECONDS = 0.4
 CATCH_UP_SECONDS = 60.0
@@ -100,6 +102,8 @@ class PostgresTrigger(TriggerNode):
         raise NodeError("this process cannot listen to databases")
 
     def listen(self, config: dict[str, Any], state: Any, ctx: Context, inbox: Inbox) -> None:
+        from nodes.sql import postgres
+
         found = ctx.credential(config["credential"], "database_url")
         kind, place = parse_url(found)
         if kind != "postgresql":
@@ -126,7 +130,7 @@ class PostgresTrigger(TriggerNode):
             raise NodeError(f"catch_up: a row has nothing at {config['key']}", permanent=True, kind="config")
         return items
 
-    def receive(self, config: dict[str, Any], notifications: postgres.Notifications, inbox: Inbox) -> None:
+    def receive(self, config: dict[str, Any], notifications: Notifications, inbox: Inbox) -> None:
         """Deliver notifications until the inbox is closed. Nothing more is read while there is no room for runs."""
         pending: deque[Item] = deque()
         while inbox.is_open():

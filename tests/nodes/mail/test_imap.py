@@ -162,7 +162,7 @@ def test_the_error_for_a_closed_connection_names_the_server(poll, fake):
 
 
 def test_messages_read_before_the_timeout_are_returned(poll, fake, monkeypatch):
-    monkeypatch.setattr("nodes.mail.trigger.RESERVED_SECONDS", 0.0)
+    monkeypatch.setattr("nodes.mail.folder_poll.RESERVED_SECONDS", 0.0)
     over, asked = threading.Event(), []
     raw = "Message-ID: <{0}@a>\r\nSubject: Mail {0}\r\n\r\n"
 

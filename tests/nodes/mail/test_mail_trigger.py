@@ -11,8 +11,9 @@ from marshmallow import ValidationError
 from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.checks import CHECKS
-from nodes.mail.imap import Session, check
-from nodes.mail.trigger import MAX_BATCH, safe_name
+from nodes.mail.folder_poll import MAX_BATCH, safe_name
+from nodes.mail.imap import Session
+from nodes.mail.trigger import try_mailbox
 from parsers.process import Reader
 
 pytestmark = pytest.mark.skipif(dovecot.why_not() is not None, reason=str(dovecot.why_not()))
@@ -461,7 +462,7 @@ def test_a_malicious_message_does_not_block_the_reader(name):
 
 @pytest.mark.slow
 def test_an_unreadable_message_still_starts_a_run(box, poll_again, monkeypatch):
-    monkeypatch.setattr("nodes.mail.trigger.READ_SECONDS", 2.0)
+    monkeypatch.setattr("nodes.mail.folder_poll.READ_SECONDS", 2.0)
     box.add(HARMFUL["deep, with many lines"])
     box.add(subject="After")
     harmful, after = poll_again().items
@@ -520,12 +521,12 @@ def test_the_error_for_a_refused_connection_names_the_server(box, poll):
 
 def test_the_credential_check_logs_in_and_counts_the_folders(server, box, make_ctx):
     box.create("Orders")
-    assert CHECKS["imap"] is check
+    assert CHECKS["imap"] is try_mailbox
     ctx, _ = make_ctx(credentials={"box": ("imap", box.credential())})
-    assert check(ctx.credential("box"), ctx, {}) == f"logged in as {box.user}; 2 folders"
+    assert try_mailbox(ctx.credential("box"), ctx, {}) == f"logged in as {box.user}; 2 folders"
     ctx, _ = make_ctx(credentials={"box": ("imap", box.credential(password="wrong"))})
     with pytest.raises(NodeError, match="the login was rejected"):
-        check(ctx.credential("box"), ctx, {})
+        try_mailbox(ctx.credential("box"), ctx, {})
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.checks import Untested
 from nodes.credentials.types import TYPES
+from nodes.sql import mysql, postgres, sqlite
 from nodes.sql import node as databases
 from nodes.sql.rows import plain, rename_duplicates
 
@@ -221,10 +222,10 @@ def test_an_object_is_stored_as_json(ask, shop):
 
 
 def test_a_response_that_is_too_large_is_refused(fails, shop, monkeypatch):
-    for module in (databases.postgres, databases.mysql, databases.sqlite):
+    for module in (postgres, mysql, sqlite):
         monkeypatch.setattr(module, "MAX_BYTES", 2**20)
     if shop.kind == "mysql":
-        monkeypatch.setattr(databases.mysql._session_class(), "room", 2**20)
+        monkeypatch.setattr(mysql._session_class(), "room", 2**20)
     text = "'" + "x" * 2_000 + "'"
     rows = " UNION ALL ".join(f"SELECT {number} AS n" for number in range(100))
     error = fails(shop, f"SELECT a.n, {text} FROM ({rows}) a JOIN ({rows}) b ON 1 = 1")
