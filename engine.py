@@ -18,7 +18,7 @@ import orjson
 from definition import Pin, Plan, PlannedNode, plan
 from errors import NodeError
 from execution.foreach import make_loop
-from execution.node import HELD, NS_IN_MS, Cancelled, Execution, Failure, Mark, State, Ways, make_step
+from execution.node import HELD, NS_IN_MS, Cancelled, Execution, Failure, Mark, State, Ways, get_now, make_step
 from execution.types import SEVERAL, Job, Open, Outcome, Settled, Step
 from nodes.base import Context
 from nodes.limits import MAX_UNMEASURED, encode, size_of
@@ -57,7 +57,7 @@ def scope_of(plan: Plan, job: Job, node_id: str) -> dict[str, Any]:
     if live is None:
         sources = dict.fromkeys(at for at, _ in node.inputs if run.states[at].executed)
         live = tuple(plan.nodes[at] for at in sources)
-    scope = Execution(run, node, live).scope
+    scope = {"now": get_now(job), **Execution(run, node, live).scope}
     if node.inputs and not live:
         del scope["input"]
     return scope

@@ -148,6 +148,7 @@ class _Builder:
         self.raw, self.path, self.place, self.nodes, self.issues = raw, path, place, nodes, issues
         self.id: str = raw["id"]
         self.references: set[str] = set()
+        self.roots: set[str] = set()  # names that its expressions read
         self.addresses: set[str] = set()
         self.parts = 0  # of its expressions
         self.schemas = 0  # weight of its JSON Schemas, see `weight_of_schemas`
@@ -187,6 +188,7 @@ class _Builder:
             repeat=self.repeat(node, branches),
             rate=self.rate(node),
             debounce=self.debounce(node),
+            reads_now=node.reads_now or not node.quick or "now" in self.roots,
         )
         return planned if len(self.issues) == before else None
 
@@ -363,6 +365,7 @@ class _Builder:
             return None
         if compiled is not None:
             self.parts += compiled.parts
+            self.roots |= compiled.roots
             for id_ in sorted(compiled.steps):
                 self.reference(key, id_)
         return compiled

@@ -155,9 +155,9 @@ class PlannedNode:
 
     `inputs` are its incoming edges: the source's position in the plan and the branch taken there. `branches` are its
     ways out under its config. `references` are the steps whose output its expressions read (`*`: possibly any earlier
-    step). `addresses` are steps that do not run before it and wait for an answer: its expressions see their resume
-    addresses. A `pinned` node is not executed. `concurrency` items of a `foreach` are executed at once (None: one, or
-    all if it asks people), with `delay` seconds between their starts.
+    step); `reads_now` says if it needs the time of its start. `addresses` are steps that do not run before it and wait
+    for an answer: its expressions see their resume addresses. A `pinned` node is not executed. `concurrency` items of a
+    `foreach` are executed at once (None: one, or all if it asks people), with `delay` seconds between their starts.
     """
 
     position: int
@@ -176,6 +176,7 @@ class PlannedNode:
     disabled: bool = False
     branches: tuple[str, ...] = ()
     references: frozenset[str] = frozenset()
+    reads_now: bool = True
     addresses: frozenset[str] = frozenset()
     pinned: Pin | None = None
     concurrency: int | None = None

@@ -114,6 +114,11 @@ class Mark(NamedTuple):
     clock: float
 
 
+def get_now(job: Job) -> datetime:
+    """Return the time of day of the run."""
+    return datetime.fromtimestamp(job.clock() / 1e9, UTC)
+
+
 class Execution:
     """The execution of one node: its items, attempts and errors."""
 
@@ -129,11 +134,9 @@ class Execution:
         self.size = 0  # bytes of its outputs so far, for all items
         if node.repeat is not None:
             self.rounds: dict[int | None, int] = {}  # by item, the number of the present round
-        self.scope: dict[str, Any] = {
-            **run.scope,
-            "input": self.given.output,
-            "now": datetime.fromtimestamp(run.job.clock() / 1e9, UTC),
-        }
+        self.scope: dict[str, Any] = {**run.scope, "input": self.given.output}
+        if node.reads_now:
+            self.scope["now"] = get_now(run.job)
         if node.addresses:
             others = {id_: step for id_, step in run.steps.items() if id_ not in node.addresses}
             shown = {id_: links for id_, links in run.links.items() if id_ in node.addresses}

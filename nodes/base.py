@@ -441,6 +441,7 @@ class Node:
     - `branches(config)` returns the branch names; empty means one unnamed branch.
     - `pure`: it has no side effects outside the run, so repeating it is harmless.
     - `quick`: it takes no noticeable time: it is pure, computes little and does not wait.
+    - `reads_now`: it is quick, and reads `now` in the scope of its context; other nodes always have it there.
     - `slow`: it may take minutes, mostly waiting for others; some threads are reserved for other runs.
     - `responds`: its output, `{"status": int, "headers": {}, "body": any}`, is the response to the webhook.
     - `trigger` marks the nodes that start a run and accept no incoming edge.
@@ -470,6 +471,7 @@ class Node:
     icon: ClassVar[str] = ""
     pure: ClassVar[bool] = True
     quick: ClassVar[bool] = False
+    reads_now: ClassVar[bool] = False
     slow: ClassVar[bool] = False
     trigger: ClassVar[bool] = False
     polls: ClassVar[bool] = False

@@ -290,6 +290,7 @@ class Date(Node):
     icon = "calendar"
     also = ("time zone", "timestamp", "format date", "moment")
     quick = True
+    reads_now = True
     examples = (
         {
             "config": {"operation": "add", "value": "{{ input.due }}", "amount": 1, "unit": "month"},
