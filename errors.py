@@ -7,8 +7,7 @@ An error that can reach an HTTP client derives from `HeadraceError` and has a st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 # Why a node or a run failed, so that a list can be filtered by it and nobody has to read texts:
 #   config       a setting, or the data it was given, does not fit; the node or its package is not usable here
@@ -33,8 +32,7 @@ ErrorKind = Literal[
 ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
 
-@dataclass(frozen=True, slots=True)
-class Issue:
+class Issue(NamedTuple):
     """One problem of a request or a definition.
 
     `path` is the place: `nodes[2].config.url`, `limit`, `definition_json`. `node_id` is set for issues of a node. A
@@ -47,7 +45,7 @@ class Issue:
     level: str = "error"
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return self._asdict()
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from errors import NodeError
@@ -88,8 +88,7 @@ class Choice:
         return urlsplit(self.base_url).hostname or ""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Network access to a model: the TLS context, and the permitted addresses of a host and port (None: all).
 
     `addresses` raises NodeError if there are none. `clean` redacts a server's error message.

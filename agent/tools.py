@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class PendingResult:
+class PendingResult(NamedTuple):
     """A result that is not available yet: the run holds no thread until the run `run_id` has ended.
 
     `reason` describes the wait.
@@ -18,8 +16,7 @@ class PendingResult:
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(NamedTuple):
     """A tool.
 
     `call(arguments, key)` returns JSON or a PendingResult; a NodeError is shown to the model, which may try something

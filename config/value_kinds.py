@@ -8,15 +8,14 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """A type of value: `parse` converts text or raises ValueError; `allowed` describes the allowed values.
 
     A `secret` can be in a file, and is never shown.

@@ -32,8 +32,7 @@ class Retry:
         return min(self.delay * self.backoff ** (attempt - 1), 3600.0) * (0.5 + chance / 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(NamedTuple):
     """Rounds of a node: at most `at_most`, with `every` seconds between them, until the condition `until` is true."""
 
     until: Template | Constant
@@ -48,8 +47,7 @@ class Repeat:
             raise NodeError(f"repeat.until: {error}", permanent=True, kind="expression") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """A rate limit: `calls` calls in `per` seconds, shared by all nodes of the workspace with the same `key`."""
 
     calls: int
@@ -57,8 +55,7 @@ class Rate:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Debouncing:
+class Debouncing(NamedTuple):
     """Calls of a trigger with the same `key` start one run, `seconds` after the last of them.
 
     `keep` says whose input it has: that of the last or the first call, or a list of all.

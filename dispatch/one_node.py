@@ -7,7 +7,6 @@ values are shared. So it has the data for the next node too. Pinned outputs take
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -41,7 +40,7 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
     settled = {} if source is None else Step.settled(source.id)
     kept = _choose_kept(whole, options, settled)
     _check_data(whole, options, {id_: settled[id_] for id_ in kept})
-    options = replace(options, kept=kept)
+    options = options._replace(kept=kept)
     plan = resources.apply_options(options, lambda: whole)
     id_, payloads = new_id("run"), resources.payloads
     value = start.input

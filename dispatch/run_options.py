@@ -8,8 +8,7 @@ plan.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -20,8 +19,7 @@ from engine import Plan
 from errors import BadInput, NodeError
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """`definition` is JSON text used in place of the flow's, `until` is a node id, `pinned` has outputs by node id.
 
     `only` is the id of the only node to be executed, `kept` those of nodes whose steps were copied from another run.
@@ -29,7 +27,7 @@ class Options:
 
     definition: str | None = None
     until: str | None = None
-    pinned: Mapping[str, Pin] = field(default_factory=dict)
+    pinned: Mapping[str, Pin] = {}
     only: str | None = None
     kept: Sequence[str] = ()
 

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from errors import ConfigError, LimitExceeded, NodeError, TimedOut
 from net.client_certificates import Certificate, CertifiedClients
@@ -246,8 +246,7 @@ Allow = Callable[[str, bool], None]
 Sign = Callable[[Any], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """Options of a request. With `save`, the body goes there, otherwise into the answer, up to the client's limit.
 
     With `error_bytes`, at most that many bytes of a response with status 400 or more are read, into the answer.

@@ -8,7 +8,7 @@ never closes for those from which its user logged in recently.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from database import write
 from errors import TooMany
@@ -22,8 +22,7 @@ FREE_FAILURES = 10  # of an account, from any address; after these each attempt 
 MAX_PAUSE = 60  # seconds
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One attempt at an account's password, which counts as a failure unless it has succeeded."""
 
     account: str

@@ -7,8 +7,7 @@ A session comes as a cookie, an API token as `Authorization: Bearer …`; flask-
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from flask import Flask, Request, Response, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
@@ -36,8 +35,7 @@ class Findable(Protocol):
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """Access rules of a view: the lowest role (None: public) and the row types that its path names.
 
     link: takes the path parameters and returns True if the request carries a valid signed link, which replaces a role.

@@ -11,11 +11,10 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from itertools import islice
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
@@ -140,8 +139,7 @@ class S3(Node):
             return do(store, job)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One execution: its config and input, and its object."""
 
     config: Mapping[str, Any]

@@ -7,8 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.parse import unquote_plus, urlencode
 
 from errors import LimitExceeded, NodeError
@@ -26,12 +25,11 @@ CONTENT_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A body and its headers. `content` can be iterated again for a retry; `parts` are the texts of a multipart one."""
 
     content: bytes | Iterable[bytes] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     parts: Sequence[str] = ()
 
     def texts(self) -> Iterator[str]:

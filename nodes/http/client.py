@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from errors import NodeError
 from net.egress import SAFE_HEADERS, Answer, Client, Options, Save, get_host
@@ -33,8 +32,7 @@ PORT = re.compile(r":[0-9]*\Z")
 MAX_TRIES, MAX_WAIT = 3, 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request. With `fail_on_error`, a response with status 400 or higher is an error, after waiting for Retry-After.
     `save` stores the response body, None keeps it in memory. `part` distinguishes the idempotency keys of several
     requests of one execution.
@@ -43,7 +41,7 @@ class Call:
     method: str
     url: str
     seconds: float
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: Body = NO_BODY
     follow_redirects: bool = True
     fail_on_error: bool = True

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from datetime import time as clock
 from decimal import Decimal
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 from errors import LimitExceeded, NodeError, TimedOut
 from nodes.sql.params import Prepared, prepare
@@ -28,8 +27,7 @@ MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 MAX_ROUNDING = Decimal("0.0005")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A database on a server; `options` are the permitted options of its URL."""
 
     host: str
@@ -43,8 +41,7 @@ class Place:
         return f"Place({self.host!r}, {self.database!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """A statement to execute in one transaction: once with `sets[0]`, or with each of the sets if `many`.
 
     `end` is on the clock of `time.monotonic`. At most `max_rows` rows are returned. Decimals of the rows are JSON

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -126,7 +125,7 @@ def test_an_answer_nested_too_deeply_is_the_models_error():
 @pytest.mark.parametrize("result", [float("inf"), nested(300), nested(2000)])
 def test_a_result_that_cannot_be_recorded_is_the_tools_error(result):
     world = World([call("act", 1)])
-    made = [replace(tool, call=lambda arguments, key: result) for tool in tools(world)]
+    made = [tool._replace(call=lambda arguments, key: result) for tool in tools(world)]
     assert came_to(process(world, tools=made)) == ("done", '"The end."')
     assert world.statuses[1] == ("act", "failed") and "JSON" in world.entries[1].error_text
 
@@ -163,7 +162,7 @@ def test_an_attempt_that_timed_out_can_be_resumed_by_another():
         time.sleep(1)
         return "done"
 
-    made = [replace(tool, call=slow) if tool.name == "act" else tool for tool in tools(world)]
+    made = [tool._replace(call=slow) if tool.name == "act" else tool for tool in tools(world)]
     outcome = process(world, tools=made, until=time.monotonic() + 1)
     assert isinstance(outcome, NodeError) and not outcome.permanent and "limit" not in outcome.message
     assert came_to(process(world)) == ("done", '"The end."')
@@ -193,7 +192,7 @@ def test_the_time_of_a_released_tool_call_counts_and_the_call_is_in_doubt():
         time.sleep(0.05)
         raise HandedBack
 
-    made = [replace(tool, call=act) if tool.name == "act" else tool for tool in tools(world)]
+    made = [tool._replace(call=act) if tool.name == "act" else tool for tool in tools(world)]
     with pytest.raises(HandedBack):
         process(world, tools=made)
     assert world.statuses[1] == ("act", "running") and world.entries[1].duration_ms >= 50
@@ -210,7 +209,7 @@ def test_a_full_disk_does_not_prevent_the_release_of_a_run():
     def full(entry):
         raise OSError("the disk is full")
 
-    made = [replace(tool, call=act) if tool.name == "act" else tool for tool in tools(world)]
+    made = [tool._replace(call=act) if tool.name == "act" else tool for tool in tools(world)]
     with pytest.raises(HandedBack):
         execute(work(world, tools=made))
 

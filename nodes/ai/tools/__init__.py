@@ -6,7 +6,6 @@ credentials internally. Results and running times are limited.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -58,11 +57,11 @@ def build(specs: Sequence[ToolSpec], tool_ctx: ToolContext) -> dict[str, Tool]:
 def _set_approval(spec: ToolSpec, made: Sequence[Tool], aliases: Mapping[str, str]) -> list[Tool]:
     """Return the tools with `approval` set on those that need it."""
     if isinstance(spec.approval, bool):
-        return [dataclasses.replace(tool, approval=spec.approval) for tool in made]
+        return [tool._replace(approval=spec.approval) for tool in made]
     names = {tool.name for tool in made}
     wanted = {name: name if name in names else aliases.get(name, "") for name in spec.approval}
     unknown = [name for name, meant in wanted.items() if meant not in names]
     if unknown:
         there = ", ".join(sorted(names))[:500] or "none"
         raise NodeError(f"approval: {spec.type} has no tool {unknown[0][:100]!r}; known tools: {there}", permanent=True)
-    return [dataclasses.replace(tool, approval=tool.name in wanted.values()) for tool in made]
+    return [tool._replace(approval=tool.name in wanted.values()) for tool in made]
