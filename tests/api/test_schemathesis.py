@@ -54,6 +54,19 @@ def describe():
 schema = describe()
 
 
+def closing_bodies(wsgi_app):
+    """Close what each request was read from: Werkzeug's client forgets the file that it makes for a large form."""
+
+    def answer(environ, start_response):
+        body = environ["wsgi.input"]
+        try:
+            return wsgi_app(environ, start_response)
+        finally:
+            body.close()
+
+    return answer
+
+
 @pytest.fixture(scope="module")
 def live(first_app, tmp_path_factory):
     """The app with a database of this module's own, its threads running."""
@@ -64,6 +77,7 @@ def live(first_app, tmp_path_factory):
     server.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(first_app.extensions, "headrace", server)
+        patch.setattr(first_app, "wsgi_app", closing_bodies(first_app.wsgi_app))
         yield first_app
     server.stop()
 
