@@ -121,7 +121,10 @@ def disconnect(credential: Credential) -> None:
 @callback.doc(
     security=[],
     parameters=[{"in": "query", "name": name, "description": text, **TEXT} for name, text in QUERY.items()],
-    responses={"200": {"description": "A page that says what happened", "content": {"text/html": TEXT}}},
+    responses={
+        code: {"description": "A page that says what happened", "content": {"text/html": TEXT}}
+        for code in ("200", "400", "403", "404", "409", "502", "503")
+    },
 )
 def receive() -> Response:
     """Take the answer of a service, and show what happened. It is the same page for all services."""
