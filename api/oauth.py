@@ -22,7 +22,7 @@ from nodes.credentials.oauth_providers import providers
 from nodes.credentials.oauth_types import is_loopback
 from parsers.invisible_characters import visible
 from schema_fields import Out, Time, fields
-from schemas import SliceArgs, listed, slice_of
+from schemas import Error, SliceArgs, listed, slice_of
 from security.oauth_connections import Connections, Person
 
 # Services add parameters of their own to their answers.
@@ -34,6 +34,10 @@ POLICY = f"default-src 'none'; style-src {hash_inline(PAGE, 'style')}; script-sr
 MAX_PARAMETER = 8_000
 TEXT = {"schema": {"type": "string"}}
 SHOWN = ("id", "name", "instructions", "client_url", "docs_url", "authorization_url", "token_url")
+REFUSALS = {
+    code: {"description": "A page that says why", "content": {"text/html": TEXT, "application/json": {"schema": Error}}}
+    for code in ("400", "403", "404", "409", "502", "503")
+}
 QUERY = {
     "state": "The attempt that is answered",
     "code": "The code that is exchanged for tokens",
@@ -121,10 +125,7 @@ def disconnect(credential: Credential) -> None:
 @callback.doc(
     security=[],
     parameters=[{"in": "query", "name": name, "description": text, **TEXT} for name, text in QUERY.items()],
-    responses={
-        code: {"description": "A page that says what happened", "content": {"text/html": TEXT}}
-        for code in ("200", "400", "403", "404", "409", "502", "503")
-    },
+    responses={"200": {"description": "A page that says what happened", "content": {"text/html": TEXT}}, **REFUSALS},
 )
 def receive() -> Response:
     """Take the answer of a service, and show what happened. It is the same page for all services."""

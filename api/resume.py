@@ -69,7 +69,7 @@ class AnswerIn(Strict):
 class AnswerForm(Strict):
     """The parts of a form with files. Each file is a part with the name of its field."""
 
-    answer = text(64, load_default="")
+    answer = text(64, 0, load_default="")
     comment = text(MAX_COMMENT, 0, load_default="")
     body = text(
         MAX_BODY, 0, is_stored=False, load_default="", help="JSON of the answers to the other fields of the node"

@@ -9103,58 +9103,64 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            /** @description A page that says what happened */
+            /** @description A page that says why */
             400: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
+                    "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A page that says what happened */
+            /** @description A page that says why */
             403: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
+                    "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A page that says what happened */
+            /** @description A page that says why */
             404: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
+                    "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A page that says what happened */
+            /** @description A page that says why */
             409: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
+                    "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A page that says what happened */
+            /** @description A page that says why */
             502: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
+                    "application/json": components["schemas"]["Error"];
                 };
             };
-            /** @description A page that says what happened */
+            /** @description A page that says why */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "text/html": string;
+                    "application/json": components["schemas"]["Error"];
                 };
             };
             default: components["responses"]["DEFAULT_ERROR"];
