@@ -43,7 +43,6 @@ from dispatch.histograms import Counter, Histogram
 from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.queues import LANES, Broker, Lane
 from dispatch.recorder import Recorder
-from dispatch.tracing import check_packages, make_tracing
 from errors import ConfigError
 from models import DatabaseRefused, Fact, lock_wait
 from nodes import plugins
@@ -120,7 +119,10 @@ class Server:
         self.checkpoints.start()
         self.recorder.start()
         executor = self.dispatcher.executor
-        executor.tracing = make_tracing(self.config, self.dispatcher.resources)
+        if self.config.otlp_url:
+            from dispatch.tracing import Tracing
+
+            executor.tracing = Tracing(self.config.otlp_url, self.dispatcher.resources)
         self.dispatcher.start()
         self.dispatcher.lease.keep()
         self.check_database()
@@ -211,7 +213,10 @@ def prepare(config: Config) -> startup_message.Login | None:
     Return the owner's address and password if it was generated: it is stored nowhere else.
     """
     check_broker(config)
-    check_packages(config)
+    if config.otlp_url:
+        from dispatch.tracing import check_packages
+
+        check_packages()
     if config.values_url:
         from dispatch.value_store import check_values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import engine
 from engine import Plan
@@ -16,7 +16,9 @@ from .recorder import Done
 from .resources import Flow
 from .run_options import Options
 from .run_record import RunRecord
-from .tracing import Trace
+
+if TYPE_CHECKING:
+    from .tracing import Trace
 
 # Makes a write that is committed together with a change of the run, or not at all, such as its audit log entry.
 Note: TypeAlias = Callable[[Run], Write]

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -28,8 +28,10 @@ from .resume_state import History
 from .run_record import RunRecord, RunTaken
 from .shared_record import AnyRecord, SharedRecord
 from .subflows import Starter, failure_writes, remains_of
-from .tracing import Tracing
 from .workers import make_workers
+
+if TYPE_CHECKING:
+    from .tracing import Tracing
 
 log = logging.getLogger("headrace.dispatch")
 MAX_DEATHS = 3

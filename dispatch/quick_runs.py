@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import engine
 from dispatch.payloads import Kept, Payloads
@@ -27,7 +27,9 @@ from .dispatcher import Dispatcher
 from .executor import encode_output
 from .input_validation import check_input
 from .run_record import RunRecord
-from .tracing import SeenStep
+
+if TYPE_CHECKING:
+    from .tracing import SeenStep
 
 QUICK_SECONDS = 0.002  # by the clock, then as much again of processor time, since the machine may be busy
 SLOW_RUNS = 2  # in succession, after which a flow's runs are normal runs; garbage collection may slow a single one
@@ -108,6 +110,8 @@ class _Rows(Payloads):
 
 def _see_step(record: RunRecord, steps: list[SeenStep], step: engine.Step) -> None:
     """Record a step, and note its time for the traces."""
+    from .tracing import SeenStep
+
     record.step(step)
     steps.append(SeenStep(step, time.time_ns()))
 

@@ -18,7 +18,6 @@ from hashlib import blake2b
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from config import Config
 from constants import VERSION
 from engine import Step
 from errors import ConfigError
@@ -53,15 +52,8 @@ class SeenStep(NamedTuple):
     at: int
 
 
-def make_tracing(config: Config, resources: Resources) -> Tracing | None:
-    """Return the tracing of this process, or None if it is off. Call after the fork: it starts a thread."""
-    return Tracing(config.otlp_url, resources) if config.otlp_url else None
-
-
-def check_packages(config: Config) -> None:
-    """Raise ConfigError if traces are to be sent, and the packages for them are not installed."""
-    if not config.otlp_url:
-        return
+def check_packages() -> None:
+    """Raise ConfigError if the packages for traces are not installed."""
     try:
         is_there = find_spec("opentelemetry.exporter.otlp.proto.http") is not None
     except ModuleNotFoundError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import cache, lru_cache, wraps
 from typing import Any
 
 import orjson
@@ -91,9 +91,13 @@ class Resource(Blueprint):
         if not any_query:
             self.before_request(query_parameters.check)
 
+    def response(self, status_code: Any, schema: Any = None, **options: Any) -> Any:
+        """Do as flask-smorest does, with the one instance of a schema's class."""
+        return super().response(status_code, _share(schema), **options)
+
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Any:
-        """Do as flask-smorest does, but share one schema instance: creating one costs more than using it."""
-        schema = schema() if isinstance(schema, type) else schema
+        """Do as flask-smorest does, with the one instance of a schema's class: to make one costs more than its use."""
+        schema = _share(schema)
         decorate = super().arguments(schema, location=location, **options)
 
         def decorated(view: Any) -> Any:
@@ -103,6 +107,16 @@ class Resource(Blueprint):
             return view
 
         return decorated
+
+
+def _share(schema: Any) -> Any:
+    """Return the instance of a class of schemas, the same for all views; anything else unchanged."""
+    return _make_schema(schema) if isinstance(schema, type) else schema
+
+
+@cache
+def _make_schema(cls: type[Schema]) -> Schema:
+    return cls()
 
 
 def get_request() -> Request:
