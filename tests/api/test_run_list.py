@@ -197,6 +197,7 @@ def test_a_waiting_run_has_its_question_and_answers(owner, waiting, member):
         "item_index": None,
         "form": None,
         "has_files": False,
+        "files": [],
     }
     page = owner.get(f"/api/runs/{run['id']}/resume").text
     assert "Pay 5 to Ada\\u202e?" in page
