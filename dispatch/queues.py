@@ -6,6 +6,7 @@ this process. `CeleryQueue` in worker.py brings ids from a message broker to the
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from database import disconnect_thread
 from .histograms import Counter
 from .limits import SlowLane
 
+log = logging.getLogger("headrace.dispatch")
 Lane: TypeAlias = Literal["runs", "slow"]
 LANES: tuple[Lane, ...] = ("runs", "slow")
 Execute: TypeAlias = Callable[[str], None]  # executes the run with this id in the calling thread, if it still waits
@@ -67,7 +69,8 @@ class Broker(Queue, Protocol):
 class LocalQueue:
     """Threads of this process, which execute runs in the order of their offers.
 
-    At most `max_slow` runs of the lane `slow` are executed at a time; the others wait.
+    There are at most `size` threads, each made when a run finds no idle one: an idle server does without them. At most
+    `max_slow` runs of the lane `slow` are executed at a time; the others wait.
     """
 
     is_local = True
@@ -77,36 +80,68 @@ class LocalQueue:
         self._offered: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._slow: SlowLane[str] = SlowLane(max_slow)
         self.threads: list[threading.Thread] = []
+        self._execute: Execute | None = None
+        self._lock = threading.Lock()
+        self._may_grow = False
+        self._idle = 0  # threads that take an id, or wait for one
+        self._untaken = 0  # ids that no thread has taken yet
 
     def start(self, execute: Execute) -> None:
-        """Start the threads."""
-        for number in range(self.size):
-            thread = threading.Thread(target=self._work, args=(execute,), name=f"run-{number}", daemon=True)
-            thread.start()
-            self.threads.append(thread)
+        """Start the first thread."""
+        self._execute = execute
+        with self._lock:
+            self._may_grow = self.size > 0
+            if self._may_grow:
+                self._add_thread()
 
-    def _work(self, execute: Execute) -> None:
+    def _add_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"run-{len(self.threads)}", daemon=True)
+        thread.start()
+        self.threads.append(thread)
+        self._idle += 1
+
+    def _work(self) -> None:
+        assert self._execute is not None
         try:
             while (run_id := self._offered.get()) is not None:
-                execute(run_id)
+                with self._lock:
+                    self._idle -= 1
+                    self._untaken -= 1
+                self._execute(run_id)
+                with self._lock:
+                    self._idle += 1
         finally:
             disconnect_thread()
+
+    def _put(self, run_id: str) -> None:
+        """Give the id to a thread, to a new one if none is idle."""
+        with self._lock:
+            self._untaken += 1
+            if self._may_grow and self._untaken > self._idle and len(self.threads) < self.size:
+                try:
+                    self._add_thread()
+                except RuntimeError as error:  # the system has no more threads: the run waits for one of ours
+                    log.warning("no thread could be started for a run: %s", error)
+        self._offered.put(run_id)
 
     def offer(self, run_id: str, lane: Lane) -> bool:
         """Have a thread execute the run. Return False if it waits for a place in its lane."""
         if lane == "slow" and not self._slow.enter(run_id):
             return False
-        self._offered.put(run_id)
+        self._put(run_id)
         return True
 
     def leave(self, run_id: str) -> None:
         """Give the place of an ended slow run to the next one."""
         if (following := self._slow.leave(run_id)) is not None:
-            self._offered.put(following)
+            self._put(following)
 
     def take(self, seconds: float) -> str:
         """Return the next id, for a caller that executes it instead of a thread. Raises: queue.Empty after a time."""
-        return self._offered.get(timeout=seconds) or ""
+        run_id = self._offered.get(timeout=seconds) or ""
+        with self._lock:
+            self._untaken -= 1
+        return run_id
 
     @property
     def is_empty(self) -> bool:
@@ -132,11 +167,15 @@ class LocalQueue:
 
     def close(self) -> None:
         """Have each thread end after the runs that were offered before."""
-        for _ in self.threads:
-            self._offered.put(None)
+        with self._lock:
+            self._may_grow = False
+            for _ in self.threads:
+                self._offered.put(None)
 
     def stop(self, deadline: float) -> None:
         """Wait for the end of the threads."""
         for thread in self.threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        self.threads.clear()
+        with self._lock:
+            self.threads.clear()
+            self._idle = 0

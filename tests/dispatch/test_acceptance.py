@@ -189,7 +189,6 @@ def test_a_run_that_cannot_be_suspended_fails_later_and_leaves_nothing_waiting(s
 def test_threads_survive_all_disk_errors(start, types):
     """Writes fail at the claim, within a run and while looking for more runs. Every thread is alive afterwards."""
     dispatcher = start(run_threads=2)
-    names = {thread.name for thread in dispatcher.queue.threads}
     made = add_flow(chain("a", max_concurrent_runs=1))
     for table in ("runs", "steps", "run_days"):
         refuse_inserts(table)
@@ -203,7 +202,7 @@ def test_threads_survive_all_disk_errors(start, types):
             assert ticket.active.ended.wait(PATIENCE)
         accept_inserts()
         dispatcher.sweep()
-    assert {thread.name for thread in dispatcher.queue.threads if thread.is_alive()} == names
+    assert all(thread.is_alive() for thread in dispatcher.queue.threads)
     last = dispatcher.submit(Start(made, 1, "manual")).run
     end = time.monotonic() + PATIENCE
     while Run.select().where(Run.finished_at.is_null()).exists() and time.monotonic() < end:

@@ -49,6 +49,41 @@ def test_runs_are_executed_in_the_order_of_their_offers(begin):
     assert [executed.came.get(timeout=PATIENCE) for _ in range(5)] == [f"run_{number}" for number in range(5)]
 
 
+def test_a_thread_is_made_only_for_a_run_that_finds_none_idle(begin):
+    executed = Executed("run_0", "run_1", "run_2", "run_3")
+    made = begin(executed, threads=3)
+    assert len(made.threads) == 1
+    for number in range(3):
+        made.offer(f"run_{number}", "runs")
+        assert executed.came.get(timeout=PATIENCE) == f"run_{number}"
+        assert len(made.threads) == number + 1
+    made.offer("run_3", "runs")
+    assert len(made.threads) == 3 and made.state().depth == 1
+    executed.opened.set()
+    assert executed.came.get(timeout=PATIENCE) == "run_3"
+
+
+def test_every_run_gets_a_thread_at_once_while_there_is_one(begin):
+    """Runs come in bursts, from several threads, while others end; two that are held never delay a third."""
+    executed = Executed("held_1", "held_2")
+    made = begin(executed, threads=4)
+    for held in executed.held:
+        made.offer(held, "runs")
+        assert executed.came.get(timeout=PATIENCE) == held
+
+    def offer(name):
+        for number in range(200):
+            made.offer(f"{name}_{number}", "runs")
+
+    callers = [threading.Thread(target=offer, args=(name,)) for name in "abc"]
+    for caller in callers:
+        caller.start()
+    assert {executed.came.get(timeout=PATIENCE) for _ in range(600)} == {f"{a}_{n}" for a in "abc" for n in range(200)}
+    for caller in callers:
+        caller.join(PATIENCE)
+    assert 3 <= len(made.threads) <= 4 and made.state().depth == 0
+
+
 def test_a_slow_run_waits_for_a_place_while_others_get_a_thread(begin):
     executed = Executed("slow_1")
     made = begin(executed, threads=2)
