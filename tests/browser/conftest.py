@@ -35,8 +35,9 @@ def pytest_runtest_makereport(item, call):
     """Take a screenshot of the page if a test failed, and name its path in the report."""
     report = yield
     page = getattr(item, "funcargs", {}).get("page")
-    if report.failed and call.when == "call" and page is not None:
-        path = item.funcargs["tmp_path"] / "page.png"
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and call.when == "call" and page is not None and folder is not None:
+        path = folder / "page.png"
         page.screenshot(path=path)
         report.sections.append(("the page", f"{page.url}, a picture of it in {path}"))
     return report

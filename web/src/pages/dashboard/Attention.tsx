@@ -5,11 +5,17 @@ import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
 import { CALM } from "@/api/queries";
 import { firstLine, waitingText } from "@/runs/words";
+import { lazyPage } from "@/ui/lazily";
 import { Card } from "@/ui/Page";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
 import { dueInWords } from "./due";
-import { FailedWebhooks } from "./FailedWebhooks";
+
+/** Its dialog is not for the first page: such webhooks are rare. */
+const FailedWebhooks = lazyPage(
+  () => import("./FailedWebhooks").then(({ FailedWebhooks: type }) => ({ default: type })),
+  null,
+);
 
 const MOST = 5;
 const FAILING = {
@@ -67,7 +73,7 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               bad
             />
           ))}
-          <FailedWebhooks hooks={left} onChange={hooks.refetch} />
+          {left.length > 0 && <FailedWebhooks hooks={left} onChange={hooks.refetch} />}
           {asked.map((run) => (
             <Item
               key={run.id}
