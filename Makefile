@@ -93,7 +93,9 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 # Those that kill servers take longest, so they come first. Tests of machines make networks, which Chromium takes for a
 # change of its own: it ends all requests with ERR_NETWORK_CHANGED. So they run here, and never beside browsers.
 MACHINES := tests/faults/test_machines.py
-POSTGRES := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py) $(MACHINES) \
+KILLED := $(addprefix killed_,branches.py forms.py hooks.py limits.py listeners.py loops.py schedules.py \
+	table_writes.py waits.py webhooks.py)
+POSTGRES := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py $(KILLED)) $(MACHINES) \
 	tests/database tests/dispatch tests/scheduler tests/agents tests/api
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \

@@ -10,7 +10,7 @@ from test_dispatch import add_run, finished, output, record_steps, statuses, sub
 from test_waiting import ask
 from world import PATIENCE, add_flow, flow, node, run_at_once, run_of, steps_of
 
-from database import db
+from database import disconnect_thread
 from dispatch import Start, workers
 from dispatch.recorder import Recorder
 from dispatch.workers import Workers
@@ -62,7 +62,7 @@ def test_a_node_with_effects_begins_after_its_running_step_is_on_the_disk(inline
     def look(config, input, ctx):
         both.wait(PATIENCE)
         seen.append(Step.select().where(Step.node_id == ctx.node_id, Step.status == "running").count())
-        db.close()
+        disconnect_thread()
 
     types.offer("look", look, pure=False)
     run = submit(inline, side_by_side(node("a", "look"), node("b", "look"), parallel=2))

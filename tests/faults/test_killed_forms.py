@@ -11,7 +11,7 @@ from form_pages import make_definition
 from insistence import TRIES, answering
 from record import ask, left_on_disk, settled
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 
 SENDERS, ANSWERS = 4, 24
 FIELDS = [

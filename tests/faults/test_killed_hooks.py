@@ -11,7 +11,7 @@ from hook_service import HookService
 from servers import PATIENCE
 from serving import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 PUBLIC = "https://flows.example.com"
 URL = f"{PUBLIC}/api/webhooks/apps/hook"
 

@@ -8,7 +8,7 @@ import pytest
 from effects import Effects, http_node
 from record import ask, settled
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 
 LIMIT = 2
 RUNS = 40  # started between two kills

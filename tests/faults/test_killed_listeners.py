@@ -15,6 +15,7 @@ from servers import until
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.postgres,
     pytest.mark.skipif(
         not (shutil.which("mosquitto") and shutil.which("mosquitto_passwd")), reason="Mosquitto is not installed"
     ),

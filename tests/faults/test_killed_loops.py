@@ -8,7 +8,7 @@ from effects import http_node
 from insistence import insist
 from record import Crashes, ask, check_effects, is_interrupted, left_on_disk, settled, steps
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 ITEMS = 60
 KILLS = 3

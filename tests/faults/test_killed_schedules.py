@@ -12,7 +12,7 @@ from engines import other_connection
 from record import UNFINISHED, ask, settled
 from servers import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 FLOWS = 24
 SECOND, MINUTE = 1_000, 60_000

@@ -11,7 +11,7 @@ from insistence import insist
 from record import Crashes, ask, check_effects, describe, is_interrupted, left_on_disk, settled, steps
 from servers import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 
 RUNS = 70  # started between two kills; each of them calls a run, which calls another
 REQUESTS = 9  # made by each of them and the runs that it calls

@@ -9,7 +9,7 @@ from effects import http_node
 from insistence import TRIES, insist
 from record import Crashes, ask, left_on_disk, settled
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 
 CALLS = 40  # calls of each webhook between two kills
 CLIENTS = 6
