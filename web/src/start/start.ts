@@ -42,6 +42,7 @@ export function start(chunks: Chunks): void {
       `/api/metrics?days=${/[?&]days=(1|30)\b/.exec(window.location.search)?.[1] ?? 7}`,
       "/api/runs?waiting=true&brief=true&limit=5",
       "/api/flows?failing=true&brief=true&status=active&limit=5&sort=last_run",
+      "/api/registered-webhooks?limit=5",
     ],
     // Only what every role may read: the draft is for editors.
     "/flows/*": [`/api/workflows/${id}`, "/api/nodes"],
