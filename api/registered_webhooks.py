@@ -1,4 +1,4 @@
-"""Webhooks that the server adds in services for app triggers: those that it could not add or remove."""
+"""Webhooks of app triggers that the server could not add to a service, or remove from it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from nodes.connectors.exchange import Exchange
 
 
 def tag_member(exchange: Exchange) -> dict[str, Any]:
-    """Give a member tags, besides those that it has. Return `{"ok": true}`."""
+    """Add tags to a member. Return `{"ok": true}`."""
     address = exchange.inputs["email"].strip().lower()
     member = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest() if "@" in address else address
     tags = [{"name": tag, "status": "active"} for tag in exchange.inputs["tags"]]

@@ -1,4 +1,4 @@
-"""What connectors send is known to the clients that services publish, or that are generated from their descriptions."""
+"""Requests of connectors are compared with clients that services publish, or generate from their descriptions."""
 
 from urllib.parse import urlsplit
 

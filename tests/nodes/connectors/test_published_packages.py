@@ -1,4 +1,4 @@
-"""What connectors send fits the types that services publish for JavaScript, with each choice of each input."""
+"""Requests of connectors fit the types that services publish for JavaScript, with each choice of each input."""
 
 from urllib.parse import urlsplit
 

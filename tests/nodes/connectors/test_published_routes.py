@@ -1,4 +1,4 @@
-"""What the connectors of Pipedrive and Discord send is known to the packages that describe these services."""
+"""Requests of the Pipedrive and Discord connectors are compared with packages that describe these services."""
 
 import re
 from urllib.parse import urlsplit
