@@ -10,7 +10,7 @@ import orjson
 from database import execute
 from dispatch import Dispatcher, Line, encode_item
 from dispatch.debounce import Call, Collected, Debouncer, find_debouncer
-from errors import BadInput, NodeError
+from errors import BadInput, DatabaseLost, NodeError
 from models import Claim, Fired, LogEntry, Run, Workflow, new_id
 from nodes.base import Item
 from nodes.credentials.keyring import Keyring
@@ -58,6 +58,24 @@ def write_log(claim: Claim, flow: Workflow, lines: list[Line]) -> None:
         told = {"workflow_id": claim.workflow_id, **({} if data is None else {"data": orjson.Fragment(data)})}
         text = orjson.dumps(told).decode()
         execute(*LogEntry.entry(flow.workspace_id, None, claim.node_id, level, message, text))
+
+
+def put_or_discard(runs: EntryRuns, made: Sequence[Entry], put: Callable[[Sequence[Entry]], int]) -> int:
+    """Return the number of entries that `put` has recorded; discard the runs of the others.
+
+    If the database is lost, they may have been recorded after all; else retention deletes their values.
+    """
+    taken = 0
+    try:
+        taken = put(made)
+    except DatabaseLost:
+        taken = len(made)
+        raise
+    finally:
+        for _, one in made[taken:]:
+            if one is not None:
+                runs.discard(one)
+    return taken
 
 
 def put_entries(

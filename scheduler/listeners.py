@@ -20,7 +20,7 @@ from errors import NodeError
 from models import Claim, DatabaseRefused, Fired, Poll, PollEntry, Workflow
 from nodes.base import Item
 from nodes.credentials.keyring import Keyring
-from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, write_log
+from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, put_or_discard, write_log
 from scheduler.firing import active_flows
 from scheduler.polls import RUNS_AT_ONCE, ClaimLost, Poller, Stopped
 
@@ -190,13 +190,7 @@ class Listener:
             known |= set() if key is None else {key}
             one = self.runs.prepare(item, self.lines) if is_new else None
             made.append((key if is_new else None, one))
-        taken = 0
-        try:
-            taken = self._put(made)
-        finally:
-            for _, one in made[taken:]:
-                if one is not None:
-                    self.runs.discard(one)
+        taken = put_or_discard(self.runs, made, self._put)
         if any(one is not None for _, one in made[:taken]):
             dispatcher.pick_up()
         return taken

@@ -19,7 +19,7 @@ from dispatch import Dispatcher, Found, Line, look
 from errors import HeadraceError, NodeError
 from models import CLAIM_MS, Claim, DatabaseRefused, Fired, Poll, PollEntry, Run, Workflow, now_ms
 from nodes.base import REGISTRY, Item
-from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, write_log
+from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, put_or_discard, write_log
 from scheduler.firing import active_flows
 
 log = logging.getLogger("headrace.scheduler")
@@ -261,13 +261,7 @@ class PollRecorder:
     def _fire(self, batch: list[tuple[bytes, Item]]) -> bool:
         """Record some entries with their runs; return True to continue."""
         made: list[Entry] = [(entry, self.runs.prepare(item, self.lines)) for entry, item in batch]
-        taken = 0
-        try:
-            taken = self._put(made)
-        finally:
-            for _, one in made[taken:]:
-                if one is not None:
-                    self.runs.discard(one)
+        taken = put_or_discard(self.runs, made, self._put)
         return taken == len(batch) and bool(self.unrecorded)
 
     def _put(self, made: Sequence[Entry]) -> int:

@@ -4,10 +4,9 @@ import peewee
 import psycopg
 import pytest
 from races import outcome, until_waiting
-from tcp_proxy import TcpProxy
+from sources import Source, active, definition, polling, watched
 from world import PATIENCE, Background, add_flow, flow, started_recorder
 
-import database
 from database import OutcomeUnknown, commit_numbers, execute, fetch_value, postgres, write, write_runs
 from errors import Conflict
 from models import Run, Write
@@ -15,20 +14,6 @@ from models import Run, Write
 pytestmark = pytest.mark.slow
 
 ADD = "INSERT INTO workspaces (id, name, created_at) VALUES (?, 'x', 0)"
-
-
-@pytest.fixture
-def proxy(fresh_url, postgres_server):
-    """A proxy to a new database, through which this process is connected; `direct` is the URL without it."""
-    direct = fresh_url()
-    with TcpProxy(("127.0.0.1", postgres_server.port)) as proxy:
-        proxy.direct = f"{direct}?sslmode=disable"
-        proxy.connect = lambda: psycopg.connect(proxy.direct, autocommit=True)
-        database.connect(proxy.direct.replace(f":{postgres_server.port}/", f":{proxy.port}/"), "normal")
-        fetch_value("SELECT 1")
-        yield proxy
-        proxy.heal()
-        database.disconnect()
 
 
 def ids():
@@ -124,3 +109,17 @@ def test_old_numbers_are_deleted(proxy, monkeypatch):
         with write():
             execute(ADD, (f"ws_{number}",))
     assert fetch_value("SELECT COUNT(*) FROM commit_numbers") <= 2
+
+
+def test_a_poll_whose_commit_gets_no_answer_keeps_the_value_of_its_run(proxy, tmp_path, monkeypatch):
+    monkeypatch.setattr(commit_numbers, "ASK_SECONDS", 0.2)
+    source = Source("entry")
+    source.value = lambda key: {"text": "x" * 200_000}
+    source.during = lambda ctx: proxy.lose_answer("INSERT INTO commit_numbers", times=10_000)
+    with watched(source), polling(tmp_path, database_url=proxy.url) as polls:
+        made = active(definition(backlog=True))
+        polls.look()
+        assert proxy.lost.is_set()
+        proxy.heal()
+        [run] = Run.select().where(Run.workflow_id == made.id)
+        assert execute("SELECT DISTINCT run_id FROM payloads").fetchall() == [(run.id,)]
