@@ -116,6 +116,7 @@ class Server:
     def start(self) -> None:
         """Start the threads of this process. Raises: ConfigError if its key or its database was changed meanwhile."""
         self._has_ended = False
+        database.limit_all_waits()
         self.checkpoints.start()
         self.recorder.start()
         executor = self.dispatcher.executor

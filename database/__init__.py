@@ -51,6 +51,8 @@ SET_FACT = (
     "INSERT INTO server_facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
 MAX_NAMED = 5
+# Longer than any statement of a server takes, with its locks; then the connection is given up (postgres_connection.py).
+ANSWER_SECONDS = 120.0
 
 _engine: ModuleType = sqlite
 _on_change: list[Callable[[Database], None]] = []  # called with Peewee's database when the engine changes
@@ -104,6 +106,15 @@ def limit_waits(seconds: float | None) -> None:
     """Limit the time for which this thread waits for PostgreSQL: for a connection, and for each answer."""
     if is_postgres():
         _engine.limit_waits(seconds)
+
+
+def limit_all_waits() -> None:
+    """Limit the time for which all threads wait for each answer of PostgreSQL, to ANSWER_SECONDS.
+
+    For a server: a command may have statements that take longer.
+    """
+    if is_postgres():
+        _engine.limit_all_waits(ANSWER_SECONDS)
 
 
 def disconnect_thread() -> None:

@@ -36,7 +36,8 @@ from . import write_lock
 from .clock import LeaseClock
 from .commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
 from .engine_results import Execute, Space
-from .postgres_connection import Connection, limit
+from .postgres_connection import Connection, NotAnswered, limit
+from .postgres_connection import limit_all_waits as limit_all_waits
 from .postgres_connection import limit_waits as limit_waits
 from .postgres_pipeline import Pipeline, RunTransaction, ThreadPipeline
 from .postgres_primary import Primary
@@ -208,8 +209,9 @@ def _execute_alone(sql: str, params: Any) -> Any:
         with _pool().connection(limit.seconds) as connection:
             try:
                 return connection.execute(sql, params)
-            except psycopg.OperationalError:
-                is_repeatable = connection.closed and sql.startswith(("SELECT", "WITH")) and limit.seconds is None
+            except psycopg.OperationalError as error:
+                is_query = sql.startswith(("SELECT", "WITH")) and limit.seconds is None
+                is_repeatable = connection.closed and is_query and not isinstance(error, NotAnswered)
                 if not is_repeatable or attempt == ATTEMPTS - 1:
                     raise
     return None
@@ -337,7 +339,7 @@ def _prepare(connection: psycopg.Connection) -> None:
 
 def _connect_alone() -> psycopg.Connection:
     """Return a connection to the primary that is not of the pool."""
-    connection = psycopg.connect(_url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
+    connection = Connection.connect(_url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
     try:
         _primary.check(connection)
     except BaseException:
@@ -428,7 +430,7 @@ def _begun(begin: Callable[[psycopg.Connection], object]) -> Iterator[psycopg.Co
         except BaseException as error:
             is_lost = connection.closed and isinstance(error, psycopg.OperationalError)
             pool.putconn(connection)
-            if not is_lost or attempt == ATTEMPTS - 1:
+            if not is_lost or isinstance(error, NotAnswered) or attempt == ATTEMPTS - 1:
                 raise
     db._state.set_connection(connection)
     try:

@@ -21,6 +21,7 @@ from psycopg.types.string import StrDumperUnknown
 from psycopg_pool import ConnectionPool
 
 from .commit_numbers import CommitNumber, is_of_lost_connection
+from .postgres_connection import give_up, limit
 
 Statement: TypeAlias = tuple[str, Sequence[Any]]  # with parameters `$1`
 Key: TypeAlias = tuple[str, tuple[int, ...]]  # a statement, and the types of its parameters
@@ -66,7 +67,7 @@ class Pipeline:
     def is_usable(self) -> bool:
         """Return True unless the connection is lost. Only if the server has sent something, it is asked."""
         try:
-            if self._libpq.status == ConnStatus.OK and self._is_ready(select.POLLIN, 0):
+            if self._libpq.status == ConnStatus.OK and self._look(select.POLLIN, 0):
                 self.connection.execute("SELECT 1")
         except psycopg.OperationalError:
             return False
@@ -122,7 +123,7 @@ class Pipeline:
 
     def _send(self) -> None:
         while self._libpq.flush():
-            if self._is_ready(select.POLLIN | select.POLLOUT) & select.POLLIN:
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
                 self._libpq.consume_input()  # or the server, whose answers nobody reads, stops reading too
 
     def _receive(self) -> list[Any]:
@@ -130,7 +131,7 @@ class Pipeline:
         found: list[Any] = []
         while True:
             while self._libpq.is_busy():
-                self._is_ready(select.POLLIN)
+                self._wait(select.POLLIN)
                 self._libpq.consume_input()
             result = self._libpq.get_result()
             if result is None:  # the end of one statement
@@ -141,8 +142,13 @@ class Pipeline:
                 return found
             found.append(result)
 
-    def _is_ready(self, events: int, milliseconds: int | None = None) -> int:
-        """Wait until the socket is ready, and return for what."""
+    def _wait(self, events: int) -> int:
+        """Wait until the socket is ready, and return for what. Raises: OperationalError if it takes too long."""
+        seconds = limit.for_answer
+        return self._look(events, None if seconds is None else seconds * 1000) or give_up(self.connection)
+
+    def _look(self, events: int, milliseconds: float | None) -> int:
+        """Return for what the socket is ready within this time; 0 if it is not."""
         self._poll.register(self._libpq.socket, events)
         ready = self._poll.poll(milliseconds)
         return ready[0][1] if ready else 0
