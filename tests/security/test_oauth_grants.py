@@ -1,4 +1,7 @@
-"""Grants: refreshed once across threads and processes, and never lost, against a real authorization server."""
+"""Grants: refreshed once across threads and processes, against a real authorization server.
+
+Servers that are killed in a refresh: tests/faults/test_killed_refreshes.py.
+"""
 
 import threading
 import time
@@ -9,7 +12,6 @@ from authorization_server import authorization_server
 from world import start_python
 
 import database
-from database.tables.leases import _process as identify
 from dispatch import make_services
 from errors import NodeError, TimedOut
 from models import AuditEntry, Credential, LogEntry, OAuthGrant, now_ms
@@ -345,35 +347,6 @@ def test_two_processes_refresh_once(there, make_account, start):
         gate.go.set()
         first, second = (child.stdout.readline().strip() for child in children)
     assert first == second and works(there, first) and there.refreshes == 1
-
-
-@pytest.mark.parametrize("place", ["arrived", "rotated"])
-def test_a_process_that_is_killed_in_a_refresh_loses_no_grant(server, there, make_account, make_ctx, start, place):
-    """Before the server changed anything, and after it has rotated the tokens and nobody stored them."""
-    row = make_account()
-    child = start(row)
-    with there.held(place) as gate:
-        go(child)
-        assert gate.reached.wait(PATIENCE)
-        child.kill()
-        child.wait(PATIENCE)
-    began = time.monotonic()
-    credential = opened(server, row)
-    assert works(there, get_token(credential, make_ctx()).value)
-    assert there.refreshes == 2 and time.monotonic() - began < 10  # the lease of a dead process is free
-    OAuthGrant.update(refresh_at=now_ms() - 1).execute()
-    assert works(there, get_token(credential, make_ctx()).value)
-    assert OAuthGrant.find(row.id).status == "connected"
-
-
-def test_a_process_that_is_killed_before_it_asks_loses_no_grant(server, there, make_account, make_ctx, start):
-    row = make_account()
-    child = start(row)
-    assert OAuthGrant.find(row.id).claim()
-    OAuthGrant.update(lease_process=identify(str(child.pid), child.pid)).execute()
-    child.kill()
-    child.wait(PATIENCE)
-    assert works(there, get_token(opened(server, row), make_ctx()).value) and there.refreshes == 1
 
 
 # Without a row
