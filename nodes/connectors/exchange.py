@@ -30,6 +30,7 @@ MAX_PAGES = 1_000
 END_OF_ID = re.compile("[/?#&]")
 BRACES = re.compile(r"\{(\+?)([a-z][a-z0-9_]{0,63})\}")
 SERVICES = "nodes.connectors.services"  # a module for each service with handlers
+MAX_OFFERED, MAX_SHOWN = 100, 20  # values of a list from which the only one is taken
 MAX_SAID = 300  # characters of a service's message
 
 
@@ -110,7 +111,7 @@ class Exchange:
 
     def url(self, path: str, inputs: Mapping[str, Any] | None = None) -> str:
         """Return the URL of a path of the service, with the inputs and the credential in its braces filled in."""
-        base = self.config.get("address") or self.connector["base"]
+        base = self.config.get("address") or self.way.get("base") or self.connector["base"]
         if path.startswith(("https://", "http://")):
             base, path = path, ""
         values = self.inputs if inputs is None else inputs
@@ -122,14 +123,30 @@ class Exchange:
             return self._host()
         if name == "credential" and self.credential is not None:
             return quote(self._secret(), safe=":/")
-        if name not in values:
-            raise NodeError(f"{name}: is required here: it is a part of the address", permanent=True)
-        value = text_of(values[name])
+        value = text_of(values[name]) if name in values else self._find_only_value(name)
         if set(value.split("/")) & {".", ".."} if keep_slashes else value in (".", ".."):
             raise NodeError(f"{name}: must not be . or ..", permanent=True)
         if found.string[: found.start()].endswith("'"):
             value = value.replace("'", "''")  # a text between quotes, as OData writes it
         return quote(value.strip("/") if keep_slashes else value, safe="/" if keep_slashes else "")
+
+    def _find_only_value(self, name: str) -> str:
+        """Return the value of an input that is not given, if its list has only one, and may be taken from there."""
+        options = self.told.get(name, {}).get("options", {})
+        if not options.get("take_only"):
+            raise NodeError(f"{name}: is required here: it is a part of the address", permanent=True)
+        if name not in self.inputs:
+            operation = next(each for each in self.connector["operations"] if each["id"] == options["operation"])
+            found = Exchange(self.type, self.connector, operation, {**self.config, "max_items": MAX_OFFERED}, self.ctx)
+            offered = {text_of(search(options["value"], item)): item for item in found.result()}
+            if len(offered) != 1:
+                shown = [text_of(search(options.get("label", options["value"]), item)) for item in offered.values()][
+                    :MAX_SHOWN
+                ]
+                said = f"choose one of: {', '.join(shown)}" if shown else "there is none in this account"
+                raise NodeError(f"{self.told[name]['title']}: {said}", permanent=True)
+            self.inputs[name] = next(iter(offered))
+        return str(self.inputs[name])
 
     def _secret(self) -> str:
         """Return the secret itself, for an address or a header that the file gives it."""

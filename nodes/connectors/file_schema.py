@@ -108,13 +108,14 @@ class Label(Part):
 
 
 class Way(Part):
-    """A way to authenticate."""
+    """A way to authenticate. `base` is the address of the API for it, if that is another one than the connector's."""
 
     type = fields.String(required=True, validate=validate.OneOf(WAYS))
     title = _text(100)
     help = _text()
     link = _text(500, _https)
     provider = _text(50)
+    base = _text(500, _https)
     scopes = fields.List(_text(300), validate=validate.Length(max=50))
     hosts = fields.List(_text(253), validate=validate.Length(1, 20))
     host = fields.Nested(Label)
@@ -150,13 +151,17 @@ class Rate(Part):
 
 
 class Options(Part):
-    """The list operation that offers values for an input."""
+    """The list operation that offers values for an input.
+
+    With `take_only`, an input of an address that is not given is the only value of the list.
+    """
 
     operation = _text(64, required=True)
     value = _jmespath(required=True)
     label = _jmespath()
     prefix = _text(100)
     inputs = fields.Dict(keys=fields.String(), values=fields.Raw())
+    take_only = fields.Boolean()
 
 
 class Input(Part):
@@ -342,7 +347,8 @@ class Connector(Part):
         ids: list[str],
     ) -> str:  # fmt: skip
         """Return what is wrong with the operation within the file; empty if nothing is."""
-        for name in BRACES.findall(data["base"]) + sorted(_braces(operation)):
+        bases = data["base"] + "".join(way.get("base", "") for way in data.get("auth", ()))
+        for name in BRACES.findall(bases) + sorted(_braces(operation)):
             if name not in known and name not in free:
                 return f"{{{name}}} in the address is not an input."
         for name, told in known.items():

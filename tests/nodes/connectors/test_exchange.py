@@ -248,6 +248,21 @@ def test_values_for_a_setting_are_read_from_the_service(httpserver, make_ctx):
         list_options(node, "do_it", "list", {"credential": "mine"}, ctx)
 
 
+def test_an_input_that_is_not_marked_is_never_taken_from_a_list(call):
+    """A deletion without a thing to delete must not find the only one by itself."""
+    item = {"title": "Item", "options": {"operation": "list_items", "value": "id"}}
+    delete = {"method": "DELETE", "path": "/items/{item}", "inputs": {"item": item}, "response": "none"}
+    connector = shop(delete, {"id": "list_items", "path": "/items", "list": True})
+    with pytest.raises(NodeError, match="item: is required here"):
+        call(connector, {}, answer([{"id": "only"}]))
+    assert not call.seen
+    item["options"]["take_only"] = True
+    _, seen = call(connector, {}, answer([{"id": "only"}]), answer(None))
+    assert [(one["method"], one["url"]) for one in seen] == [
+        ("GET", "https://api.example.com/v1/items"), ("DELETE", "https://api.example.com/v1/items/only"),
+    ]  # fmt: skip
+
+
 def test_a_trigger_offers_the_values_of_lists_that_it_does_not_poll(httpserver, make_ctx):
     stub = Stub(httpserver, [answer({"bases": [{"id": "app1", "name": "Sales"}]})])
     node = make_trigger("airtable_poll", aim(connector_files.read("airtable"), stub.port))
