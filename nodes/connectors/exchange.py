@@ -21,7 +21,7 @@ from nodes.data.jmespath_query import search
 from nodes.fields import text_of
 from nodes.files.files import describe_file
 from nodes.http import body as bodies
-from nodes.http.client import Call, Caller
+from nodes.http.client import Call, Caller, Told
 from nodes.http.graphql import split_response, to_node_error
 from nodes.http.pagination import Pages, Place
 from nodes.http.response import Download, parse_json, to_text
@@ -32,6 +32,7 @@ BRACES = re.compile(r"\{(\+?)([a-z][a-z0-9_]{0,63})\}")
 SERVICES = "nodes.connectors.services"  # a module for each service with handlers
 MAX_OFFERED, MAX_SHOWN = 100, 20  # values of a list from which the only one is taken
 MAX_SAID = 300  # characters of a service's message
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
 class VariablePages(Pages):
@@ -61,7 +62,7 @@ class Exchange:
         self.told: dict[str, Any] = {**connector.get("inputs", {}), **operation.get("inputs", {})}
         self.inputs = {name: self._read_input(name) for name in self.told if self._is_given(name)}
         self.way, self.credential = self._choose_credential()
-        self.caller = Caller(ctx, self._sent_credential(), allow=self._allow)
+        self.caller = Caller(ctx, self._sent_credential(), allow=self._allow, explain=self._explain)
         self.stack = ExitStack()
 
     def _is_given(self, name: str) -> bool:
@@ -360,23 +361,36 @@ class Exchange:
             _, errors = split_response(parse_json(answer), answer.who)
             if errors:
                 raise to_node_error(errors, answer.who)
-        told = self.connector.get("error")
-        if not told or "when" not in told or "json" not in answer.headers.get("content-type", ""):
+        rules = self.connector.get("error", {})
+        if "when" not in rules or "json" not in answer.headers.get("content-type", ""):
             return
         data = parse_json(answer)
-        if search(told["when"], data):
-            raise self._failure(answer, told, data)
+        if search(rules["when"], data):
+            told = self._read_error(data) or Told(self._shorten(data))
+            kind: ErrorKind = told.kind or "refused"
+            raise NodeError(f"{answer.who} refused: {told.text}", kind != "remote", kind=kind)
 
-    def _failure(self, answer: Answer, told: Mapping[str, Any], data: Any) -> NodeError:
-        said = search(told["message"], data) if "message" in told else None
-        code = text_of(search(told["code"], data)) if "code" in told else said
-        kind: ErrorKind = "refused"
-        if code in told.get("credential", ()):
+    def _explain(self, answer: Answer) -> Told | None:
+        """Return what an answer with a bad status says, by the rules of the connector; None if it says nothing."""
+        try:
+            return self._read_error(parse_json(answer))
+        except NodeError:  # it is not JSON, or of another form
+            return None
+
+    def _read_error(self, data: Any) -> Told | None:
+        rules = self.connector.get("error", {})
+        said = search(rules["message"], data) if "message" in rules else None
+        code = text_of(search(rules["code"], data)) if "code" in rules else said
+        kind: ErrorKind | None = None
+        if code in rules.get("credential", ()):
             kind = "credential"
-        elif code in told.get("transient", ()):
+        elif code in rules.get("transient", ()):
             kind = "remote"
-        text = " ".join(self.ctx.clean(text_of(said if said is not None else data)).split())[:MAX_SAID]
-        return NodeError(f"{answer.who} refused: {text}", kind != "remote", kind=kind)
+        parts = [self._shorten(part) for part in (said if isinstance(said, list) else [said]) if part not in EMPTY]
+        return Told("; ".join(parts)[:MAX_SAID] or self._shorten(data), kind) if parts or kind else None
+
+    def _shorten(self, data: Any) -> str:
+        return " ".join(self.ctx.clean(text_of(data)).split())[:MAX_SAID]
 
     def _pick(self, path: str | None, data: Any) -> Any:
         return data if path is None else search(path, data)

@@ -138,6 +138,12 @@ class Way(Part):
 
 
 class ServiceErrors(Part):
+    """How a service reports errors. `when` tells them among answers with a good status.
+
+    A `message` that is a list has several parts. The codes, by default the messages, tell a refused `credential` and
+    `transient` errors.
+    """
+
     when = _jmespath()
     message = _jmespath()
     code = _jmespath()

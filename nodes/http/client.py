@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from errors import NodeError
+from errors import ErrorKind, NodeError
 from net.egress import SAFE_HEADERS, Answer, Client, Options, Save, get_host
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential, is_in
@@ -49,9 +49,16 @@ class Call(NamedTuple):
     part: str = ""
 
 
+class Told(NamedTuple):
+    """What the body of an error says: its text, and its kind if that is another one than the status tells."""
+
+    text: str
+    kind: ErrorKind | None = None
+
+
 class Caller:
     """Sends the requests of one execution. `allow` raises NodeError for a host that may not be called, also after a
-    redirect.
+    redirect. `explain` reads the body of an error; None: its beginning is shown as it is.
     """
 
     def __init__(
@@ -62,8 +69,10 @@ class Caller:
         may_wait: bool = True,
         tokens: Tokens = TOKENS,
         allow: Callable[[str], None] | None = None,
+        explain: Callable[[Answer], Told | None] = lambda answer: None,
     ) -> None:
         self.ctx, self.credential, self.may_wait, self.allow = ctx, credential, may_wait, allow
+        self.explain = explain
         self.client = ctx.need_services().http()
         self.authorization = None if credential is None else authorize(credential, ctx, tokens)
 
@@ -90,9 +99,12 @@ class Caller:
         text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
         if asked is not None:
             text += f" and asks to wait {asked:.12g} s"
-        said = quote_body(answer, self.ctx.clean)
-        text = f"{text}: {said}" if said else text
-        return NodeError(text, is_permanent(answer.status), asked or 0.0, kind_of_status(answer.status))
+        told = self.explain(answer) or Told(quote_body(answer, self.ctx.clean))
+        text = f"{text}: {told.text}" if told.text else text
+        kind = told.kind or kind_of_status(answer.status)
+        return NodeError(
+            text, is_permanent(answer.status) if told.kind is None else kind != "remote", asked or 0.0, kind
+        )
 
     def _send_authorized(self, call: Call) -> Answer:
         """Send the request; once again if it is refused and can be authorized anew."""

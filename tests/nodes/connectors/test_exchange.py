@@ -106,6 +106,45 @@ def test_a_form_can_write_nested_values_in_brackets(call):
     assert seen["body"] == {"amount": "5", "metadata[order][id]": "7", "metadata[tags][0]": "x"}
 
 
+def refused(call, rules, body, status=400, **headers):
+    """Return the error of an answer with a bad status, by these rules of the connector."""
+    with pytest.raises(NodeError) as caught:
+        call(shop({"method": "POST", "path": "/do"}, error=rules), {}, answer(body, status, **headers))
+    return caught.value
+
+
+def test_an_error_shows_the_message_of_the_service(call):
+    body = {"long": "x" * 400, "error": {"message": "No such\n item", "at": [{"field": "name"}], "hint": None}}
+    found = refused(call, {"message": "error.message"}, body)
+    assert found.message.endswith("answered 400 BAD REQUEST: No such item")
+    assert (found.kind, found.permanent) == ("refused", True)
+    found = refused(call, {"message": "[error.message, error.at, error.hint]"}, body)
+    assert found.message.endswith(': No such item; [{"field": "name"}]')
+
+
+@pytest.mark.parametrize("rules", [{}, {"message": "error.message"}, {"message": "join(' ', error)"}])
+def test_an_error_without_the_message_shows_the_answer(call, rules):
+    assert refused(call, rules, {"error": "gone"}).message.endswith('400 BAD REQUEST: {"error":"gone"}')
+    page = answer("<p>Bad gateway</p>", 502, **{"Content-Type": "text/html"})
+    with pytest.raises(NodeError, match="502 BAD GATEWAY: Bad gateway") as caught:
+        call(shop({"path": "/do"}, error=rules), {}, page)
+    assert caught.value.kind == "remote" and not caught.value.permanent
+
+
+def test_a_code_tells_more_than_a_bad_status(call):
+    rules = {"message": "said", "code": "to_string(code)", "credential": ["190"], "transient": ["4"]}
+    found = {}
+    for code in (190, 4, 7):
+        error = refused(call, rules, {"said": "no", "code": code})
+        found[code] = (error.kind, error.permanent)
+    assert found == {190: ("credential", True), 4: ("remote", False), 7: ("refused", True)}
+    assert refused(call, rules, {"code": 4}).message.endswith(': {"code": 4}')
+
+
+def test_the_message_of_a_service_shows_no_secret(call):
+    assert refused(call, {"message": "m"}, {"m": "bad token tok-1"}).message.endswith(": bad token ***")
+
+
 def test_an_error_in_a_good_answer_is_an_error_of_its_kind(call):
     told = {"when": "ok == `false`", "message": "error", "credential": ["bad_token"], "transient": ["busy"]}
     connector = shop({"method": "POST", "path": "/do"}, error=told)
@@ -332,3 +371,29 @@ def test_services_for_accounts_of_a_folder_join_and_replace_ours(tmp_path):
     finally:
         connector_files.load_own(None)
     assert providers()["gitlab"]["name"] == "GitLab" and "our_git" not in providers()
+
+
+@pytest.mark.parametrize(
+    ("type_", "operation", "config", "body", "text"),
+    [
+        (
+            "github", "get_repository", {"owner": "a", "repo": "b"},
+            {"message": "Validation Failed", "errors": [{"field": "title", "code": "missing_field"}]},
+            'Validation Failed; [{"field": "title", "code": "missing_field"}]',
+        ),
+        (
+            "jira", "get_issue", {"issue": "SHOP-7"}, {"errorMessages": [], "errors": {"summary": "It is missing."}},
+            '{"summary": "It is missing."}',
+        ),
+        ("jira", "get_issue", {"issue": "SHOP-7"}, {"code": 401, "message": "Unauthorized"}, "Unauthorized"),
+        (
+            "whatsapp", "send_text", {"phone": "1", "to": "2", "text": "x"},
+            {"error": {"message": "(#130429) Rate limit hit", "code": 130429}}, "(#130429) Rate limit hit",
+        ),
+    ],
+)  # fmt: skip
+def test_the_message_of_a_real_service_says_what_is_wrong(call_service, type_, operation, config, body, text):
+    with pytest.raises(NodeError) as caught:
+        call_service(type_, operation, config, answer(body, 400))
+    assert caught.value.message.endswith(f"400 BAD REQUEST: {text}")
+    assert caught.value.permanent is (type_ != "whatsapp")
