@@ -13,6 +13,8 @@ import orjson
 from docs.generate.nodes_page import describe_type
 from nodes.connectors import connector_files
 from nodes.connectors.connector_forms import describe_operation
+from nodes.connectors.poll_node import SUFFIX as POLL
+from nodes.connectors.poll_node import describe_poll
 from nodes.credentials.types import TYPES
 
 DOCS = Path(__file__).parents[1]
@@ -76,7 +78,7 @@ def _parts(type_: str, connector: Mapping[str, Any]) -> Iterator[str]:
         "[Connectors](../connectors.md) explains what all of them have in common.\n\n"
     )
     yield from _ways(connector)
-    yield from _operations(connector)
+    yield from _operations(type_, connector)
 
 
 def _rate(rate: Mapping[str, int]) -> str:
@@ -129,7 +131,7 @@ def _title_of(type_: str) -> str:
     return str(found.title) if found is not None and found.title else type_.replace("_", " ").capitalize()
 
 
-def _operations(connector: Mapping[str, Any]) -> Iterator[str]:
+def _operations(type_: str, connector: Mapping[str, Any]) -> Iterator[str]:
     yield "## Operations\n\n"
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for operation in connector["operations"]:
@@ -140,7 +142,7 @@ def _operations(connector: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {group}: {links}\n" if group else f"- {links}\n"
     yield "\n"
     for operation in connector["operations"]:
-        yield from _operation(connector, operation)
+        yield from _operation(type_, connector, operation)
 
 
 def _anchors(connector: Mapping[str, Any]) -> dict[str, str]:
@@ -158,11 +160,13 @@ def _anchor(text: str) -> str:
     return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
 
 
-def _operation(connector: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[str]:
+def _operation(type_: str, connector: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[str]:
     told = describe_operation(connector, operation)
     yield f"### {operation['name']}\n\n`{operation['id']}`. {_sentence(told['description'])}"
     if told["list"]:
         yield " Returns a list; `max_items` limits it."
+    if poll := operation.get("poll"):
+        yield f" Starts flows as `{type_}{POLL}`. {describe_poll(poll)}".rstrip()
     if operation.get("response") == "file":
         yield " Saves a file; `save_to` names it."
     if docs := told["docs"]:

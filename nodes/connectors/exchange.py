@@ -39,8 +39,9 @@ class VariablePages(Pages):
     """Pages whose parameters in the body are variables of GraphQL."""
 
     def _with_params(self, given: dict[str, Any]) -> Place:
-        body = self.first.body
-        return Place(self.first.url, {**body, "variables": {**body["variables"], **given}})
+        body, first_only = self.first.body, self.options.get("first_only", ())
+        variables = {name: value for name, value in body["variables"].items() if name not in first_only}
+        return Place(self.first.url, {**body, "variables": {**variables, **given}})
 
 
 class Exchange:

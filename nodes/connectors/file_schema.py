@@ -201,15 +201,17 @@ class Input(Part):
 class Pages(Pagination):
     """Pagination: that of the http node, and a page size for every type.
 
-    `min_size` is the least number of items that the service gives on a page.
+    `min_size` is the least number of items that the service gives on a page, and `first_only` has variables of GraphQL
+    that it takes without a cursor only.
     """
 
+    first_only = fields.List(_text(64), validate=validate.Length(max=5))
     min_size = fields.Integer(strict=True, validate=validate.Range(1, 1_000))
 
     @validates_schema
     def fits_its_type(self, data: Mapping[str, Any], **kwargs: Any) -> None:
         counted = data if data.get("type") in ("page", "offset") else {k: v for k, v in data.items() if k not in SIZES}
-        inner = Pagination().validate({k: v for k, v in counted.items() if k not in ("max_pages", "min_size")})
+        inner = Pagination().validate({k: v for k, v in counted.items() if k not in OF_CONNECTORS})
         if inner:
             raise ValidationError(inner)
         for key in ("size_param", "min_size"):
@@ -218,10 +220,15 @@ class Pages(Pagination):
 
 
 SIZES = {"size", "size_param", "place"}
+OF_CONNECTORS = {"max_pages", "min_size", "first_only"}  # not of the http node, or of no type
 
 
 class PollBy(Part):
-    """How a list operation is used as a trigger."""
+    """How a list operation is used as a trigger.
+
+    `order` is that of the list with `inputs`, which a poll gives unless they are set. `since` is an input that asks for
+    newer entries only, and the value of an entry for it. `note` is for people.
+    """
 
     class Since(Part):
         input = _text(64, required=True)
@@ -229,7 +236,9 @@ class PollBy(Part):
 
     key = _jmespath(required=True)
     since = fields.Nested(Since)
-    order = fields.String(validate=validate.OneOf(("newest_first", "oldest_first")))
+    order = fields.String(validate=validate.OneOf(("newest_first", "oldest_first", "unordered")))
+    inputs = fields.Dict(keys=fields.String(), values=fields.Raw())
+    note = _text(300)
     title = _text(100)
 
 
@@ -361,7 +370,11 @@ class Connector(Part):
             offered = told.get("options", {}).get("operation")
             if offered is not None and offered not in ids:
                 return f"inputs.{name}.options: there is no operation {offered!r}."
-        since = operation.get("poll", {}).get("since")
+        poll = operation.get("poll", {})
+        since = poll.get("since")
         if since and since["input"] not in known:
             return f"poll.since: there is no input {since['input']!r}."
+        for name in poll.get("inputs", {}):
+            if name not in known:
+                return f"poll.inputs: there is no input {name!r}."
         return ""

@@ -16,7 +16,8 @@ from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number
 from nodes.http.poll_trigger import Entries, make_polled
 
-MOST = 500  # entries that a poll reads
+# Entries that a poll reads: of a list that begins with the newest, and of one in which a new entry may be anywhere.
+MOST, WHOLE = 500, 10_000
 DEFAULT_SECONDS = 300.0
 
 
@@ -51,7 +52,9 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
         told = operation["poll"]
         since = told.get("since")
         before = state if isinstance(state, dict) else {}
-        given = {**config, "max_items": MOST}
+        most = _choose_most(told, bool(config["backlog"]), before)
+        given = {**config, "max_items": most}
+        given |= {name: value for name, value in told.get("inputs", {}).items() if config.get(name) in NOT_GIVEN}
         if since and given.get(since["input"]) is None and before.get("since") is not None:
             given[since["input"]] = before["since"]
         # A service that honours idempotency keys would answer each poll like the first one.
@@ -59,10 +62,32 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
         found = Exchange(self.service_type, self.connector, operation, given, ctx).result()
         how = Entries(told["key"], since and since["value"], told.get("order") == "newest_first", config["updates"])
         items = found if isinstance(found, list) else []
-        return make_polled(items, how, before, len(items) < MOST and since is None)
+        return make_polled(items, how, before, len(items) < most and since is None)
 
 
 SUFFIX = "_poll"
+NOT_GIVEN: tuple[Any, ...] = (None, "", [], {})
+
+
+def _choose_most(told: Mapping[str, Any], backlog: bool, before: Mapping[str, Any]) -> int:
+    """Return how many entries a poll reads. `before` is the state of the last poll."""
+    if told.get("order") == "newest_first":
+        return MOST
+    # Of a list that is asked for newer entries, the oldest first, each poll reads the next ones. The first poll has to
+    # reach the newest, unless older ones start runs, too: otherwise they would start runs in the next polls.
+    if told.get("order") == "oldest_first" and "since" in told and (backlog or before.get("since") is not None):
+        return MOST
+    return WHOLE
+
+
+def describe_poll(told: Mapping[str, Any]) -> str:
+    """Return what people have to know about a list as a trigger, in sentences; empty if it finds all new entries."""
+    found = [told["note"]] if "note" in told else []
+    if "since" in told and told.get("order") != "newest_first":
+        found.append(f"The first poll reads at most {WHOLE:,} entries.")
+    elif told.get("order") != "newest_first":
+        found.append(f"Each poll reads the whole list, at most {WHOLE:,} entries.")
+    return " ".join(found)
 
 
 def _rhythm() -> dict[str, Any]:
@@ -82,7 +107,12 @@ def _rhythm() -> dict[str, Any]:
 def narrow(connector: Mapping[str, Any]) -> dict[str, Any]:
     """Return the connector with only the operations that can be polled, named by what they find."""
     found = [each for each in connector["operations"] if "poll" in each]
-    return {**connector, "operations": [{**each, "name": each["poll"].get("title", each["name"])} for each in found]}
+    return {**connector, "operations": [_as_event(each) for each in found]}
+
+
+def _as_event(operation: Mapping[str, Any]) -> dict[str, Any]:
+    description = f"{operation['description']} {describe_poll(operation['poll'])}".rstrip()
+    return {**operation, "name": operation["poll"].get("title", operation["name"]), "description": description}
 
 
 def make(type_: str, connector: Mapping[str, Any]) -> ConnectorPoll | None:
