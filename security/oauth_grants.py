@@ -16,8 +16,9 @@ import orjson
 import models
 from database import DatabaseFailed, execute, write
 from errors import DatabaseLost, NodeError, VaultError
-from models import LockTimeout, LogEntry, OAuthGrant
-from nodes.credentials.grants import Grant, Issued, make_times
+from models import LockTimeout, LogEntry, OAuthGrant, now_ms
+from nodes.credentials.grants import ENDED, Grant, Issued, make_times
+from nodes.credentials.oauth_providers import get_provider
 from nodes.credentials.oauth_types import ACCOUNT, Settings
 
 from .vault import GRANTS, Vault
@@ -91,7 +92,9 @@ class DatabaseGrants:
         if len(_unsaved) >= MAX_UNSAVED:
             _unsaved.clear()
         _unsaved[key] = issued
-        values = seal_tokens(self.vault, issued, grant.refresh_token) | make_times(issued, now)
+        is_renewable = issued.renew_after is None
+        values = seal_tokens(self.vault, issued, grant.refresh_token if is_renewable else "")
+        values |= make_times(issued, now, is_renewable)
         with _storing():
             is_kept = OAuthGrant.refresh(
                 self.id, lease, **values, status=OAuthGrant.CONNECTED, reason=None, refreshed_at=now
@@ -178,13 +181,16 @@ def find_instance_hosts(details: Mapping[str, str], settings: Settings) -> tuple
 def describe_connection(row: models.Credential, grant: OAuthGrant | None, provider: str | None) -> dict[str, Any]:
     """Return how a credential is connected, for the API, without secrets.
 
-    `{status, provider, connected_at, expires_at, scopes, reason, details}`; `expires_at` only if nothing renews it.
+    `{status, provider, connected_at, expires_at, scopes, reason, details}`; `expires_at` only if nothing renews it, or
+    nothing but its use.
     """
     status, reason = "not_connected" if row.type == ACCOUNT else OAuthGrant.CONNECTED, None
     shown: dict[str, Any] = {"connected_at": None, "expires_at": None, "scopes": [], "details": {}}
     if grant is not None:
         status, reason = grant.status, grant.reason
         shown |= {"connected_at": grant.connected_at, "scopes": (grant.scope or "").split(), "details": grant.known}
-        if grant.refresh_at is None:
+        if grant.refresh_at is None or get_provider({"provider": provider}).get("longer_grant"):
             shown["expires_at"] = grant.expires_at
+            if status == OAuthGrant.CONNECTED and grant.expires_at is not None and grant.expires_at <= now_ms():
+                status, reason = OAuthGrant.REVOKED, ENDED
     return {"status": status, "reason": reason, "provider": provider, **shown}

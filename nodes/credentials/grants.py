@@ -16,6 +16,7 @@ class Issued(NamedTuple):
     """The answer of a token server. `life` is the lifetime of the access token in seconds; None: it did not say.
 
     `refresh_token` and `scope` are empty if the answer has none. `details` has other values without secrets.
+    `renew_after` is set for an access token that is exchanged for a new one while it is valid: after how many seconds.
     """
 
     access_token: str
@@ -23,6 +24,7 @@ class Issued(NamedTuple):
     life: float | None = None
     scope: str = ""
     details: Mapping[str, str] = {}
+    renew_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class GrantStore(Protocol):
         """Store that the service refused the grant, and give up the lease."""
 
 
+ENDED = "its access has ended, and the service gave nothing to renew it"
 MARGIN, SHARE = 60.0, 5  # an access token is not used in its last seconds, at most a part of its lifetime
 MAX_LIFE = 10 * 365 * 86_400.0
 
@@ -81,6 +84,8 @@ def make_times(issued: Issued, now: int, is_renewable: bool = True) -> dict[str,
     life = min(max(issued.life, 0.0), MAX_LIFE)
     ends = now + round(life * 1000)
     due = ends - round(min(MARGIN, life / SHARE) * 1000) if is_renewable else None
+    if issued.renew_after is not None:
+        due = min(now + round(issued.renew_after * 1000), ends)
     return {"obtained_at": now, "refresh_at": due, "expires_at": ends}
 
 

@@ -202,7 +202,7 @@ class Settings(NamedTuple):
     """Settings of the requests to a service. `scopes` are the requested ones, `kept` the values of answers to keep.
 
     `token_path` leads to the tokens within an answer. `revoked_errors` are errors that mean invalid_grant.
-    `longer_grant` is a grant that makes a lasting token of the first one, which is its parameter of the same name.
+    `longer_grant` is a grant that makes a lasting token of a valid one, which is its parameter of the same name.
     """
 
     client_id: str

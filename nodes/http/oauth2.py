@@ -13,12 +13,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from errors import NodeError, TimedOut
 from net.egress import get_host
 from nodes.credentials.checks import Untested
-from nodes.credentials.grants import Grant, GrantStore, Issued, MemoryGrants
+from nodes.credentials.grants import ENDED, Grant, GrantStore, Issued, MemoryGrants
 from nodes.credentials.keyring import Credential
 from nodes.credentials.oauth_types import (
     ACCOUNT,
@@ -178,13 +179,14 @@ def _get_grant_token(credential: Credential, ctx: Context, tokens: Tokens, rejec
         grant = _read(credential, store)
         now = ctx.now_ms()
         is_valid = _is_valid(grant, now) and grant.access_token != rejected
-        if is_valid and not _is_due(grant, now):
+        renewal = _find_renewal(credential, grant, now)
+        if is_valid and not (renewal and _is_due(grant, now)):
             return _make_token(grant, now)
-        if not grant.refresh_token and not is_valid:
+        if not renewal and not is_valid:
             raise _end(credential, store, grant)
-        lease = store.claim(grant) if grant.refresh_token else None
+        lease = store.claim(grant) if renewal else None
         if lease is not None:
-            renewed = _refresh(credential, store, grant, lease, ctx, is_valid)
+            renewed = _refresh(credential, store, replace(grant, refresh_token=renewal), lease, ctx, is_valid)
             if renewed is not None:
                 return renewed
         elif is_valid:  # another one is refreshing it, and it can be used meanwhile
@@ -212,16 +214,23 @@ def _is_valid(grant: Grant, now: int) -> bool:
     return bool(grant.access_token) and (grant.expires_at is None or now < grant.expires_at)
 
 
+def _find_renewal(credential: Credential, grant: Grant, now: int) -> str:
+    """Return the token that gets new ones: the refresh token, or a valid access token if the service exchanges it."""
+    if grant.refresh_token or not settings_of(credential.type, credential.data).longer_grant:
+        return grant.refresh_token
+    return grant.access_token if grant.expires_at is not None and _is_valid(grant, now) else ""
+
+
 def _is_due(grant: Grant, now: int) -> bool:
     """Return True if it is time for a new access token, or the clock was set back so far that nobody knows."""
-    if not grant.refresh_token or grant.refresh_at is None:
-        return False
+    if grant.refresh_at is None:  # nothing renewed it so far
+        return not grant.refresh_token and grant.expires_at is not None
     return now >= grant.refresh_at or (grant.obtained_at is not None and now < grant.obtained_at - AHEAD_MS)
 
 
 def _end(credential: Credential, store: GrantStore, grant: Grant) -> NodeError:
     """Mark a grant that has ended and cannot be renewed. Return the error of its use."""
-    reason = "its access has ended, and the service gave nothing to renew it"
+    reason = ENDED
     if (lease := store.claim(grant)) is not None:
         store.mark(lease, "revoked", reason)
     return NodeError(f"{credential.label}: {reason}; {CONNECT_AGAIN}", permanent=True, kind="credential")
@@ -281,7 +290,7 @@ def may_renew(credential: Credential, token: Token, ctx: Context, tokens: Tokens
     if grant.access_token != token.value:
         return True
     is_fresh = grant.refreshed_at is not None and 0 <= ctx.now_ms() - grant.refreshed_at < FRESH_MS
-    return bool(grant.refresh_token) and not is_fresh
+    return bool(_find_renewal(credential, grant, ctx.now_ms())) and not is_fresh
 
 
 def check_grant(credential: Credential, ctx: Context) -> str:

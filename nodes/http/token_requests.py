@@ -15,8 +15,9 @@ import orjson
 
 from errors import ErrorKind, MalformedData, NodeError
 from net.egress import Answer, get_host
-from nodes.credentials.grants import Issued
+from nodes.credentials.grants import SHARE, Issued
 from nodes.credentials.oauth_types import Settings
+from nodes.fields import text_of
 from nodes.http.response import get_retry_after, is_permanent, parse_json, quote_body
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MAX_TOKEN = 20_000
 MAX_WAIT = 30.0  # seconds, for an answer
 REVOCATION_WAIT = 5.0
+RENEWED_AFTER = 86_400.0  # seconds after which a lasting access token is exchanged for a new one
 MAX_DETAIL, MAX_SCOPE, MAX_CODE = 1_000, 4_000, 100
 BEARER_TYPES = {"bearer", "bot", "user", "token"}  # Slack says bot and user
 ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -75,21 +77,32 @@ def exchange_code(settings: Settings, code: str, verifier: str, redirect_url: st
     """Return the tokens for the code of an answer."""
     more = {"code_verifier": verifier} if settings.pkce else {}
     issued = _request(settings, "authorization_code", {"code": code, "redirect_uri": redirect_url, **more}, ctx)
-    if not settings.longer_grant:
-        return issued
-    ctx.hide(issued.access_token)
-    return _request(settings, settings.longer_grant, {settings.longer_grant: issued.access_token}, ctx)
+    return _exchange_token(settings, issued.access_token, ctx) if settings.longer_grant else issued
 
 
 # Without a person
 
 
 def refresh(settings: Settings, refresh_token: str, ctx: Context) -> Issued:
-    """Return new tokens. Raises: TokenRefused; NodeError if another attempt may help."""
+    """Return new tokens. Raises: TokenRefused; NodeError if another attempt may help.
+
+    `refresh_token` is a valid access token for services that exchange these.
+    """
+    if settings.longer_grant:
+        return _exchange_token(settings, refresh_token, ctx)
     ctx.hide(refresh_token)
     # Without a page of consent, the scopes are those that the credential names, if any; else those of the grant.
     scope = "" if settings.authorization_url else settings.separator.join(settings.scopes)
     return _request(settings, "refresh_token", {"refresh_token": refresh_token, "scope": scope}, ctx)
+
+
+def _exchange_token(settings: Settings, token: str, ctx: Context) -> Issued:
+    """Return a lasting access token for a valid one, which may be a lasting one, too."""
+    ctx.hide(token)
+    issued = _request(settings, settings.longer_grant, {settings.longer_grant: token}, ctx)
+    # An expired one cannot be exchanged. So each use renews it anew, at most once a day.
+    renew_after = min(RENEWED_AFTER, issued.life / SHARE) if issued.life else None
+    return issued._replace(renew_after=renew_after)
 
 
 def request_for_client(settings: Settings, audience: str, ctx: Context) -> Issued:
@@ -186,8 +199,9 @@ def _read(settings: Settings, answer: Answer, ctx: Context) -> Issued:
     if answer.status >= 500 or not is_permanent(answer.status):
         raise _make_failure(server, answer, ctx)
     given = _parse(answer)
-    code = given.get("error") if isinstance(given.get("error"), str) else ""
-    if code in TRANSIENT_ERRORS:
+    error = given.get("error")
+    code = text_of(error.get("code", "unknown")) if isinstance(error, dict) else error if isinstance(error, str) else ""
+    if code in TRANSIENT_ERRORS or (isinstance(error, dict) and error.get("is_transient") is True):
         raise _make_failure(server, answer, ctx, permanent=False)
     if code or given.get("ok") is False:  # some services answer 200 with an error
         raise _make_refusal(settings, server, answer, code or "unknown", given, ctx)

@@ -16,6 +16,7 @@ from dispatch import make_services
 from errors import NodeError, TimedOut
 from models import AuditEntry, Credential, LogEntry, OAuthGrant, now_ms
 from nodes.base import Context
+from nodes.credentials.grants import make_times
 from nodes.credentials.keyring import Keyring
 from nodes.http import oauth2
 from nodes.http.client import check_credential
@@ -347,6 +348,108 @@ def test_two_processes_refresh_once(there, make_account, start):
         gate.go.set()
         first, second = (child.stdout.readline().strip() for child in children)
     assert first == second and works(there, first) and there.refreshes == 1
+
+
+# Tokens that are exchanged for new ones while they are valid, as Facebook's are
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def make_lasting(server, workspace, there):
+    """`make_lasting(age_ms)` gives a connected account whose access token was exchanged so long ago, for 60 days."""
+
+    def make(age_ms, renew_after=86_400.0, **values):
+        data = {"provider": "facebook", **there.credential(auth="body"), **values}
+        entry = AuditEntry.begin("credential.created", workspace.id)
+        row = server.credentials.keep(entry, data, name="page", type="oauth2", hosts=None)
+        issued = oauth2.Issued(there.grant().values["access_token"], life=60 * 86_400.0, renew_after=renew_after)
+        times = make_times(issued, now_ms() - age_ms, False)
+        OAuthGrant.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
+        return row
+
+    return make
+
+
+def test_a_lasting_token_is_exchanged_after_a_day_and_so_again(server, there, make_lasting, make_ctx):
+    there.life = 60 * 86_400
+    credential = opened(server, make_lasting(DAY_MS - 60_000))
+    first = get_token(credential, make_ctx()).value
+    assert works(there, first) and not there.asked
+    second = get_token(credential, make_ctx(ahead_ms=120_000)).value
+    assert second != first and works(there, second)
+    assert get_token(credential, make_ctx(ahead_ms=130_000)).value == second
+    (asked,) = there.asked
+    assert asked["form"]["grant_type"] == "fb_exchange_token" and asked["form"]["fb_exchange_token"] == first
+    grant = credential.grants.read()
+    assert grant.refresh_token == "" and grant.expires_at - grant.refresh_at == 59 * DAY_MS
+    third = get_token(credential, make_ctx(ahead_ms=2 * DAY_MS)).value
+    assert third not in (first, second) and len(there.asked) == 2
+
+
+def test_a_lasting_token_that_was_never_exchanged_again_is_at_its_next_use(server, there, make_lasting, make_ctx):
+    """As accounts have it that were connected before this was done."""
+    credential = opened(server, make_lasting(30 * DAY_MS, renew_after=None))
+    assert credential.grants.read().refresh_at is None
+    assert works(there, get_token(credential, make_ctx()).value) and len(there.asked) == 1
+    assert credential.grants.read().refresh_at is not None
+
+
+def test_threads_exchange_a_lasting_token_once(server, there, make_lasting, make_ctx):
+    credential = opened(server, make_lasting(2 * DAY_MS))
+    found = []
+
+    def use():
+        found.append(get_token(credential, make_ctx()).value)
+        database.disconnect_thread()
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(found) == 8 and len(there.asked) == 1 and all(works(there, token) for token in found)
+
+
+def test_a_lasting_token_that_has_ended_is_marked_and_not_exchanged(server, there, make_lasting, make_ctx):
+    row = make_lasting(61 * DAY_MS)
+    shown = server.credentials.describe_connections([row])[row.id]
+    assert shown["status"] == "revoked" and shown["reason"].startswith("its access has ended")
+    with pytest.raises(NodeError, match="its access has ended.*connect the account again"):
+        get_token(opened(server, row), make_ctx())
+    assert OAuthGrant.find(row.id).status == "revoked" and not there.asked
+    assert len(list(LogEntry.each("level = 'error'", ()))) == 1
+
+
+def test_a_lasting_token_shows_its_end_because_only_its_use_renews_it(server, make_lasting):
+    row = make_lasting(DAY_MS)
+    shown = server.credentials.describe_connections([row])[row.id]
+    assert shown["status"] == "connected" and shown["expires_at"] == OAuthGrant.find(row.id).expires_at
+
+
+def test_a_lasting_token_that_the_person_withdrew_is_marked(server, there, make_lasting, make_ctx):
+    row = make_lasting(2 * DAY_MS)
+    there.revoke_all()
+    with pytest.raises(NodeError, match="connect the account again"):
+        get_token(opened(server, row), make_ctx())
+    assert OAuthGrant.find(row.id).status == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "marked"),
+    [
+        (503, "busy", "connected"),
+        (400, '{"error": {"message": "try later", "code": 2, "is_transient": true}}', "connected"),
+        (400, '{"error": {"message": "Error validating client secret.", "code": 1}}', "error"),
+    ],
+)
+def test_a_lasting_token_is_used_on_if_its_exchange_fails(server, there, make_lasting, make_ctx, status, body, marked):
+    row = make_lasting(2 * DAY_MS)
+    there.fail(status, {"Content-Type": "application/json"}, body)
+    assert works(there, get_token(opened(server, row), make_ctx()).value) and len(there.asked) == 1
+    assert OAuthGrant.find(row.id).status == marked
+    assert works(there, get_token(opened(server, row), make_ctx()).value) and len(there.asked) == 2
+    assert OAuthGrant.find(row.id).status == "connected"
 
 
 # Without a row

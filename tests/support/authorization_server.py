@@ -34,7 +34,7 @@ from authlib.common.security import generate_token
 from authlib.integrations.flask_oauth2 import AuthorizationServer as Protocol
 from authlib.integrations.flask_oauth2.authorization_server import create_token_generator
 from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin, grants
-from authlib.oauth2.rfc6749.errors import AccessDeniedError, OAuth2Error
+from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidGrantError, OAuth2Error
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7523 import JWTBearerGrant
 from authlib.oauth2.rfc7636 import CodeChallenge
@@ -206,6 +206,26 @@ class Revocation(RevocationEndpoint):
             one.is_revoked = one.is_used_up = True
 
 
+class ExchangeGrant(grants.BaseGrant, grants.TokenEndpointMixin):
+    """Facebook's own: a valid access token is exchanged for another one, without refresh tokens."""
+
+    GRANT_TYPE = "fb_exchange_token"
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+
+    def validate_token_request(self):
+        self.request.client = self.authenticate_token_endpoint_client()
+        given = self.request.payload.data.get(self.GRANT_TYPE)
+        found = next((one for one in self.there.tokens if one.values["access_token"] == given), None)
+        if found is None or found.is_revoked or found.is_expired():
+            raise InvalidGrantError("Error validating access token")
+        self.request.user = "zoe"
+
+    def create_token_response(self):
+        token = self.generate_token(user=self.request.user, scope="read", include_refresh_token=False)
+        self.save_token(token)
+        return 200, token, self.TOKEN_RESPONSE_HEADER
+
+
 def _bind(kind, server):
     """Return the class for this server: Authlib makes an object of it for each request."""
     return type(kind.__name__, (kind,), {"there": server})
@@ -333,6 +353,7 @@ class AuthorizationServer:
         protocol = Protocol(self.app, lambda id_: Client() if id_ == CLIENT else None, self._save_token)
         protocol.register_grant(_bind(CodeGrant, self), [CodeChallenge(required=True)])
         protocol.register_grant(_bind(RefreshGrant, self))
+        protocol.register_grant(_bind(ExchangeGrant, self))
         protocol.register_grant(_bind(Robot, self))
         protocol.register_grant(grants.ClientCredentialsGrant)
         protocol.register_endpoint(_bind(Revocation, self))
@@ -398,6 +419,9 @@ class AuthorizationServer:
             status, headers, body = self._failures.pop(0)
             return Response(body, status, headers)
         answer = self.protocol.create_token_response()
+        if form.get("grant_type") == ExchangeGrant.GRANT_TYPE and answer.status_code >= 400:
+            told = {"message": answer.get_json()["error"], "type": "OAuthException", "code": 190}
+            return jsonify(error=told), 400
         if is_refresh:
             self._pass("rotated")
         return answer

@@ -76,7 +76,7 @@ def test_the_first_token_of_facebook_is_exchanged_for_a_lasting_one(httpserver, 
     }
     settings = settings_of("oauth2", TYPES["oauth2"].load(data))
     issued = exchange_code(settings, "code-1", "", "https://flows.example.com/api/oauth/callback", make_ctx()[0])
-    assert (issued.access_token, issued.life) == ("lasting-1", 5_184_000)
+    assert (issued.access_token, issued.life, issued.renew_after) == ("lasting-1", 5_184_000, 86_400)
     client = {"client_id": "me", "client_secret": "s3cret-s3cret"}
     assert asked[1] == {"grant_type": "fb_exchange_token", "fb_exchange_token": "short-1", **client}
 
