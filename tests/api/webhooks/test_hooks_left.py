@@ -3,7 +3,7 @@
 import pytest
 from test_registered_hooks import ACCOUNTS, SETTINGS, URL, due, keeper, logged, register, service
 
-from database import write
+from database import execute, write
 from models import AuditEntry, RegisteredHook, now_ms
 from scheduler.hook_keeper import MANY, SELDOM_MS
 
@@ -117,6 +117,25 @@ def test_a_webhook_of_another_account_that_is_removed_by_its_address_is_added_ag
     assert service.urls == []
     keeper.tick()
     assert service.urls == [URL] and [row.state for row in RegisteredHook.select()] == ["added"]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_webhook_that_a_restored_server_does_not_know_goes_with_a_flow_at_its_address(
+    owner, service, keeper, register, name
+):
+    """Its row was written after the backup. docs/app-triggers.md tells people to remove it so."""
+    flow = register(name)
+    keeper.tick()
+    with write():
+        execute("DELETE FROM registered_hooks")
+    assert owner.delete(f"/api/workflows/{flow['id']}").status_code == 204
+    keeper.tick()
+    assert service.urls
+    flow = register(name)
+    keeper.tick()
+    deactivate(owner, flow)
+    keeper.tick()
+    assert service.urls == [] and RegisteredHook.select().count() == 0
 
 
 # What people do
