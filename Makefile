@@ -58,9 +58,10 @@ QUICK := -m 'not slow' $(PROFILE)
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SHARED := --dist loadfile --numprocesses
 IN_ORDER := --no-loadscope-reorder $(SHARED)
-# Test files are in memory if there is enough of it; disk access was the slowest part.
+# Files of tests, and of the databases, brokers and browsers that they start, are in memory if there is enough of it:
+# PostgreSQL needs twice the processor time for copying databases on a disk.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && \
-	echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
+	echo TMPDIR=/dev/shm)
 CORES := $(shell nproc 2>/dev/null || echo 2)
 # Failed tests run once more, alone, and this is printed: a busy machine can miss a test's deadline. A real failure
 # fails again.
