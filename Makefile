@@ -217,7 +217,7 @@ web/dist/.stamp: $(WEB_SOURCES) | web/node_modules/.stamp
 	@touch web/node_modules/.dist/.stamp
 	@rm -rf web/dist && mv web/node_modules/.dist web/dist
 
-# Descriptions that services publish of their APIs, for tests/nodes/connectors/test_published_*.py: packages of PyPI and
+# Descriptions that services publish of their APIs, for tests named test_published_*.py: packages of PyPI and
 # npm that are only read, and not installed. Without them, these tests are skipped.
 .venv/descriptions.stamp: $(wildcard extras/descriptions/*) tests/support/download_npm.py | $(BIN)/python
 	@echo "Downloading descriptions of services"
