@@ -5,6 +5,7 @@ Call)` of all calls that it finds in the source of a client.
 """
 
 import ast
+import json
 import re
 from fnmatch import fnmatchcase
 from functools import cache
@@ -224,24 +225,66 @@ def _is_uri(line):
     return getattr(line.targets[0], "attr", "") == "_uri"
 
 
-# arcade-calendly-api: Calendly
+# Tools of Arcade, generated from OpenAPI descriptions: Airtable, Calendly, ClickUp
 
 
 @cache
-def calendly_methods():
-    """Return the calls of tools that are generated from Calendly's description."""
-    return [told for tree in modules("arcade_calendly_api", "*/tools/__init__.py") for told in _calendly_calls(tree)]
+def arcade_methods(package, host):
+    """Return the calls of the tools in a package of Arcade to this host."""
+    (tree,) = modules(package, "*/tools/request_body_schemas.py")
+    bodies = next(line.value for line in tree.body if isinstance(line, ast.AnnAssign))
+    shapes = {key.value: _arcade_shape(text.value) for key, text in zip(bodies.keys, bodies.values, strict=True)}
+    tools = [node for tree in modules(package, "*/tools/__init__.py") for node in tree.body]
+    return [
+        told for node in tools if isinstance(node, ast.AsyncFunctionDef) for told in _arcade_calls(node, host, shapes)
+    ]
 
 
-def _calendly_calls(tree):
-    for function in (node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)):
-        for call in calls(function, "make_request"):
-            path = text_of(keyword(call, "url")).removeprefix("https://api.calendly.com")
-            data = _assigned(function).get("request_data")
-            body = ANY if data is None else dict.fromkeys(keys_of(data), ANY)
-            method = keyword(call, "method")
-            if isinstance(method, ast.Constant):
-                yield method.value, pattern_of(path), Call(keys_of(keyword(call, "params")), body)
+@cache
+def airtable_methods():
+    """Return the calls of Arcade's tools, and pyairtable's call for a list by POST, with its parameters as fields."""
+    (place,) = re.findall(
+        r'records_post = records / "(\w+)"', wheel("pyairtable").read("pyairtable/api/table.py").decode()
+    )
+    options = wheel("pyairtable").read("pyairtable/api/params.py").decode()
+    fields = dict.fromkeys(re.findall(r'^    "\w+": "(\w+)",$', options, re.MULTILINE), ANY)
+    listing = "POST", pattern_of("/{base}/{table}/" + place), Call(set(), fields)
+    return [*arcade_methods("arcade_airtable_api", "https://api.airtable.com/v0"), listing]
+
+
+ARCADE_TEXT = re.compile(r'"description": ".*?"(?=, "[$\w-]+": |\})', re.DOTALL)
+
+
+def _arcade_shape(text):
+    """Return the fields of a schema, without its descriptions: their quotes are not escaped. Any if it is no JSON."""
+    try:
+        return json_shape(json.loads(ARCADE_TEXT.sub('"description": ""', text), strict=False))
+    except json.JSONDecodeError:
+        return ANY
+
+
+def _arcade_calls(function, host, shapes):
+    for call in calls(function, "make_request", "make_request_with_schema_validation"):
+        data, schema = _assigned(function).get("request_data"), keyword(call, "schema")
+        body = ANY if data is None else dict.fromkeys(keys_of(data), ANY)
+        if schema is not None:
+            body = shapes[schema.slice.value]
+        method = keyword(call, "method")
+        if isinstance(method, ast.Constant):
+            path = text_of(keyword(call, "url")).removeprefix(host)
+            yield method.value, pattern_of(path), Call(keys_of(keyword(call, "params")), body)
+
+
+def json_shape(schema, depth=0):
+    """Return the fields of a JSON Schema, with those below; any if it names none."""
+    if depth > MAX_DEPTH:
+        return ANY
+    schema = schema.get("items", schema)
+    parts = [part for word in ("anyOf", "oneOf", "allOf") for part in schema.get(word, ())]
+    found = {name: json_shape(inner, depth + 1) for name, inner in schema.get("properties", {}).items()}
+    for part in parts:
+        found |= json_shape(part, depth + 1)
+    return found or ANY
 
 
 # mattermostautodriver: Mattermost
