@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
@@ -98,6 +99,12 @@ def secure_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     first of two directives wins, so a flow could override our sandbox. Forms can be sent to this server only, and from
     an opaque origin, so no session cookie is accepted (api/http/auth.py).
     """
+    return list(_secured(tuple(headers)))
+
+
+@lru_cache(64)
+def _secured(headers: tuple[tuple[str, str], ...]) -> Headers:
+    """Return the headers with the security headers. Most responses have the same ones."""
     policies = [value for name, value in headers if name.lower() == POLICY.lower()]
     kept = [pair for pair in headers if pair[0].lower() not in OWN_HEADERS]
     policy = policies[0] if policies else DEFAULT_POLICY

@@ -90,9 +90,9 @@ class QueryCache(Generic[Key, Value]):
     def get(self, key: Key, query: Callable[[], Value | None]) -> Value | None:
         """Return the cached result of the query, or run the query and cache its result unless that is None."""
         count = self._count()
-        found = self.find(key, count)
-        if found is not None:
-            return found
+        found = self._found.get(key)
+        if found is not None and found[0] == count:
+            return found[1]
         # The counter was read first, so a write during the query invalidates the result.
         value = query()
         self.store(key, count, value)

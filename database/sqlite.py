@@ -34,6 +34,11 @@ PAGES_AT_ONCE = 32
 # All processes are on one machine, and a change of its time must not end them.
 LEASE_CLOCK = LeaseClock(boot_id, "?", monotonic_ms)
 
+# `sqlite3` looks for two methods of each value that is neither a number nor text, and a run's row is half NULL. With an
+# adapter it does not: `{}.get` returns None for None.
+sqlite3.register_adapter(type(None), {}.get)  # type: ignore[arg-type]
+sqlite3.register_adapter(bool, int)
+
 db = SqliteDatabase(None)
 # Raises errors of sqlite3 as those of Peewee, as `execute_sql` does.
 _peewee_errors = ExceptionWrapper(
@@ -96,8 +101,12 @@ def write() -> Iterator[None]:
             with db.atomic():
                 yield
             return
-        with _count_commit(ALL, SETTINGS), _transaction():
-            yield
+        changes = _begin_commit(ALL, SETTINGS)
+        try:
+            with _transaction():
+                yield
+        finally:
+            _end_commit(changes, ALL, SETTINGS)
 
 
 @contextmanager
@@ -107,18 +116,22 @@ def write_runs() -> Iterator[Execute]:
     Give what executes its statements. It is never nested, and does not use Peewee's transactions, which take twice the
     time that SQLite needs for one.
     """
-    with write_lock.lock, _count_commit(ALL), _peewee_errors:
-        cursor = db.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
+    with write_lock.lock, _peewee_errors:
+        changes = _begin_commit(ALL)
         try:
-            yield lambda sql, params: cursor.execute(sql, params).rowcount
-            cursor.execute("COMMIT")
-        except BaseException as error:
-            if cursor.connection.in_transaction:  # On a full disk, SQLite has rolled back already.
-                with suppress(sqlite3.OperationalError):
-                    cursor.execute("ROLLBACK")
-            _forget_if_read_only(error)
-            raise
+            cursor = db.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield lambda sql, params: cursor.execute(sql, params).rowcount
+                cursor.execute("COMMIT")
+            except BaseException as error:
+                if cursor.connection.in_transaction:  # On a full disk, SQLite has rolled back already.
+                    with suppress(sqlite3.OperationalError):
+                        cursor.execute("ROLLBACK")
+                _forget_if_read_only(error)
+                raise
+        finally:
+            _end_commit(changes, ALL)
 
 
 def _forget_if_read_only(error: BaseException) -> None:
@@ -134,19 +147,19 @@ def write_leases() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _count_commit(*which: int) -> Iterator[None]:
-    changes = _changes  # `connect` may change the database meanwhile
+def _begin_commit(*which: int) -> Changes:
+    """Begin to count a commit. Return the counters for `_end_commit`: `connect` may change the database meanwhile."""
     try:
-        changes.begin(*which)
+        _changes.begin(*which)
     except OSError as error:
         raise OperationalError(f"The change counters of the database cannot be written: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        changes.end(*which)
-        if _notify_due is not None and changes.commits_since_checkpoint() >= CHECKPOINT_COMMITS:
-            _notify_due()
+    return _changes
+
+
+def _end_commit(changes: Changes, *which: int) -> None:
+    changes.end(*which)
+    if _notify_due is not None and changes.commits_since_checkpoint() >= CHECKPOINT_COMMITS:
+        _notify_due()
 
 
 @contextmanager

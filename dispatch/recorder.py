@@ -282,12 +282,16 @@ class Recorder:
     def _commit(self, group: list[_Batch]) -> None:
         """Commit these batches, or fail them."""
         attempts = 0
-        while group := [batch for batch in group if not _has_failed_before(batch)]:
+        while group := [batch for batch in group if batch.after is None or not _has_failed_before(batch)]:
             began = time.perf_counter()
             try:
                 with write_runs() as execute:
                     # The wait for other writers may have taken long.
-                    group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
+                    group = [
+                        batch
+                        for batch in group
+                        if (batch.after is None or not _has_failed_before(batch)) and _is_wanted(batch)
+                    ]
                     counts = execute_units((batch.writes for batch in group), execute)
             except Exception as error:
                 attempts += 1

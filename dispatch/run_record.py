@@ -204,31 +204,33 @@ class RunRecord:
 
     def end_step(self, step: engine.Step, text: str | None, size: int | None, answers: bool) -> None:
         """Record a step that does not run any more. `text` and `size` are its output as the payloads keep it."""
-        self._is_fenced |= answers
+        if answers:
+            self._is_fenced = True
         item = None if step.item is None else self._item(step.item)
         values = step.row(self._id, item, text, size)
-        run, wait, done = self.run, step.wait, self.done
-        if wait is None:
-            self._steps.append((values, self._is_fenced and step.pure))
+        wait, status, done = step.wait, step.status, self.done
+        if wait is not None:
+            self._note_wait(step, values)
         else:
-            self._buffer.append(Step.begin_one(values, run.claims))
-            place = step.node_id if step.item_index is None else f"{step.node_id}:{step.item_index}"
-            self._buffer.append(Wait.begin(run.id, run.claims, place, step.seq, wait))
-            if wait.kind == "loop":
-                self.loops[step.node_id] = wait.places
-        if (
-            wait is None
-            and step.item_index is None
-            and step.status != "repeated"
-            and (step.status != "failed" or step.final or step.output is not None)
-        ):
-            self.done += 1
+            self._steps.append((values, self._is_fenced and step.pure))
+            is_settled = status != "repeated" and (status != "failed" or step.final or step.output is not None)
+            if is_settled and step.item_index is None:
+                self.done += 1
         # A step that answers is flushed by the caller, or with the end of the run.
         is_due = self._is_full() or time.monotonic() - self._flushed_at > OLD_SECONDS
         if not step.pure or (wait is not None and wait.told) or (is_due and not answers):
             self.flush()
         if self._refusal is not None:
             self._confirm_start(done)
+
+    def _note_wait(self, step: engine.Step, values: tuple[Any, ...]) -> None:
+        run, wait = self.run, step.wait
+        assert wait is not None
+        self._buffer.append(Step.begin_one(values, run.claims))
+        place = step.node_id if step.item_index is None else f"{step.node_id}:{step.item_index}"
+        self._buffer.append(Wait.begin(run.id, run.claims, place, step.seq, wait))
+        if wait.kind == "loop":
+            self.loops[step.node_id] = wait.places
 
     def _confirm_start(self, done: int) -> None:
         """Raise the error if the last step could not be recorded; `done` is the number of nodes settled before it."""

@@ -141,7 +141,7 @@ def need_items(work: Work, value: Any) -> list[Any]:
 
 def read_member(value: Any, key: Any, label: str) -> Any:
     """Return `value.key` or `value[key]`: a key of an object, an index of a list or text, a field of a datetime."""
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):  # the check of an abstract class takes ten times as long
         if isinstance(key, str):
             try:
                 return value[key]
@@ -256,7 +256,8 @@ def to_text(work: Work, value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    bare = value if isinstance(value, list | tuple | Mapping) else to_json(work, value)
+    is_json = isinstance(value, int | float | list | tuple | Mapping)
+    bare = value if is_json else to_json(work, value)
     if isinstance(bare, str):
         return bare
     return str(bare) if isinstance(bare, int | float) else json_text(work, bare)

@@ -92,10 +92,10 @@ class Values(fields.Dict):
     def __init__(self, **options: Any) -> None:
         super().__init__(keys=fields.String(), **options)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if type(value) is dict and {*map(type, value)} == {str}:
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+        if type(value) is dict and {*map(type, value)} == {str} and not self.validators:
             return dict(value)
-        return super()._deserialize(value, attr, data, **kwargs)
+        return super().deserialize(value, attr, data, **kwargs)
 
 
 def no_expression(instead: str) -> Callable[[str], None]:

@@ -29,7 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
 from .connection import HEAD_SECONDS, Connection, Exchange, State
-from .parsing import MAX_HEAD, begin_response, decode_chunks, keep_settings, make_body, parse_head
+from .parsing import MAX_HEAD, DatedResponse, begin_response, decode_chunks, keep_settings, make_body, parse_head
 from .request_ids import RequestIds
 from .shortcut import Shortcut
 
@@ -391,7 +391,7 @@ class HttpWorker(ThreadWorker):
                 request, connection, connection.client, connection.server, self.cfg
             )
         else:
-            exchange.response = wsgi.Response(request, connection, self.cfg)
+            exchange.response = DatedResponse(request, connection, self.cfg)
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")

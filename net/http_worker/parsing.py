@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders, NoMoreDa
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import Response
+from gunicorn.util import http_date
 
 from .body import StreamedBody
 from .connection import Connection, Exchange
@@ -23,12 +25,46 @@ ANY_REQUEST = SimpleNamespace(method="POST", version=(1, 1))
 PLAIN = SimpleNamespace(protocol="http")
 
 
+class HeadRequest(Request):
+    """gunicorn's request, which judges the address of a client only once: it has many requests."""
+
+    def _peer_is_trusted_proxy(self) -> bool:
+        if isinstance(self.peer_addr, tuple):
+            return is_trusted_proxy(self.cfg, self.peer_addr[0])
+        return bool(super()._peer_is_trusted_proxy())
+
+
+@lru_cache(1_024)
+def is_trusted_proxy(cfg: Any, address: str) -> bool:
+    """Return True if gunicorn's `forwarded_allow_ips` has this address."""
+    return bool(Request._peer_is_trusted_proxy(SimpleNamespace(cfg=cfg, peer_addr=(address, 0))))
+
+
+class DatedResponse(Response):
+    """gunicorn's response, whose date is made once a second: it takes as long as the rest of the head."""
+
+    def default_headers(self) -> list[str]:
+        connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
+        major, minor = self.req.version
+        return [
+            f"HTTP/{major}.{minor} {self.status}\r\nServer: {self.version}\r\nDate: {format_date(int(time.time()))}\r\n"
+            f"Connection: {connection}\r\n",
+            *(["Transfer-Encoding: chunked\r\n"] if self.chunked else []),
+        ]
+
+
+@lru_cache(1)
+def format_date(seconds: int) -> str:
+    """Return the date of HTTP for a time since 1970."""
+    return str(http_date(seconds))
+
+
 def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
     """Return gunicorn's request for this head. Raises: an error of gunicorn if it is invalid or incomplete."""
     if len(head) > MAX_HEAD:
         raise LimitRequestHeaders(f"the head is larger than {MAX_HEAD} bytes")
     try:
-        return Request(cfg, IterUnreader([head]), connection.client, connection.requests + 1)
+        return HeadRequest(cfg, IterUnreader([head]), connection.client, connection.requests + 1)
     except NoMoreData:
         raise LimitRequestHeaders("the head has no end") from None
 

@@ -59,9 +59,11 @@ class ServerLogger(Logger):
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: timedelta) -> None:
         """Write the line of a request to the access log."""
+        if not self.has_access_log:
+            return
         if not self.is_json:
             super().access(resp, req, environ, request_time)
-        elif self.has_access_log:
+        else:
             status = int(str(resp.status).split(None, 1)[0])
             path = hide_queries(req.path or req.uri or "")
             fields = {
