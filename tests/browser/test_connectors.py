@@ -122,7 +122,7 @@ def server(equipped, service, tmp_path_factory):
 
 def add_credential(server, name, token=TOKEN):
     body = {"name": name, "type": "http_bearer", "data": {"token": token}, "hosts": ["127.0.0.1"]}
-    server.call("POST", "/api/credentials", body)
+    return server.call("POST", "/api/credentials", body)
 
 
 def choose(editor, label, words, option):
@@ -290,14 +290,35 @@ def test_the_example_of_an_operation_keeps_the_credential(editor):
     expect(editor.field("Credential")).to_have_value("Corner shop")
 
 
-def test_a_refusal_of_the_service_is_told_in_the_list(editor, server, watch, axe):
-    add_credential(server, "Wrong token", "tok-0")
+def test_a_refusal_of_the_service_is_told_in_the_list_which_can_be_read_again(editor, server, watch, axe):
+    wrong = add_credential(server, "Wrong token", "tok-0")
     config = {"operation": "list_orders", "credential": "Wrong token", "customer": "c1"}
     editor.open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config)))).click("shop")
     watch.allow(400, "/api/connectors/corner_shop/options")
     editor.panel.get_by_role("button", name="Choose customer").click()
-    expect(editor.page.get_by_role("alert").filter(has_text="401")).to_be_visible()
+    refusal = editor.page.get_by_role("alert").filter(has_text="401")
+    expect(refusal).to_be_visible()
     axe(editor.page, but=("region",))
+    server.call("PUT", f"/api/credentials/{wrong['id']}", {"data": {"token": TOKEN}})
+    refusal.get_by_role("button", name="Try again").press("Enter")
+    expect(editor.page.get_by_role("option", name="Grace Hopper")).to_be_visible()
+    expect(refusal).to_have_count(0)
+
+
+def test_a_list_that_failed_is_read_again_when_it_is_opened_again(editor, server, watch):
+    wrong = add_credential(server, "Old token", "tok-0")
+    config = {"operation": "list_orders", "credential": "Old token", "customer": "c2"}
+    editor.open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config)))).click("shop")
+    watch.allow(400, "/api/connectors/corner_shop/options")
+    button = editor.panel.get_by_role("button", name="Choose customer")
+    button.click()
+    expect(editor.page.get_by_role("alert").filter(has_text="401")).to_be_visible()
+    editor.press("Escape")
+    server.call("PUT", f"/api/credentials/{wrong['id']}", {"data": {"token": TOKEN}})
+    button.click()
+    editor.page.get_by_role("option", name="Grace Hopper").click()
+    expect(editor.field("Customer")).to_be_focused()
+    expect(editor.panel.get_by_text("Grace Hopper")).to_be_visible()
 
 
 def test_on_a_phone_the_settings_can_be_read(new_context, server, axe):

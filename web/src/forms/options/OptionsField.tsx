@@ -5,7 +5,7 @@ import { useForm } from "../context";
 import { type InputProps, useShared } from "../fields/shared";
 import type { OptionsSource } from "../schema/types";
 import { textOf } from "./choices";
-import { OpenButton, OptionsList, PLACED } from "./OptionsList";
+import { OpenButton, OptionsBox } from "./OptionsBox";
 import { useOptions } from "./useOptions";
 
 /** Return what was typed, as the type of the input. */
@@ -23,18 +23,11 @@ export function OptionsField(props: InputProps & { source: OptionsSource }) {
   const label = options.labelOf(textOf(value));
 
   return (
-    <Combobox
-      store={box}
-      withinPortal
-      {...PLACED}
-      // The lists of other inputs would be read by screen readers.
-      keepMounted={false}
-      position="bottom-start"
-      onOptionSubmit={(picked) => {
-        onChange(typed(picked, leaf.integer));
-        box.closeDropdown();
-        document.getElementById(props.id)?.focus();
-      }}
+    <OptionsBox
+      options={options}
+      label={leaf.label}
+      id={props.id}
+      onPick={(picked) => onChange(typed(picked, leaf.integer))}
     >
       <Combobox.Target withKeyboardNavigation={false} withAriaAttributes={false}>
         <InputBase
@@ -60,7 +53,6 @@ export function OptionsField(props: InputProps & { source: OptionsSource }) {
           {label}
         </Text>
       )}
-      <OptionsList options={options} label={leaf.label} />
-    </Combobox>
+    </OptionsBox>
   );
 }

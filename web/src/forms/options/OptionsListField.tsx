@@ -5,7 +5,7 @@ import { type InputProps, useShared } from "../fields/shared";
 import type { OptionsSource } from "../schema/types";
 import { holdsExpression, listOf } from "../schema/values";
 import { textOf, toggled } from "./choices";
-import { OpenButton, OptionsList, PLACED } from "./OptionsList";
+import { OpenButton, OptionsBox } from "./OptionsBox";
 import { useOptions } from "./useOptions";
 
 export function OptionsListField(props: InputProps & { source: OptionsSource }) {
@@ -47,13 +47,12 @@ export function OptionsListField(props: InputProps & { source: OptionsSource }) 
   }
 
   return (
-    <Combobox
-      store={box}
-      withinPortal
-      {...PLACED}
-      keepMounted={false}
-      position="bottom-start"
-      onOptionSubmit={(picked) => onChange(toggled(value, picked))}
+    <OptionsBox
+      options={options}
+      label={leaf.label}
+      chosen={chosen}
+      id={id}
+      onPick={(picked) => onChange(toggled(value, picked))}
     >
       <Combobox.DropdownTarget>
         <PillsInput
@@ -97,7 +96,6 @@ export function OptionsListField(props: InputProps & { source: OptionsSource }) 
           </Pill.Group>
         </PillsInput>
       </Combobox.DropdownTarget>
-      <OptionsList options={options} label={leaf.label} chosen={chosen} />
-    </Combobox>
+    </OptionsBox>
   );
 }

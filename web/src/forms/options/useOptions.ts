@@ -1,37 +1,29 @@
-/** The choices of an input, which its service lists. They are read when the list is opened first. */
-import { useQuery } from "@tanstack/react-query";
+/** The choices of an input, which its service lists. */
 import { loadChoices } from "@/api/connectors";
 import { useFormConnector } from "../connector/context";
 import { useSettings } from "../context";
 import type { InputProps } from "../fields/shared";
 import type { OptionsSource } from "../schema/types";
 import { askedOf, titlesIn } from "./choices";
-import { type Options, useDropdown, withChoices } from "./useDropdown";
+import { type Options, useChoices } from "./useChoices";
 
 const STALE = 60_000;
 
 export function useOptions({ name }: InputProps, source: OptionsSource): Options {
   const form = useFormConnector();
   const { schema, value: config } = useSettings();
-  const dropdown = useDropdown();
-  const { type = "", auth = [] } = form?.connector ?? {};
+  const { type = "", auth = [], service } = form?.connector ?? {};
   const operation = form?.operation ?? "";
-  const ask = askedOf(source, config, auth.length > 0, titlesIn(schema));
-  const asked = "config" in ask ? ask.config : null;
-  const { data, error, isFetching, isError } = useQuery({
-    queryKey: ["post", "/api/connectors", type, operation, name, asked],
-    queryFn: ({ signal }) => loadChoices(type, { operation, input: name, config: asked ?? {} }, signal),
-    // A list that was read already has the labels of the values.
-    enabled: dropdown.wasOpened && form !== null && asked !== null,
+  const ask =
+    form === null
+      ? { reason: "There is no list here. Type the value." }
+      : askedOf(source, config, auth.length > 0, titlesIn(schema));
+  const asked = "config" in ask ? ask.config : {};
+  return useChoices(() => ({
+    key: ["post", "/api/connectors", type, operation, name, asked],
+    load: (signal) => loadChoices(type, { operation, input: name, config: asked }, signal),
     staleTime: STALE,
-    retry: false,
-  });
-  return withChoices(dropdown, {
-    items: data?.items ?? [],
-    truncated: data?.truncated ?? false,
+    name: service?.name ?? "the service",
     reason: "reason" in ask ? ask.reason : undefined,
-    error,
-    isLoading: isFetching && !isError,
-    source: form === null ? "the service" : form.connector.service.name,
-  });
+  }));
 }

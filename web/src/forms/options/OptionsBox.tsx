@@ -1,11 +1,51 @@
 /** The list of an input's choices, with its search, and the button that opens it. */
-import { ActionIcon, CheckIcon, Combobox, Group, Loader, Text, Tooltip } from "@mantine/core";
+import {
+  ActionIcon,
+  Button,
+  CheckIcon,
+  Combobox,
+  type ComboboxProps,
+  Group,
+  Loader,
+  Text,
+  Tooltip,
+} from "@mantine/core";
 import { IconChevronDown } from "@tabler/icons-react";
 import { messageOf } from "@/ui/states";
-import type { Options } from "./useDropdown";
+import type { Options } from "./useChoices";
 
-/** The place of the list: it grows when its choices arrive, then turns upwards instead of scrolling the page. */
-export const PLACED = { floatingStrategy: "fixed", preventPositionChangeWhenVisible: false } as const;
+interface OptionsBoxProps extends OptionsListProps, Pick<ComboboxProps, "position" | "width" | "children"> {
+  /** The input that gets the focus after a choice. */
+  id: string;
+  onPick: (value: string) => void;
+}
+
+/** The target of the list, and the list. It stays open after a choice if several can be chosen. */
+export function OptionsBox({ options, label, chosen, id, onPick, children, ...place }: OptionsBoxProps) {
+  const { box } = options;
+  return (
+    <Combobox
+      store={box}
+      withinPortal
+      // The list grows when its choices arrive: then it turns upwards instead of scrolling the page.
+      floatingStrategy="fixed"
+      preventPositionChangeWhenVisible={false}
+      // The lists of other inputs would be read by screen readers.
+      keepMounted={false}
+      position="bottom-start"
+      {...place}
+      onOptionSubmit={(picked) => {
+        onPick(picked);
+        if (chosen !== undefined) return;
+        box.closeDropdown();
+        document.getElementById(id)?.focus();
+      }}
+    >
+      {children}
+      <OptionsList options={options} label={label} chosen={chosen} />
+    </Combobox>
+  );
+}
 
 interface OpenButtonProps {
   box: Options["box"];
@@ -40,7 +80,7 @@ interface OptionsListProps {
   chosen?: readonly string[];
 }
 
-export function OptionsList({ options, label, chosen }: OptionsListProps) {
+function OptionsList({ options, label, chosen }: OptionsListProps) {
   const { box, search, setSearch, shown, truncated } = options;
   return (
     <Combobox.Dropdown>
@@ -93,7 +133,7 @@ export function OptionsList({ options, label, chosen }: OptionsListProps) {
 }
 
 /** Why the list has no choices yet. */
-function State({ options: { reason, error, isLoading, shown, source } }: { options: Options }) {
+function State({ options: { reason, error, retry, isLoading, shown, source } }: { options: Options }) {
   if (reason !== undefined) return <Combobox.Empty role="status">{reason}</Combobox.Empty>;
   if (error)
     return (
@@ -101,6 +141,9 @@ function State({ options: { reason, error, isLoading, shown, source } }: { optio
         <Text size="sm" c="var(--failed)" ta="start">
           {messageOf(error)}
         </Text>
+        <Button size="compact-xs" variant="default" mt="xs" onClick={retry}>
+          Try again
+        </Button>
       </Combobox.Empty>
     );
   if (isLoading)
