@@ -284,6 +284,21 @@ def test_tidy_up_leaves_no_overlapping_nodes(editor):
     assert abs(at["a"]["y"] - at["b"]["y"]) >= 64
 
 
+def test_a_flow_without_positions_is_laid_out_when_it_is_opened_and_when_it_is_pasted(editor):
+    bare = flow(node("start", "manual"), "a", "b", edges=["start a", "start b"])
+    editor.open(bare)
+    start, a, b = (editor.node(name).bounding_box() for name in ("start", "a", "b"))
+    assert start["x"] < a["x"] and a["x"] == pytest.approx(b["x"], abs=1)
+    assert abs(a["y"] - b["y"]) >= a["height"]
+    pasted = json.dumps(bare).replace('"start"', '"begin"')
+    paste = "text => { const data = new DataTransfer(); data.setData('text/plain', text);"
+    paste += " document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, bubbles: true})) }"
+    editor.page.evaluate(paste, pasted)
+    editor.saved()
+    at = {item["id"]: item["position"] for item in editor.definition["nodes"]}
+    assert at["begin"]["x"] < at["a_2"]["x"] == at["b_2"]["x"] and at["a_2"]["y"] != at["b_2"]["y"]
+
+
 def spots(editor):
     return {tuple(item["position"].values()) for item in editor.definition["nodes"]}
 

@@ -1,5 +1,5 @@
 /** Compute the difference between two definitions; pure. Positions of nodes are separate from their function. */
-import { NODE } from "./layout";
+import { NODE } from "./size";
 import type { Definition, FlowEdge, FlowNode, Json, Position } from "./types";
 
 export type Change = "added" | "removed" | "changed";

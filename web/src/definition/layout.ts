@@ -1,17 +1,11 @@
 /** Node positions from left to right along the edges, computed by dagre. */
 import { Graph, layout } from "@dagrejs/dagre";
 import { layered } from "./layers";
+import { NODE, snap } from "./size";
 import type { Definition, Position } from "./types";
 
-/** The size of a node on the canvas, in canvas pixels. A node with many branches is taller. */
-export const NODE = { width: 220, height: 64 };
-export const GRID = 20;
 /** The maximum number of nodes for dagre; beyond it the layout takes too long. */
 const MOST_FOR_DAGRE = 150;
-
-export function snap(value: number): number {
-  return Math.round(value / GRID) * GRID;
-}
 
 /** Edges of a node's first branch come above those of its second branch, and so on. */
 function inOrder({ nodes, edges }: Pick<Definition, "nodes" | "edges">): { left: string; right: string }[] {

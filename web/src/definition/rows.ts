@@ -1,6 +1,6 @@
 /** Wrap a long layout from left to right into rows, like lines of a text; pure. */
 import type { Box } from "./annotations";
-import { GRID } from "./layout";
+import { GRID } from "./size";
 import type { Position } from "./types";
 
 /** A row narrower than this is not worth a wrap. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { around, boxesOf, frameAround, noteKey } from "./annotations";
-import { NODE } from "./layout";
+import { NODE } from "./size";
 import { tidied } from "./tidy";
 import type { Definition } from "./types";
 

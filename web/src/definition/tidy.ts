@@ -10,8 +10,9 @@ import {
   noteKey,
 } from "./annotations";
 import { layered } from "./layers";
-import { layOut, NODE, snap } from "./layout";
+import { layOut } from "./layout";
 import { inRows } from "./rows";
+import { NODE, snap } from "./size";
 import type { Definition, FlowGroup, FlowNode, Position } from "./types";
 
 /** The maximum number of boxes for dagre; beyond it the layout takes too long. */

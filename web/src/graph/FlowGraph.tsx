@@ -17,7 +17,8 @@ import {
 } from "@xyflow/react";
 import { memo, useMemo } from "react";
 import { type NodeType, useCatalogue } from "@/api/catalogue";
-import { NODE, positioned } from "@/definition/layout";
+import { positioned } from "@/definition/layout";
+import { NODE } from "@/definition/size";
 import type { Definition, FlowNode, Position as Place } from "@/definition/types";
 import { annotationsOf, FRAME_TYPES, type ShownAnnotation } from "./annotations";
 import { BETWEEN_ROWS, isBackwards } from "./backwards";

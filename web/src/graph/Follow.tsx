@@ -1,6 +1,6 @@
 import { type Node, useReactFlow, useStore, useStoreApi, type Viewport } from "@xyflow/react";
 import { useEffect, useRef } from "react";
-import { NODE } from "@/definition/layout";
+import { NODE } from "@/definition/size";
 
 const READABLE = 0.4;
 const CLOSE = 0.8;

@@ -1,5 +1,5 @@
 /** Edges from the end of a row of nodes to the start of another. */
-import { NODE } from "@/definition/layout";
+import { NODE } from "@/definition/size";
 import type { Position } from "@/definition/types";
 
 export const BETWEEN_ROWS = { borderRadius: 16, offset: 24 };

@@ -8,6 +8,7 @@ import { messageOf } from "@/ui/states";
 import { isAlike } from "./changes";
 import { useEditor, useEditorStore } from "./context";
 import { markedIn } from "./jsonPlaces";
+import { loadTidied } from "./tidying";
 
 const textOf = (definition: Definition) => JSON.stringify(definition, null, 2);
 
@@ -22,6 +23,8 @@ export default function JsonText() {
   const [text, setText] = useState(() => textOf(definition));
   const [refusal, setRefusal] = useState<string | null>(null);
   const typed = useRef<Definition>(definition);
+  // A flow that is pasted here may have no positions.
+  useEffect(() => void loadTidied().catch(() => undefined), []);
 
   useEffect(() => {
     if (definition === typed.current || isAlike(definition, typed.current)) return;

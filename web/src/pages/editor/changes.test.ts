@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Definition } from "@/definition/types";
 import * as changes from "./changes";
+import { loadTidied } from "./tidying";
 
 const NEVER = () => false;
 
@@ -139,11 +140,17 @@ describe("changing parts", () => {
 });
 
 describe("placing", () => {
-  it("lays out all nodes if none has a position", () => {
+  it("lays out all nodes if none has a position", async () => {
     const bare = { nodes: line().nodes.map(({ position: _, ...node }) => node), edges: line().edges };
     const xs = changes.placed(bare).nodes.map((node) => node.position?.x ?? 0);
     expect(xs).toEqual([...xs].sort((one, other) => one - other));
     expect(new Set(xs).size).toBe(3);
+    // With the code of the layout, two nodes after one are above each other; without it, beside each other.
+    const fork = { ...bare, edges: bare.edges.map((edge) => ({ ...edge, from: "a" })) };
+    const count = () => new Set(changes.placed(fork).nodes.map((node) => node.position?.x)).size;
+    expect(count()).toBe(3);
+    await loadTidied();
+    expect(count()).toBe(2);
   });
 
   it("keeps positions if only one node lacks one", () => {

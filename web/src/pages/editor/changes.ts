@@ -4,8 +4,7 @@
  */
 import type { IsFolded } from "@/definition/annotations";
 import { descendants, freshId } from "@/definition/graph";
-import { NODE } from "@/definition/layout";
-import { tidied } from "@/definition/tidy";
+import { GRID, NODE, snap } from "@/definition/size";
 import type { Definition, FlowEdge, FlowNode, FlowSettings, Json, Position } from "@/definition/types";
 import {
   type Extras,
@@ -17,8 +16,8 @@ import {
   withRenamedMembers,
 } from "./annotating";
 import { type IsLiteral, rewriteNode } from "./references";
+import { isBare, tidied } from "./tidying";
 
-export const GRID = 20;
 const GAP = { x: 100, y: 40 };
 const STEP = NODE.width + GAP.x;
 
@@ -47,10 +46,6 @@ function ids(definition: Definition): Set<string> {
   return new Set(definition.nodes.map((node) => node.id));
 }
 
-function snap(value: number): number {
-  return Math.round(value / GRID) * GRID;
-}
-
 /** Return the position, or the next free one below it. */
 export function freeSpot(nodes: readonly FlowNode[], wanted: Position): Position {
   const spot = { x: snap(wanted.x), y: snap(wanted.y) };
@@ -68,7 +63,7 @@ export function freeSpot(nodes: readonly FlowNode[], wanted: Position): Position
  */
 export function placed(definition: Definition): Definition {
   if (definition.nodes.every((node) => node.position !== undefined)) return definition;
-  if (definition.nodes.every((node) => node.position === undefined)) return arranged(definition);
+  if (isBare(definition)) return arranged(definition);
   const nodes = [...definition.nodes];
   const at = new Map(nodes.map((node, index) => [node.id, index]));
   for (const [index, node] of nodes.entries()) {

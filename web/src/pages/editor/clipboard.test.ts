@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Definition } from "@/definition/types";
-import { copied, pastedOf } from "./clipboard";
+import { copied, pastedOf, wholeOf } from "./clipboard";
 
 const definition: Definition = {
   nodes: [
@@ -14,10 +14,10 @@ describe("the clipboard", () => {
   it("contains nodes and the edges between them", () => {
     const text = copied(definition, ["b"]);
     expect(JSON.parse(text)).toEqual({ headrace: "nodes", nodes: [definition.nodes[1]], edges: [] });
-    expect(pastedOf(copied(definition, ["a", "b"]))).toEqual({ kind: "nodes", piece: definition });
+    expect(pastedOf(copied(definition, ["a", "b"]))).toEqual({ kind: "nodes", definition });
   });
 
-  it("accepts a definition, also with short edges, and an exported flow", () => {
+  it("accepts a definition, also with short edges, and an exported flow", async () => {
     const short = {
       nodes: definition.nodes,
       edges: [
@@ -25,14 +25,20 @@ describe("the clipboard", () => {
         ["b", "gone"],
       ],
     };
-    expect(pastedOf(JSON.stringify(short))).toEqual({ kind: "nodes", piece: definition });
+    const pasted = pastedOf(JSON.stringify(short));
+    expect(pasted.kind === "nodes" && (await wholeOf(pasted.definition))).toEqual(definition);
     expect(pastedOf(JSON.stringify({ name: "Orders", definition })).kind).toBe("nodes");
   });
 
-  it("places nodes without a position", () => {
-    const bare = { nodes: [{ id: "x", type: "log" }], edges: [] };
-    const pasted = pastedOf(JSON.stringify(bare));
-    expect(pasted.kind === "nodes" && pasted.piece.nodes[0]?.position).toBeTruthy();
+  it("lays out nodes without a position", async () => {
+    const nodes = ["a", "b", "c"].map((id) => ({ id, type: "log" }));
+    const edges = [
+      { from: "a", to: "b" },
+      { from: "a", to: "c" },
+    ];
+    const [a, b, c] = (await wholeOf({ nodes, edges })).nodes.map((node) => node.position);
+    expect(b?.x).toBeGreaterThan(a?.x ?? Infinity);
+    expect(c?.x).toBe(b?.x);
   });
 
   it("recognizes a cURL command", () => {

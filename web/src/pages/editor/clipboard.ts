@@ -1,10 +1,11 @@
-/** The clipboard's content for copying, and the interpretation of pasted text; pure. */
+/** The clipboard's content for copying, and the interpretation of pasted text. */
 import { readDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { type Piece, pieceOf, placed } from "./changes";
+import { prepareLayout } from "./tidying";
 
 export type Pasted =
-  | { kind: "nodes"; piece: Piece }
+  | { kind: "nodes"; definition: Definition }
   /** A cURL command, from which the server makes a node. */
   | { kind: "curl"; command: string }
   | { kind: "nothing" };
@@ -13,8 +14,10 @@ export function copied(definition: Definition, chosen: readonly string[]): strin
   return JSON.stringify({ headrace: "nodes", ...pieceOf(definition, chosen) }, null, 2);
 }
 
-/** Return the edges between present nodes; hand-written text may contain others. */
-function whole({ nodes, edges, notes, groups }: Definition): Piece {
+/** Return all of a pasted definition, with the edges between its nodes; hand-written text may contain others. */
+export async function wholeOf(definition: Definition): Promise<Piece> {
+  await prepareLayout(definition);
+  const { nodes, edges, notes, groups } = placed(definition);
   const ids = new Set(nodes.map((node) => node.id));
   return {
     nodes,
@@ -33,7 +36,7 @@ export function pastedOf(text: string): Pasted {
     // An exported flow contains its definition.
     const definition = readDefinition("definition" in value ? value.definition : value);
     if (definition.nodes.length + (definition.notes?.length ?? 0) === 0) return { kind: "nothing" };
-    return { kind: "nodes", piece: whole(placed(definition)) };
+    return { kind: "nodes", definition };
   } catch {
     return { kind: "nothing" };
   }

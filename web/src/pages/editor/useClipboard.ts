@@ -3,7 +3,7 @@ import { useReactFlow } from "@xyflow/react";
 import { useEffect } from "react";
 import { notify } from "@/ui/notify";
 import type { Piece } from "./changes";
-import { copied, pastedOf } from "./clipboard";
+import { copied, pastedOf, wholeOf } from "./clipboard";
 import { useEditorStore } from "./context";
 import { whereNext } from "./palette/adding";
 import { useUi } from "./ui";
@@ -59,7 +59,7 @@ export function useClipboard(): void {
         return;
       }
       event.preventDefault();
-      if (pasted.kind === "nodes") paste(pasted.piece);
+      if (pasted.kind === "nodes") void wholeOf(pasted.definition).then(paste);
       else useUi.getState().set({ curl: { where: whereNext(store.getState()), command: pasted.command } });
     }
 

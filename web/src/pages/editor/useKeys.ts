@@ -1,12 +1,13 @@
 import { useEffect } from "react";
 import { noteOf } from "@/definition/annotations";
 import { folded } from "@/definition/folding";
+import { GRID } from "@/definition/size";
 import type { Position } from "@/definition/types";
 import { notify } from "@/ui/notify";
 import { isFoldedIn } from "./annotationActions";
 import { act } from "./canvas/actions";
 import { type Direction, neighbour, walkable } from "./canvas/walk";
-import { GRID, nodeOf } from "./changes";
+import { nodeOf } from "./changes";
 import { useEditorStore } from "./context";
 import { whereNext } from "./palette/adding";
 import { publishDraft } from "./saving/publishing";

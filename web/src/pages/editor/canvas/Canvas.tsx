@@ -18,10 +18,10 @@ import {
 } from "@xyflow/react";
 import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { boxOfNote } from "@/definition/annotations";
-import { NODE } from "@/definition/layout";
+import { GRID, NODE } from "@/definition/size";
 import type { Position } from "@/definition/types";
 import graph from "@/graph/graph.module.css";
-import { edge as edgeOf, GRID } from "../changes";
+import { edge as edgeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { DRAGGED, useAddFrom } from "../palette/adding";
 import { useUi } from "../ui";

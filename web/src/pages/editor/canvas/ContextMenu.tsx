@@ -5,7 +5,7 @@ import { Fragment, type RefObject, useCallback, useEffect } from "react";
 import type { Position } from "@/definition/types";
 import { notify } from "@/ui/notify";
 import { edgeKey } from "../changes";
-import { pastedOf } from "../clipboard";
+import { pastedOf, wholeOf } from "../clipboard";
 import { useEditorStore } from "../context";
 import type { EditorStore } from "../store";
 import { useUi } from "../ui";
@@ -92,7 +92,7 @@ export function useContextMenu(place: RefObject<HTMLElement | null>): void {
 async function paste(store: EditorStore, at: Position): Promise<void> {
   try {
     const pasted = pastedOf(await navigator.clipboard.readText());
-    if (pasted.kind === "nodes") store.getState().paste(pasted.piece, at);
+    if (pasted.kind === "nodes") store.getState().paste(await wholeOf(pasted.definition), at);
     else if (pasted.kind === "curl")
       useUi.getState().set({ curl: { where: { position: at }, command: pasted.command } });
     else notify.hint("The clipboard contains neither nodes nor a cURL command.");

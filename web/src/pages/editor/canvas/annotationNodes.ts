@@ -9,7 +9,7 @@ import {
   type IsFolded,
   noteKey,
 } from "@/definition/annotations";
-import { NODE } from "@/definition/layout";
+import { NODE } from "@/definition/size";
 import type { Definition, FlowGroup, FlowNote, Position as Place } from "@/definition/types";
 import { nameOfGroup } from "@/graph/notes/GroupFrame";
 import { plainText } from "@/graph/notes/markdown";

@@ -1,9 +1,11 @@
 /** Actions that need the canvas itself, for keys: set by the canvas that is open. */
 import { useReactFlow } from "@xyflow/react";
 import { useEffect } from "react";
+import { snap } from "@/definition/size";
 import type { Position } from "@/definition/types";
-import { GRID } from "../changes";
+import { notify } from "@/ui/notify";
 import { useEditorStore } from "../context";
+import { loadTidied } from "../tidying";
 import { nodeHeights } from "./heights";
 
 interface CanvasActions {
@@ -28,12 +30,17 @@ export function useCanvasActions(): void {
         const box = document.querySelector(".react-flow")?.getBoundingClientRect();
         const at = { x: (box?.x ?? 0) + (box?.width ?? 0) / 2, y: (box?.y ?? 0) + 90 };
         const { x, y } = screenToFlowPosition(at);
-        return { x: Math.round(x / GRID) * GRID, y: Math.round(y / GRID) * GRID };
+        return { x: snap(x), y: snap(y) };
       },
       tidyUp: () => {
-        const state = store.getState();
-        state.arrange(nodeHeights(state));
-        requestAnimationFrame(zoomToFit);
+        loadTidied().then(
+          () => {
+            const state = store.getState();
+            state.arrange(nodeHeights(state));
+            requestAnimationFrame(zoomToFit);
+          },
+          (error: unknown) => notify.refused("The flow could not be tidied up", error),
+        );
       },
     };
     canvasActions.current = made;

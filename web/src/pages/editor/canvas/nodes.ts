@@ -2,7 +2,7 @@
 import { type Edge, type Node, Position } from "@xyflow/react";
 import type { Catalogue, NodeType } from "@/api/catalogue";
 import type { ShownEdge } from "@/definition/folding";
-import { NODE } from "@/definition/layout";
+import { NODE } from "@/definition/size";
 import type { Definition, FlowEdge, FlowNode, Position as Place } from "@/definition/types";
 import { nameOf } from "@/graph/nameOf";
 import { type Counts, edgeLabel, itemsOver } from "@/runs/edgeLabel";

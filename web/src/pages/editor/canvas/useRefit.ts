@@ -1,6 +1,6 @@
 import { useReactFlow, useStore } from "@xyflow/react";
 import { useEffect, useRef } from "react";
-import { NODE } from "@/definition/layout";
+import { NODE } from "@/definition/size";
 import { useEditorStore } from "../context";
 import { type Box, refitted, type Size, uncovered, type View } from "./refit";
 import { coveredByMap } from "./useReveal";

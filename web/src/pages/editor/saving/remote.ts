@@ -3,6 +3,7 @@ import { ApiError, type Schemas, server } from "@/api/client";
 import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import type { Author, ServerDraft, ServerFlow } from "../store";
+import { prepareLayout } from "../tidying";
 import type { Remote } from "./saver";
 
 type Body = Record<string, never>;
@@ -15,6 +16,12 @@ function needed<T>(data: T | undefined): T {
 function serverFlowOf(flow: Schemas["FlowOut"], draft?: ServerDraft): ServerFlow {
   const { id, name, status, version, definition_json } = flow;
   return { id, name, status, version, definition: parseDefinition(definition_json), draft };
+}
+
+/** Return the flow once the store can lay it out. */
+async function withLayout(flow: ServerFlow): Promise<ServerFlow> {
+  await prepareLayout(flow.definition, ...(flow.draft?.definition ? [flow.draft.definition] : []));
+  return flow;
 }
 
 /** Return a draft; `definition` is null without one. */
@@ -37,11 +44,11 @@ export function remoteOf(id: string, mayEdit: boolean): Remote {
   }
   async function read(): Promise<ServerFlow> {
     const [flow, draft] = await Promise.all([readFlow(), readDraft()]);
-    if (draft === undefined) return serverFlowOf(flow);
+    if (draft === undefined) return withLayout(serverFlowOf(flow));
     // Published between the two responses: the flow is read again, to fit the draft.
     const fitting = flow.version === draft.version ? flow : await readFlow();
     const text = draft.definition_json;
-    return serverFlowOf(fitting, draftOf(draft, text === null ? null : parseDefinition(text)));
+    return withLayout(serverFlowOf(fitting, draftOf(draft, text === null ? null : parseDefinition(text))));
   }
   return {
     read,
