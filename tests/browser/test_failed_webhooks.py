@@ -22,17 +22,26 @@ def server(equipped, tmp_path_factory):
         yield server
 
 
-def test_a_webhook_is_removed_by_hand(page, server, service, log_in, axe):
-    account = {"name": "account", "type": "http_bearer", "data": {"token": "t"}, "hosts": ["127.0.0.1"]}
+def fail_removal(server, service, path):
+    """Create a flow whose webhook is added at GitHub and cannot be removed. Return the flow's id."""
+    service.fails = None
+    name = f"account of {path}"
+    account = {"name": name, "type": "http_bearer", "data": {"token": "t"}, "hosts": ["127.0.0.1"]}
     server.call("POST", "/api/credentials", account)
-    config = {"path": "apps/hook", "account": "account", "api_url": service.url, "repository": "a/b"}
+    config = {"path": path, "account": name, "api_url": service.url, "repository": "a/b"}
     node = {"id": "event", "type": "github_trigger", "config": config}
     body = {"name": "Pushes", "status": "active", "definition": {"nodes": [node], "edges": []}}
-    flow = server.call("POST", "/api/flows", body)
-    until(lambda: service.urls, "the webhook is added")
+    flow = server.call("POST", "/api/flows", body)["id"]
+    address = f"{PUBLIC}/api/webhooks/{path}"
+    until(lambda: address in service.urls, "the webhook is added")
     service.fails = 404
-    server.call("PUT", f"/api/workflows/{flow['id']}", {"status": "draft"})
+    server.call("PUT", f"/api/workflows/{flow}", {"status": "draft"})
     until(lambda: server.call("GET", "/api/registered-webhooks")["items"], "the removal fails")
+    return flow
+
+
+def test_a_webhook_is_removed_by_hand(page, server, service, log_in, axe):
+    fail_removal(server, service, "apps/hook")
     log_in(page)
     page.goto("/")
     expect(page.get_by_text("The webhook could not be removed from GitHub")).to_be_visible()
@@ -45,3 +54,15 @@ def test_a_webhook_is_removed_by_hand(page, server, service, log_in, axe):
     dialog.get_by_role("button", name="I removed it").click()
     expect(page.get_by_text("The webhook could not be removed from GitHub")).to_have_count(0)
     assert server.call("GET", "/api/registered-webhooks")["items"] == []
+
+
+def test_it_is_told_without_any_flow_too(page, server, service, log_in, axe):
+    fail_removal(server, service, "apps/other")
+    for flow in server.call("GET", "/api/flows")["items"]:
+        server.call("DELETE", f"/api/workflows/{flow['id']}", status=(204,))
+    log_in(page)
+    page.goto("/")
+    expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
+    expect(page.get_by_text("The webhook could not be removed from GitHub")).to_be_visible()
+    expect(page.get_by_role("button", name="Remove by hand")).to_be_visible()
+    axe(page)

@@ -10,6 +10,7 @@ import { Card } from "@/ui/Page";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
 import { dueInWords } from "./due";
+import { Item } from "./Item";
 
 /** Its dialog is not for the first page: such webhooks are rare. */
 const FailedWebhooks = lazyPage(
@@ -48,8 +49,9 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               href={`/flows/${one.workflow_id}`}
               title={one.workflow_name}
               about={`Overdue: ${dueInWords(one)}`}
-              at={one.next_at}
-            />
+            >
+              <Time at={one.next_at} />
+            </Item>
           ))}
           {flows.map((flow) => (
             <Item
@@ -58,9 +60,10 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               href={flow.last_run ? `/runs/${flow.last_run.id}` : `/flows/${flow.id}`}
               title={flow.name}
               about={firstLine(flow.last_run?.error_text ?? "The last run failed")}
-              at={flow.last_run?.finished_at}
               bad
-            />
+            >
+              <Time at={flow.last_run?.finished_at} />
+            </Item>
           ))}
           {broken.map((one) => (
             <Item
@@ -69,9 +72,10 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               href={`/flows/${one.workflow_id}`}
               title={one.workflow_name}
               about={`Poll failed: ${firstLine(one.last_error ?? "")}`}
-              at={one.last_at}
               bad
-            />
+            >
+              <Time at={one.last_at} />
+            </Item>
           ))}
           {left.length > 0 && <FailedWebhooks hooks={left} onChange={hooks.refetch} />}
           {asked.map((run) => (
@@ -88,8 +92,9 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               href={`/runs/${run.id}`}
               title={run.workflow_name}
               about={run.waiting ? waitingText(run.waiting) : "Waiting for an answer"}
-              at={run.created_at}
-            />
+            >
+              <Time at={run.created_at} />
+            </Item>
           ))}
         </ul>
         {more && (
@@ -108,33 +113,5 @@ function More({ href, children }: { href: string; children: ReactNode }) {
     <Anchor component={Link} href={href} inherit underline="always">
       {children}
     </Anchor>
-  );
-}
-
-interface ItemProps {
-  icon: ReactNode;
-  href: string;
-  title: string;
-  about: string;
-  at: string | null | undefined;
-  bad?: boolean;
-}
-
-function Item({ icon, href, title, about, at, bad = false }: ItemProps) {
-  return (
-    <li className={classes.row}>
-      {icon}
-      <div className={classes.grow}>
-        <Anchor component={Link} href={href} size="sm" fw={550} truncate display="block">
-          {title}
-        </Anchor>
-        <Text size="xs" c={bad ? "var(--failed)" : "var(--quiet)"} truncate title={about}>
-          {about}
-        </Text>
-      </div>
-      <Text size="xs" c="var(--quiet)" component="span">
-        <Time at={at} />
-      </Text>
-    </li>
   );
 }

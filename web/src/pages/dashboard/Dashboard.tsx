@@ -24,9 +24,13 @@ export default function Dashboard() {
         data.items.length > 0 ? (
           <Overview />
         ) : (
-          <Suspense fallback={<LoadingRows />}>
-            <FirstSteps />
-          </Suspense>
+          <>
+            {/* The webhooks of deleted flows can fail, too. */}
+            <Attention schedules={[]} />
+            <Suspense fallback={<LoadingRows />}>
+              <FirstSteps />
+            </Suspense>
+          </>
         )
       ) : error ? (
         <Refused error={error} onRetry={() => void refetch()} />

@@ -1,14 +1,13 @@
 import { Anchor, Code, Stack, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
 import { useState } from "react";
-import { Link } from "wouter";
 import { type Schemas, server } from "@/api/client";
 import { useSession } from "@/app/session";
 import { firstLine } from "@/runs/words";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
 import { Time } from "@/ui/Time";
-import classes from "./dashboard.module.css";
+import { Item } from "./Item";
 
 type FailedWebhook = Schemas["RegisteredWebhookOut"];
 
@@ -30,38 +29,24 @@ export function FailedWebhooks({
   return (
     <>
       {hooks.map((hook) => (
-        <li className={classes.row} key={hook.id}>
-          <IconAlertTriangle size={20} color="var(--failed)" role="img" aria-label="Webhook failed" />
-          <div className={classes.grow}>
-            {hook.workflow_name === null ? (
-              <Text size="sm" fw={550} truncate>
-                {hook.service}
-              </Text>
-            ) : (
-              <Anchor
-                component={Link}
-                href={`/flows/${hook.workflow_id}`}
-                size="sm"
-                fw={550}
-                truncate
-                display="block"
-              >
-                {hook.workflow_name}
+        <Item
+          key={hook.id}
+          icon={<IconAlertTriangle size={20} color="var(--failed)" role="img" aria-label="Webhook failed" />}
+          href={hook.workflow_name === null ? undefined : `/flows/${hook.workflow_id}`}
+          title={hook.workflow_name ?? hook.service}
+          about={aboutOf(hook)}
+          bad
+          action={
+            hook.state === "removing" &&
+            may("editor") && (
+              <Anchor component="button" type="button" size="sm" onClick={() => setOpen(hook)}>
+                Remove by hand
               </Anchor>
-            )}
-            <Text size="xs" c="var(--failed)" truncate title={aboutOf(hook)}>
-              {aboutOf(hook)}
-            </Text>
-          </div>
-          {hook.state === "removing" && may("editor") && (
-            <Anchor component="button" type="button" size="sm" onClick={() => setOpen(hook)}>
-              Remove by hand
-            </Anchor>
-          )}
-          <Text size="xs" c="var(--quiet)" component="span">
-            next try <Time at={hook.next_at} />
-          </Text>
-        </li>
+            )
+          }
+        >
+          next try <Time at={hook.next_at} />
+        </Item>
       ))}
       {open !== null && <ByHand hook={open} onClose={() => setOpen(null)} onDone={onChange} />}
     </>

@@ -11,6 +11,7 @@ import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
+import { Item } from "./Item";
 
 /** The latest runs of the workspace, updated live. */
 export function LatestRuns() {
@@ -52,28 +53,18 @@ function Rows({ runs }: { runs: Schemas["RunItemOut"][] }) {
   return (
     <ul className={classes.rows}>
       {runs.map((run) => (
-        <li key={run.id} className={classes.row}>
-          <StatusBadge outcome={outcomeOf(run)} iconOnly />
-          <div className={classes.grow}>
-            <Anchor component={Link} href={`/runs/${run.id}`} size="sm" fw={550} truncate display="block">
-              {run.workflow_name}
-            </Anchor>
-            {aboutRun(run) !== null && (
-              <Text
-                size="xs"
-                c={run.error_text && !run.cancelled ? "var(--failed)" : "var(--quiet)"}
-                truncate
-              >
-                {aboutRun(run)}
-              </Text>
-            )}
-          </div>
-          <Text size="xs" c="var(--quiet)" component="span" ta="right">
-            <Time at={run.started_at ?? run.created_at} />
-            <br />
-            <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
-          </Text>
-        </li>
+        <Item
+          key={run.id}
+          icon={<StatusBadge outcome={outcomeOf(run)} iconOnly />}
+          href={`/runs/${run.id}`}
+          title={run.workflow_name}
+          about={aboutRun(run)}
+          bad={Boolean(run.error_text) && !run.cancelled}
+        >
+          <Time at={run.started_at ?? run.created_at} />
+          <br />
+          <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
+        </Item>
       ))}
     </ul>
   );

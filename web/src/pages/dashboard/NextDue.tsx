@@ -1,5 +1,4 @@
-import { Anchor, Text } from "@mantine/core";
-import { Link } from "wouter";
+import { Text } from "@mantine/core";
 import type { Schemas } from "@/api/client";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { Card } from "@/ui/Page";
@@ -7,6 +6,7 @@ import { LoadingRows } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
 import { dueInWords } from "./due";
+import { Item } from "./Item";
 
 const MOST = 8;
 
@@ -24,27 +24,18 @@ export function NextDue({ schedules }: { schedules: Schemas["ScheduleOut"][] | u
       ) : (
         <ul className={classes.rows}>
           {next.map((one) => (
-            <li key={`${one.workflow_id} ${one.node_id}`} className={classes.row}>
-              <NodeIcon type={one} size={24} />
-              <div className={classes.grow}>
-                <Anchor
-                  component={Link}
-                  href={`/flows/${one.workflow_id}`}
-                  size="sm"
-                  fw={550}
-                  truncate
-                  display="block"
-                >
-                  {one.workflow_name}
-                </Anchor>
-                <Text size="xs" c="var(--quiet)" truncate title={one.describes}>
-                  {dueInWords(one)}
-                </Text>
-              </div>
-              <Text size="xs" c={one.overdue ? "var(--waiting)" : "var(--quiet)"} component="span">
+            <Item
+              key={`${one.workflow_id} ${one.node_id}`}
+              icon={<NodeIcon type={one} size={24} />}
+              href={`/flows/${one.workflow_id}`}
+              title={one.workflow_name}
+              about={dueInWords(one)}
+              hint={one.describes}
+            >
+              <Text inherit span c={one.overdue ? "var(--waiting)" : undefined}>
                 <Time at={one.next_at} />
               </Text>
-            </li>
+            </Item>
           ))}
         </ul>
       )}
