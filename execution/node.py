@@ -413,6 +413,7 @@ class Execution:
 
     def record(self, mark: Mark, status: str, **more: Any) -> None:
         """Hand an ended step to the record. Items of pure nodes are not recorded: to repeat them costs nothing."""
+        self.job.keyring.end_step(self.node.id, mark.item_index)
         if mark.item_index is None or self.node.records_items:
             ended = None if status == "waiting" else self.job.clock() // NS_IN_MS
             self.job.on_step(make_step(self.node, mark, self.inputs, status, ended, more))

@@ -388,7 +388,7 @@ class Context:
     def hide_once(self, *values: str) -> None:
         """Redact values that are used for one request, such as signatures, in what this node returns."""
         if self.keyring is not None:
-            self.keyring.hide_once(*values)
+            self.keyring.hide_once(self.place, *values)
 
     def check_secrets(self, host: str, texts: Iterable[str]) -> None:
         """Raise NodeError if a text contains a secret read by an expression that may not be sent to this host."""

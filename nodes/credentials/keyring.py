@@ -33,7 +33,8 @@ WIDE = 8
 FRAGMENT = 12
 LONG_LINE = 16
 MAX_DEPTH = 250
-MAX_ONCE = 50  # values that were used once and are still redacted
+MAX_ONCE = 50  # values that ended steps have used once and that are still redacted
+MAX_IN_STEPS = 2_000  # values that the steps in progress may have used once
 ESCAPED = re.compile("%[0-9A-F]{2}")
 # Characters not escaped in a URL, and the maximum length of a value for the search in URLs.
 UNESCAPED, MAX_IN_URLS = re.compile("[A-Za-z0-9_.~-]+"), 2_000
@@ -91,7 +92,9 @@ class Keyring(Mapping[str, Any]):
         self._in_urls: list[tuple[str, re.Pattern[str]]] = []
         self._needles = Needles(())  # any JSON text to redact contains one of these
         self._shown: dict[str, Credential] = {}
-        self._once: list[str] = []
+        self._in_steps: dict[str, list[str]] = {}  # values used once, by the place of a step in progress
+        self._of_ended: list[str] = []
+        self._new: list[str] = []  # values used once that have no forms yet
 
     # Access
 
@@ -152,41 +155,70 @@ class Keyring(Mapping[str, Any]):
 
     def _hide(self, new: set[str]) -> None:
         needles = list(self._needles.all)
+        # A new dict: another thread of the run may be going through the old one.
+        all_forms = dict(self._forms)
         for found in map(forms, new):
             short = {form for form in found if len(form) < MIN_LENGTH}
             self._short |= short
-            # A new dict: another thread of the run may be going through the old one.
-            self._forms = self._forms | {form: _in_json(form) for form in found - short}
+            all_forms.update((form, _in_json(form)) for form in found - short)
             needles += _minimal(
                 [*map(_in_json, found - short), *(needle for form in short for needle in _whole_values(form))]
             )
         self._in_urls += [found for value in new for found in in_urls(value)]
         needles += [part.encode() for part, _ in self._in_urls]
-        self._forms = dict(sorted(self._forms.items(), key=lambda form: len(form[0]), reverse=True))
+        self._forms = dict(sorted(all_forms.items(), key=lambda form: len(form[0]), reverse=True))
         self._needles = Needles(needles)
         # Last: another thread of the run that finds its value here relies on the rest.
         self._values = self._values | new
 
-    def hide_once(self, *values: str) -> None:
-        """Redact values that are used for one request, such as signatures. Only the latest ones stay redacted.
+    def hide_once(self, place: str, *values: str) -> None:
+        """Redact values that a step used for one request, such as signatures, at least until the step has ended.
 
-        Their number is unlimited. A node's output is redacted before anything else reads it, so it has no older ones.
+        `place` is that of the step: a node may make thousands of requests and return what it got by all of them.
+        Raises: NodeError if the steps in progress used more values than are redacted.
         """
         with _HIDING:
-            self._once += values
-            if len(self._once) > MAX_ONCE:
-                outdated, self._once = set(self._once[: -MAX_ONCE // 2]), self._once[-MAX_ONCE // 2 :]
-                kept = Keyring()
-                kept.hide(*(self._values - outdated))
-                # Each attribute is replaced as a whole: another thread may redact meanwhile.
-                self._forms, self._short, self._in_urls, self._needles = (
-                    kept._forms, kept._short, kept._in_urls, kept._needles
-                )  # fmt: skip
-                self._values = kept._values
-            self.hide(*values)
+            if sum(map(len, self._in_steps.values())) + len(values) > MAX_IN_STEPS:
+                raise NodeError(
+                    f"the node sent more than {MAX_IN_STEPS:,} signed requests, so their signatures could not be "
+                    "redacted; let it request fewer pages, or fewer items at a time",
+                    permanent=True,
+                    kind="limit",
+                )
+            self._in_steps.setdefault(place, []).extend(values)
+            self._new += values
+
+    def end_step(self, node_id: str, index: int | None = None) -> None:
+        """Forget all but the latest values that ended steps used once: what this step returned has been redacted."""
+        if not self._in_steps:
+            return
+        place = node_id if index is None else f"{node_id}:{index}"
+        with _HIDING:
+            self._of_ended += self._in_steps.pop(place, ())
+            if len(self._of_ended) <= MAX_ONCE:
+                return
+            self._hide_new()
+            outdated, self._of_ended = self._of_ended[: -MAX_ONCE // 2], self._of_ended[-MAX_ONCE // 2 :]
+            in_use = {value for values in self._in_steps.values() for value in values}
+            kept = Keyring()
+            kept.hide(*(self._values - (set(outdated) - in_use)))
+            # Each attribute is replaced as a whole: another thread may redact meanwhile.
+            self._forms, self._short, self._in_urls, self._needles = (
+                kept._forms, kept._short, kept._in_urls, kept._needles
+            )  # fmt: skip
+            self._values = kept._values
+
+    def _hide_new(self) -> None:
+        """Make the forms of values used once: all together before something is redacted, since each time costs."""
+        if self._new:
+            with _HIDING:
+                self.hide(*self._new)
+                # Last: another thread of the run that finds no new values relies on their forms.
+                self._new = []
 
     def clean(self, encoded: bytes) -> bytes:
         """Return the JSON text with all values redacted; the same object if there is nothing to redact."""
+        self._hide_new()
         if not self._values or not self._needles.are_in(encoded):
             return encoded
         found = [form for form, written in self._forms.items() if written in encoded]
@@ -195,10 +227,12 @@ class Keyring(Mapping[str, Any]):
 
     def clean_data(self, data: Any) -> Any:
         """Return the data as JSON with all values redacted; other types become text as in the log."""
+        self._hide_new()
         return data if not self._needles.all else orjson.loads(self.clean(orjson.dumps(data, default=str)))
 
     def clean_text(self, text: str) -> str:
         """Redact a message, including longer fragments of a value, because messages may be truncated."""
+        self._hide_new()
         text = self._redact(text, self._forms)
         for form in self._forms:
             if len(form) > FRAGMENT and form[:FRAGMENT] in text:

@@ -15,12 +15,13 @@ import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from world import Types, chain, node, run, workers
 
 from errors import ExpressionError, NodeError, VaultError
 from expressions import compile_text
 from nodes.base import Context
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import HIDDEN, MAX_ONCE, Credential, Keyring, Needles, forms
+from nodes.credentials.keyring import HIDDEN, MAX_IN_STEPS, MAX_ONCE, Credential, Keyring, Needles, forms
 from nodes.credentials.types import TYPES
 
 TOKEN = "s3cr3t-T0ken/with+odd=signs&é'\"\\"
@@ -372,15 +373,63 @@ def test_checks_registers_a_check_for_each_credential_type(monkeypatch):
     assert found == {"one": check, "two": check}
 
 
-def test_of_many_values_that_are_used_once_the_latest_are_redacted_and_all_others_still_are():
+def test_of_values_that_ended_steps_used_once_the_latest_are_redacted_and_all_others_still_are():
     keyring = Keyring()
     keyring.hide("a secret that stays")
     signatures = [f"signature-{number:04}" for number in range(500)]
     for signature in signatures:
-        keyring.hide_once(signature)
+        keyring.hide_once("node", signature)
         assert keyring.clean_text(f"{signature}, a secret that stays") == "***, ***"
+        keyring.end_step("node")
     assert keyring.clean_text(signatures[-20]) == "***"
     assert len(keyring._values) <= MAX_ONCE + 1
+
+
+@pytest.mark.parametrize("count", [60, 1_000])
+def test_all_values_that_a_step_uses_once_are_redacted_until_it_ends(count):
+    keyring = Keyring()
+    signatures = [f"signature-{number:04}" for number in range(count)]
+    for number, signature in enumerate(signatures):
+        keyring.hide_once("node:3", signature)
+        keyring.hide_once("other", f"short-lived-{number}")
+        keyring.end_step("other")
+    assert keyring.clean_data(signatures) == ["***"] * count
+    assert keyring.clean_text(signatures[0]) == "***"
+    keyring.end_step("node", 4)
+    assert keyring.clean_text(signatures[0]) == "***"
+    keyring.end_step("node", 3)
+    assert len(keyring._values) <= MAX_ONCE
+
+
+def test_a_step_that_uses_more_values_than_are_redacted_fails():
+    keyring = Keyring()
+    for number in range(MAX_IN_STEPS):
+        keyring.hide_once("node", f"signature-{number:04}")
+    with pytest.raises(NodeError, match=r"more than 2,000 signed requests.*fewer pages") as refused:
+        keyring.hide_once("other", "one more")
+    assert refused.value.permanent and refused.value.kind == "limit"
+    keyring.end_step("node")
+    keyring.hide_once("other", "one more")
+
+
+def test_a_step_and_the_items_of_a_loop_return_and_log_no_value_that_they_used_once():
+    made = [f"signature-{number:04}" for number in range(60)]
+    ring, lines = Keyring(), []
+
+    def sign(config, input, ctx):
+        ctx.hide_once(*made)
+        ctx.log("info", f"Sent {made[0]}", made)
+        return {"echo": made}
+
+    with Types() as types:
+        types.offer("sign", sign, pure=False)
+        items = node("items", "sign", foreach=list(range(50)), concurrency=4)
+        done = run(
+            chain(node("one", "sign"), items), keyring=ring, log=lambda *line: lines.append(line), workers=workers
+        )
+    assert done.status == "success" and len(done.steps) >= 52
+    assert "signature-" not in repr([done.output, done.steps, lines])
+    assert len(ring._values) <= MAX_ONCE + len(made)
 
 
 def test_a_thread_can_redact_while_another_opens_credentials():
