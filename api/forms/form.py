@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -238,10 +238,15 @@ def _take_files(form: Form, sent: Sent, progress: Progress) -> None:
 
 def find_missing_files(form: Form, progress: Progress) -> dict[str, str]:
     """Return the problems of required file fields without a file, by name."""
+    return list_missing_files(form.items, [name for name, files in progress.token.files.items() if files])
+
+
+def list_missing_files(items: Sequence[Item], given: Collection[str]) -> dict[str, str]:
+    """Return a problem for each required file field that is not among those with files."""
     return {
         item["name"]: f"Choose a file for “{item.get('title') or item['name']}”."
-        for item in form.uploads
-        if item.get("required") and not progress.token.files.get(item["name"])
+        for item in items
+        if item["kind"] == "file" and item.get("required") and item["name"] not in given
     }
 
 

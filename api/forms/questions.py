@@ -10,7 +10,17 @@ from flask import Request, Response
 from marshmallow import Schema
 
 from api.audit import defer_entry
-from api.forms.form import Filled, Form, Progress, Token, drop_files, find_missing_files, open_form, take
+from api.forms.form import (
+    Filled,
+    Form,
+    Progress,
+    Token,
+    drop_files,
+    find_missing_files,
+    list_missing_files,
+    open_form,
+    take,
+)
 from api.forms.look import PLAIN, Look, show_message
 from api.forms.page_limits import limit_network
 from api.forms.sent_files import make_answers, name_files
@@ -146,9 +156,12 @@ def take_member_form(run: Run, node: PlannedNode, request: Request, by: str, sha
 def check_answer(node: PlannedNode, comment: Any, body: Any) -> dict[str, Any]:
     """Return the answer to a node with fields, from the JSON of a member or of another system.
 
+    JSON has no files, so it cannot answer a node with a required file field.
     Raises: BadInput if the answers do not match the fields.
     """
-    _refuse(_find_issues(node, body))
+    missing = list_missing_files(node.config.static["fields"], ())
+    files = [Issue(f"body.{name}", f"{text} Files need multipart/form-data.") for name, text in missing.items()]
+    _refuse([*_find_issues(node, body), *files])
     return {"comment": comment, "fields": complete(node.config.static["fields"], body or {})}
 
 

@@ -81,6 +81,20 @@ def test_a_wrong_answer_names_every_field_and_keeps_no_file(owner, waiting):  # 
     assert stored(owner) == [] and Wait.get().answered_at is None
 
 
+def test_json_does_not_answer_a_question_with_a_required_file(owner, client, waiting):  # noqa: F811
+    run = waiting(NEEDS_FILES)
+    given = {"answer": "approved", "body": {"reason": "x"}}
+    problem = {"path": "body.cv", "message": "Choose a file for “Your CV”. Files need multipart/form-data."}
+    for caller, path in ((owner, f"/api/runs/{run['id']}/resume"), (client, run["link"])):
+        refused = caller.post(path, given)
+        assert refused.status_code == 400 and [problem] == [
+            {key: issue[key] for key in problem} for issue in refused.json["details"]
+        ]
+        both = caller.post(path, {"answer": "rejected", "body": {}}).json["details"]
+        assert {issue["path"] for issue in both} == {"body", "body.cv"}
+    assert send(owner, run, files=[("cv", pdf())], **given).status_code == 200
+
+
 def test_files_of_a_closed_question_are_not_taken(owner, waiting):  # noqa: F811
     run = waiting(APPROVAL)
     assert send(owner, run, answer="approved", body={"reason": "x"}).status_code == 200
