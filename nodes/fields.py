@@ -23,8 +23,8 @@ MAX_TEXT = 100_000
 # Languages of a setting, for an editor.
 LANGUAGES = ("python", "sql", "json", "markdown", "jinja", "html")
 # What a setting can name: the id of a workflow or an agent, the name of a table, or of a column of the table in the
-# setting `table`, a key of the store, or the path of a file or a folder of the workspace.
-NAMES = ("workflow", "agent", "table", "column", "store_key", "file", "folder")
+# setting `table`, a key of the store, the path of a file or a folder of the workspace, or a list of files.
+NAMES = ("workflow", "agent", "table", "column", "store_key", "file", "files", "folder")
 # Options of `setting` that are stored in the field's metadata, with their keys there.
 METADATA = {
     "title": "title", "names": "x-names", "braces": "braces", "instead": "instead", "condition": "x-condition",

@@ -151,18 +151,28 @@ class Attachment(NamedTuple):
 def attachments(value: Any, files: Files | None, most: int = MAX_BYTES) -> list[Attachment]:
     """Load attachments from a list of paths, file objects and `{"name", "content"}`, at most `most` bytes in total.
 
+    An entry may be a list itself: what an expression returns beside files that are chosen by hand.
     Raises: NodeError naming the entry, before reading more.
     """
-    entries = value if isinstance(value, list) else [value]
+    entries = list(_list_entries(value))
     if len(entries) > MAX_ATTACHMENTS:
         raise LimitExceeded(f"attachments: there are {len(entries)}; the limit is {MAX_ATTACHMENTS}")
     found: list[Attachment] = []
-    for number, entry in enumerate(entries):
-        key = f"attachments[{number}]"
+    for key, entry in entries:
         made = _load_attachment({"path": entry} if isinstance(entry, str) else entry, key, files, most)
         most -= len(made.content)
         found.append(made)
     return found
+
+
+def _list_entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each entry with its key: `attachments[0]`, or `attachments[0][2]` in a list within the list."""
+    for number, entry in enumerate(value if isinstance(value, list) else [value]):
+        key = f"attachments[{number}]"
+        if isinstance(entry, list):
+            yield from ((f"{key}[{at}]", each) for at, each in enumerate(entry))
+        else:
+            yield key, entry
 
 
 def _load_attachment(entry: Any, key: str, files: Files | None, room: int) -> Attachment:
@@ -292,5 +302,5 @@ def encode_line(text: str, header: str) -> str:
 
 def get_texts(attached: Any) -> Iterable[str]:
     """Yield all text in attachments, as given in the config."""
-    for entry in attached if isinstance(attached, list) else [attached]:
+    for _, entry in _list_entries(attached):
         yield from (str(value) for value in entry.values()) if isinstance(entry, dict) else [str(entry)]

@@ -58,7 +58,7 @@ class Email(Node):
             lines="html",
             title="HTML",
         )
-        attachments = anything(ATTACHED, title="Attachments")
+        attachments = anything(ATTACHED, title="Attachments", names="files")
         timeout = number(
             "Seconds for the whole exchange with the server", 0.1, 300, load_default=30.0, title="Timeout (seconds)"
         )
@@ -169,7 +169,7 @@ class Notify(Node):
             load_default="info",
             title="Level",
         )
-        attachments = anything(ATTACHED, title="Attachments")
+        attachments = anything(ATTACHED, title="Attachments", names="files")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         from nodes.mail import apprise_client

@@ -69,6 +69,28 @@ def test_a_file_is_chosen_by_its_path_and_a_target_by_its_folder(editor, server)
     becomes(editor, file="notes.txt")
 
 
+def test_several_files_are_chosen_for_a_list(editor, server, axe):
+    for path in ("bills/1.pdf", "bills/2.pdf", "logo.png"):
+        made = {"path": path, "file": {"name": "it", "mimeType": "text/plain", "buffer": b"text"}}
+        headers = {"Authorization": f"Bearer {server.token}"}
+        assert editor.page.request.post("/api/files", multipart=made, headers=headers).status == 201
+    shown(editor, "email", to="a@example.com", subject="Bills", attachments="{{ input.made }}")
+    button = editor.panel.get_by_role("button", name="Choose attachments")
+    button.click()
+    listed = editor.page.get_by_role("listbox", name="Attachments")
+    listed.get_by_role("option", name="bills/1.pdf").click()
+    becomes(editor, attachments=["{{ input.made }}", "bills/1.pdf"])
+    listed.get_by_role("option", name="logo.png").click()
+    expect(listed.get_by_role("option", name="bills/1.pdf", selected=True)).to_be_visible()
+    axe(editor.page, but=("region",))  # the list is beside the page, as those of all selects are
+    listed.get_by_role("option", name="bills/1.pdf").click()
+    becomes(editor, attachments=["{{ input.made }}", "logo.png"])
+    editor.press("Escape")
+    expect(listed).to_be_hidden()
+    expect(button).to_be_visible()
+    axe(editor.page)
+
+
 def test_a_list_that_is_empty_says_so(editor, server):
     shown(editor, "store", operation="get", key="")
     editor.panel.get_by_role("button", name="Choose key").click()

@@ -202,6 +202,14 @@ def test_a_single_attachment_can_be_given_without_a_list(mail, mails):
     assert (part.get_filename(), part.get_content_type()) == ("a.json", "application/json")
 
 
+def test_a_list_that_an_expression_returns_is_attached_beside_chosen_files(mail, mails, tmp_path):
+    small = {"name": "a.txt", "content": "a"}
+    mail(attachments=[[small, {**small, "name": "b.txt"}], {**small, "name": "c.txt"}])
+    assert [part.get_filename() for part in mails.latest().iter_attachments()] == ["a.txt", "b.txt", "c.txt"]
+    assert "attachments[0][1]: must be a path" in failure(mail, attachments=[[small, 7]])
+    assert "there are 51; the limit is 50" in failure(mail, attachments=[[small] * 50, small])
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "C:\\etc\\passwd", "a/b/passwd"])
 def test_an_attachment_name_keeps_only_the_last_part_of_a_path(mail, mails, name):
     mail(attachments=[{"name": name, "content": "x"}])

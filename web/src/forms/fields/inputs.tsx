@@ -130,10 +130,10 @@ function TextInputOf(props: InputProps) {
   );
 }
 
-/** Return the field with a list of what the workspace has, if it names something of it. */
+/** Return the field with a list of what the workspace has, if it names something of it: one, or several files. */
 function withNames(props: InputProps, field: ReactElement): ReactElement {
   const { names } = props.leaf;
-  if (names === undefined || typeof props.value === "object") return field;
+  if (names === undefined || (names !== "files" && typeof (props.value ?? "") === "object")) return field;
   return (
     <Group gap={4} wrap="nowrap" align="flex-start">
       <Box flex={1} miw={0}>

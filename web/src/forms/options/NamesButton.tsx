@@ -2,6 +2,8 @@
 import { Combobox } from "@mantine/core";
 import { useForm, useSettings } from "../context";
 import type { InputProps } from "../fields/shared";
+import { listOf } from "../schema/values";
+import { textOf, toggled } from "./choices";
 import { EMPTY, folderOf, type Names, reasonOf } from "./names";
 import { OpenButton, OptionsBox } from "./OptionsBox";
 import { useChoices } from "./useChoices";
@@ -13,7 +15,7 @@ export function NamesButton(props: InputProps & { names: Names }) {
   return readOnly || !Object.hasOwn(LISTS, props.names) ? null : <Choices {...props} />;
 }
 
-function Choices({ id, leaf, names, onChange }: InputProps & { names: Names }) {
+function Choices({ id, leaf, names, value, onChange }: InputProps & { names: Names }) {
   const { value: config } = useSettings();
   const options = useChoices((search) => ({
     key: ["names", names, names === "column" ? config.table : folderOf(search)],
@@ -31,7 +33,8 @@ function Choices({ id, leaf, names, onChange }: InputProps & { names: Names }) {
       id={id}
       position="bottom-end"
       width={320}
-      onPick={onChange}
+      chosen={names === "files" ? listOf(value).map(textOf) : undefined}
+      onPick={(picked) => onChange(names === "files" ? toggled(listOf(value), picked) : picked)}
     >
       <Combobox.DropdownTarget>
         <div>

@@ -3,7 +3,7 @@ import type { Json } from "@/definition/types";
 import { holdsExpression } from "../schema/values";
 
 /** The value of `x-names` of settings whose field is a text with a list beside it. */
-export type Names = "table" | "column" | "store_key" | "file" | "folder";
+export type Names = "table" | "column" | "store_key" | "file" | "files" | "folder";
 
 /** Return the part of a search that the paths must begin with: the server finds those, however many there are. */
 export function folderOf(search: string): string {
@@ -35,5 +35,6 @@ export const EMPTY: Record<Names, string> = {
   column: "There is no such table yet. Type the name of a column.",
   store_key: "The store has no key yet. Type a new one.",
   file: "The workspace has no files yet. Type a path.",
+  files: "The workspace has no files yet. Type paths.",
   folder: "The workspace has no folders yet. Type a path with a slash at its end.",
 };

@@ -53,6 +53,7 @@ export const LISTS: Record<Names, (asked: Asked) => Promise<Choices>> = {
     const { paths, truncated } = await listFiles(asked);
     return { items: chosenOf(paths), truncated };
   },
+  files: (asked) => LISTS.file(asked),
   folder: async (asked) => {
     const { paths, truncated } = await listFiles(asked);
     return { items: chosenOf(foldersOf(paths)), truncated };
