@@ -15,7 +15,7 @@ NEEDED = {"expressions", "credentials", "agents", "definition", "webhooks", "tri
 def page_of(entry):
     """Return the page that describes a node type, with its anchor."""
     of_connector = entry["operations"] is not None
-    return f"connectors/{entry['type'].removesuffix('_poll')}" if of_connector else f"nodes#{entry['type']}"
+    return f"connectors/{entry['service']['type']}" if of_connector else f"nodes#{entry['type']}"
 
 
 def test_what_has_a_page_links_it():

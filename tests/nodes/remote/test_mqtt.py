@@ -229,9 +229,10 @@ def test_a_broker_at_a_forbidden_address_is_rejected(fails, broker):
     assert "may not be reached" in error.message and error.permanent
 
 
-def test_a_proxy_in_the_environment_is_ignored(execute, broker, monkeypatch):
+def test_a_proxy_in_the_environment_is_ignored(execute, subscriber, monkeypatch):
     monkeypatch.setenv("mqtt_proxy", "http://127.0.0.2:1")
     execute("a", payload="x")
+    assert subscriber.wait(1)[0].payload == b"x"
 
 
 def test_a_refused_connection_is_a_temporary_error(fails, broker):
