@@ -63,7 +63,7 @@ HOOK_SECONDS = 1.0
 
 
 class Address(Rule):
-    """A rule that compiles its function for building addresses at each use: none is built, and 334 are 25 ms."""
+    """A URL rule that compiles its address builder at each use: the app uses none, and all 334 take 25 ms."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         compile_builder = super()._compile_builder

@@ -55,7 +55,7 @@ def forget(hook_id: str) -> None:
     """
     row = RegisteredHook.find(hook_id)
     if row is None or row.workspace_id != get_workspace_id():
-        raise NotFound(f"There is no webhook {hook_id[:64]!r} in this workspace")
+        raise NotFound(f"This workspace has no registered webhook {hook_id[:64]!r}")
     with begin_entry("webhook.forgotten").target("webhook", row.id, row.url or row.path).written():
         if not row.forget():
             raise Conflict("The webhook belongs to an active flow; deactivate the flow first")

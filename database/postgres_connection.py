@@ -1,4 +1,4 @@
-"""Connections whose threads wait for an answer no longer than they may.
+"""PostgreSQL connections with a time limit for each answer.
 
 If a server hangs while its machine still confirms what it receives, the network cannot tell it from a busy one.
 Without a limit, a thread would wait for it even after a standby has taken its place.

@@ -143,12 +143,12 @@ class Pipeline:
             found.append(result)
 
     def _wait(self, events: int) -> int:
-        """Wait until the socket is ready, and return for what. Raises: OperationalError if it takes too long."""
+        """Wait until the socket is ready, and return its events. Raises: OperationalError if it takes too long."""
         seconds = limit.for_answer
         return self._look(events, None if seconds is None else seconds * 1000) or give_up(self.connection)
 
     def _look(self, events: int, milliseconds: float | None) -> int:
-        """Return for what the socket is ready within this time; 0 if it is not."""
+        """Return the events for which the socket gets ready within this time; 0 for none."""
         self._poll.register(self._libpq.socket, events)
         ready = self._poll.poll(milliseconds)
         return ready[0][1] if ready else 0

@@ -114,7 +114,7 @@ class LocalQueue:
             disconnect_thread()
 
     def _put(self, run_id: str) -> None:
-        """Give the id to a thread, to a new one if none is idle."""
+        """Give the id to an idle thread, else to a new one."""
         with self._lock:
             self._untaken += 1
             if self._may_grow and self._untaken > self._idle and len(self.threads) < self.size:

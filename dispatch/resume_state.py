@@ -78,7 +78,7 @@ class History:
     def end(self, plan: Plan) -> Outcome | None:
         """Return the outcome if the run ends at once: a step failed for good, or must not be repeated; else None.
 
-        Of several nodes that were executed at once, the failure came first: after it, none begins.
+        If several nodes were in progress, the failure is the cause: no node begins after it.
         """
         if self.final is not None:
             return Outcome("failed", None, self.final.error_text, self.final.node_id, self.final.error_kind)

@@ -234,7 +234,7 @@ class Execution:
     def pause_on_record(
         self, index: int | None, attempt: int, item: bytes | None, seconds: float, reason: str, slept: float = 0.0
     ) -> State | None:
-        """Sleep, or return HELD with a waiting step on record if that would be long, with what was `slept` before."""
+        """Sleep. If the pause and the seconds `slept` before are long, record a waiting step and return HELD."""
         if slept + seconds <= SHORT_PAUSE:
             if seconds > 0:
                 self.job.sleep(min(seconds, max(0.0, self.run.deadline - time.monotonic())))

@@ -1,4 +1,4 @@
-"""Runs of entries: what a polling or listening trigger starts for an entry or message that it has found."""
+"""Runs of entries: a polling trigger starts a run for an entry, a listening trigger for a message."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class EntryRuns(Protocol):
     """How the entries of a trigger become runs. `open`, `needs_room`, `put` and `close` are called in a transaction."""
 
     def prepare(self, item: Item, lines: list[Line]) -> Any:
-        """Return what `put` takes for an entry; None, with a log entry, if its value cannot be an input."""
+        """Return the argument of `put` for an entry; None, with a log entry, if its value cannot be an input."""
 
     def open(self, prepared: Iterable[Any]) -> None:
-        """Begin to put these, before anything else is locked."""
+        """Begin the transaction of these entries, before it locks anything else."""
 
     def needs_room(self, one: Any) -> bool:
         """Return True if `put` adds a run."""
@@ -34,14 +34,14 @@ class EntryRuns(Protocol):
         """Write the run of an entry. Return its id."""
 
     def close(self) -> None:
-        """Write what is left, at the end of the transaction."""
+        """Write everything that `put` has not written, at the end of the transaction."""
 
     def discard(self, one: Any) -> None:
-        """Remove what `prepare` has written."""
+        """Delete the value that `prepare` has stored."""
 
 
 def make_entry_runs(dispatcher: Dispatcher, claim: Claim, flow: Workflow, keyring: Keyring) -> EntryRuns:
-    """Return what makes runs of the entries of this trigger, whose flow is active."""
+    """Return the object that makes runs from the entries of this trigger. Its flow is active."""
     single = SingleRuns(dispatcher, claim, flow, keyring)
     fired = Fired(flow.id, flow.version, flow.name, flow.workspace_id, "active")
     debouncer = find_debouncer(dispatcher.resources, fired, claim.node_id, "schedule")
@@ -63,7 +63,7 @@ def write_log(claim: Claim, flow: Workflow, lines: list[Line]) -> None:
 def put_or_discard(runs: EntryRuns, made: Sequence[Entry], put: Callable[[Sequence[Entry]], int]) -> int:
     """Return the number of entries that `put` has recorded; discard the runs of the others.
 
-    If the database is lost, they may have been recorded after all; else retention deletes their values.
+    If the database is lost, the runs may be recorded nevertheless; if not, retention deletes their values.
     """
     taken = 0
     try:

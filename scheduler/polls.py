@@ -183,7 +183,7 @@ class Poller:
         return max(1, most // 2) - Run.backlog(most)
 
     def may_start(self, flow: Workflow) -> bool:
-        """Return False while the flow has reached its concurrency limit, and skips what is too many."""
+        """Return False while the flow is at its concurrency limit and skips further runs."""
         return self.dispatcher.may_start(flow) is None
 
     @contextmanager

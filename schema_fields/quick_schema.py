@@ -1,4 +1,4 @@
-"""marshmallow's schema, whose classes are made in a tenth of the time."""
+"""A marshmallow schema whose classes are created in a tenth of the time."""
 
 from __future__ import annotations
 

@@ -138,8 +138,8 @@ class RegisteredHook(Base):
     def hand_over(self) -> bool:
         """Delete the row if another one wants a hook at this place of the service: adding that one replaces this one.
 
-        The other row then has the address, so it can remove this hook even if it is never added. Return False if there
-        is no such row, or the claim does not hold any more.
+        The other row then has the address, so it can remove this hook even if it is never added. Return False if no
+        other row wants the hook, or if this process has lost its claim.
         """
         sql = (
             "UPDATE registered_hooks SET url = COALESCE(url, ?) "
@@ -168,7 +168,7 @@ class RegisteredHook(Base):
             execute(sql, (now_ms(), account_id))
 
     def forget(self) -> bool:
-        """Delete the row of a hook that a person has removed, whoever works on it. Return False if it is needed."""
+        """Delete the row of a hook that a user removed by hand, even if it is claimed. Return False if it is needed."""
         with write():
             sql = "DELETE FROM registered_hooks WHERE id = ? AND state = 'removing'"
             return bool(execute(sql, (self.id,)).rowcount)

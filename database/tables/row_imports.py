@@ -90,7 +90,7 @@ def undo(table: DataTable, base: str) -> None:
 
 
 def undo_interrupted() -> None:
-    """Remove what imports have added whose processes have ended."""
+    """Delete the rows of unfinished imports whose processes have ended."""
     sql = "SELECT key, table_id, result FROM data_writes WHERE key >= ? AND key < ?"
     for key, table_id, told in execute(sql, (KEY, KEY + "~")).fetchall():
         noted = orjson.loads(told)

@@ -41,7 +41,7 @@ def is_trusted_proxy(cfg: Any, address: str) -> bool:
 
 
 class DatedResponse(Response):
-    """gunicorn's response, whose date is made once a second: it takes as long as the rest of the head."""
+    """A gunicorn response that formats its date once a second: that takes as long as the rest of the head."""
 
     def default_headers(self) -> list[str]:
         connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"

@@ -101,7 +101,7 @@ class Registration:
             self._call(self.register["remove"], {"id": hook.id, "id_end": hook.id.rpartition("/")[2]}, may_be_gone=True)
 
     def _list(self) -> list[Hook]:
-        """Return all webhooks. An answer that is no list of them is an error: it does not say that there is none."""
+        """Return all webhooks. Raises: NodeError if the answer is not a list: then there may be webhooks."""
         call, found, url = self.register["find"], [], self._make_url(self.register["find"], self.values)
         origin = _origin_of(url)
         for _ in range(MAX_PAGES):

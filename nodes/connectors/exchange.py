@@ -372,7 +372,7 @@ class Exchange:
             raise NodeError(f"{answer.who} refused: {told.text}", kind != "remote", kind=kind)
 
     def _explain(self, answer: Answer) -> Told | None:
-        """Return what an answer with a bad status says, by the rules of the connector; None if it says nothing."""
+        """Return the error in an answer with a bad status, found by the connector's rules; None if there is none."""
         try:
             return self._read_error(parse_json(answer))
         except NodeError:  # it is not JSON, or of another form

@@ -81,7 +81,7 @@ def _choose_most(told: Mapping[str, Any], backlog: bool, before: Mapping[str, An
 
 
 def describe_poll(told: Mapping[str, Any]) -> str:
-    """Return what people have to know about a list as a trigger, in sentences; empty if it finds all new entries."""
+    """Return the limits of a list as a trigger, in sentences; empty if the trigger finds all new entries."""
     found = [told["note"]] if "note" in told else []
     if "since" in told and told.get("order") != "newest_first":
         found.append(f"The first poll reads at most {WHOLE:,} entries.")

@@ -26,9 +26,10 @@ TRUNCATED = f"the mail is truncated after {MAX_MAIL} bytes; the server reported 
 class Place(NamedTuple):
     """Progress in a folder: read up to the UID `uid` of `validity` (UIDVALIDITY).
 
-    `marks` are mails whose runs are on disk, still to be marked as seen. `arrived` is when the newest mail arrived, in
-    seconds since 1970. After the server has renumbered all mails, those that arrived from `since` on, up to the UID
-    `until`, are read again: their keys show which had their run. `told`: a refusal to mark was logged.
+    `marks` are mails that must still be marked as seen; their runs are on disk. `arrived` is the time of the newest
+    mail in seconds since 1970. If the server renumbers all mails, the poll reads again the mails that arrived at
+    `since` or later, up to the UID `until`; their keys show which of them had a run. `told`: a refusal to mark a mail
+    was logged.
     """
 
     validity: int

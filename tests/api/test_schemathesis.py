@@ -55,7 +55,7 @@ schema = describe()
 
 
 def closing_bodies(wsgi_app):
-    """Close what each request was read from: Werkzeug's client forgets the file that it makes for a large form."""
+    """Close the body of each request: Werkzeug's client does not close the file that it makes for a large form."""
 
     def answer(environ, start_response):
         body = environ["wsgi.input"]

@@ -1,4 +1,4 @@
-"""A server of PostgreSQL that hangs: it answers nothing, and its machine confirms what it receives."""
+"""A PostgreSQL server that hangs: it answers nothing, while its machine still acknowledges all packets."""
 
 import pytest
 from listening import until

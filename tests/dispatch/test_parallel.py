@@ -26,7 +26,7 @@ def side_by_side(*nodes, parallel=4, end="end", **settings):
 
 
 class Held(Recorder):
-    """A recorder whose first commit begins when so many units wait for the disk. `waiting` is their number."""
+    """A recorder that makes its first commit when `count` units wait for it; `waiting` is their number."""
 
     def __init__(self, count):
         super().__init__()

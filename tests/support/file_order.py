@@ -1,10 +1,10 @@
 """The order of the test files that several processes share: pytest's option `--no-loadscope-reorder` keeps it.
 
-Otherwise, files with the fewest tests come last. Among them are those that take longest, and the processor has nothing
-to do for the last minute.
+Otherwise, files with the fewest tests come last. Some of these take longest, so the processor would be idle for the
+last minute.
 """
 
-# Of those that wait for servers to start, to die or to lose a lease, the files that take longest, longest first.
+# The slowest test files that wait for servers to start, to die or to lose a lease, slowest first.
 LONGEST = (
     "workers", "orders", "restored", "kills", "leaders", "slow_clients", "stopped_agents", "cut_links",
     "killed_schedules", "killed_rotations", "killed_hooks", "stops", "quick_calls", "model", "clocks", "two_machines",
@@ -12,7 +12,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(config, items):
-    """Have tests in browsers, which compute, run beside those that wait for servers, from the beginning to the end."""
+    """Run browser tests, which need the processor, beside tests that wait for servers, from beginning to end."""
     if hasattr(config, "workerinput"):
         files = {}
         for item in items:
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(config, items):
 def ordered(files):
     """Return the paths of `files`, which has the tests by path: those of browsers are spread evenly among the others.
 
-    Each kind begins with those that take longest; without browsers, the order stays as it is.
+    Each kind begins with its slowest files. Without browser tests, the order does not change.
     """
     browsers = [path for path in files if path.parent.name == "browser"]
     if not browsers:

@@ -31,7 +31,7 @@ def send(client, run, node_id="ask", files=(), **parts):
 
 
 def stored(owner):
-    """Return the files of the workspace, those that are staged too."""
+    """Return all files of the workspace, including staged files."""
     root = owner.application.extensions["headrace"].dispatcher.resources.files_of(owner.workspace.id).root
     return [path for path in root.rglob("*") if path.is_file()] if root.exists() else []
 
