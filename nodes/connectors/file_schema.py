@@ -227,12 +227,14 @@ class PollBy(Part):
     """How a list operation is used as a trigger.
 
     `order` is that of the list with `inputs`, which a poll gives unless they are set. `since` is an input that asks for
-    newer entries only, and the value of an entry for it. `note` is for people.
+    newer entries only, and the value of an entry for it; with `days`, a time that the service refuses when it is older.
+    `note` is for people.
     """
 
     class Since(Part):
         input = _text(64, required=True)
         value = _jmespath(required=True)
+        days = fields.Integer(strict=True, validate=validate.Range(1, 365))
 
     key = _jmespath(required=True)
     since = fields.Nested(Since)

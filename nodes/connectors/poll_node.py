@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from marshmallow import Schema
@@ -56,7 +57,7 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
         given = {**config, "max_items": most}
         given |= {name: value for name, value in told.get("inputs", {}).items() if config.get(name) in NOT_GIVEN}
         if since and given.get(since["input"]) is None and before.get("since") is not None:
-            given[since["input"]] = before["since"]
+            given[since["input"]] = _limit_age(before["since"], since.get("days"), ctx.now_ms())
         # A service that honours idempotency keys would answer each poll like the first one.
         ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
         found = Exchange(self.service_type, self.connector, operation, given, ctx).result()
@@ -67,6 +68,20 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
 
 SUFFIX = "_poll"
 NOT_GIVEN: tuple[Any, ...] = (None, "", [], {})
+
+
+def _limit_age(since: Any, days: int | None, now_ms: int) -> Any:
+    """Return a time in ISO format, or the one of so many days ago if that is later.
+
+    Nothing is missed: the polls in between saw what is older.
+    """
+    if days is None:
+        return since
+    oldest = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(days=days)
+    try:
+        return since if datetime.fromisoformat(since) > oldest else f"{oldest:%Y-%m-%dT%H:%M:%SZ}"
+    except (TypeError, ValueError):  # not a time, or one without a zone
+        return since
 
 
 def _choose_most(told: Mapping[str, Any], backlog: bool, before: Mapping[str, Any]) -> int:

@@ -1,5 +1,7 @@
 """Lists of connectors as triggers: a poll finds the newest entries, whatever the order of the list."""
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 from connector_stub import HOST, Stub, aim, answer
 
@@ -108,6 +110,23 @@ def test_with_a_backlog_a_list_with_the_oldest_first_is_read_part_by_part(poll):
     connector = shop({"order": "oldest_first", "since": {"input": "after", "value": "id"}})
     polled, asked = poll(connector, None, orders(1, 500), backlog=True)
     assert polled.state == {"since": 500} and len(asked) == 1
+
+
+@pytest.mark.parametrize("offset", [timedelta(0), timedelta(hours=5)], ids=["UTC", "another zone"])
+def test_a_service_is_not_asked_for_a_time_that_it_takes_as_too_long_ago(poll, offset):
+    """Google's calendar refuses a time before its last cleaning; a quiet calendar has no change since then."""
+    connector = shop({"order": "oldest_first", "since": {"input": "after", "value": "at", "days": 14}})
+    now = datetime.now(timezone(offset))
+    (late, old) = [(now - timedelta(days=days)).isoformat() for days in (13, 15)]
+    assert poll(connector, {"since": late}, [])[1][0]["after"] == late
+    polled, [asked] = poll(connector, {"since": old}, [])
+    age = now - datetime.fromisoformat(asked["after"])
+    assert timedelta(days=14) <= age < timedelta(days=14, minutes=5) and polled.state == {"since": old}
+
+
+def test_the_calendar_is_not_asked_for_times_that_google_refuses():
+    [told] = [each["poll"] for each in FILES["google_calendar"]["operations"] if each["id"] == "list_events"]
+    assert told["since"]["days"] <= 14
 
 
 def test_a_poll_asks_for_the_order_unless_the_setting_says_another(poll):
