@@ -29,7 +29,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gunicorn.config import Config as GunicornConfig
-from gunicorn.http.wsgi import Response
 
 import database
 import engine
@@ -44,7 +43,7 @@ from dispatch.payloads import Payloads
 from dispatch.recorder import WholeRun, insertions
 from dispatch.run_record import RunRecord
 from models import Hook, Run, execute_units, new_id
-from net.http_worker.parsing import begin_response, keep_settings, parse_head
+from net.http_worker.parsing import DatedResponse, begin_response, keep_settings, parse_head
 from nodes.credentials.keyring import Keyring
 
 PATH = "benchmark/node"
@@ -133,7 +132,7 @@ class Parts:
         """Create the response, its head by gunicorn."""
         answer = make_node_answer(self.run, self.outcome.response)
         sent = SimpleNamespace(sendall=lambda data: None)
-        response = Response(self.request, sent, self.config)
+        response = DatedResponse(self.request, sent, self.config)
         begin_response(response, "200 OK", tuple(answer.headers), len(answer.body))
         response.write(answer.body)
         response.close()
