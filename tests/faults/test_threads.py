@@ -1,16 +1,17 @@
 """The threads of two processes in any order: each run ends, and no node is executed twice.
 
 One thread runs at a time, and yields at random between two statements, before and after a commit, and within a node.
-So the seed determines the order, except for the commits of the recorders' threads.
+So the seed determines the order, except for the commits of the recorders' threads and the threads of parallel nodes.
 """
 
 import threading
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from queue import SimpleQueue
 
 import pytest
-from world import PATIENCE, Types, add_flow, chain, fresh_database, node, steps_of
+from world import PATIENCE, Types, add_flow, chain, flow, fresh_database, node, steps_of
 from world import process as a_process
 
 import database
@@ -98,6 +99,19 @@ class Lock:
         self.lock.release()
 
 
+class Ends(SimpleQueue):
+    """The ends of parallel nodes, for which the running thread does not block: it yields."""
+
+    def __init__(self, turns):
+        self.turns = turns
+
+    def get(self):
+        turn = getattr(self.turns.own, "turn", None)
+        while turn is not None and self.empty():
+            self.turns.hand_over(turn)
+        return super().get(timeout=PATIENCE)
+
+
 def at_each_place(monkeypatch, turns):
     def watched(function):
         def work(*args, **more):
@@ -111,6 +125,7 @@ def at_each_place(monkeypatch, turns):
     for owner, names in PLACES:
         for name in names:
             monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
+    monkeypatch.setattr("execution.parallel.SimpleQueue", lambda: Ends(turns))
 
 
 def some_flows():
@@ -129,6 +144,7 @@ def some_flows():
             chain(a, b, max_concurrent_runs=1, overlap="skip"),
             chain(a, node("s", "slow")),
             chain(a, node("f", "fail"), error_workflow_id=teller.id),
+            flow(a, b, node("x", "act"), "z", edges=["a b", "a x", "b z", "x z"], parallel=2),
         )
     ]
 
