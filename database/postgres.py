@@ -513,7 +513,9 @@ class _Changes:
     """The number of commits that changed more than runs: those of this process, and of all as last seen."""
 
     def __init__(self) -> None:
-        self._own = self._seen = 0
+        # The numbers begin at the present time, so that those of an earlier connection do not repeat: the process may
+        # have cached results of another database, or of another state of this one.
+        self._own, self._seen = time.time_ns(), 0
         self._seen_at = -STALE_SECONDS
         self._stops = threading.Event()
         self._thread: threading.Thread | None = None

@@ -8,6 +8,7 @@ import peewee
 import psycopg
 import pytest
 from races import WAITING, until_waiting
+from servers import until
 from tcp_proxy import TcpProxy
 from world import PATIENCE, Background, add_flow, flow, started_recorder
 from written import put
@@ -24,6 +25,7 @@ from database import (
     write_lock,
     write_runs,
 )
+from database.changes import QueryCache
 from database.postgres import translate
 from database.tables.agent_memory import EXPIRED_AT_ONCE
 from errors import ConfigError, Conflict
@@ -51,6 +53,22 @@ def url(fresh_url):
     database.connect(url, "normal")
     yield url
     database.disconnect()
+
+
+# Caches
+
+
+def test_what_was_cached_of_a_database_is_not_used_after_connecting_again(url):
+    cache = QueryCache(database.settings_commits)
+
+    def ask(answer):
+        until(database.settings_commits, "changes by others are known")
+        return cache.get("key", lambda: answer)
+
+    assert (ask("first"), ask("second")) == ("first", "first")
+    database.disconnect()
+    database.connect(url, "normal")
+    assert ask("third") == "third"
 
 
 # Statements
