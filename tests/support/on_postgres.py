@@ -63,6 +63,8 @@ class Plain(Server):
             "unix_socket_directories": str(self.folder),
             "fsync": "off",
             "full_page_writes": "off",
+            # Otherwise it analyzes tables at any time, and the plans of a test depend on the tests before it.
+            "autovacuum": "off",
             "max_connections": 300,
             "shared_buffers": "64MB",
         }
