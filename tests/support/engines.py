@@ -168,7 +168,7 @@ def count_transactions():
 
 
 def wait_for_changes():
-    """Wait until this process has seen all changes of settings. On SQLite it always has."""
+    """Wait until this process has seen all changes of settings, which it may cache then. On SQLite it always has."""
     if ON_POSTGRES:
         postgres = import_module("database.postgres")
 
