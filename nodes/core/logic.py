@@ -50,7 +50,7 @@ class If(Node):
 
     class Config(Schema):
         condition = anything(
-            "The condition as an expression: {{ input.total > 100 }}",
+            "An expression, for example {{ input.total > 100 }}",
             required=True,
             validate=check_condition,
             lines="jinja",

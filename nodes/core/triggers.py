@@ -372,7 +372,7 @@ class Schedule(TriggerNode):
 
 
 class Error(TriggerNode):
-    """Starts a run when a flow fails whose error flow is this one. The input is {workflow, run, node_id, …}."""
+    """Starts a run when another flow fails that has this one as its error flow. The input is {workflow, run, …}."""
 
     type = "error"
     title = "On error"

@@ -18,6 +18,7 @@ export function DocsLink({ page, children, label }: DocsLinkProps) {
       size="sm"
       underline="always"
       aria-label={label}
+      style={{ whiteSpace: "nowrap" }}
     >
       {children}
     </Anchor>

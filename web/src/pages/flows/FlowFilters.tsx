@@ -54,6 +54,7 @@ export function FlowFilters({ filters }: { filters: QueryState<keyof Filters> })
         value={values.status}
         onChange={(status) => change({ status })}
         options={STATUSES}
+        width={185}
       />
       <FilterSelect
         label="Trigger"

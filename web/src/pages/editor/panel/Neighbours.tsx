@@ -90,7 +90,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
         <Select
           label="Branch"
           size="xs"
-          w={120}
+          w={96}
           allowDeselect={false}
           data={ways.map((one) => ({ value: one ?? "", label: one ?? "(none)" }))}
           value={way ?? ""}
@@ -99,7 +99,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
       )}
       <Select
         label="Connect to…"
-        placeholder={targets.length === 0 ? "No other nodes to connect" : "Select node"}
+        placeholder={targets.length === 0 ? "No other nodes to connect" : "Select"}
         size="xs"
         flex={1}
         searchable
