@@ -132,7 +132,9 @@ def _make_config(preset: Mapping[str, Any]) -> type[Schema]:
         found["account"] = credential(help, *register["account"], title="Account")
     if is_signed:
         help = f"The credential with the secret that {name} signs with" + (
-            "" if not register or register.get("needs_credential") else ". Not needed with an account"
+            ""
+            if not register or register.get("needs_credential")
+            else ". Not needed with an account, unless the steps ask for it"
         )
         found["credential"] = credential(help, *SECRET_TYPES, title="Signing secret")
     for param, told in register.get("params", {}).items():
