@@ -63,7 +63,11 @@ export const variables: CSSVariablesResolver = () => {
     "--mantine-color-placeholder": "var(--quiet)",
     "--mantine-color-error": "var(--failed)",
   };
-  // Many pages show several errors at once; Mantine's dark red would dominate each of them.
-  const red = { "--mantine-color-red-light": "color-mix(in srgb, var(--failed) 14%, var(--card))" };
+  const red = {
+    // Many pages show several errors at once; Mantine's dark red would dominate each of them.
+    "--mantine-color-red-light": "color-mix(in srgb, var(--failed) 14%, var(--card))",
+    // Mantine's color of text on it is nearly white.
+    "--mantine-color-red-light-color": "var(--failed)",
+  };
   return { variables: {}, light: ours, dark: { ...ours, ...red } };
 };
