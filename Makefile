@@ -91,13 +91,14 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 
 # Suites of everything that a database can make different. Each test has a PostgreSQL database of its own; without the
 # programs of PostgreSQL, this is said and nothing is tested. Slow tests are left out, except those marked `postgres`.
-# Those that kill servers take longest, so they come first. Tests of machines make networks, which Chromium takes for a
-# change of its own: it ends all requests with ERR_NETWORK_CHANGED. So they run here, and never beside browsers.
+# Those that kill servers mostly wait, so others run beside them. Tests of machines make networks, which Chromium takes
+# for a change of its own: it ends all requests with ERR_NETWORK_CHANGED. So they run here, and never beside browsers.
 MACHINES := tests/faults/test_machines.py
-KILLED := $(addprefix killed_,branches.py forms.py hooks.py limits.py listeners.py loops.py schedules.py \
-	table_writes.py waits.py webhooks.py)
-POSTGRES := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py $(KILLED)) $(MACHINES) \
-	tests/database tests/dispatch tests/scheduler tests/agents tests/api
+KILLED := $(addprefix killed_,agents.py branches.py forms.py hooks.py limits.py listeners.py loops.py polls.py \
+	quick_calls.py schedules.py secrets.py table_writes.py waits.py webhooks.py)
+FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py leaders.py \
+	stopped_agents.py $(KILLED)) $(MACHINES)
+POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/agents tests/api
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \
 	model_names.py) $(addprefix tests/api/test_,catalogue.py contract_table.py credential_checks.py description.py \
@@ -109,7 +110,7 @@ test-postgres: .venv/dev.stamp  ## run the suites that use the database on Postg
 ifdef ARGS
 	@$(PYTEST) $(ARGS)
 else
-	@$(IN_MEMORY) $(call beside,$(SHARED) $(shell expr $(CORES) \* 3 / 2) $(POSTGRES_ONES),$(POSTGRES_ONES))
+	@$(IN_MEMORY) $(call beside,$(IN_ORDER) $(shell expr $(CORES) \* 2) $(POSTGRES_ONES),$(POSTGRES_ONES))
 endif
 
 lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes nothing

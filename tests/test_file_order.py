@@ -1,13 +1,14 @@
 """The order in which several processes take the files of long tests."""
 
-from file_order import LONGEST, ordered
+import pytest
+from file_order import LONGEST, WAITING, ordered
 from world import ROOT
 
 FAULTS = ROOT / "tests" / "faults"
 
 
 def test_the_files_that_take_longest_exist():
-    assert all((FAULTS / f"test_{name}.py").exists() for name in LONGEST)
+    assert all(any((ROOT / "tests" / folder / f"test_{name}.py").exists() for folder in WAITING) for name in LONGEST)
 
 
 def test_files_of_browsers_run_beside_those_that_wait_and_the_longest_come_first():
@@ -17,6 +18,13 @@ def test_files_of_browsers_run_beside_those_that_wait_and_the_longest_come_first
     assert names == ["workers", "pages", "orders", "clocks", "tables", "disks"]
 
 
-def test_without_browsers_the_order_stays():
-    files = {FAULTS / f"test_{name}.py": [None] for name in ("kills", "workers", "disks")}
+def test_on_postgresql_the_files_that_kill_servers_are_spread_among_the_others():
+    waiting = {FAULTS / f"test_{name}.py": [None] for name in ("doubts", "kills")}
+    others = {ROOT / "tests" / "api" / f"test_{name}.py": [None] * count for name, count in (("runs", 8), ("flows", 9))}
+    assert [path.stem[5:] for path in ordered({**others, **waiting})] == ["kills", "flows", "doubts", "runs"]
+
+
+@pytest.mark.parametrize("folder", ["faults", "api"])
+def test_the_order_of_one_kind_stays(folder):
+    files = {ROOT / "tests" / folder / f"test_{name}.py": [None] for name in ("kills", "workers", "disks")}
     assert ordered(files) == list(files)

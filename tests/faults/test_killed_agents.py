@@ -11,7 +11,7 @@ from agent_servers import POST, ask, ended, post, restart
 from llm_server import call, calls, forever, say, stall
 from servers import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 llm, settings, server = agent_servers.llm, agent_servers.settings, agent_servers.server
 
 

@@ -16,7 +16,7 @@ from record import ask, settled
 from servers import PATIENCE, until
 from test_killed_schedules import recovered, start_again
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 SHOWN = 30
 USERS = count(1)

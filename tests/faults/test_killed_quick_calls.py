@@ -11,7 +11,7 @@ from record import ask, left_on_disk, settled
 from servers import PATIENCE, until
 from test_quick_calls import GUNICORN, STEPS, call, connected, quick, read, request
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 
 ITEMS = 2_000  # items that make a run too long for the loop
 FLOWS = 8  # with such runs now and then: after two in succession the loop does not try the flow for a while

@@ -10,7 +10,7 @@ from effects import http_node
 from engines import stored_bytes
 from record import ask, settled
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 SECRET = "s3cr3t/T0ken+with=odd&chars"
 PASSWORD = "open s3same, please"

@@ -12,7 +12,7 @@ from test_killed_schedules import scheduled
 
 pytest.importorskip("celery")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 FLOWS = 6
 FIRES = "SELECT workflow_id, instant, run_id FROM schedule_fires ORDER BY instant"

@@ -8,7 +8,7 @@ from agent_servers import add_agent, ask, ended, post
 from llm_server import say, stall
 from record import ask as ask_database
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 llm, settings, server = agent_servers.llm, agent_servers.settings, agent_servers.server
 
 

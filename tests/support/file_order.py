@@ -6,13 +6,15 @@ last minute.
 
 # The slowest test files that wait for servers to start, to die or to lose a lease, slowest first.
 LONGEST = (
-    "workers", "orders", "restored", "kills", "leaders", "slow_clients", "stopped_agents", "cut_links",
-    "killed_schedules", "killed_rotations", "killed_hooks", "stops", "quick_calls", "model", "clocks", "two_machines",
+    "workers", "orders", "kills", "leaders", "killed_quick_calls", "killed_polls", "restored", "slow_clients",
+    "stopped_agents", "cut_links", "killed_agents", "killed_schedules", "killed_rotations", "killed_hooks", "stops",
+    "machines", "quick_calls", "model", "clocks", "two_machines", "generated_clients",
 )  # fmt: skip
+WAITING = ("faults", "clients")  # the folders of such files
 
 
 def pytest_collection_modifyitems(config, items):
-    """Run browser tests, which need the processor, beside tests that wait for servers, from beginning to end."""
+    """Run tests that need the processor beside tests that wait for servers, from beginning to end."""
     if hasattr(config, "workerinput"):
         files = {}
         for item in items:
@@ -21,15 +23,15 @@ def pytest_collection_modifyitems(config, items):
 
 
 def ordered(files):
-    """Return the paths of `files`, which has the tests by path: those of browsers are spread evenly among the others.
+    """Return the paths of `files`, which has the tests by path: those that compute among those that wait for servers.
 
-    Each kind begins with its slowest files. Without browser tests, the order does not change.
+    Each kind begins with its slowest files. With files of one kind only, the order does not change.
     """
-    browsers = [path for path in files if path.parent.name == "browser"]
-    if not browsers:
+    waiting = [path for path in files if path.parent.name in WAITING]
+    computing = [path for path in files if path.parent.name not in WAITING]
+    if not waiting or not computing:
         return list(files)
-    others = [path for path in files if path.parent.name != "browser"]
-    browsers.sort(key=lambda path: -len(files[path]))
-    others.sort(key=lambda path: LONGEST.index(name) if (name := path.stem[5:]) in LONGEST else len(LONGEST))
-    places = [((at + 0.5) / len(kind), path) for kind in (others, browsers) for at, path in enumerate(kind)]
+    computing.sort(key=lambda path: -len(files[path]))
+    waiting.sort(key=lambda path: LONGEST.index(name) if (name := path.stem[5:]) in LONGEST else len(LONGEST))
+    places = [((at + 0.5) / len(kind), path) for kind in (waiting, computing) for at, path in enumerate(kind)]
     return [path for _, path in sorted(places, key=lambda place: place[0])]
