@@ -56,5 +56,6 @@ export default defineConfig({
     license: { fileName: "licenses.txt" },
   },
   server: { port: 5173, proxy: { "/api": SERVER, "/docs": SERVER, "/forms": SERVER, "/metrics": SERVER } },
-  test: { environment: "node", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
+  // Each test file has modules and globals of its own: in a context of a thread, which starts quicker than a process.
+  test: { environment: "node", pool: "vmThreads", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });

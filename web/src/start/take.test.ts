@@ -12,6 +12,8 @@ beforeEach(() => {
   document.head.innerHTML = '<meta name="user" content="usr_1">';
   sent = [];
   status = 200;
+  // Milliseconds since the page was opened: a test may come later than that in its thread.
+  vi.spyOn(performance, "now").mockReturnValue(100);
   vi.stubGlobal("fetch", async (request: string | Request, init?: { headers: Record<string, string> }) => {
     const address = typeof request === "string" ? request : `again ${new URL(request.url).pathname}`;
     sent.push({ address, headers: init?.headers ?? {} });
