@@ -96,7 +96,7 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 MACHINES := tests/faults/test_machines.py
 KILLED := $(addprefix killed_,agents.py branches.py forms.py hooks.py limits.py listeners.py loops.py polls.py \
 	quick_calls.py schedules.py secrets.py table_writes.py waits.py webhooks.py)
-FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py leaders.py \
+FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py model.py threads.py leaders.py \
 	stopped_agents.py $(KILLED)) $(MACHINES)
 POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/agents tests/api
 # Files of these folders that are not about what the database has.

@@ -26,6 +26,7 @@ from models import Write
 # An error of a PostgreSQL server without space.
 FULL = "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'"
 LARGE = 20_000  # bytes of a row for which a full disk has no space
+RUN = b"run_0"  # as the ids of runs begin
 BESIDE = ("-wal", "-shm")  # suffixes of files that belong to an SQLite database
 _refused = set()
 _listeners = {}  # by thread: the function that gets its statements on PostgreSQL
@@ -77,6 +78,13 @@ def snapshot(path):
     with closing(sqlite3.connect(path, timeout=20)) as source, closing(sqlite3.connect(":memory:")) as copy:
         source.backup(copy)
         return copy.serialize()
+
+
+def has_run(rows):
+    """Return True if a snapshot has a run."""
+    if ON_POSTGRES:
+        return any(RUN in text for table, text in rows.items() if table.startswith("runs"))
+    return RUN in rows
 
 
 def stored_bytes(path):
@@ -133,7 +141,7 @@ def statements_of_thread(before=None):
 
 @cache
 def _listen():
-    """Have psycopg's cursors call the listeners, from now on."""
+    """Have psycopg's cursors, and the pipeline of the recorder, call the listeners, from now on."""
     execute = psycopg.RawCursor.execute
 
     def heard(cursor, sql, params=None, **options):
@@ -145,6 +153,16 @@ def _listen():
         return execute(cursor, sql, params, **options)
 
     psycopg.RawCursor.execute = heard
+    pipeline = import_module("database.postgres_pipeline").Pipeline
+    execute_all = pipeline.execute
+
+    def heard_together(self, statements):
+        note = _listeners.get(threading.get_ident())
+        for sql, params in statements if note is not None else ():
+            note(_with_values(sql, params) if params else sql)
+        return execute_all(self, statements)
+
+    pipeline.execute = heard_together
 
 
 def _with_values(sql, params):
