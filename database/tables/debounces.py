@@ -61,7 +61,7 @@ class Debounce(Base):
 
     @classmethod
     def lock(cls, windows: Collection[Window], now: int) -> tuple[dict[Window, Run], dict[Window, Run]]:
-        """Return the runs of these windows: those that accept more calls, and those that are due but not started.
+        """Return the runs of these windows that accept more calls, and those that are due but not started.
 
         No other transaction changes them until the end of this one.
         """

@@ -50,7 +50,7 @@ class Call(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the body of an error says: its text, and its kind if that is another one than the status tells."""
+    """The error text in a response, and the kind of the error if it differs from that of the status."""
 
     text: str
     kind: ErrorKind | None = None

@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def ordered(files):
-    """Return the paths of `files`, which has the tests by path: those that compute among those that wait for servers.
+    """Return the paths of `files` (tests by path), with files that compute among those that wait for servers.
 
     Each kind begins with its slowest files. With files of one kind only, the order does not change.
     """

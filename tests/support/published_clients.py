@@ -256,7 +256,7 @@ ARCADE_TEXT = re.compile(r'"description": ".*?"(?=, "[$\w-]+": |\})', re.DOTALL)
 
 
 def _arcade_shape(text):
-    """Return the fields of a schema, without its descriptions: their quotes are not escaped. Any if it is no JSON."""
+    """Return the fields of a schema without descriptions, whose quotes are not escaped; Any if it is not JSON."""
     try:
         return json_shape(json.loads(ARCADE_TEXT.sub('"description": ""', text), strict=False))
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""What packages say of the OAuth servers of services: the facts of `oauth_providers.json`, from others.
+"""Facts about the OAuth servers of services from packages of others, for a comparison with `oauth_providers.json`.
 
 A source returns facts of providers by our ids: `authorization_url`, `token_url` and `revocation_url`, the `separator`
 of scopes, and where the client's secret goes (`auth`). A fact is missing if the package does not state it.

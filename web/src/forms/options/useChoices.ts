@@ -17,7 +17,7 @@ export interface Source {
   name: string;
   /** Why nothing can be asked. */
   reason?: string;
-  /** What to say if there are no choices at all. */
+  /** The text if there are no choices. */
   empty?: string;
 }
 
@@ -29,7 +29,7 @@ export interface Options {
   shown: Choice[];
   /** True if the source has more choices. */
   truncated: boolean;
-  /** Why there are no choices. */
+  /** The reason for having no choices. */
   reason?: string;
   error: unknown;
   retry: () => void;
