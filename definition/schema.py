@@ -1,7 +1,7 @@
 """Schema of the definition format, as JSON Schema (draft 2020-12) in parts that refer to each other.
 
 The API description and docs/definition.md are generated from it, and validation takes its enums and bounds from it.
-Rules beyond JSON Schema, for example that edges join existing nodes, are checked in the other modules.
+Rules beyond JSON Schema, for example that edges join existing nodes, are checked by `node_graph` and `builder`.
 """
 
 from __future__ import annotations

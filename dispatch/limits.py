@@ -5,6 +5,8 @@ even by waiting. A request over the limit of its user is refused at once (429), 
 too. A request over the limit of the process waits up to a second and is then refused (503).
 
 `SlowLane` limits slow runs, each of which may hold a thread for minutes, so that other runs always have threads.
+
+The concurrency limit of a flow is applied by the database: see `claim` in `database/tables/runs.py`.
 """
 
 from __future__ import annotations

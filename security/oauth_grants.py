@@ -1,4 +1,6 @@
-"""OAuth grants of credentials in the database: reading, refreshing and revoking them, and how they are shown.
+"""OAuth grants of credentials in the database: their tokens, the lease of a refresh, revocation, and their JSON.
+
+The refresh itself is `nodes/http/oauth2.py`: `get_token`.
 
 When a service revokes a grant, the workspace's log says so once, with the flows that need the account.
 """

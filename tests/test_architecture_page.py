@@ -17,5 +17,5 @@ def test_each_name_is_defined_in_its_file(path, name):
 
 
 def test_each_file_is_there():
-    assert [path for path in re.findall(r"`([\w/]+\.py)", PAGE) if not (ROOT / path).is_file()] == []
+    assert [path for path in re.findall(r"`([\w/]+\.(?:py|tsx?|json))", PAGE) if not (ROOT / path).is_file()] == []
     assert len(NAMED) > 15
