@@ -386,7 +386,7 @@ class HttpWorker(ThreadWorker):
         """Create gunicorn's response, and the WSGI environment if the app or the access log needs it."""
         request = exchange.request
         self.cfg.pre_request(self, request)
-        if for_app or self.log.access_log_enabled:
+        if for_app or self.log.needs_environ:
             exchange.response, exchange.environ = wsgi.create(
                 request, connection, connection.client, connection.server, self.cfg
             )
@@ -438,7 +438,8 @@ class HttpWorker(ThreadWorker):
             took = datetime.now() - exchange.began
             if self.on_response is not None:
                 self.on_response(exchange, took.total_seconds())
-            self.log.access(exchange.response, exchange.request, exchange.environ, took)
+            if self.log.has_access_log:
+                self.log.access(exchange.response, exchange.request, exchange.environ, took)
             self.cfg.post_request(self, exchange.request, exchange.environ, exchange.response)
         except Exception:
             self.log.exception("Error at the end of a request")

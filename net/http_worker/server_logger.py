@@ -28,20 +28,17 @@ class ServerLogger(Logger):
 
     is_json = False
     has_access_log = False
+    needs_environ = False  # lines of the access log need the WSGI environment; as JSON they do not
 
     def setup(self, cfg: Any) -> None:
         """Set up the handlers as gunicorn does, and have them write JSON if the root logger's handler does."""
         super().setup(cfg)
-        self.has_access_log = super().access_log_enabled
+        self.has_access_log = self.access_log_enabled
         self.is_json = any(isinstance(handler, JsonHandler) for handler in logging.getLogger().handlers)
         if self.is_json:
             for logger in (self.error_log, self.access_log):
                 logger.handlers[:] = [_to_json(handler) for handler in logger.handlers]
-
-    @property
-    def access_log_enabled(self) -> bool:
-        """Return True if lines of the access log need the WSGI environment; as JSON they do not."""
-        return self.has_access_log and not self.is_json
+        self.needs_environ = self.has_access_log and not self.is_json
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Log a warning, such as that of an invalid request, without queries."""
