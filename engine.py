@@ -9,7 +9,7 @@ HEADRACE_NODES_DIR has its own thread (nodes/plugin_runner.py). `plan` is export
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
@@ -18,13 +18,30 @@ import orjson
 from definition import Pin, Plan, PlannedNode, plan
 from errors import NodeError
 from execution.foreach import make_loop
-from execution.node import HELD, NS_IN_MS, Cancelled, Execution, Failure, Mark, State, Ways, get_now, make_step
+from execution.node import (
+    HELD,
+    NS_IN_MS,
+    Cancelled,
+    Execution,
+    Failure,
+    Mark,
+    State,
+    Ways,
+    check_time,
+    find_input,
+    get_now,
+    make_step,
+    name_sources,
+    next_seq,
+    put_together,
+)
 from execution.types import SEVERAL, Job, Open, Outcome, Settled, Step
 from nodes.base import Context
-from nodes.limits import MAX_UNMEASURED, encode, size_of
+from nodes.credentials.keyring import Keyring
+from nodes.limits import encode
 from server_log.work_ids import CURRENT
 
-__all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan", "run", "scope_of"]
+__all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "encode_output", "plan", "run", "scope_of"]
 
 # The keys of the output of a node that responds: its body is a value, a file of the workspace, or bytes in base64.
 RESPONSES = [{"status", "headers", kind} for kind in ("body", "file", "base64")]
@@ -72,7 +89,7 @@ class _Run:
     def __init__(self, plan: Plan, job: Job) -> None:
         self.plan = plan
         self.job = job
-        self.numbers = count(job.first_seq)
+        self.numbers: Iterator[int] = count(job.first_seq)
         self.states: list[State] = []
         self.waits: dict[str, str] = {}
         self.held: set[str] = set()
@@ -141,7 +158,7 @@ class _Run:
         if open_ is not None and open_.answer is None:
             self.waits[node.id] = open_.reason
             return HELD
-        self.check(node)
+        check_time(self, node)
         if node.foreach is not None:
             return make_loop(self, node, live).map(open_)
         execution = Execution(self, node, live)
@@ -166,69 +183,14 @@ class _Run:
         is_cut = node.pinned is not None and not node.node.trigger
         return () if fired is None or fired == node.id or is_cut else None
 
-    def given(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> State:
-        """Return the input of a node: the run's input, the one live output, or an object of several."""
-        if not live:
-            return State(True, self.job.input)
-        if len(live) == 1:
-            state = self.states[live[0].position]
-            return state if type(state.branch) is not Ways else self.passed(node, live[0])
-        return State(True, self.together(live, node))
-
-    def passed(self, node: PlannedNode, source: PlannedNode) -> State:
-        """Return what a node gets from this source: of routed items, those on the branches that lead to the node."""
-        state = self.states[source.position]
-        if type(state.branch) is not Ways:
-            return state
-        lists = state.branch.lists
-        ways = [way for at, way in node.inputs if at == source.position and way in lists]
-        items = lists[str(ways[0])] if len(ways) == 1 else [item for way in ways for item in lists[str(way)]]
-        return State(True, items)
-
-    def outputs_for(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> dict[str, Any]:
-        """Return what the node gets from each of these sources, by id."""
-        if self.plan.routes_items:
-            return {source.id: self.passed(node, source).output for source in live}
-        states = self.states
-        return {source.id: states[source.position].output for source in live}
-
-    def names_of(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> tuple[str, ...]:
-        """Return the names of these sources; of one that has routed items, with each branch that leads to the node."""
-        names: list[str] = []
-        for source in live:
-            ways = self.states[source.position].branch
-            if type(ways) is Ways:
-                names += [
-                    f"{source.id}:{way}" for at, way in node.inputs if at == source.position and way in ways.lists
-                ]
-            else:
-                names.append(source.id)
-        return tuple(names)
-
-    def together(self, nodes: Sequence[PlannedNode], target: PlannedNode | None = None) -> dict[str, Any]:
-        """Return an object of the outputs of these nodes, as the node `target` gets them, or as they are.
-
-        Too large if many of them pass on the same large value.
-        """
-        if target is not None:
-            outputs = self.outputs_for(target, tuple(nodes))
-        else:
-            outputs = {node.id: self.states[node.position].output for node in nodes}
-        if len(nodes) > MAX_UNMEASURED:
-            try:
-                size_of(outputs, f"what {len(nodes)} nodes give together", 2 * self.job.max_value_bytes)
-            except NodeError as error:
-                raise Failure(nodes[-1], error.message, error.kind) from None
-        return outputs
-
     def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> State:
         """Pass the input of a disabled node on, as if its edges met. Skip a trigger, and a node with branches."""
-        names = self.names_of(node, live)
+        names = name_sources(self, node, live)
         # A disabled node cannot choose a branch. Skip its successors too: a disabled check must never pass everything.
         if node.branches or node.node.trigger:
             self.skip(node, names)
             return State(False)
-        given = self.given(node, live)
+        given = find_input(self, node, live)
         if given.origin:
             self.skip(node, names, same_as=given.origin)
         else:
@@ -238,8 +200,8 @@ class _Run:
     def pin(self, node: PlannedNode, pin: Pin, live: tuple[PlannedNode, ...]) -> State:
         """Record the pinned output of a node, as if the node had just made it."""
         encoded = self.job.keyring.clean(self.encoded(node, pin.output))
-        now, names = self.job.clock() // NS_IN_MS, self.names_of(node, live)
-        mark = Mark(self.next_seq(), 1, None, None, now, 0.0)
+        now, names = self.job.clock() // NS_IN_MS, name_sources(self, node, live)
+        mark = Mark(next_seq(self), 1, None, None, now, 0.0)
         step = make_step(node, mark, names, "success", now, {"output": encoded, "branch": pin.branch})
         self.job.on_step(step._replace(pure=True))
         return State(True, orjson.loads(encoded), pin.branch, node.id)
@@ -253,23 +215,7 @@ class _Run:
     def skip(self, node: PlannedNode, inputs: tuple[str, ...], **output: Any) -> None:
         """Record a node as skipped."""
         now = self.job.clock() // NS_IN_MS
-        self.job.on_step(
-            make_step(node, Mark(self.next_seq(), 1, None, None, now, 0.0), inputs, "skipped", now, output)
-        )
-
-    def check(self, node: PlannedNode) -> None:
-        """Raise if the run must not go on to this node: it was cancelled, or its time is over."""
-        reason = self.job.stop()
-        if reason is not None:
-            raise Cancelled(reason)
-        if time.monotonic() > self.deadline:
-            raise Failure(node, f"the run exceeded its timeout of {self.timeout:g} s", "timeout")
-
-    def limit(self) -> str:
-        """Return the name and the seconds of the timeout that ends the run."""
-        own = self.plan.settings.timeout is not None and self.plan.settings.timeout <= self.job.timeout
-        whose = "the flow's timeout (settings.timeout)" if own else "the longest time of a run (HEADRACE_RUN_TIMEOUT)"
-        return f"{whose} of {self.timeout:g} s"
+        self.job.on_step(make_step(node, Mark(next_seq(self), 1, None, None, now, 0.0), inputs, "skipped", now, output))
 
     def output(self) -> tuple[Any, bytes | None]:
         """Return the output of the executed leaf, or an object of several, with its JSON text, if there is one.
@@ -281,7 +227,7 @@ class _Run:
         if not ends and self.plan.until is None:
             ends = [node for node in self.plan.nodes if states[node.position].executed][-1:]
         if len(ends) > 1:
-            return self.together(ends), None
+            return put_together(self, ends), None
         end = states[ends[0].position] if ends else State(False)
         return end.output, end.text
 
@@ -292,13 +238,6 @@ class _Run:
             if state.executed and is_response(state.output):
                 return state.output
         return None
-
-    def next_seq(self) -> int:
-        """Return the number of a new step. Threads may ask at the same time: `next` of a counter gives each another."""
-        seq = next(self.numbers)
-        if seq >= self.job.max_steps:
-            raise Cancelled(f"the run exceeded its bound of {self.job.max_steps} steps", "limit")
-        return seq
 
 
 def state_of(node: PlannedNode, done: Settled) -> State:
@@ -311,3 +250,15 @@ def state_of(node: PlannedNode, done: Settled) -> State:
 def is_response(output: Any) -> bool:
     """Return True if the output of a node that responds is a response; with `foreach` or after an error it is not."""
     return isinstance(output, dict) and len(output) == RESPONSE_KEYS and output.keys() in RESPONSES
+
+
+def encode_output(outcome: Outcome, keyring: Keyring, max_bytes: int) -> tuple[bytes | None, Outcome]:
+    """Return the output of an ended run as JSON text, and its outcome, which is failed if the output is too large."""
+    if outcome.status != "success":
+        return None, outcome
+    try:
+        # Each step is redacted already, but not a change that a node made to its input, nor a value that became a
+        # secret later.
+        return keyring.clean(outcome.text or encode(outcome.output, max_bytes)), outcome
+    except NodeError as error:
+        return None, Outcome("failed", None, error.message, error_kind=error.kind, response=outcome.response)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
+from engine import Outcome
 from models import Run
 
 Headers: TypeAlias = list[tuple[str, str]]
@@ -41,6 +42,10 @@ class Answer(NamedTuple):
     status: int
     headers: Headers
     body: bytes
+
+
+# Makes the response for a run that is on disk, its outcome, and its output as JSON text.
+MakeAnswer: TypeAlias = Callable[[Run, Outcome, bytes | None], Answer]
 
 
 def make_json_answer(body: Any, status: int = 200, *headers: tuple[str, str]) -> Answer:
@@ -76,6 +81,13 @@ def make_custom_answer(response: Mapping[str, Any]) -> Answer:
     status = response["status"]
     headers = merge_headers([("Content-Type", kind)], response["headers"])
     return Answer(status, headers, b"" if status in STATUSES_WITHOUT_BODY else data)
+
+
+def make_node_answer(run: Run, custom: Any) -> Answer:
+    """Return the response of a run: the `custom` one of its respond node; without that node, one by its status."""
+    if custom is not None:
+        return make_custom_answer(custom)
+    return make_json_answer({"run_id": run.id}) if run.status == "success" else make_unfinished(run)
 
 
 def merge_headers(own: Headers, headers: Mapping[str, str]) -> Headers:
@@ -114,3 +126,13 @@ def _secured(headers: tuple[tuple[str, str], ...]) -> Headers:
 def protect_headers(headers: Headers) -> Headers:
     """Return the headers of an uncacheable API response with the security headers."""
     return [*headers, ("Cache-Control", "no-store"), (POLICY, f"default-src 'none'; {FIXED_POLICY}"), *SECURITY_HEADERS]
+
+
+# By the `respond` setting of a webhook. The arguments are those of `MakeAnswer`.
+WEBHOOK_ANSWERS: dict[str, MakeAnswer] = {
+    "immediately": lambda run, outcome, output: make_accepted(run),
+    "last": lambda run, outcome, output: (
+        make_output_answer(output) if run.status == "success" else make_unfinished(run)
+    ),
+    "node": lambda run, outcome, output: make_node_answer(run, outcome.response),
+}

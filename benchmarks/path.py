@@ -33,8 +33,8 @@ from gunicorn.config import Config as GunicornConfig
 import database
 import engine
 import workflow_server
+from api.run_answer import make_node_answer
 from api.shortcut.calls import Call
-from api.webhooks import make_node_answer
 from benchmarks import common
 from benchmarks.webhook import INPUT, definition
 from config import Config

@@ -265,6 +265,11 @@ class Plan:
         return frozenset(node.id for node in self.responders if node is not self.nodes[-1])
 
     @cached_property
+    def checks_input(self) -> bool:
+        """Return True if a trigger may check the run's input, before the run exists, with a schema."""
+        return any(node.node.trigger and "input_schema" in node.config.static for node in self.nodes)
+
+    @cached_property
     def suspends(self) -> bool:
         """Return True if a run may pause for a wait."""
         return any(node.node.suspends or node.pauses for node in self.nodes if not node.disabled)

@@ -281,11 +281,11 @@ class Dispatcher:
         """Raise Unavailable if no run can start at the moment."""
         if self.is_paused:
             raise Unavailable("The server is paused, so no run starts until it is resumed", retry_after=PAUSE_RETRY)
-        if not self.lease.is_alive():
-            raise Unavailable("The database cannot be written at the moment", retry_after=5)
-        self.check_space()
         if not self.is_open():
+            if not self.lease.is_alive():
+                raise Unavailable("The database cannot be written at the moment", retry_after=5)
             raise Unavailable("Too many runs are in the queue; try again soon", retry_after=1)
+        self.check_space()
 
     def _accept(self, start: Start, plan: Plan, is_left: bool) -> Active:
         record = make_record(self.resources, self.recorder, start, plan)

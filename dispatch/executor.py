@@ -12,10 +12,9 @@ import orjson
 
 import engine
 from engine import Job, Outcome, Plan
-from errors import DatabaseLost, HeadraceError, NodeError, Unavailable
+from errors import DatabaseLost, HeadraceError, Unavailable
 from models import Lease, RateLimit, Run, Step, Unit, WorkspaceStore, get_clock, loops
 from nodes.base import REGISTRY
-from nodes.credentials.keyring import Keyring
 from server_log.work_ids import CURRENT
 
 from .active_run import Active, HandedBack, StepSeen
@@ -110,7 +109,7 @@ class Executor:
         outcome = self._outcome(active)
         if outcome.status == "waiting":
             return self._suspend(record, outcome)
-        encoded, outcome = encode_output(outcome, active.keyring, self.resources.config.max_value_bytes)
+        encoded, outcome = engine.encode_output(outcome, active.keyring, self.resources.config.max_value_bytes)
         kept = self.resources.payloads.keep(run.id, "output", encoded, run.claims, is_patient=True)
         told = failure_writes(self.resources, active, outcome) if plan.settings.error_workflow_id else []
         # The duration of a resumed run is the difference of its times; that of others is measured precisely.
@@ -304,15 +303,3 @@ class Executor:
         if present is None:
             self.resources.payloads.remove(run.id)
         return present
-
-
-def encode_output(outcome: Outcome, keyring: Keyring, max_bytes: int) -> tuple[bytes | None, Outcome]:
-    """Return the output of an ended run as JSON text, and its outcome, which is failed if the output is too large."""
-    if outcome.status != "success":
-        return None, outcome
-    try:
-        # Each step is redacted already, but not a change that a node made to its input, nor a value that became a
-        # secret later.
-        return keyring.clean(outcome.text or engine.encode(outcome.output, max_bytes)), outcome
-    except NodeError as error:
-        return None, Outcome("failed", None, error.message, error_kind=error.kind, response=outcome.response)

@@ -1,4 +1,4 @@
-"""Concurrency limits of a process.
+"""Limits of a process: on work at the same time, and on the time of a quick run.
 
 `Places` limits long work in request threads, per process and per user, so that no user occupies the threads of others,
 even by waiting. A request over the limit of its user is refused at once (429), because a waiting request holds a thread
@@ -6,14 +6,17 @@ too. A request over the limit of the process waits up to a second and is then re
 
 `SlowLane` limits slow runs, each of which may hold a thread for minutes, so that other runs always have threads.
 
+`Patience` limits the time of a quick run, which holds the loop and with it all requests.
+
 The concurrency limit of a flow is applied by the database: see `claim` in `database/tables/runs.py`.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -92,6 +95,36 @@ class SlowLane(Generic[T]):
             following = self._waiting.popleft()
             self._active.add(following)
             return following
+
+
+class Patience:
+    """Ends work in one thread after `seconds` by the clock, and then as much again of processor time: the machine may
+    be busy. Reading the processor time costs more than a node, so the clock is read first.
+    """
+
+    def __init__(self, seconds: float, began: float, is_suspect: bool, refuse: Callable[[], object]) -> None:
+        """Begin at `began` (`time.perf_counter`); `refuse`, which raises, ends the work.
+
+        `is_suspect`: earlier work of this kind may have been slow, so also measure processor time from now on.
+        """
+        self.seconds, self.ends, self.refuse = seconds, began + seconds, refuse
+        self.used = time.thread_time() if is_suspect else None
+
+    def check(self) -> None:
+        """Call `refuse` if the work takes too long."""
+        if time.perf_counter() < self.ends:
+            return
+        used = time.thread_time()
+        if self.used is None:
+            self.used = used
+        elif used - self.used > self.seconds:
+            self.refuse()
+
+    def is_over(self) -> bool:
+        """Return True if the ended work took too long; by the clock alone if its processor time was not measured."""
+        if time.perf_counter() < self.ends:
+            return False
+        return self.used is None or time.thread_time() - self.used > self.seconds
 
 
 CHECKS = Places("to check definitions", 4, 2)

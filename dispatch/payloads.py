@@ -15,7 +15,7 @@ import re
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -207,3 +207,17 @@ class Payloads:
         if not NAME.match(run_id) or not NAME.match(name):
             raise ValueError(f"not a valid name of a payload: {run_id}/{name}")
         return self.folder / run_id / (f"{name}.{claims}.json" if claims > 1 else f"{name}.json")
+
+
+class RowValues(Payloads):
+    """Payloads without files: every value must fit into a row. `refuse`, which raises, is called for a larger one."""
+
+    def __init__(self, inline_bytes: int, refuse: Callable[[], object]) -> None:
+        self.inline_bytes, self.refuse = inline_bytes, refuse
+
+    def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1, is_patient: bool = False) -> Kept:
+        if value is None:
+            return Kept(None)
+        if len(value) > self.inline_bytes:
+            self.refuse()
+        return Kept(value.decode())

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import engine
-from dispatch.payloads import Kept, Payloads
+from dispatch.payloads import RowValues
 from dispatch.recorder import Turn
 from engine import Job, Outcome, Plan
 from errors import NodeError
@@ -24,8 +24,8 @@ from parsers.process import refuse_to_wait
 
 from .active_run import Start
 from .dispatcher import Dispatcher
-from .executor import encode_output
 from .input_validation import check_input
+from .limits import Patience
 from .run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -61,51 +61,11 @@ class _Elsewhere:
 _ELSEWHERE: Any = _Elsewhere()
 
 
-class _Patience:
-    """Ends a run that is not quick. Reading the processor time costs more than a node, so the clock is read first."""
-
-    def __init__(self, began: float, is_suspect: bool) -> None:
-        """Start the clock. `is_suspect`: the flow's last run may have been slow, so also measure processor time."""
-        self.ends = began + QUICK_SECONDS
-        self.used = time.thread_time() if is_suspect else None
-
-    def check(self) -> None:
-        """Raise NotQuick if the run takes too long. Call between two nodes."""
-        if time.perf_counter() < self.ends:
-            return
-        used = time.thread_time()
-        if self.used is None:
-            self.used = used
-        elif used - self.used > QUICK_SECONDS:
-            raise NotQuick
-
-    def is_over(self) -> bool:
-        """Return True if the ended run took too long; by the clock alone if its processor time was not measured."""
-        if time.perf_counter() < self.ends:
-            return False
-        return self.used is None or time.thread_time() - self.used > QUICK_SECONDS
-
-
 class Slowness(NamedTuple):
     """The number of successive runs of a flow that were not quick, valid until a time (seconds of the clock)."""
 
     runs: int
     until: float
-
-
-class _Rows(Payloads):
-    """Payloads without files: every value must fit into a row."""
-
-    def __init__(self, inline_bytes: int) -> None:
-        self.inline_bytes = inline_bytes
-
-    def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1, is_patient: bool = False) -> Kept:
-        """Return the value as stored in the row. Raises: NotQuick if it is too large for a row."""
-        if value is None:
-            return Kept(None)
-        if len(value) > self.inline_bytes:
-            raise NotQuick
-        return Kept(value.decode())
 
 
 def _see_step(record: RunRecord, steps: list[SeenStep], step: engine.Step) -> None:
@@ -125,10 +85,14 @@ class QuickRuns:
     def __init__(self, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic) -> None:
         self.dispatcher, self.recorder, self.clock = dispatcher, dispatcher.recorder, clock
         self.resources = dispatcher.resources
-        self.rows = _Rows(dispatcher.config.inline_value_bytes)
+        self.rows = RowValues(dispatcher.config.inline_value_bytes, _refuse)
         self._turn = Turn(self.recorder)
         self._given: deque[Turn] = deque()  # submitted and not over yet, oldest first
         self._slow: dict[Version, Slowness] = {}
+
+    def own_thread(self) -> None:
+        """Have the calling thread execute quick runs only: a value that takes a parser's process ends them."""
+        refuse_to_wait(_refuse)
 
     def may_run(self, plan: Plan) -> bool:
         """Return True if the plan does not rule out quick runs."""
@@ -150,13 +114,10 @@ class QuickRuns:
         if plan is None:
             if len(flow.definition_json) > MAX_DEFINITION:
                 return None
-            refuse_to_wait(_refuse)
             try:
                 plan = self.resources.plan_of(flow)
             except NotQuick:
                 return None
-            finally:
-                refuse_to_wait(None)
         return plan if self.may_run(plan) else None
 
     def start(self, start: Start, plan: Plan, told: Told) -> bool:
@@ -169,17 +130,15 @@ class QuickRuns:
         if (self._slow and self._is_slow(version)) or is_write_blocked():
             return False
         self.dispatcher.check_open()
-        refuse_to_wait(_refuse)
         try:
-            check_input(plan, start.trigger_node, lambda: start.input)
+            if plan.checks_input:
+                check_input(plan, start.trigger_node, lambda: start.input)
             was_quick = self._execute(start, plan, told)
         except NotQuick:
             self._note_slow(version)
             return False
         except NodeError:
             return False  # the input is larger than the limit of a value
-        finally:
-            refuse_to_wait(None)
         if not was_quick:
             self._note_slow(version)  # its last node was slow, when the run was already complete
         elif self._slow:
@@ -222,7 +181,7 @@ class QuickRuns:
         """Execute the run and add it to the turn. Return True if it was quick. Raises: NotQuick if it is discarded."""
         began = time.perf_counter()
         flow, input, triggered_by, trigger_node, *_ = start
-        patience = _Patience(began, bool(self._slow) and (flow.id, flow.version) in self._slow)
+        patience = Patience(QUICK_SECONDS, began, bool(self._slow) and (flow.id, flow.version) in self._slow, _refuse)
         encoded = engine.encode(input, self.resources.config.max_value_bytes)
         id_ = new_id("run")
         run = Run.accept(
@@ -235,7 +194,7 @@ class QuickRuns:
         steps: list[SeenStep] = []
         if tracing is not None:
             job.on_step = partial(_see_step, record, steps)
-        text, outcome = encode_output(engine.run(plan, job), job.keyring, self.resources.config.max_value_bytes)
+        text, outcome = engine.encode_output(engine.run(plan, job), job.keyring, self.resources.config.max_value_bytes)
         run.end_unsaved(
             outcome.status, (time.perf_counter() - began) * 1000, output=self.rows.keep(id_, "output", text).text,
             error_text=outcome.error_text, error_node_id=outcome.error_node_id, error_kind=outcome.error_kind,

@@ -292,7 +292,7 @@ class Recorder:
                         for batch in group
                         if (batch.after is None or not _has_failed_before(batch)) and _is_wanted(batch)
                     ]
-                    counts = execute_units((batch.writes for batch in group), execute)
+                    counts = execute_units([batch.writes for batch in group], execute)
             except Exception as error:
                 attempts += 1
                 if self._may_repeat(error, attempts):

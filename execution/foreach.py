@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from definition import PlannedNode
 from errors import ErrorKind, ExpressionError, NodeError
-from execution.node import HELD, Execution, Mark, Running, State, Ways
+from execution.node import HELD, Execution, Mark, Running, State, Ways, check_time
 from execution.types import SEVERAL, Open, Workers
 from nodes.base import Branch, Suspend, WaitKind
 from nodes.limits import encode
@@ -72,7 +72,7 @@ class Loop(Execution):
         done = self.job.settled.get((self.node.id, index))
         if done is not None:
             return State(True, done.output, done.branch)
-        self.run.check(self.node)
+        check_time(self.run, self.node)
         return self.measured(index, self.execute(index, item))
 
     def execute(self, index: int, item: Any, open_: Open | None = None) -> State:
@@ -148,7 +148,7 @@ class OpenLoop(Loop):
         elif open_ is not None and open_.answer is not None and open_.answer.name == "dropped":
             return
         elif open_ is not None or self.may_begin(index, item):
-            self.run.check(node)
+            check_time(self.run, node)
             self.start(index, partial(self.execute, index, item, open_))
 
     def restored(self, item: Any, state: State) -> State:

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -19,7 +19,7 @@ from errors import DatabaseLost, ErrorKind, NodeError
 from execution.types import Job, Open, Step
 from nodes import plugin_runner
 from nodes.base import Answer, Branch, Context, Suspend, WaitKind
-from nodes.limits import encode
+from nodes.limits import MAX_UNMEASURED, encode, size_of
 
 log = logging.getLogger("headrace.engine")
 NS_IN_MS = 1_000_000
@@ -87,20 +87,10 @@ class Running(Protocol):
     steps: dict[str, Any]
     links: dict[str, Any]
     waits: dict[str, str]
+    timeout: float
     deadline: float
     context: Context
-
-    def given(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> State: ...
-
-    def outputs_for(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> dict[str, Any]: ...
-
-    def names_of(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> tuple[str, ...]: ...
-
-    def check(self, node: PlannedNode) -> None: ...
-
-    def limit(self) -> str: ...
-
-    def next_seq(self) -> int: ...
+    numbers: Iterator[int]
 
 
 class Mark(NamedTuple):
@@ -119,18 +109,100 @@ def get_now(job: Job) -> datetime:
     return datetime.fromtimestamp(job.clock() / 1e9, UTC)
 
 
+def find_input(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> State:
+    """Return the input of a node: the run's input, the one live output, or an object of several."""
+    if not live:
+        return State(True, run.job.input)
+    if len(live) == 1:
+        state = run.states[live[0].position]
+        return state if type(state.branch) is not Ways else find_passed(run, node, live[0])
+    return State(True, put_together(run, live, node))
+
+
+def find_passed(run: Running, node: PlannedNode, source: PlannedNode) -> State:
+    """Return what a node gets from this source: of routed items, those on the branches that lead to the node."""
+    state = run.states[source.position]
+    if type(state.branch) is not Ways:
+        return state
+    lists = state.branch.lists
+    ways = [way for at, way in node.inputs if at == source.position and way in lists]
+    items = lists[str(ways[0])] if len(ways) == 1 else [item for way in ways for item in lists[str(way)]]
+    return State(True, items)
+
+
+def find_outputs(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> dict[str, Any]:
+    """Return what the node gets from each of these sources, by id."""
+    if run.plan.routes_items:
+        return {source.id: find_passed(run, node, source).output for source in live}
+    states = run.states
+    return {source.id: states[source.position].output for source in live}
+
+
+def name_sources(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> tuple[str, ...]:
+    """Return the names of these sources; of one that has routed items, with each branch that leads to the node."""
+    names: list[str] = []
+    for source in live:
+        ways = run.states[source.position].branch
+        if type(ways) is Ways:
+            names += [f"{source.id}:{way}" for at, way in node.inputs if at == source.position and way in ways.lists]
+        else:
+            names.append(source.id)
+    return tuple(names)
+
+
+def put_together(run: Running, nodes: Sequence[PlannedNode], target: PlannedNode | None = None) -> dict[str, Any]:
+    """Return an object of the outputs of these nodes, as the node `target` gets them, or as they are.
+
+    Too large if many of them pass on the same large value.
+    """
+    if target is not None:
+        outputs = find_outputs(run, target, tuple(nodes))
+    else:
+        outputs = {node.id: run.states[node.position].output for node in nodes}
+    if len(nodes) > MAX_UNMEASURED:
+        try:
+            size_of(outputs, f"what {len(nodes)} nodes give together", 2 * run.job.max_value_bytes)
+        except NodeError as error:
+            raise Failure(nodes[-1], error.message, error.kind) from None
+    return outputs
+
+
+def check_time(run: Running, node: PlannedNode) -> None:
+    """Raise if the run must not go on to this node: it was cancelled, or its time is over."""
+    reason = run.job.stop()
+    if reason is not None:
+        raise Cancelled(reason)
+    if time.monotonic() > run.deadline:
+        raise Failure(node, f"the run exceeded its timeout of {run.timeout:g} s", "timeout")
+
+
+def describe_timeout(run: Running) -> str:
+    """Return the name and the seconds of the timeout that ends the run."""
+    own = run.plan.settings.timeout is not None and run.plan.settings.timeout <= run.job.timeout
+    whose = "the flow's timeout (settings.timeout)" if own else "the longest time of a run (HEADRACE_RUN_TIMEOUT)"
+    return f"{whose} of {run.timeout:g} s"
+
+
+def next_seq(run: Running) -> int:
+    """Return the number of a new step. Threads may ask at the same time: `next` of a counter gives each another."""
+    seq = next(run.numbers)
+    if seq >= run.job.max_steps:
+        raise Cancelled(f"the run exceeded its bound of {run.job.max_steps} steps", "limit")
+    return seq
+
+
 class Execution:
     """The execution of one node: its items, attempts and errors."""
 
     def __init__(self, run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
         self.run, self.node, self.job = run, node, run.job
         if run.plan.routes_items:
-            self.outputs, self.inputs = run.outputs_for(node, live), run.names_of(node, live)
+            self.outputs, self.inputs = find_outputs(run, node, live), name_sources(run, node, live)
         else:
             states = run.states
             self.outputs = {source.id: states[source.position].output for source in live}
             self.inputs = tuple(self.outputs)
-        self.given = run.given(node, live)
+        self.given = find_input(run, node, live)
         self.size = 0  # bytes of its outputs so far, for all items
         if node.repeat is not None:
             self.rounds: dict[int | None, int] = {}  # by item, the number of the present round
@@ -194,7 +266,7 @@ class Execution:
                 self.job.sleep(max(0.0, min(pause, left)))
             else:
                 attempt = 1
-            self.run.check(self.node)
+            check_time(self.run, self.node)
             if self.node.rate is not None and (held := self.take_turn(index, attempt, item)) is not None:
                 return held
             mark, answer = self.begin(index, attempt, item), None
@@ -238,7 +310,7 @@ class Execution:
         if slept + seconds <= SHORT_PAUSE:
             if seconds > 0:
                 self.job.sleep(min(seconds, max(0.0, self.run.deadline - time.monotonic())))
-                self.run.check(self.node)
+                check_time(self.run, self.node)
             return None
         mark = self.begin(index, attempt, item, announce=False)
         until = self.job.clock() // NS_IN_MS + int(seconds * 1000)
@@ -317,7 +389,7 @@ class Execution:
         """Return the error of an attempt; if a timeout ended the attempt, name that."""
         now = time.monotonic()
         if now >= self.run.deadline:
-            ended_by = self.run.limit()
+            ended_by = describe_timeout(self.run)
         elif now >= deadline:
             ended_by = f"the node's timeout of {self.node.timeout:g} s"
         else:
@@ -356,7 +428,7 @@ class Execution:
 
     def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
         """Begin an execution with a new number; one with effects is on record before it starts."""
-        mark = Mark(self.run.next_seq(), attempt, index, item, self.job.clock() // NS_IN_MS, time.perf_counter())
+        mark = Mark(next_seq(self.run), attempt, index, item, self.job.clock() // NS_IN_MS, time.perf_counter())
         if announce and not self.node.node.pure:
             self.job.on_step(make_step(self.node, mark, self.inputs, "running", None, {}))
         return mark

@@ -36,6 +36,7 @@ class Shortcut:
     def start(self) -> None:
         """Have the calling thread, which is that of the loop, never wait for long."""
         limit_waits(LOOP_SECONDS)
+        self.runs.own_thread()
 
     def take(self, request: Any, body: bytes, reply: Reply) -> bool:
         """Start the run that a request asks for. Return False, with nothing begun, if a view must serve it."""

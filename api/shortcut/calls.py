@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Response
 
-from api.run_answer import Answer, Headers, make_json_answer
+from api.run_answer import Headers, MakeAnswer, make_json_answer
 from engine import Outcome
 from models import Run
 
@@ -21,8 +21,6 @@ INTERNAL = "Internal error; the server's log has the details"
 STATUSES = {status: f"{status} {text.upper()}" for status, text in HTTP_STATUS_CODES.items()}
 
 Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
-# Makes the response for a run that is on disk, its outcome, and its output as JSON text.
-MakeAnswer: TypeAlias = Callable[[Run, Outcome, bytes | None], Answer]
 
 
 class Call(NamedTuple):

@@ -6,15 +6,15 @@ JSON, idempotency keys, callers who fail to authenticate, paths with parameters,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 from werkzeug.datastructures import Headers
 
 from api.http.json_io import parse_json
-from api.run_answer import Answer, make_accepted, make_output_answer, make_unfinished, secure_headers
-from api.webhooks import SATURATED, load_secret, make_node_answer
+from api.run_answer import WEBHOOK_ANSWERS, secure_headers
+from api.webhooks import SATURATED, load_secret
 from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import filter_headers, parse_query
 from api.webhooks.refusal_log import RefusalLog
@@ -22,9 +22,8 @@ from database import settings_commits
 from database.changes import QueryCache
 from definition import Plan
 from dispatch import QuickRuns, Start
-from engine import Outcome
 from errors import HeadraceError
-from models import Hook, Run, now_ms
+from models import Hook, now_ms
 from nodes.core.triggers import CREDENTIAL_TYPES
 from security.vault import Vault
 
@@ -82,7 +81,7 @@ class WebhookCalls:
             "headers": filter_headers(call.pairs, secret_header),
             "body": parse_json(call.body, "the body") if call.body else None,
         }
-        send = partial(send_answer, reply, POLICY, ANSWERS[config["respond"]])
+        send = partial(send_answer, reply, POLICY, WEBHOOK_ANSWERS[config["respond"]])
         return self.runs.start(Start(hook.flow, value, "webhook", hook.node_id), route.plan, send)
 
     def _find_route(self, path: str, method: str) -> Route | None:
@@ -105,16 +104,9 @@ class WebhookCalls:
         if (
             node.debounce is not None
             or config["auth"] == "jwt"
-            or config["respond"] not in ANSWERS
+            or config["respond"] not in WEBHOOK_ANSWERS
             or any(config.get(name) is not None for name in VIEW_SETTINGS)
         ):
             return None
         dedupe = config.get("dedupe_header")
         return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())
-
-
-ANSWERS: dict[str, Callable[[Run, Outcome, bytes | None], Answer]] = {
-    "immediately": lambda run, outcome, text: make_accepted(run),
-    "last": lambda run, outcome, text: make_output_answer(text) if run.status == "success" else make_unfinished(run),
-    "node": lambda run, outcome, text: make_node_answer(run, outcome.response),
-}

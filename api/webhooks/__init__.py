@@ -28,8 +28,8 @@ from api.http.server import get_server
 from api.run_answer import (
     Answer,
     make_accepted,
-    make_custom_answer,
     make_json_answer,
+    make_node_answer,
     make_output_answer,
     make_unfinished,
     merge_headers,
@@ -445,13 +445,6 @@ def _answer_from_node(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     if custom is not None and "file" in custom:
         return _answer_with_file(dispatcher, run, custom)
     return _to_response(make_node_answer(run, custom))
-
-
-def make_node_answer(run: Run, custom: Any) -> Answer:
-    """Return the response of a run: the `custom` one of its respond node; without that node, one by its status."""
-    if custom is not None:
-        return make_custom_answer(custom)
-    return make_json_answer({"run_id": run.id}) if run.status == "success" else make_unfinished(run)
 
 
 RESPONDERS: dict[str, Callable[[Dispatcher, Ticket], Response]] = {

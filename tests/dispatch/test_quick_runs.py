@@ -9,6 +9,7 @@ from collections import namedtuple
 
 import pytest
 from engines import accept_inserts, count_transactions, refuse_inserts
+from shortcuts import in_the_loop
 from world import PATIENCE, add_flow, chain, flow, node, run_of, steps_of
 from write_locks import another_writer, kept_from_writing, submit_blocked_batch
 from written import put
@@ -48,7 +49,8 @@ class Loop:
         """Return True if a run of the flow (a definition, or a stored flow) is accepted."""
         made = add_flow(definition) if isinstance(definition, dict) else definition
         plan = self.dispatcher.resources.plan_of(made)
-        return self.quick.start(Start(made, input, "webhook", trigger), plan, self._tell)
+        with in_the_loop(self.quick):
+            return self.quick.start(Start(made, input, "webhook", trigger), plan, self._tell)
 
     def _tell(self, run, outcome, output, error):
         self.told.put(End(run, outcome, output, error))
@@ -471,8 +473,9 @@ def test_the_loop_makes_no_plan_that_takes_long(loop):
     apart = add_flow(flow(node("v", "validate", {"schema": {"type": "string", "pattern": "^.{1,600}$"}})))
     short = add_flow(flow("a"))
     for made in (long, apart):
-        assert loop.quick.plan_of(made) is None
-        assert loop.quick.plan_of(made) is None
+        with in_the_loop(loop.quick):
+            assert loop.quick.plan_of(made) is None
+            assert loop.quick.plan_of(made) is None
         plan_ = loop.dispatcher.resources.plan_of(made)
         assert loop.quick.plan_of(made) is plan_
     assert loop.quick.plan_of(short) is loop.dispatcher.resources.plan_of(short)

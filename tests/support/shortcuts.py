@@ -1,6 +1,7 @@
 """The app behind its shortcut, like in the server's loop, but without sockets."""
 
 import threading
+from contextlib import contextmanager
 from io import BytesIO
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ from gunicorn.config import Config
 from gunicorn.http.errors import ParseException
 
 from net.http_worker.parsing import parse_head
+from parsers.process import refuse_to_wait
 
 PATIENCE = 30
 PEER = SimpleNamespace(client=("127.0.0.1", 50_000), requests=0)
@@ -39,7 +41,7 @@ class BehindShortcut:
             request = parse_head(self.config, head_of(environ), PEER)
         except ParseException:
             request = None  # the server rejects such a request earlier
-        with self.loop:
+        with self.loop, in_the_loop(shortcut.runs):
             taken = request is not None and shortcut.take(request, body, reply)
             self.taken += taken
             shortcut.end_turn()
@@ -49,6 +51,16 @@ class BehindShortcut:
         ((status, headers, data),) = got
         start_response(status, [*headers, *([("Content-Length", str(len(data)))] if data else [])])
         return [data]
+
+
+@contextmanager
+def in_the_loop(quick):
+    """Make this thread that of the worker's loop, in which `quick` executes runs."""
+    quick.own_thread()
+    try:
+        yield
+    finally:
+        refuse_to_wait(None)
 
 
 def head_of(environ):

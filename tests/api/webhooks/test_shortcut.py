@@ -11,7 +11,7 @@ import pytest
 from children import end_child
 from engines import wait_for_changes
 from gunicorn.config import Config as GunicornConfig
-from shortcuts import PEER, BehindShortcut
+from shortcuts import PEER, BehindShortcut, in_the_loop
 from test_webhook_auth import WAYS
 from test_webhooks import ADD, STOP, definition, respond
 from world import start_python
@@ -363,7 +363,8 @@ def take(server):
 
     def offer(head, body=b""):
         request = parse_head(GunicornConfig(), head.replace(b"\n", b"\r\n") + b"\r\n\r\n", PEER)
-        return server.shortcut.take(request, body, lambda *answer: answers.append(answer))
+        with in_the_loop(server.shortcut.runs):
+            return server.shortcut.take(request, body, lambda *answer: answers.append(answer))
 
     yield offer
     server.shortcut.end_turn()
