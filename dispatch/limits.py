@@ -6,7 +6,7 @@ too. A request over the limit of the process waits up to a second and is then re
 
 `SlowLane` limits slow runs, each of which may hold a thread for minutes, so that other runs always have threads.
 
-`Patience` limits the time of a quick run, which holds the loop and with it all requests.
+`TimeLimit` limits the time of a quick run, which holds the loop and with it all requests.
 
 The concurrency limit of a flow is applied by the database: see `claim` in `database/tables/runs.py`.
 """
@@ -97,7 +97,7 @@ class SlowLane(Generic[T]):
             return following
 
 
-class Patience:
+class TimeLimit:
     """Ends work in one thread after `seconds` by the clock, and then as much again of processor time: the machine may
     be busy. Reading the processor time costs more than a node, so the clock is read first.
     """

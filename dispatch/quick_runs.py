@@ -25,7 +25,7 @@ from parsers.process import refuse_to_wait
 from .active_run import Start
 from .dispatcher import Dispatcher
 from .input_validation import check_input
-from .limits import Patience
+from .limits import TimeLimit
 from .run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -181,7 +181,9 @@ class QuickRuns:
         """Execute the run and add it to the turn. Return True if it was quick. Raises: NotQuick if it is discarded."""
         began = time.perf_counter()
         flow, input, triggered_by, trigger_node, *_ = start
-        patience = Patience(QUICK_SECONDS, began, bool(self._slow) and (flow.id, flow.version) in self._slow, _refuse)
+        time_limit = TimeLimit(
+            QUICK_SECONDS, began, bool(self._slow) and (flow.id, flow.version) in self._slow, _refuse
+        )
         encoded = engine.encode(input, self.resources.config.max_value_bytes)
         id_ = new_id("run")
         run = Run.accept(
@@ -189,7 +191,7 @@ class QuickRuns:
             trigger_node=trigger_node, status="running", claims=1, started_at=now_ms(), nodes_total=len(plan.nodes),
         )  # fmt: skip
         record = RunRecord(_ELSEWHERE, self.rows, run)
-        job = self._job(run, record, input, encoded, patience.check)
+        job = self._job(run, record, input, encoded, time_limit.check)
         tracing = self.dispatcher.executor.tracing
         steps: list[SeenStep] = []
         if tracing is not None:
@@ -203,7 +205,7 @@ class QuickRuns:
         self._turn.add(record.whole(), partial(told, run, outcome, text))  # a closure would be six objects
         if tracing is not None:
             tracing.see_quick_run(run, input, steps)
-        return not patience.is_over()
+        return not time_limit.is_over()
 
     def _job(self, run: Run, record: RunRecord, input: Any, encoded: bytes, stop: Callable[[], None]) -> Job:
         config = self.resources.config
