@@ -1,4 +1,4 @@
-"""Words and numbers that several packages need, each in this one place. Kinds of errors are in errors.py."""
+"""Constants: words and numbers that several packages need, each in this one place. Kinds of errors are in errors.py."""
 
 # The version of Headrace. Everything that tells it reads it here, pyproject.toml too.
 VERSION = "0.1.0"

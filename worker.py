@@ -1,4 +1,4 @@
-"""The queue between several machines: Celery, with RabbitMQ or Redis. Only this module imports Celery.
+"""Workers on several machines, and their queue: Celery, with RabbitMQ or Redis. Only this module imports Celery.
 
 The broker carries ids of runs, and may lose, repeat, delay and reorder them, because the database decides which process
 executes a run. So a message is acknowledged before the run begins, nothing waits for the broker, and while it is down

@@ -1,6 +1,7 @@
-"""Headrace's WSGI app, and its command line: `python workflow_server.py` serves, `… run flow.json` runs a flow.
+"""Workflow server: Headrace's WSGI app and its command line.
 
-`… worker` starts a process that executes runs and answers no requests.
+`python workflow_server.py` serves, `… run flow.json` runs a flow, and `… worker` starts a process that executes runs
+and answers no requests.
 """
 
 # ruff: noqa: E402

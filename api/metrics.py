@@ -1,4 +1,4 @@
-"""Health of the server, and metrics of a workspace, as JSON. Those of the server are in prometheus.py."""
+"""Metrics of a workspace and the health of the server, as JSON. Metrics of the server are in prometheus.py."""
 
 from __future__ import annotations
 

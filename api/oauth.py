@@ -1,5 +1,5 @@
-"""Accounts of credentials: the services that can be connected, connecting, disconnecting, and the page that services
-send people back to.
+"""OAuth accounts of credentials: the services that can be connected, connecting, disconnecting, and the page to which
+services send people back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Workspaces, their members and API tokens."""
+"""People: workspaces, their members and API tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of the whole server for Prometheus. docs/monitoring.md describes each of them.
+"""Prometheus metrics of the whole server. docs/monitoring.md describes each of them.
 
 All are read from the database, so they are those of all processes, whichever of them answers.
 """

@@ -1,4 +1,4 @@
-"""Flows: create, read, change, validate, restore and run them."""
+"""Workflows: create, read, change, validate, restore and run them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that take all data of a server to another database: to PostgreSQL, and by an archive to either kind."""
+"""Transfers: commands that take all data of a server to PostgreSQL, or by an archive to either kind of database."""
 
 from __future__ import annotations
 

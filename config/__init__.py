@@ -1,7 +1,8 @@
-"""Every setting: its variable, default, meaning and bounds, in one table; the only module that reads the environment.
+"""Configuration: every setting with its variable, default, meaning and bounds, in one table.
 
-The table is the fields of `Config`. Parsing, docs/settings.md (`python -m config`) and deploy/.env.example
-(`python -m config --env`) all come from it. Nothing but `errors` is imported from here.
+Only this module reads the environment. The table is the fields of `Config`. Parsing, docs/settings.md
+(`python -m config`) and deploy/.env.example (`python -m config --env`) all come from it. Nothing but `errors` is
+imported from here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prints docs/settings.md, or with `--env` deploy/.env.example."""
+"""Configuration as documents: prints docs/settings.md, or with `--env` deploy/.env.example."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Check of the server that a new connection has reached: it must be the primary, and after a failover the new one."""
+"""The primary server: a check that a new connection has reached it, and after a failover the new one."""
 
 from __future__ import annotations
 

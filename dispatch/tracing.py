@@ -1,4 +1,4 @@
-"""Traces for OpenTelemetry: a span for each run and each execution of a node, sent by OTLP over HTTP.
+"""Tracing for OpenTelemetry: a span for each run and each execution of a node, sent by OTLP over HTTP.
 
 The ids of spans are computed from the ids of runs and the numbers of steps. So the span of a run is sent once, at its
 end, by the process that ends it, however many processes have executed it; and the spans of its nodes are sent before.

@@ -1,4 +1,4 @@
-"""Threads that execute nodes of a run, or items of a loop, at the same time. A process has at most MAX_THREADS.
+"""Worker threads: they execute nodes of a run, or items of a loop, at the same time. A process has at most MAX_THREADS.
 
 Each closes its connection to the database at its end.
 """

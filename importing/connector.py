@@ -1,4 +1,4 @@
-"""Import of an OpenAPI or Swagger document as a connector: the content of one file in HEADRACE_CONNECTORS_DIR."""
+"""Connector from an OpenAPI or Swagger document: the content of one file in HEADRACE_CONNECTORS_DIR."""
 
 from __future__ import annotations
 

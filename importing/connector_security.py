@@ -1,4 +1,4 @@
-"""Ways to authenticate with an API, made from the security schemes of an OpenAPI document."""
+"""Security schemes of an OpenAPI document as ways to authenticate with its API."""
 
 from __future__ import annotations
 

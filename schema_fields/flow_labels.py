@@ -1,4 +1,4 @@
-"""Fields for the folder and the tags of a flow.
+"""Labels of a flow: fields for its folder and its tags.
 
 A folder is a path of names, such as `Billing/Invoices`, and exists as long as it contains a flow.
 """

@@ -40,6 +40,7 @@ class Source(NamedTuple):
     functions: list[Function]  # methods and inner ones too
     imports: list[ast.Import | ast.ImportFrom]
     word_lists: list[tuple[str, frozenset[str]]]
+    docstring: str
 
 
 @cache
@@ -53,6 +54,7 @@ def look_at(path):
         [function(node) for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)],
         [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)],
         list(word_lists(tree)),
+        ast.get_docstring(tree) or "",
     )
 
 
@@ -150,6 +152,37 @@ SAME_SUBJECT = {
 def test_no_name_of_a_file_stands_for_two_subjects():
     names = Counter(Path(path).stem for path in PRODUCTION)
     assert {name for name, count in names.items() if count > 1} == SAME_SUBJECT
+
+
+def names_its_subject(path, docstring):
+    """Return True if one of the first words of the docstring begins like one of the words of the module's name."""
+    place = Path(path)
+    name = place.parent.name if place.stem.startswith("__") else place.stem
+    words = re.split("[:,.;(]", docstring.replace("-", ""), maxsplit=1)[0].lower().split()[:6]
+    stems = [word[: max(3, min(5, len(word) - 1))] for word in name.split("_")]
+    return any(word.startswith(stem) for word in words for stem in stems)
+
+
+def test_a_docstring_of_a_module_begins_with_its_name():
+    exempt = {
+        "execution/foreach.py",  # a loop, which definitions call `foreach`
+    }
+    assert {path for path in PRODUCTION if not names_its_subject(path, look_at(path).docstring)} == exempt
+
+
+@pytest.mark.parametrize(
+    ("path", "docstring", "named"),
+    [
+        ("scheduler/polls.py", "Polls: asks the sources of polling triggers.", True),
+        ("nodes/http/body.py", "Request bodies: JSON, forms, text.", True),
+        ("nodes/ai/tools/__init__.py", "The tools of agents.", True),
+        ("scheduler/polls.py", "Sources of triggers: asks for new entries of polls.", False),
+        ("scheduler/polls.py", "A very long way to say at last that it polls.", False),
+        ("scheduler/polls.py", "", False),
+    ],
+)
+def test_a_docstring_with_another_subject_is_found(path, docstring, named):
+    assert names_its_subject(path, docstring) == named
 
 
 def test_a_shape_of_one_resource_stands_with_its_views():

@@ -1,4 +1,4 @@
-"""The HTML of forms: one template for all pages, with its style, its content policy and nothing to load or to run."""
+"""Look of forms: one HTML template for all pages, with its style, its content policy and nothing to load or to run."""
 
 from __future__ import annotations
 

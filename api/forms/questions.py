@@ -1,4 +1,4 @@
-"""Forms in the middle of a run: the page of a signed link, and the answers to a node with `fields`."""
+"""Questions in the middle of a run: the form behind a signed link, and the answers to a node with `fields`."""
 
 from __future__ import annotations
 

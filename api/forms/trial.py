@@ -1,4 +1,4 @@
-"""Forms under test: members open the form of a draft, and the editor listens for one answer (see api/test_calls.py)."""
+"""Trials of forms: members open the form of a draft, and the editor listens for one answer (see api/test_calls.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The body of a sent form: its texts, and its files, which are written to the disk while they arrive.
+"""Upload of a form: the texts of its body, and its files, which are written to the disk while they arrive.
 
 Everything is bounded. A file that may not be accepted is read and dropped, so that the browser gets a page that says
 so beside the field.

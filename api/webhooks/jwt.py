@@ -1,4 +1,4 @@
-"""Tokens of webhook callers (JWT, RFC 7519): the header `Authorization: Bearer …` is checked with the credential's key.
+"""JWTs of webhook callers (RFC 7519): the header `Authorization: Bearer …` is checked with the credential's key.
 
 The algorithms follow from the key, never from the token: a token signed with a public key as if it were a secret is
 refused. Key sets (JWKS, RFC 7517) are fetched under the egress rule, and kept in memory.

@@ -1,4 +1,4 @@
-"""Folders and tags of flows, and the favourites of each user.
+"""Labels of workflows: their folders and tags, and the favourites of each user.
 
 They are not part of a flow's versions, and changing them does not change its `updated_at`. A folder is a path, such as
 `Billing/Invoices`. It has no row of its own: it exists as long as it contains a flow.

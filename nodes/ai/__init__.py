@@ -1,1 +1,1 @@
-"""Nodes that ask language models: prompts, agents, what agents remember."""
+"""AI nodes, which ask language models: prompts, agents, what agents remember."""

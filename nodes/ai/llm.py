@@ -1,4 +1,4 @@
-"""Model nodes: one request to a language model, without tools, for text, data or a label.
+"""LLM nodes: one request to a language model, without tools, for text, data or a label.
 
 They use the loop of agents, which corrects answers, enforces the time limit and counts the usage. Without a journal:
 after a crash, the model is asked again.

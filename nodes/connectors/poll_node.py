@@ -1,4 +1,4 @@
-"""The trigger of a connector: starts a run for each new entry of one of its lists."""
+"""Polling node of a connector: starts a run for each new entry of one of its lists."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Nodes of the flow itself: triggers, conditions and loops, waits, outputs, the workspace's store."""
+"""Core nodes: triggers, conditions and loops, waits, outputs, the workspace's store."""

@@ -1,4 +1,4 @@
-"""Login at a mail server with an access token in place of a password (SASL XOAUTH2).
+"""XOAUTH2: login at a mail server with an access token in place of a password (SASL).
 
 Source: https://developers.google.com/workspace/gmail/imap/xoauth2-protocol, which Microsoft's servers speak too.
 """

@@ -1,1 +1,1 @@
-"""Nodes that talk to other servers by their own protocols: SSH, MQTT, feeds, MCP."""
+"""Nodes for remote servers with their own protocols: SSH, MQTT, feeds, MCP."""

@@ -1,4 +1,4 @@
-"""Compilation of JSON Schemas. Some formats are checked differently from the library, for speed or common input."""
+"""Formats of JSON Schemas, some of them checked differently from the library, for speed or common input."""
 
 from __future__ import annotations
 

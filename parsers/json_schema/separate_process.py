@@ -1,4 +1,4 @@
-"""JSON Schema validation of unknown cost.
+"""Separate process for JSON Schema validation of unknown cost.
 
 References let a few hundred bytes keep a validator busy for years, or crash its process; patterns take megabytes each.
 """

@@ -1,4 +1,4 @@
-"""The tools with which agents, and MCP clients, look at a workspace: its flows, its runs and the node types."""
+"""Inspection of a workspace by the tools of agents and MCP clients: its flows, its runs and the node types."""
 
 from __future__ import annotations
 

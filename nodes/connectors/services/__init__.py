@@ -1,1 +1,1 @@
-"""Operations of connectors that need more than data: a module for each service, named after its type."""
+"""Services whose operations need more than data: a module for each, named after the connector."""

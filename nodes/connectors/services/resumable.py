@@ -1,4 +1,4 @@
-"""Uploads to Google in two requests: the first gives the address to which the second sends the content."""
+"""Resumable uploads to Google, in two requests: the first gives the address to which the second sends the content."""
 
 from __future__ import annotations
 
