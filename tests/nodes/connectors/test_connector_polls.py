@@ -120,7 +120,7 @@ def test_a_service_is_not_asked_for_a_time_that_it_takes_as_too_long_ago(poll, o
     (late, old) = [(now - timedelta(days=days)).isoformat() for days in (13, 15)]
     assert poll(connector, {"since": late}, [])[1][0]["after"] == late
     polled, [asked] = poll(connector, {"since": old}, [])
-    age = now - datetime.fromisoformat(asked["after"])
+    age = datetime.now(timezone(offset)) - datetime.fromisoformat(asked["after"])
     assert timedelta(days=14) <= age < timedelta(days=14, minutes=5) and polled.state == {"since": old}
 
 
