@@ -307,7 +307,7 @@ def nodes_dir(folder, monkeypatch):
     place = folder / "own"
     place.mkdir()
     (place / "twice.py").write_text('''
-from nodes.base import Node
+from nodes.sdk import Node
 
 class Twice(Node):
     """Gives twice its input."""

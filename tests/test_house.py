@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from test_layers import ROOT, parsed, sources, statements
+from test_layers import LAYERS, ROOT, parsed, sources, statements
 
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_ROOT = 600, 60, 7, 45
 
@@ -220,6 +220,33 @@ def test_a_list_of_words_has_one_home():
         for name, words in look_at(path).word_lists:
             found.setdefault(words, []).append(f"{path}: {name}")
     assert [places for places in found.values() if len(places) > 1] == [], "see constants.py"
+
+
+# Plugins
+
+
+def plugins():
+    """Yield each plugin that the documentation shows or a test writes: its place and its source."""
+    pages = {page.name: page.read_text(encoding="utf-8") for page in ROOT.glob("docs/**/*.md")}
+    texts = [(name, text) for name in pages for text in re.findall(r"^```python\n(.*?)^```", pages[name], re.S | re.M)]
+    for path in TESTS:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        if "(Node):" in source:
+            found = [node.value for node in ast.walk(parsed(source)) if isinstance(node, ast.Constant)]
+            texts += [(path, text) for text in found if isinstance(text, str)]
+    for place, text in texts:
+        if re.search(r"^from nodes\b", text, re.M) and re.search(r"\bNode\b", text):
+            yield place, text
+
+
+def test_a_plugin_imports_nothing_of_ours_but_nodes_sdk():
+    ours = "|".join(set(LAYERS) - {"workflow_server"})  # a test that adds a node type starts the server itself
+    found = list(plugins())
+    assert {"writing-a-node.md", "triggers.md", "tests/nodes/test_plugins.py"} <= {place for place, _ in found}
+    lines = [
+        (place, line) for place, text in found for line in re.findall(rf"^(?:from|import) (?:{ours})\b.*", text, re.M)
+    ]
+    assert not [(place, line) for place, line in lines if not line.startswith("from nodes.sdk import ")]
 
 
 # Circles of modules

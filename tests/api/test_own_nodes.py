@@ -10,8 +10,7 @@ from nodes import REGISTRY, plugins
 
 SHOUT = '''
 from marshmallow import Schema
-from nodes.base import Node, setting
-from nodes.fields import text
+from nodes.sdk import Node, setting, text
 
 
 class Shout(Node):
@@ -28,7 +27,7 @@ class Shout(Node):
         return config["message"].upper()
 '''
 HOLD = '''
-from nodes.base import Node, Suspend
+from nodes.sdk import Node, Suspend
 
 
 class Hold(Node):

@@ -9,8 +9,7 @@ from world import chain, flow, node
 SOURCE = '''
 from marshmallow import Schema
 
-from nodes.base import Branch, Node
-from nodes.fields import choice, text
+from nodes.sdk import Branch, Node, choice, text
 
 
 class Parcel(Node):

@@ -16,7 +16,7 @@ INNOCENT = 4  # runs in progress at each crash
 WITH_A_DEADLY_NODE = """
 import os, signal
 import workflow_server
-from nodes.base import Node
+from nodes.sdk import Node
 
 class Deadly(Node):
     "Ends its process."

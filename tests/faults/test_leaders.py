@@ -18,7 +18,7 @@ FLOWS = 6
 FIRES = "SELECT workflow_id, instant, run_id FROM schedule_fires ORDER BY instant"
 OWN = """
 from marshmallow import Schema
-from nodes.base import Node
+from nodes.sdk import Node
 
 
 class Shout(Node):

@@ -14,9 +14,9 @@ from nodes import REGISTRY, plugins
 
 HEAD = """
 from marshmallow import Schema, fields, post_load
-from errors import NodeError
-from nodes.base import Branch, Node, setting
-from nodes.fields import text
+from nodes.sdk import (
+    Branch, Node, NodeError, setting, text,
+)
 """
 POLLS = "category = 'trigger'\ntrigger = polls = True"
 
