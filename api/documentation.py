@@ -61,14 +61,14 @@ class Page(NamedTuple):
 
 
 @dataclass(slots=True)
-class Library:
+class Documentation:
     """The pages of a folder by name, and its images by file name."""
 
     pages: dict[str, Path]
     images: dict[str, Path]
 
     @classmethod
-    def of(cls, folder: Path) -> Library:
+    def of(cls, folder: Path) -> Documentation:
         """List the pages and images of a folder, without hidden files and links that lead out of it."""
         root = folder.resolve()
 
@@ -102,7 +102,7 @@ class Library:
 
 def install(app: Flask, folder: Path) -> None:
     """Serve the documentation in this folder."""
-    app.extensions["headrace_documentation"] = cache(lambda: Library.of(folder))
+    app.extensions["headrace_documentation"] = cache(lambda: Documentation.of(folder))
     for rule, view in (
         ("/docs", show_contents),
         ("/docs/", redirect_to_contents),
@@ -118,11 +118,11 @@ def install(app: Flask, folder: Path) -> None:
 @allow_anyone
 def show_contents() -> Response:
     """Show the list of pages in groups."""
-    library = _get_library()
-    names = [name for _, names in library.list_groups() for name in names]
+    documentation = _get_library()
+    names = [name for _, names in documentation.list_groups() for name in names]
 
     def make() -> str:
-        summaries = {name: _summarize(render_page(library, name)) for name in names}
+        summaries = {name: _summarize(render_page(documentation, name)) for name in names}
         return _render_layout("", Page("Documentation", "", []), summaries)
 
     return _respond("", make)
@@ -137,10 +137,10 @@ def redirect_to_contents() -> Response:
 @allow_anyone
 def show_page(name: str) -> Response:
     """Show a page."""
-    library = _get_library()
-    if name not in library.pages:
+    documentation = _get_library()
+    if name not in documentation.pages:
         raise NotFound
-    return _respond(name, lambda: _render_layout(name, render_page(library, name)))
+    return _respond(name, lambda: _render_layout(name, render_page(documentation, name)))
 
 
 @allow_anyone
@@ -173,9 +173,9 @@ def send_image(name: str) -> Response:
     return response
 
 
-def render_page(library: Library, name: str) -> Page:
-    """Return a page of the library as HTML."""
-    return render(library.pages[name], library.pages, _get_folder(name))
+def render_page(documentation: Documentation, name: str) -> Page:
+    """Return a page of the documentation as HTML."""
+    return render(documentation.pages[name], documentation.pages, _get_folder(name))
 
 
 def render(path: Path, pages: Any, folder: str = "") -> Page:
@@ -238,10 +238,10 @@ def _make_anchor(text: str, seen: dict[str, int]) -> str:
 
 def _render_layout(name: str, page: Page, summaries: Mapping[str, str] | None = None) -> str:
     """Return a page with its surroundings, and with the list of pages if there are summaries of them."""
-    library = _get_library()
-    groups = list(library.list_groups())
+    documentation = _get_library()
+    groups = list(documentation.list_groups())
     return render_template_string(
-        LAYOUT, library=library, groups=groups, here=name, page=page, summaries=summaries or {}
+        LAYOUT, documentation=documentation, groups=groups, here=name, page=page, summaries=summaries or {}
     )
 
 
@@ -260,6 +260,6 @@ def _respond(name: str, make: Callable[[], str], mimetype: str = "text/html") ->
     return response
 
 
-def _get_library() -> Library:
-    library: Library = current_app.extensions["headrace_documentation"]()
-    return library
+def _get_library() -> Documentation:
+    documentation: Documentation = current_app.extensions["headrace_documentation"]()
+    return documentation

@@ -264,7 +264,7 @@ class Agents(Protocol):
     def memory(self) -> Memory: ...
 
     @property
-    def inspection(self) -> Any:
+    def workspace_view(self) -> Any:
         """Return the view of the workspace: flows, runs, node types."""
 
     def definition(self, agent_id: str) -> Any:

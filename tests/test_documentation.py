@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api import documentation
-from api.documentation import GROUPS, Library, render
+from api.documentation import GROUPS, Documentation, render
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(path.stem for path in DOCS.glob("*.md"))
@@ -140,9 +140,9 @@ def test_links_that_lead_out_of_the_folder_are_not_followed(tmp_path):
     (folder / "leak.md").symlink_to(outside)
     (folder / "img" / "leak.png").symlink_to(outside)
     (folder / "img" / "notes.txt").write_text("no picture")
-    library = Library.of(folder)
-    assert set(library.pages) == {"fine"} and not library.images
-    assert Library.of(tmp_path / "none") == Library({}, {})
+    documentation = Documentation.of(folder)
+    assert set(documentation.pages) == {"fine"} and not documentation.images
+    assert Documentation.of(tmp_path / "none") == Documentation({}, {})
 
 
 def made(tmp_path, text):

@@ -17,7 +17,7 @@ from api.audit import defer_entry
 from constants import RUN_STATUSES
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.agents.callable_workflows import CallableFlow, callable_flow, callable_flows
-from dispatch.agents.workspace_view import Inspection, cut
+from dispatch.agents.workspace_view import WorkspaceView, cut
 from dispatch.payloads import Kept
 from errors import NodeError
 from nodes.ai.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
@@ -41,9 +41,9 @@ class Caller:
     deadline: float
 
     @cached_property
-    def view(self) -> Inspection:
+    def view(self) -> WorkspaceView:
         """Return the view of the caller's workspace."""
-        return Inspection(self.workspace_id, self.dispatcher.resources)
+        return WorkspaceView(self.workspace_id, self.dispatcher.resources)
 
     def flows(self) -> list[CallableFlow]:
         """Return the flows that are tools."""

@@ -17,7 +17,7 @@ from .callable_workflows import CallableFlow, callable_flows
 from .definitions import find_agent
 from .journal import AgentRecord
 from .memory import Memory
-from .workspace_view import Inspection
+from .workspace_view import WorkspaceView
 
 
 class AgentServices:
@@ -28,7 +28,7 @@ class AgentServices:
         self._workspace_id = record.run.workspace_id
         self.memory = Memory(self._workspace_id, keyring.clean, resources.config.memory_entries)
         self.models = resources.models
-        self.inspection = Inspection(self._workspace_id, resources)
+        self.workspace_view = WorkspaceView(self._workspace_id, resources)
 
     def definition(self, agent_id: str) -> Agent | None:
         """Return the workspace's or the built-in agent with this id, or None."""

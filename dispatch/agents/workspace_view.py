@@ -44,7 +44,7 @@ STEP = (
 )  # fmt: skip
 
 
-class Inspection:
+class WorkspaceView:
     """Read-only view of one workspace; `resources` has the plans and payload files of the process."""
 
     def __init__(self, workspace_id: str, resources: Resources) -> None:

@@ -19,7 +19,7 @@ from nodes.credentials.keyring import Credential
 from nodes.credentials.oauth_types import CLIENT_CREDENTIALS
 from nodes.credentials.types import TYPES
 from nodes.http.body import Body
-from nodes.http.client import Call, Caller
+from nodes.http.client import Call, HTTPClient
 from nodes.http.pagination import find_next_link
 from nodes.http.response import is_permanent, kind_of_status
 
@@ -54,7 +54,7 @@ class Registration:
         self.name, self.register, self.account, self.ctx = name, register, account, ctx
         # A credential that is no header is part of the address.
         self.is_in_url = "{account}" in register["base"]
-        self.caller = Caller(ctx, None if self.is_in_url else account, may_wait=False)
+        self.client = HTTPClient(ctx, None if self.is_in_url else account, may_wait=False)
         self.base = str(register["base"])
         if settings.get("api_url"):
             rest = self.base.split("/", 3)[3:]
@@ -138,7 +138,7 @@ class Registration:
             self.account.check_host(_host_of(url))
         headers = {"Accept": "application/json", **self.register.get("headers", {})}
         sent = Call(method, url, SECONDS, headers=headers, body=body or Body(), fail_on_error=fail_on_error)
-        answer = self.caller.answer(sent)
+        answer = self.client.answer(sent)
         if answer.status >= 400 and answer.status not in GONE:
             raise NodeError(_describe(answer), is_permanent(answer.status), kind=kind_of_status(answer.status))
         return answer

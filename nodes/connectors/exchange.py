@@ -21,7 +21,7 @@ from nodes.data.jmespath_query import search
 from nodes.fields import text_of
 from nodes.files.files import describe_file
 from nodes.http import body as bodies
-from nodes.http.client import Call, Caller, Told
+from nodes.http.client import Call, HTTPClient, Told
 from nodes.http.graphql import split_response, to_node_error
 from nodes.http.pagination import Pages, Place
 from nodes.http.response import Download, parse_json, to_text
@@ -63,7 +63,7 @@ class Exchange:
         self.told: dict[str, Any] = {**connector.get("inputs", {}), **operation.get("inputs", {})}
         self.inputs = {name: self._read_input(name) for name in self.told if self._is_given(name)}
         self.way, self.credential = self._choose_credential()
-        self.caller = Caller(ctx, self._sent_credential(), allow=self._allow, explain=self._explain)
+        self.client = HTTPClient(ctx, self._sent_credential(), allow=self._allow, explain=self._explain)
         self.stack = ExitStack()
 
     def _is_given(self, name: str) -> bool:
@@ -209,7 +209,7 @@ class Exchange:
         place = self._sized(first, options)
         ask = partial(self._ask_page, method=method or self.method)
         kind = VariablePages if "graphql" in self.operation else Pages
-        found = kind(options, place, ask, self.caller.client.max_bytes, self.caller.credential).all()
+        found = kind(options, place, ask, self.client.egress_client.max_bytes, self.client.credential).all()
         return list(found["body"])
 
     def _sized(self, place: Place, options: dict[str, Any]) -> Place:
@@ -286,7 +286,7 @@ class Exchange:
         encoded = bodies.NO_BODY if kind == "none" else self.encode(body, kind, uploads)
         method = method or self.method
         call = Call(method, place.url, self.config["timeout"], self.headers, encoded, save=save, part=part)
-        answer = self.caller.answer(call)
+        answer = self.client.answer(call)
         if save is None:
             self.check(answer)
         return answer
@@ -304,7 +304,7 @@ class Exchange:
         url = bodies.append_query(self._address(path), query or {})
         sent = body if isinstance(body, bodies.Body) else self.encode(body, "json")
         call = Call(method, url, self.config["timeout"], self._all_headers(headers or {}), sent, part=part)
-        answer = self.caller.answer(call)
+        answer = self.client.answer(call)
         self.check(answer)
         return answer
 
@@ -344,7 +344,7 @@ class Exchange:
         save = self._make_download(name)
         url = bodies.append_query(self._address(path), query or {})
         call = Call(method, url, self.config["timeout"], self._all_headers({}), save=save, part=part)
-        self.caller.answer(call)
+        self.client.answer(call)
         return save.made
 
     # Answers

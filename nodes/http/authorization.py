@@ -1,6 +1,6 @@
 """Authorization of HTTP requests: how a credential of each type is put on the requests of a node.
 
-There is one class a type. The caller in `client.py` checks that the credential may be sent to the host, and that no
+There is one class a type. The client in `client.py` checks that the credential may be sent to the host, and that no
 header is set twice, before it uses one. The transport signs a request once more after a redirect on the same site, and
 never after one to another site.
 """

@@ -56,7 +56,7 @@ class Told(NamedTuple):
     kind: ErrorKind | None = None
 
 
-class Caller:
+class HTTPClient:
     """Sends the requests of one execution. `allow` raises NodeError for a host that may not be called, also after a
     redirect. `explain` reads the body of an error; None: its beginning is shown as it is.
     """
@@ -73,7 +73,7 @@ class Caller:
     ) -> None:
         self.ctx, self.credential, self.may_wait, self.allow = ctx, credential, may_wait, allow
         self.explain = explain
-        self.client = ctx.need_services().http()
+        self.egress_client = ctx.need_services().http()
         self.authorization = None if credential is None else authorize(credential, ctx, tokens)
 
     def answer(self, call: Call) -> Answer:
@@ -120,10 +120,10 @@ class Caller:
             self._check(host, self._texts(call))
         headers = self._headers(call)
         if self.authorization is None:
-            return self._fetch(self.client, call, headers)
+            return self._fetch(self.egress_client, call, headers)
         self._check_authorization(call)
         self.authorization.prepare()
-        with self.authorization.open(self.client) as client:
+        with self.authorization.open(self.egress_client) as client:
             return self._fetch(client, call, headers)
 
     def _fetch(self, client: Client, call: Call, headers: list[tuple[str, str]]) -> Answer:
@@ -228,8 +228,8 @@ def check_credential(credential: Credential, ctx: Context, asked: Mapping[str, A
         token = authorization.get_token()
         found.append(f"{get_token_host(credential)} issued a token valid for {token.life:g} s")
     if isinstance(url, str) and has_url:
-        caller = Caller(ctx, credential, may_wait=False, tokens=tokens)
-        answer = caller.answer(Call("GET", url.strip(), ctx.seconds_left(15)))
+        client = HTTPClient(ctx, credential, may_wait=False, tokens=tokens)
+        answer = client.answer(Call("GET", url.strip(), ctx.seconds_left(15)))
         found.append(f"{get_host(url.strip())} answered {answer.status} {answer.reason}".rstrip())
     if not found:
         raise Untested("Enter a URL to test against")

@@ -19,7 +19,7 @@ from nodes.data.jmespath_query import MAX_QUERY, search
 from nodes.fields import choice, credential, flag, headers, kind_of, number, text, text_of, web_address
 from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import append_query
-from nodes.http.client import Caller
+from nodes.http.client import HTTPClient
 from nodes.http.pagination import Pages, Pagination, Place, jmespath
 from nodes.http.request import describe_limit, send, timeout
 from nodes.http.response import parse_json
@@ -93,22 +93,22 @@ def poll_list(config: Mapping[str, Any], items: str | None, how: Entries, state:
     before = state if isinstance(state, dict) else {}
     # A service that honours keys would answer each poll like the first one.
     ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
-    caller = Caller(ctx, found, may_wait=False)
+    client = HTTPClient(ctx, found, may_wait=False)
     place = Place(append_query(config["url"].strip(), config.get("query", {})), config.get("body"))
     if "pagination" in config:
         options = {**config["pagination"], **({} if items is None else {"items": items})}
 
         def ask(place: Place, number: int) -> Any:
-            return send(config, caller, place, part=f":{number}")
+            return send(config, client, place, part=f":{number}")
 
-        given = Pages(options, place, ask, caller.client.max_bytes, found).all()
+        given = Pages(options, place, ask, client.egress_client.max_bytes, found).all()
         if given["truncated"]:
             limit = describe_limit(options)
             ctx.log("warning", f"{given['pages']} pages were read; there are more, but the limit is {limit}")
         return make_polled(given["body"], how, before, not given["truncated"])
     marks = before.get("marks") if before.get("marks_of") == _digest(place) else None
     conditions = {MARKS[name]: mark for name, mark in (marks or {}).items()}
-    answer = send({**config, "headers": {**conditions, **config.get("headers", {})}}, caller, place)
+    answer = send({**config, "headers": {**conditions, **config.get("headers", {})}}, client, place)
     if answer.status == 304 and marks:
         return Polled((), state)
     body = parse_json(answer)

@@ -18,7 +18,7 @@ from nodes.fields import anything, choice, credential, flag, headers, number, pa
 from nodes.files.node import check_secrets
 from nodes.http import body as bodies
 from nodes.http.authorization import CREDENTIALS
-from nodes.http.client import Call, Caller
+from nodes.http.client import Call, HTTPClient
 from nodes.http.pagination import Pages, Pagination, Place
 from nodes.http.response import Download, decode
 from schema_fields.quick_schema import Schema
@@ -129,34 +129,36 @@ class HTTPRequest(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
-        caller = Caller(ctx, found)
+        client = HTTPClient(ctx, found)
         place = Place(bodies.append_query(config["url"].strip(), config.get("query", {})), config.get("body"))
         if "pagination" in config:
-            ask = functools.partial(self.ask_page, config, caller)
-            given = Pages(config["pagination"], place, ask, caller.client.max_bytes, found).all()
+            ask = functools.partial(self.ask_page, config, client)
+            given = Pages(config["pagination"], place, ask, client.egress_client.max_bytes, found).all()
             if given["truncated"]:
                 limit = describe_limit(config["pagination"])
                 ctx.log("warning", f"{given['pages']} pages were read; there are more, but the limit is {limit}")
             return given
         download = make_download(config, ctx)
-        answer = send(config, caller, place, download)
+        answer = send(config, client, place, download)
         body = decode(answer, config["response"]) if download is None else download.made
         return {"status": answer.status, "headers": answer.headers, "body": body}
 
-    def ask_page(self, config: dict[str, Any], caller: Caller, place: Place, number: int) -> Any:
+    def ask_page(self, config: dict[str, Any], client: HTTPClient, place: Place, number: int) -> Any:
         """Return the response for one page. Raises: NodeError if the run has to stop."""
-        caller.ctx.pause(0)
-        return send(config, caller, place, part=f":{number}" if number > 1 else "")
+        client.ctx.pause(0)
+        return send(config, client, place, part=f":{number}" if number > 1 else "")
 
 
-def send(config: Mapping[str, Any], caller: Caller, place: Place, save: Download | None = None, part: str = "") -> Any:
+def send(
+    config: Mapping[str, Any], client: HTTPClient, place: Place, save: Download | None = None, part: str = ""
+) -> Any:
     """Return the response to one request. `config` has loaded settings of the node; those missing have their default.
 
     Raises: NodeError if there is none, or it is an error.
     """
     with ExitStack() as stack:
         kind, uploads = config.get("body_type", "json"), config.get("files", {})
-        body = bodies.encode(place.body, kind, uploads, caller.ctx.files, stack)
+        body = bodies.encode(place.body, kind, uploads, client.ctx.files, stack)
         given = config.get("headers", {})
         if kind == "multipart" and any(name.lower() == "content-type" for name in given):
             raise NodeError("the header content-type of a multipart body cannot be set; remove it", permanent=True)
@@ -171,7 +173,7 @@ def send(config: Mapping[str, Any], caller: Caller, place: Place, save: Download
             save=save,
             part=part,
         )
-        return caller.answer(call)
+        return client.answer(call)
 
 
 def make_download(config: dict[str, Any], ctx: Context) -> Download | None:

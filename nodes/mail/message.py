@@ -218,7 +218,7 @@ def _content_type(given: Any, name: str, key: str, is_text: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Message:
     """A mail to send: `body` is text, `html` its alternative; `key` is the idempotency key."""
 
     sender: Mailbox

@@ -14,7 +14,7 @@ from nodes.fields import anything, choice, credential, number, text
 from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
-    from nodes.mail.message import Letter, Mailbox
+    from nodes.mail.message import Mailbox, Message
 
 MAX_SECONDS = 60.0  # for a notice
 PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a list"
@@ -69,14 +69,14 @@ class Email(Node):
             }
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.mail.message import Letter, attachments, get_texts, parse_mailboxes
+        from nodes.mail.message import Message, attachments, get_texts, parse_mailboxes
 
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         server = ctx.credential(config["credential"], "smtp")
         attached = config.get("attachments") or []
         ctx.check_secrets(server.data["host"], [*_written(config), *get_texts(attached)])
         people = {key: parse_mailboxes(config.get(key) or [], key) for key in ("to", "cc", "bcc", "reply_to")}
-        letter = Letter(
+        message = Message(
             sender=_sender(config.get("from"), server),
             key=ctx.idempotency_key,
             subject=config["subject"],
@@ -85,13 +85,13 @@ class Email(Node):
             attachments=attachments(attached, ctx.files),
             **people,
         )
-        letter.check()
-        refused = _send(letter, server, ctx, end)
+        message.check()
+        refused = _send(message, server, ctx, end)
         if refused:
-            text = f"the mail server rejected {len(refused)} of {len(letter.recipients)} recipients"
+            text = f"the mail server rejected {len(refused)} of {len(message.recipients)} recipients"
             ctx.log("warning", text, refused)
-        accepted = [address for address in letter.recipients if address not in refused]
-        return {"message_id": letter.message_id, "accepted": accepted, "refused": refused}
+        accepted = [address for address in message.recipients if address not in refused]
+        return {"message_id": message.message_id, "accepted": accepted, "refused": refused}
 
 
 def _written(config: Mapping[str, Any]) -> list[str]:
@@ -113,16 +113,16 @@ def _sender(given: str | None, server: Credential) -> Mailbox:
     return parse_mailbox(username, "the credential's user name")
 
 
-def _send(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[str, str]:
+def _send(message: Message, server: Credential, ctx: Context, end: float) -> dict[str, str]:
     from nodes.mail import smtp
     from nodes.mail.xoauth2 import find_token
 
-    message = letter.encode()
+    encoded = message.encode()
     left = end - time.monotonic()
     if left <= 0:
         raise TimedOut("timed out before the mail was sent")
     with smtp.open_session(server, ctx.need_services(), left, find_token(server, ctx)) as client:
-        return smtp.send(client, letter.sender.address, letter.recipients, message, letter.is_international)
+        return smtp.send(client, message.sender.address, message.recipients, encoded, message.is_international)
 
 
 class Notify(Node):

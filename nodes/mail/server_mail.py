@@ -11,7 +11,7 @@ from net.egress import Rule
 from nodes.base import Services
 from nodes.credentials.keyring import Credential
 from nodes.mail import smtp
-from nodes.mail.message import Letter, parse_mailbox
+from nodes.mail.message import Message, parse_mailbox
 
 SECONDS = 10.0
 
@@ -30,11 +30,11 @@ def send(config: Config, services: Services, to: str, subject: str, body: str, k
     exempt = replace(services, egress=Rule([server.host]))
     try:
         sender = parse_mailbox(f"Headrace <{server.sender}>", "HEADRACE_SMTP_URL")
-        letter = Letter(sender=sender, key=key, to=[parse_mailbox(to, "to")], subject=subject, body=body)
-        letter.check()
+        message = Message(sender=sender, key=key, to=[parse_mailbox(to, "to")], subject=subject, body=body)
+        message.check()
         credential = Credential("HEADRACE_SMTP_URL", "smtp", asdict(server), (server.host,))
         with smtp.open_session(credential, exempt, SECONDS) as client:
-            smtp.send(client, sender.address, letter.recipients, letter.encode(), letter.is_international)
+            smtp.send(client, sender.address, message.recipients, message.encode(), message.is_international)
     except NodeError as error:
         log.warning("Could not send mail to %s: %s", to, error.message)
         return False

@@ -32,7 +32,7 @@ class Memory:
         return {"key": key, "session": session}
 
 
-class Inspection:
+class WorkspaceView:
     """Returns the name and arguments of each call."""
 
     def __getattr__(self, name):
@@ -49,7 +49,7 @@ class Inspection:
 
 class Agents:
     def __init__(self, *flows):
-        self.memory, self.inspection, self.flows = Memory(), Inspection(), list(flows)
+        self.memory, self.workspace_view, self.flows = Memory(), WorkspaceView(), list(flows)
 
     def callable_flows(self):
         return list(self.flows)

@@ -17,7 +17,7 @@ from nodes.credentials.keyring import Credential, or_list
 from nodes.fields import CONTROL, TOKEN
 from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import NO_BODY, Body, encode_data
-from nodes.http.client import Call, Caller
+from nodes.http.client import Call, HTTPClient
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
 from parsers.process import Unreadable, read_apart
@@ -70,7 +70,7 @@ def _normalize_host(name: str) -> str:
         raise refusal from None
 
 
-class Browser:
+class HTTPTool:
     """Makes the requests of the tool."""
 
     def __init__(self, tool_ctx: ToolContext, hosts: Hosts, credential: Credential | None) -> None:
@@ -82,9 +82,9 @@ class Browser:
         headers = arguments.get("headers", {})
         _check_headers(headers)
         call_ctx = dataclasses.replace(ctx, idempotency_key=key)
-        caller = Caller(call_ctx, self.credential, may_wait=False, allow=self.hosts.check)
+        client = HTTPClient(call_ctx, self.credential, may_wait=False, allow=self.hosts.check)
         url, body = arguments["url"].strip(), _body(method, arguments.get("body"))
-        answer = caller.answer(Call(method, url, ctx.seconds_left(SECONDS), headers, body, fail_on_error=False))
+        answer = client.answer(Call(method, url, ctx.seconds_left(SECONDS), headers, body, fail_on_error=False))
         return {
             "status": answer.status,
             "url": answer.url,
@@ -122,7 +122,7 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     """Return the tool `http_request`."""
     methods, hosts = _methods(spec), Hosts(spec.options.get("hosts"))
     name = tool_ctx.credential_name(spec)
-    browser = Browser(tool_ctx, hosts, tool_ctx.ctx.credential(name, *CREDENTIALS) if name else None)
+    tool = HTTPTool(tool_ctx, hosts, tool_ctx.ctx.credential(name, *CREDENTIALS) if name else None)
     properties: dict[str, Any] = {
         "method": {"type": "string", "enum": methods, "description": "The HTTP method. Default: GET."},
         "url": text("The complete URL, with https:// or http:// and the query.", MAX_URL),
@@ -144,7 +144,7 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     def is_safe(arguments: dict[str, Any]) -> bool:
         return arguments.get("method", "GET") in SAFE
 
-    return [tool_ctx.tool("http_request", description, properties, browser.call, required=required, repeatable=is_safe)]
+    return [tool_ctx.tool("http_request", description, properties, tool.call, required=required, repeatable=is_safe)]
 
 
 def _methods(spec: ToolSpec) -> list[str]:

@@ -26,7 +26,7 @@ DEFINITION = {"type": "object", "description": "{nodes: [{id, type, config}], ed
 
 
 class View(NamedTuple):
-    """A tool that only reads: the method with its name of `Inspection`, and the JSON Schemas of its arguments."""
+    """A tool that only reads: the method with its name of `WorkspaceView`, and the JSON Schemas of its arguments."""
 
     name: str
     title: str
@@ -118,7 +118,7 @@ def flows(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
 
 
 def _tool(view: View, tool_ctx: ToolContext) -> Tool:
-    ask: Callable[..., Any] = getattr(tool_ctx.agents.inspection, view.name)
+    ask: Callable[..., Any] = getattr(tool_ctx.agents.workspace_view, view.name)
     return tool_ctx.tool(
         view.name,
         view.description,

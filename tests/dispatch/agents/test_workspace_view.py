@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 
-from dispatch.agents.workspace_view import MAX_ISSUES, MAX_OUTPUTS, MAX_STEPS, MAX_TEXT, MAX_VALUE, Inspection
+from dispatch.agents.workspace_view import MAX_ISSUES, MAX_OUTPUTS, MAX_STEPS, MAX_TEXT, MAX_VALUE, WorkspaceView
 from errors import BadInput, NotFound
 from models import LogEntry
 
@@ -24,12 +24,12 @@ def called_with(**config):
 
 @pytest.fixture
 def look(server, workspace):
-    return Inspection(workspace.id, server.dispatcher.resources)
+    return WorkspaceView(workspace.id, server.dispatcher.resources)
 
 
 @pytest.fixture
 def stranger(server, other):
-    return Inspection(other.workspace.id, server.dispatcher.resources)
+    return WorkspaceView(other.workspace.id, server.dispatcher.resources)
 
 
 def test_flows_are_listed_newest_first_page_by_page(look, make_flow):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from toolboxes import Agents, Flows, Spec, called, flow
 
 from agent.tools import PendingResult, Tool
-from dispatch.agents.workspace_view import Inspection
+from dispatch.agents.workspace_view import WorkspaceView
 from errors import NodeError
 from nodes.ai.tools import find_issues, shorten
 from nodes.ai.tools.base import MAX_SHOWN
@@ -430,13 +430,13 @@ def test_runs_and_flows_can_be_inspected(tools):
 
 def test_each_tool_has_the_parameters_of_its_inspection_method(tools):
     for name, made in tools(Spec("runs"), Spec("flows")).items():
-        takes = list(signature(getattr(Inspection, name)).parameters)[1:]
+        takes = list(signature(getattr(WorkspaceView, name)).parameters)[1:]
         assert list(made.parameters["properties"]) == takes
 
 
 def test_the_result_of_get_run_has_a_higher_limit(tools):
     agents = Agents()
-    agents.inspection = SimpleNamespace(**{name: lambda **arguments: "x" * 90_000 for name in tools(Spec("runs"))})
+    agents.workspace_view = SimpleNamespace(**{name: lambda **arguments: "x" * 90_000 for name in tools(Spec("runs"))})
     assert len(called(tools(Spec("runs"), agents=agents), "get_run", run_id="run_1")) > 35_000
 
 
