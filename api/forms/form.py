@@ -203,7 +203,7 @@ def show(form: Form, progress: Progress, status: int = 200) -> Response:
 
 def drop_files(form: Form, progress: Progress) -> None:
     """Delete the staged files of a form that is not wanted."""
-    discard(form.files, _list_keys(progress.token.files))
+    discard(form.files, [file["key"] for found in progress.token.files.values() for file in found])
 
 
 def _describe(form: Form, item: Item, progress: Progress) -> dict[str, Any]:
@@ -254,7 +254,3 @@ def _find_page(pages: Sequence[Page], problems: Mapping[str, str]) -> int:
     """Return the number of the first page with a problem."""
     found = (at for at, page in enumerate(pages) for item in page.items if item.get("name") in problems)
     return next(found, 0)
-
-
-def _list_keys(files: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    return [file["key"] for found in files.values() for file in found]

@@ -47,7 +47,8 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
     today = now // DAY_MS
     first = today - days + 1
     unfinished = _unfinished(workspace_id)
-    by_day = _by_day(workspace_id)
+    # Total, success, failed and the sum of durations of every day with runs.
+    by_day = {day: tuple(counts) for day, *counts in execute(BY_DAY, (workspace_id,)).fetchall()}
     total, success, failed = (sum(counts[at] for counts in by_day.values()) for at in range(3))
     durations = _durations(workspace_id, first * DAY_MS)
     return {
@@ -94,11 +95,6 @@ def _durations(workspace_id: str, since_ms: int) -> list[float]:
 def _quantile(ordered: list[float], share: float) -> float | None:
     """Return the nearest-rank quantile."""
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else None
-
-
-def _by_day(workspace_id: str) -> dict[int, tuple[int, int, int, float]]:
-    """Return total, success, failed and the sum of durations of every day with runs."""
-    return {day: tuple(counts) for day, *counts in execute(BY_DAY, (workspace_id,)).fetchall()}
 
 
 def _day(day: int, counts: tuple[int, int, int, float]) -> dict[str, Any]:

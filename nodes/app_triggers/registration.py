@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from errors import NodeError
-from net.egress import Answer
+from net.egress import Answer, get_host
 from nodes.credentials.keyring import Credential
 from nodes.credentials.oauth_types import CLIENT_CREDENTIALS
 from nodes.credentials.types import TYPES
@@ -135,7 +135,7 @@ class Registration:
     def _send(self, method: str, url: str, body: Body | None = None, fail_on_error: bool = False) -> Answer:
         """Return the answer; it may be that something is gone, unless `fail_on_error`."""
         if self.is_in_url:
-            self.account.check_host(_host_of(url))
+            self.account.check_host(get_host(url))
         headers = {"Accept": "application/json", **self.register.get("headers", {})}
         sent = Call(method, url, SECONDS, headers=headers, body=body or Body(), fail_on_error=fail_on_error)
         answer = self.client.answer(sent)
@@ -204,10 +204,6 @@ def _fill_url(template: str, values: Mapping[str, Any]) -> str:
 
 def _origin_of(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
-
-
-def _host_of(url: str) -> str:
-    return url.partition("://")[2].partition("/")[0].partition(":")[0]
 
 
 def _find(data: Any, path: str) -> Any:

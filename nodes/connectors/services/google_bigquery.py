@@ -25,7 +25,10 @@ def run_query(x: Exchange) -> list[dict[str, Any]]:
     if "parameters" in given:
         body |= {
             "parameterMode": "NAMED",
-            "queryParameters": [_parameter(*each) for each in given["parameters"].items()],
+            "queryParameters": [
+                {"name": name, "parameterType": _type(value), "parameterValue": _value(value)}
+                for name, value in given["parameters"].items()
+            ],
         }
     if "location" in given:
         body["location"] = given["location"]
@@ -57,10 +60,6 @@ def _pages(x: Exchange, found: dict[str, Any], most: int) -> Iterator[list[dict[
             query["pageToken"] = found["pageToken"]
         x.ctx.pause(0)
         found = x.read(x.send("GET", path, query=query))
-
-
-def _parameter(name: str, value: Any) -> dict[str, Any]:
-    return {"name": name, "parameterType": _type(value), "parameterValue": _value(value)}
 
 
 def _type(value: Any) -> dict[str, Any]:
