@@ -3,12 +3,12 @@
 import os
 import resource
 import sys
-import threading
 from io import BytesIO
 from urllib.parse import quote
 
 import pytest
 from test_error_shape import check_shape
+from world import at_once
 
 from models import AuditEntry
 
@@ -232,21 +232,12 @@ def test_a_page_of_another_site_uploads_nothing(owner, files):
 
 
 def test_two_uploads_of_one_path_leave_one_of_them_whole(app, owner, files):
-    begin = threading.Barrier(4)
-
-    def send(letter, answers):
+    def send(number):
         client = app.test_client()
         client.set_cookie("headrace_session", owner.get_cookie("headrace_session").value)
-        begin.wait(60)
-        answers.append(upload(client, letter * 300_000, overwrite="true").status_code)
+        return upload(client, b"abc"[number : number + 1] * 300_000, overwrite="true").status_code
 
-    answers = []
-    threads = [threading.Thread(target=send, args=(letter, answers)) for letter in (b"a", b"b", b"c")]
-    for thread in threads:
-        thread.start()
-    begin.wait(60)
-    for thread in threads:
-        thread.join(20)
+    answers = at_once(3, send)
     content = files.read("may.csv")
     assert answers == [201] * 3 and len(content) == 300_000 and len(set(content)) == 1 and left_over(files) == []
 

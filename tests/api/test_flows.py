@@ -1,13 +1,13 @@
 """Flows: their definitions, versions and states."""
 
 import json
-import threading
 
 import pytest
+from world import at_once
 
 from api import workflows
 from dispatch.limits import Places
-from models import User, Workflow, WorkflowVersion
+from models import User, WorkflowVersion
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -234,19 +234,13 @@ def test_the_second_of_two_writers_with_the_same_version_is_409(owner, make_flow
 def test_of_many_writers_at_once_exactly_one_wins(app, owner, make_flow, token_client):
     flow = make_flow(A)
     clients = [token_client("editor") for _ in range(6)]
-    start, answers = threading.Barrier(6), []
 
-    def write(number, client):
-        start.wait(60)
+    def write(number):
         definition = {"nodes": [{"id": f"n{number}", "type": "noop"}]}
-        answers.append(client.put(f"/api/workflows/{flow['id']}", {"definition": definition, "version": 1}).status_code)
-        Workflow._meta.database.close()
+        body = {"definition": definition, "version": 1}
+        return clients[number].put(f"/api/workflows/{flow['id']}", body).status_code
 
-    threads = [threading.Thread(target=write, args=pair) for pair in enumerate(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    answers = at_once(6, write)
     assert sorted(answers) == [200] + [409] * 5
     assert WorkflowVersion.select().where(WorkflowVersion.workflow_id == flow["id"]).count() == 2
 

@@ -332,6 +332,7 @@ def test_a_starting_server_does_not_continue_with_the_old_key(filled):
     finally:
         server.dispatcher.stop()
         server.recorder.stop()
+        server.checkpoints.stop()
 
 
 @pytest.mark.slow
