@@ -15,6 +15,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 SECTION = PAGE[PAGE.index("## The path of a webhook") : PAGE.index("## Where to find things")]
 # The HTTP worker hands requests to the shortcut, and is not part of these tests.
 TRUNK = [path for path in re.findall(r"^\| `([\w/]+\.py)`", SECTION, re.MULTILINE) if not path.startswith("net/")]
+pytestmark = pytest.mark.sqlite_only("the files of SQLite are counted")
 MAX_FILES = 43  # with nodes, expressions and all helpers, without the HTTP worker
 MAX_TRUNK = 20
 TESTS = "tests/"

@@ -228,6 +228,7 @@ def test_a_flow_archived_by_another_process_is_seen_at_once(path, ada, token, ot
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only("on PostgreSQL, other processes see a change within POLL_SECONDS")
 def test_no_worker_accepts_a_token_ended_by_another_worker(tmp_path):
     server, connections = Server(tmp_path / "data"), []
     try:

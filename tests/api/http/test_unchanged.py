@@ -203,6 +203,7 @@ def test_commits_of_other_processes_are_seen_at_once(ask, owner, other):
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite_only("on PostgreSQL, other processes see a change within POLL_SECONDS")
 def test_a_user_without_access_gets_no_304(ask, other, workspace, token_client, run):
     path = f"/api/runs/{run['id']}"
     tag = None
