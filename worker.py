@@ -33,21 +33,21 @@ NAMES: dict[Lane, str] = {"runs": "headrace.runs", "slow": "headrace.slow"}
 TASK = "headrace.execute"
 MAX_OFFERS = 10_000  # ids that wait for the thread that sends them; older ones are dropped
 MAX_ID_LENGTH = 64
-SOCKET_SECONDS = 1  # until the broker counts as silent
-FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0  # seconds after a failure, doubled each time
-RETRY_SECONDS = 10.0  # after an unexpected end of the consumer
-RESTART_SECONDS = 60.0  # without a message while runs are pending, until the consumer starts again
-# For the connection that sends: it must never wait for long. Kombu reads max_retries, its transports the timeouts.
+SOCKET_SECONDS = 1  # timeout of the broker
+FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0  # seconds between two attempts; doubled after each
+RETRY_SECONDS = 10.0  # until the consumer restarts after an unexpected end
+RESTART_SECONDS = 60.0  # until the consumer restarts if runs are pending but no message arrives
+# Options of the sending connection: it must not wait for long. Kombu reads max_retries, its transports the timeouts.
 SENDING = {
     "amqp": {"max_retries": 0, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS},
     "redis": {"max_retries": 0, "socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS},
 }
-# Commands of Celery's remote control that would end a thread between an effect and its record.
+# Commands of Celery's remote control that are switched off: they could end a thread between an effect and its record.
 REFUSED = ("terminate", "revoke", "revoke_by_stamped_headers")
 
 
 def make_app(url: str) -> Celery:
-    """Return the Celery app of this broker. It holds no connection yet."""
+    """Return the Celery app of this broker. It has no connection yet."""
     arguments = {"x-queue-type": "quorum"} if url.startswith("amqp") else {}
     exchange = Exchange("headrace", type="direct")
     app = Celery("headrace", broker=url, set_as_current=False)
@@ -62,7 +62,7 @@ def make_app(url: str) -> Celery:
         worker_prefetch_multiplier=1,
         worker_pool="threads",
         worker_hijack_root_logger=False,
-        worker_cancel_long_running_tasks_on_connection_loss=True,  # if acknowledged late: none here
+        worker_cancel_long_running_tasks_on_connection_loss=True,  # only tasks acknowledged late; there are none
         worker_enable_soft_shutdown_on_idle=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -78,13 +78,13 @@ def make_app(url: str) -> Celery:
 
 
 def _drop_traceback(record: logging.LogRecord) -> bool:
-    """Shorten a message of Celery about its end, such as after a wrong password, to its one line: a log's filter."""
+    """Log filter: remove the traceback from messages of Celery, such as that about a wrong password."""
     record.exc_info = None
     return True
 
 
 class Receiver(Consumer):
-    """Celery's consumer, without the many queues that it would declare on RabbitMQ for tasks of a later time."""
+    """Celery's consumer, without the many queues that it would declare on RabbitMQ for delayed tasks."""
 
     class Blueprint(Consumer.Blueprint):
         default_steps: ClassVar = [
@@ -93,9 +93,9 @@ class Receiver(Consumer):
 
 
 class CeleryQueue:
-    """Sends the ids of runs to a broker and, with `lanes`, executes the runs of these lanes that the broker names.
+    """Sends ids of runs to a broker and, with `lanes`, receives ids of these lanes and executes the runs.
 
-    `concurrency` is the number of threads that do this at the same time.
+    `concurrency` is the number of runs that are executed at the same time.
     """
 
     is_local = False
@@ -109,7 +109,7 @@ class CeleryQueue:
     ) -> None:
         self.url, self.lanes, self.concurrency, self.clock = url, tuple(lanes), concurrency, clock
         self.app = make_app(url)
-        # Of its own, also among the workers of one machine: the broker refuses two consumers of one name.
+        # Unique, also among the workers of one machine, because the broker refuses a second consumer of the same name.
         self.name = f"headrace-{os.getpid()}-{secrets.token_hex(3)}@{socket.gethostname()}"
         self.offer_counts = Counter("headrace_broker_offers_total")
 
@@ -122,7 +122,7 @@ class CeleryQueue:
         self._has_offers = threading.Event()
         self._closed = threading.Event()
         self._connection: Connection | None = None
-        self._failures = 0  # of sending, in succession
+        self._failures = 0  # consecutive failures to send
         self._consumer: Any = None
         self._missed_since: float | None = None
         self._missed_until = 0.0
@@ -139,7 +139,7 @@ class CeleryQueue:
             thread.start()
 
     def offer(self, run_id: str, lane: Lane) -> bool:
-        """Have the run's id sent soon. If that fails, the id is dropped, and workers find the run themselves."""
+        """Queue the id of a run for sending. If that fails, the id is dropped, and workers find the run themselves."""
         if len(self._offers) == MAX_OFFERS:
             self.offer_counts.add("dropped")
         self._offers.append((run_id, lane))
@@ -149,7 +149,8 @@ class CeleryQueue:
     def note_missed(self) -> None:
         """Note that this process has found a pending run that the broker has not brought.
 
-        After a minute of this the consumer starts again, as soon as its runs have ended: a connection may be deaf.
+        After a minute of such runs the consumer restarts, once its runs have ended: its connection may be broken
+        without an error.
         """
         self._missed_until = now = self.clock()
         if self._missed_since is None:
@@ -160,7 +161,7 @@ class CeleryQueue:
             celery_state.should_stop = 0
 
     def state(self) -> QueueState:
-        """Return the state. It is down without a connection to receive ids, or after a failure to send one."""
+        """Return the state. The queue is down if it has no connection to receive ids, or if the last send failed."""
         is_down = self._failures > 0 or (bool(self.lanes) and not self._is_connected())
         since = self._missed_since
         return QueueState(len(self._offers), is_down, 0.0 if since is None else max(0.0, self._missed_until - since))
@@ -173,7 +174,7 @@ class CeleryQueue:
             celery_state.should_stop = 0  # the exit code; Celery's loop looks at it every second
 
     def stop(self, deadline: float) -> None:
-        """Wait for the threads. Those that still wait for a dead broker end with the process."""
+        """Wait for the threads until the deadline. A thread that waits for a dead broker ends with the process."""
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
@@ -184,7 +185,7 @@ class CeleryQueue:
         """Send the offered ids, in a thread of its own, until the queue is closed and all are sent or one fails."""
         while not (self._closed.is_set() and not self._offers):
             if not self._has_offers.wait(MAX_PAUSE if self._failures else None):
-                self._reach(lambda connection: connection.connect())  # to know when the broker is back
+                self._reach(lambda connection: connection.connect())  # to notice when the broker is back
             self._has_offers.clear()
             while self._offers:
                 self._send(*self._offers.popleft())

@@ -50,7 +50,7 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
         _check_stopped(lease_seconds)
         token = _check_not_moved(place)
         with postgres.open_new(url) as target:
-            if token is not None and target.came_by(token):
+            if token is not None and target.was_filled_by(token):
                 _mark_moved(place)
                 return Moved(place, None)
             token = secrets.token_hex(16)

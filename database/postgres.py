@@ -1,10 +1,10 @@
 """PostgreSQL as the database, for servers on several machines.
 
-The tables' SQL is written for both kinds of databases, in the form that SQLite takes; `translate` makes PostgreSQL's
-form of a statement, once. All writers commit side by side, with the locks of tables/locks.py.
+The SQL of the tables is written once, in the dialect of SQLite; `translate` converts a statement to the dialect of
+PostgreSQL, and its result is cached. Writers commit concurrently, with the locks of tables/locks.py.
 
 Connections belong to a pool. A thread has one only during a statement or a transaction, so that many threads share a
-few. Nothing is kept in a session, so a pooler such as PgBouncer may stand between.
+few. No transaction relies on the state of a session, so a pooler such as PgBouncer may be used.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ from .postgres_primary import Primary
 from .write_lock import ConnectionLost, Deadlock, LockTimeout, Places, ThreadLock, lock_wait
 
 log = logging.getLogger("headrace.database")
-peewee_log = logging.getLogger("peewee")  # Peewee's own method logs each statement there
+peewee_log = logging.getLogger("peewee")  # Peewee's own method logs each statement with it
 
 POOL_SIZE = 8  # connections of a process
 WRITES_AT_ONCE = 4  # transactions of `write`; the other connections are for reads, leases and the recorder
-POOL_SECONDS = 5.0  # for which a thread waits for a connection
-RECONNECT_SECONDS = 2.0  # after which a failed connection is given up; the next thread that needs one tries again
+POOL_SECONDS = 5.0  # timeout of a thread that waits for a connection
+RECONNECT_SECONDS = 2.0  # timeout of a reconnection; the next thread that needs a connection tries again
 ATTEMPTS = POOL_SIZE + 1  # after a restart of the server, each connection of the pool fails once
 PREPARED = 500  # statements that each connection keeps prepared
-POLL_SECONDS = 0.25  # between two looks for changes by other processes
-LOCK_SECONDS = 10.0  # for which a request waits for each lock
-STALE_SECONDS = 2.0  # without a look, after which nothing is cached
-MIGRATIONS = 0x48656165  # an advisory lock: any number that nobody else uses
-# A machine that is cut off must not keep its locks, nor a thread wait for a server that is gone.
+POLL_SECONDS = 0.25  # between two queries for changes by other processes
+LOCK_SECONDS = 10.0  # maximum wait of a request for each lock
+STALE_SECONDS = 2.0  # after the last such query, nothing is cached
+MIGRATIONS = 0x48656165  # key of an advisory lock: any number that no other program uses
+# After a network failure the server must release the locks of this process, and no thread may wait for ever.
 OPTIONS = {
     "application_name": "headrace",
     "connect_timeout": 5,
@@ -70,12 +70,12 @@ BEGIN = (
     "SET LOCAL synchronous_commit = {synchronous}"
 )
 BEGIN_LEASE = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'"
-# The time of the server, not of the transaction's beginning.
+# clock_timestamp() is the current time; now() would be the time when the transaction began.
 LEASE_CLOCK = LeaseClock(
     lambda: "database", "(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + ?)", lambda: 0
 )
-# With COMMIT, so that the row is locked for the time of that only. Of several rows, since one would have all processes
-# commit their changes one after the other.
+# Sent with COMMIT, so that its row is locked only for the time of the commit. There are several rows, because a single
+# one would make all commits of all processes wait for each other.
 NOTE_CHANGE = (
     "INSERT INTO server_counters (name, value) VALUES ('settings {row}', 1) "
     "ON CONFLICT (name) DO UPDATE SET value = server_counters.value + 1; "
@@ -83,18 +83,18 @@ NOTE_CHANGE = (
 COUNTERS = 16
 CHANGES = "SELECT SUM(value) FROM server_counters WHERE name LIKE 'settings%'"
 
-# Texts of SQLite's form that have another one here. A string of SQL and a mark of a parameter are found too; `%s` is a
-# mark in Peewee's own statements.
+# The parts of SQLite's dialect that `translate` replaces, and string literals, which stay as they are. `%s` is a
+# placeholder in Peewee's own statements.
 PARTS = re.compile(
     r"'(?:[^']|'')*'|/\* (FOR [A-Z ]+) \*/|%s|\?\d*|SELECT value FROM json_each\((\?\d*)\)|\bLIKE\b|\bAS INTEGER\)"
 )
 
 
 class PostgresDatabase(peewee.PostgresqlDatabase):
-    """Peewee's part: it makes SQL for PostgreSQL. Statements go through `execute_sql`, connections through the pool."""
+    """The Peewee database, which creates SQL for PostgreSQL. `execute_sql` executes it on connections of the pool."""
 
     param = "?"
-    # As in the baseline, for migrations that use Peewee's fields.
+    # The same column types as in the baseline, for migrations that use Peewee's fields.
     field_types = {
         **peewee.PostgresqlDatabase.field_types,
         **{"INT": "BIGINT", "FLOAT": "DOUBLE PRECISION", "BOOL": "SMALLINT", "AUTO": "BIGSERIAL"},
@@ -103,7 +103,7 @@ class PostgresDatabase(peewee.PostgresqlDatabase):
     index_value_literals = True
     _isolation_level = None
 
-    _state: Any  # of the thread: its connection and transactions
+    _state: Any  # connection and transactions of the thread
 
     def init(self, database: str | None, *_: Any, **options: Any) -> None:
         peewee.Database.init(self, database, **options)
@@ -141,11 +141,11 @@ _numbers = CommitNumbers()
 _primary = Primary()
 _places = Places(WRITES_AT_ONCE)
 _rollbacks = count()
-_counters = count(randrange(COUNTERS))  # each process begins with another one
+_counters = count(randrange(COUNTERS))  # each process begins at a random row
 
 
 class _Errors:
-    """Raises errors of psycopg as those of Peewee."""
+    """Converts errors of psycopg to the corresponding errors of Peewee."""
 
     def __enter__(self) -> None:
         return None
@@ -157,10 +157,10 @@ class _Errors:
             raise LockTimeout from error
         if isinstance(error, DeadlockDetected):
             raise Deadlock from error
-        if is_of_lost_connection(error):  # so is a PoolTimeout: nothing was sent
+        if is_of_lost_connection(error):  # also a PoolTimeout: nothing was sent
             raise ConnectionLost(str(error).strip()) from error
         if isinstance(error, ReadOnlySqlTransaction):
-            # A pooler has gone on to a standby. Later it goes on to the new primary.
+            # A pooler has connected to a standby. Later it connects to the new primary.
             raise ConnectionLost(str(error).strip()) from error
         name = next((base.__name__ for base in type(error).__mro__ if base.__module__ == "psycopg"), "DatabaseError")
         raise getattr(peewee, name, peewee.DatabaseError)(str(error).strip()) from error
@@ -199,7 +199,7 @@ def translate(sql: str) -> str:
 
 
 def _given(params: Any) -> Any:
-    """Return parameters as psycopg takes them: None without any, so that several statements can be sent at once."""
+    """Return the parameters for psycopg: None if there are none, since it then accepts several statements at once."""
     return params or None
 
 
@@ -219,7 +219,7 @@ def _execute_alone(sql: str, params: Any) -> Any:
 
 @contextmanager
 def statements() -> Iterator[Execute]:
-    """Give a function that executes one statement of the open transaction and returns its row count."""
+    """Yield a function that executes one statement of the open transaction and returns its row count."""
     cursor = db._state.conn.cursor()
     with _errors:
         yield lambda sql, params: int(cursor.execute(translate(sql), params).rowcount)
@@ -228,7 +228,8 @@ def statements() -> Iterator[Execute]:
 def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]], commits: bool = False) -> list[int]:
     """Execute statements of the open transaction in their order, in one round trip. Return their row counts.
 
-    `commits`, in a transaction of `write_runs`: these are the last ones, and each has a row count that is not 0.
+    With `commits`, in a transaction of `write_runs`, the transaction is committed too. Then each of the statements must
+    change at least one row.
     """
     connection = db._state.conn
     found = [(translate(sql), params) for sql, params in writes]
@@ -249,13 +250,13 @@ def connect(url: str, durability: str) -> None:
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error as error:
-        raise ConfigError(f"DATABASE_URL is not understood by PostgreSQL: {str(error).strip()}") from None
-    # Not the URL: it has a password, and this name is in messages.
+        raise ConfigError(f"DATABASE_URL is not a valid URL of PostgreSQL: {str(error).strip()}") from None
+    # This name is shown in messages, so it has no password.
     hosts, ports = (str(parts.get(part, "")).split(",") for part in ("host", "port"))
     ports = ports * len(hosts) if len(ports) == 1 else ports
     place = ",".join(f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False))
     db.init(f"postgresql://{place}/{parts.get('dbname', '')}")
-    write_lock.use(ThreadLock())  # which nobody takes: no writer keeps all others from writing
+    write_lock.use(ThreadLock())  # never locked: writers of PostgreSQL do not exclude each other
 
 
 def url() -> str:
@@ -298,14 +299,14 @@ def _pool() -> ConnectionPool[Connection]:
 
 
 class _Text(StrDumperUnknown):
-    """Text without NUL, which PostgreSQL does not store."""
+    """Replaces the character NUL in text, which PostgreSQL cannot store."""
 
     def dump(self, obj: str) -> Any:
         return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
 
 
 class _Flag(Int8Dumper):
-    """Booleans are numbers, as in SQLite: conditions such as `recorded = 0` are the same for both."""
+    """Stores booleans as numbers, as in SQLite, so that conditions such as `recorded = 0` are valid in both."""
 
     oid = oids["int2"].oid
 
@@ -314,7 +315,7 @@ class _Flag(Int8Dumper):
 
 
 class _Numeric(psycopg.adapt.Loader):
-    """Sums of integers are `numeric`; they are read as integers, and others as floats."""
+    """Reads `numeric` as an integer if it is one, such as a sum of integers, and otherwise as a float."""
 
     def load(self, data: Any) -> int | float:
         text = bytes(data)
@@ -322,9 +323,9 @@ class _Numeric(psycopg.adapt.Loader):
 
 
 def configure(connection: psycopg.Connection) -> None:
-    """Have this connection store and read values as SQLite does."""
+    """Configure a connection to store and read values as SQLite does."""
     adapters = connection.adapters
-    # One type for all integers: otherwise each size of a number is another prepared statement.
+    # One type for all integers; otherwise a statement would be prepared for each size of its numbers.
     adapters.register_dumper(int, Int8Dumper)
     adapters.register_dumper(bool, _Flag)
     adapters.register_dumper(str, _Text)
@@ -338,7 +339,7 @@ def _prepare(connection: psycopg.Connection) -> None:
 
 
 def _connect_alone() -> psycopg.Connection:
-    """Return a connection to the primary that is not of the pool."""
+    """Return a new connection to the primary, outside the pool."""
     connection = Connection.connect(_url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
     try:
         _primary.check(connection)
@@ -350,7 +351,7 @@ def _connect_alone() -> psycopg.Connection:
 
 @contextmanager
 def using(connection: psycopg.Connection) -> Iterator[None]:
-    """Have `db` use this connection, on which a transaction has begun, in this thread: see new_postgres.py."""
+    """Make `db` use this connection, which has an open transaction, in this thread: see postgres_transactions.py."""
     db.init("postgresql://")
     db._state.set_connection(connection)
     db.push_transaction(connection)
@@ -366,10 +367,10 @@ def using(connection: psycopg.Connection) -> Iterator[None]:
 
 @contextmanager
 def write() -> Iterator[None]:
-    """Open a write transaction. It may be nested; the outermost one commits. Others write at the same time.
+    """Open a write transaction. It may be nested; the outermost one commits. Other transactions write concurrently.
 
-    Raises: LockTimeout if the other threads of this process keep all places, or another transaction a lock, for longer
-        than this thread may wait.
+    Raises: LockTimeout if WRITES_AT_ONCE other threads of this process, or another transaction that has a lock, take
+        longer than this thread may wait.
     """
     if db.in_transaction():
         with db.atomic():
@@ -382,7 +383,7 @@ def write() -> Iterator[None]:
 
 @contextmanager
 def write_runs() -> Iterator[Execute]:
-    """Open a write transaction of the recorder. It is never nested. Give what executes its statements.
+    """Open a write transaction of the recorder, which is never nested. Yield the function that executes its statements.
 
     It begins with the first statement.
     """
@@ -405,7 +406,7 @@ def write_runs() -> Iterator[Execute]:
 
 @contextmanager
 def write_leases() -> Iterator[None]:
-    """Open a write transaction for leases. It waits for no other writer, since each lease is written by itself."""
+    """Open a write transaction for leases. It waits for no other transaction, since each of these writes one lease."""
     with _errors, _begun(_begin_lease) as connection, _in_transaction(connection):
         yield
 
@@ -418,7 +419,7 @@ def _transaction(begin: Callable[[psycopg.Connection], object], note: str = "") 
 
 @contextmanager
 def _begun(begin: Callable[[psycopg.Connection], object]) -> Iterator[psycopg.Connection]:
-    """Give a connection on which `begin` has succeeded. A connection that is found lost is replaced."""
+    """Yield a connection on which `begin` has succeeded. Lost connections are replaced."""
     pool = _pool()
     if not db.is_closed():
         db.close()  # a migration's
@@ -444,7 +445,7 @@ def _begun(begin: Callable[[psycopg.Connection], object]) -> Iterator[psycopg.Co
 def _in_transaction(
     connection: psycopg.Connection, note: str = "", number: CommitNumber | None = None
 ) -> Iterator[None]:
-    """Commit what the block writes, or roll it back. If a COMMIT gets no answer, ask for its `number`."""
+    """Commit the block, or roll it back after an error. If COMMIT gets no answer, `number` tells if it succeeded."""
     db.push_transaction(connection)
     try:
         yield
@@ -456,8 +457,8 @@ def _in_transaction(
                 raise
     except BaseException:
         with suppress(psycopg.Error):  # if the connection is lost, the server rolls back
-            # psycopg takes a statement of a pipeline for prepared when it is sent, though the server passes over all
-            # that follow an error. It forgets these at a rollback, but only if it has not seen its text before.
+            # After an error the server skips the rest of a pipeline, but psycopg counts its statements as prepared.
+            # A rollback corrects this, but only if psycopg has never seen the text of the rollback: so it is new.
             connection.execute(f"ROLLBACK /* {next(_rollbacks)} */", prepare=False)
         raise
     finally:
@@ -469,7 +470,7 @@ def _begin_lease(connection: psycopg.Connection) -> None:
 
 
 def _begin(connection: psycopg.Connection) -> None:
-    """Begin a transaction that waits for each lock as long as this thread may; LockTimeout follows."""
+    """Begin a transaction with the lock timeout of this thread, after which a statement raises LockTimeout."""
     seconds = lock_wait.seconds
     lock_ms = 0 if seconds is None else max(1, round(min(seconds, LOCK_SECONDS) * 1000))  # 0: without a limit
     connection.execute(BEGIN.format(lock_ms=lock_ms, synchronous=_synchronous), prepare=False)
@@ -485,7 +486,7 @@ def _connect_first() -> psycopg.Connection:
 
 @contextmanager
 def migrating() -> Iterator[None]:
-    """Let no other process migrate the database meanwhile.
+    """Lock out migrations by other processes during the block.
 
     Raises: ConfigError if its server cannot be reached, is too old, or has another encoding than UTF-8.
     """
@@ -496,7 +497,7 @@ def migrating() -> Iterator[None]:
         if _synchronous == "on" and guard.execute("SHOW fsync").fetchone() == ("off",):
             log.warning("PostgreSQL runs with fsync off: a crash of its machine may damage the database")
         if guard.info.server_version < 140_000:
-            raise ConfigError(f"PostgreSQL 14 or newer is needed, and this is {guard.info.server_version // 10_000}")
+            raise ConfigError(f"PostgreSQL 14 or newer is needed, but this is {guard.info.server_version // 10_000}")
         guard.execute(f"BEGIN; SELECT pg_advisory_xact_lock({MIGRATIONS})", prepare=False)
         try:
             yield
@@ -510,11 +511,11 @@ def migrating() -> Iterator[None]:
 
 
 class _Changes:
-    """The number of commits that changed more than runs: those of this process, and of all as last seen."""
+    """The number of commits that changed more than runs: of this process, and of all processes at the last query."""
 
     def __init__(self) -> None:
-        # The numbers begin at the present time, so that those of an earlier connection do not repeat: the process may
-        # have cached results of another database, or of another state of this one.
+        # The count begins at the current time, so that it never repeats a number of an earlier connection: the process
+        # may still have cached results of another database, or of an earlier state of this one.
         self._own, self._seen = time.time_ns(), 0
         self._seen_at = -STALE_SECONDS
         self._stops = threading.Event()
@@ -527,7 +528,7 @@ class _Changes:
             self._own += 1
 
     def count(self) -> int:
-        """Return an even number that grows with every change, or 0 if changes of others are not known."""
+        """Return an even number that grows with every change, or 0 if the changes of other processes are unknown."""
         if self._thread is None:
             self._start()
         is_stale = time.monotonic() - self._seen_at > STALE_SECONDS
@@ -561,7 +562,7 @@ _changes = _Changes()
 
 
 def commits() -> int:
-    """Return 0: nothing is cached until the next commit, since the commits of other machines are not known at once."""
+    """Return 0, which switches caching off: commits of other machines are not known at once."""
     return 0
 
 
@@ -574,18 +575,18 @@ def settings_commits() -> int:
 
 
 def space() -> Space:
-    """Return the size of the database. PostgreSQL itself gives space back to new rows (autovacuum)."""
+    """Return the size of the database. PostgreSQL reuses the space of deleted rows by itself (autovacuum)."""
     return Space(int(db.execute_sql("SELECT pg_database_size(current_database())").fetchone()[0]), 0)
 
 
 def protect_rotation() -> None:
-    """Have the next commits synced to the disk. Old values stay in dead rows and in the log, until a vacuum."""
+    """Sync the following commits to the disk. Old values stay in dead rows until a vacuum, and in the log."""
     global _synchronous
     _synchronous = "on"
 
 
 def can_shrink() -> bool:
-    """Return True: there is nothing to rewrite."""
+    """Return True: the file has no format that would have to be rewritten first."""
     return True
 
 

@@ -1,7 +1,7 @@
 """PostgreSQL connections with a time limit for each answer.
 
-If a server hangs while its machine still confirms what it receives, the network cannot tell it from a busy one.
-Without a limit, a thread would wait for it even after a standby has taken its place.
+If the server hangs while its machine still acknowledges packets, TCP cannot distinguish it from a busy server.
+Without a limit, a thread would wait for it even after a failover to a standby.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from psycopg.errors import _WaitTimeout
 
 
 class Limit(threading.local):
-    """The seconds for which this thread waits for a connection, and for each answer; None: as others do."""
+    """The timeout in seconds of this thread for a connection and for each answer; None: the timeout of the process."""
 
     seconds: float | None = None
-    of_all: float | None = None  # of the class, for answers in threads without an own limit; None: until there is one
+    of_all: float | None = None  # of the process: the timeout for an answer in other threads; None: no timeout
 
     @property
     def for_answer(self) -> float | None:
-        """Return the seconds for which this thread waits for an answer; None: until there is one."""
+        """Return the timeout in seconds of this thread for an answer; None: no timeout."""
         return self.of_all if self.seconds is None else self.seconds
 
 
@@ -29,21 +29,21 @@ limit = Limit()
 
 
 def limit_waits(seconds: float | None) -> None:
-    """Limit the time for which this thread waits for a connection, and for each answer. None: as others do."""
+    """Set the timeout of this thread for a connection and for each answer; None: the timeout of the process."""
     limit.seconds = seconds
 
 
 def limit_all_waits(seconds: float | None) -> None:
-    """Limit the time for which threads wait for each answer. None: without a limit."""
+    """Set the timeout of the process for each answer; None: no timeout."""
     Limit.of_all = seconds
 
 
 class NotAnswered(psycopg.OperationalError):
-    """The server has not answered in time. Another connection would have the thread wait for as long again."""
+    """The server has not answered in time. It is not asked on another connection, which could take as long again."""
 
 
 def give_up(connection: psycopg.Connection) -> NoReturn:
-    """Close the connection: the next answer would be a late one. Raises: NotAnswered."""
+    """Close the connection, because its next answer would belong to an earlier statement. Raises: NotAnswered."""
     connection.close()
     raise NotAnswered(f"PostgreSQL has not answered within {limit.for_answer} s")
 

@@ -1,7 +1,7 @@
 """Transactions of the recorder on PostgreSQL, most of them in one round trip with BEGIN and COMMIT.
 
-A pipeline of psycopg itself sends each statement for itself, and looks at the socket before and after. Here all are one
-message: a commit of eight runs takes a third of the processor time, in this process and in the server's.
+The pipeline of psycopg sends each statement separately, and polls the socket before and after. Here all statements are
+sent at once: a commit of eight runs takes a third of the processor time, in this process and in the server.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from psycopg_pool import ConnectionPool
 from .commit_numbers import CommitNumber, is_of_lost_connection
 from .postgres_connection import give_up, limit
 
-Statement: TypeAlias = tuple[str, Sequence[Any]]  # with parameters `$1`
+Statement: TypeAlias = tuple[str, Sequence[Any]]  # SQL with placeholders `$1`, and its parameters
 Key: TypeAlias = tuple[str, tuple[int, ...]]  # a statement, and the types of its parameters
 
-MAX_PREPARED = 500  # statements of a connection; others are sent with their text each time
+MAX_PREPARED = 500  # statements of a connection; further ones are sent as text each time
 BEGIN, COMMIT = "BEGIN", "COMMIT"
-# The settings of the transaction come with the number of its commit: one statement less. A plan for each id would be of
-# one partition, so PostgreSQL would plan most statements again at every execution.
+# The statement that inserts the commit number also sets the options of the transaction, which saves a statement. Plans
+# are generic, because a plan for one id covers only its partition: PostgreSQL would plan most statements every time.
 NUMBER = (
     "INSERT INTO commit_numbers (writer, number) VALUES ($1, $2) RETURNING set_config('synchronous_commit', $3, true), "
     "set_config('idle_in_transaction_session_timeout', '30s', true), "
@@ -41,31 +41,31 @@ DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 class Pipeline:
     """Executes many statements in one round trip, on a connection that only one thread uses.
 
-    With `max_prepared` it has prepared statements of its own, and those of psycopg are switched off.
+    With `max_prepared` it prepares statements itself, and psycopg prepares none.
     """
 
-    _numbers = count()  # a name that failed, or may be left on a connection, is not used again
+    _numbers = count()  # for names: a name that failed, or may still exist on a connection, is never used again
 
     def __init__(self, connection: psycopg.Connection, max_prepared: int = MAX_PREPARED) -> None:
         self.connection, self._libpq, self._max_prepared = connection, connection.pgconn, max_prepared
         self._threshold = connection.prepare_threshold
         if max_prepared:
             connection.prepare_threshold = None
-        self._prepared: dict[Key, bytes] = {}  # names by statement
+        self._prepared: dict[Key, bytes] = {}  # the names of prepared statements
         self._poll = select.poll()
-        # Its text dumper is written in C. That of the connection removes NUL, and so does `_dump`.
+        # psycopg's own text dumper, which is written in C. `_dump` replaces NUL, as the dumper of the connection does.
         cursor = connection.cursor()
         cursor.adapters.register_dumper(str, StrDumperUnknown)
         self._transformer = Transformer(cursor)
 
     def end(self) -> None:
-        """Leave the connection to psycopg's statements."""
+        """Reset the connection, so that psycopg can use it for its own statements."""
         self.connection.prepare_threshold = self._threshold
-        # psycopg then forgets the statements that it had prepared before, but only if it has not seen this text before.
+        # This makes psycopg forget its prepared statements, but only if it has never seen the text: so it is new.
         self.connection.execute(f"DEALLOCATE ALL /* {next(self._numbers)} */", prepare=False)
 
     def is_usable(self) -> bool:
-        """Return True unless the connection is lost. Only if the server has sent something, it is asked."""
+        """Return True unless the connection is lost. This needs a query only if the server has sent data meanwhile."""
         try:
             if self._libpq.status == ConnStatus.OK and self._look(select.POLLIN, 0):
                 self.connection.execute("SELECT 1")
@@ -80,7 +80,7 @@ class Pipeline:
         """
         new: dict[Key, bytes] = {}
         dumped = [(sql, *self._dump(params)) for sql, params in statements]
-        # From here on without a pause: a server that has a part of it keeps the locks, and waits without a limit.
+        # From here on nothing may block: a server that has received a part keeps its locks, and waits without a limit.
         self._libpq.enter_pipeline_mode()
         places = [self._queue(new, *each) for each in dumped]
         self._libpq.pipeline_sync()
@@ -98,7 +98,7 @@ class Pipeline:
         return [results[end - 1].command_tuples or 0 for end in ends]
 
     def _queue(self, new: dict[Key, bytes], sql: str, values: Any, types: tuple[int, ...], formats: Any) -> int:
-        """Add the messages of one statement, and return the number of results. `new`: what is prepared with it."""
+        """Queue one statement and return its number of results. `new` receives the name if it is prepared."""
         key = sql, types
         name = self._prepared.get(key) or new.get(key)
         if name is not None:
@@ -113,7 +113,7 @@ class Pipeline:
         return 2
 
     def _dump(self, params: Sequence[Any]) -> tuple[Any, tuple[int, ...], Any]:
-        """Return parameters as libpq takes them: values, types and formats."""
+        """Return the parameters for libpq: values, types and formats."""
         if not params:
             return None, (), None
         if any([type(value) is str and "\0" in value for value in params]):
@@ -124,7 +124,7 @@ class Pipeline:
     def _send(self) -> None:
         while self._libpq.flush():
             if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
-                self._libpq.consume_input()  # or the server, whose answers nobody reads, stops reading too
+                self._libpq.consume_input()  # unread answers would make the server stop reading
 
     def _receive(self) -> list[Any]:
         """Return the results up to the end of the pipeline."""
@@ -155,13 +155,13 @@ class Pipeline:
 
 
 class ThreadPipeline(threading.local):
-    """The connection that a thread keeps because it records runs. It belongs to a pool."""
+    """The connection of a thread that records runs: it keeps one of the pool until `close`."""
 
     _pool: ConnectionPool[Any]
     _pipeline: Pipeline | None = None
 
     def take(self, pool: ConnectionPool[Any], attempts: int) -> Pipeline:
-        """Return the connection. One that is lost, or of another pool, is replaced; so often if the new one is lost."""
+        """Return the connection. One that is lost, or of another pool, is replaced, at most `attempts` times."""
         if self._pipeline is not None and self._pool is not pool:
             self.close()
         while self._pipeline is None or (attempts and not self._pipeline.is_usable()):
@@ -170,7 +170,7 @@ class ThreadPipeline(threading.local):
         return self._pipeline
 
     def close(self) -> None:
-        """Give the connection back to its pool, as it came from there."""
+        """Reset the connection and return it to its pool."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             with suppress(psycopg.Error):
@@ -179,9 +179,9 @@ class ThreadPipeline(threading.local):
 
 
 class RunTransaction:
-    """The transaction of one `write_runs`. It is sent with its first statements, and perhaps committed with these.
+    """The transaction of one `write_runs`. BEGIN is sent with its first statements, and COMMIT with the last ones.
 
-    It stands for a connection: `execute` is for those who read the result of a statement.
+    It has the methods of a connection, because Peewee uses it as one: `execute` returns a cursor.
     """
 
     def __init__(self, pipeline: Pipeline, number: CommitNumber, synchronous: str) -> None:
@@ -195,7 +195,7 @@ class RunTransaction:
 
     @property
     def closed(self) -> bool:
-        """Return True if its connection is closed."""
+        """Return True if the connection is closed."""
         return self._pipeline.connection.closed
 
     def execute(self, sql: str, params: Any = None) -> Any:
@@ -214,9 +214,10 @@ class RunTransaction:
         return self._pipeline.execute([*first, *statements])[len(first) :]
 
     def commit(self, connect: Callable[[], psycopg.Connection], last: Sequence[Statement] = ()) -> list[int]:
-        """Commit with the last statements, and return their row counts. If a commit gets no answer, `connect` and ask.
+        """Execute the last statements and commit. Return their row counts.
 
-        If it is known only then that it has succeeded, each row count is 1. Nothing is done if nothing was executed.
+        If the connection is lost during the commit, another one from `connect` tells whether it succeeded; then each
+        row count is given as 1. Does nothing if no statement was executed.
         """
         if self._is_committed or (self._first and not last):
             return []
@@ -230,7 +231,7 @@ class RunTransaction:
         return counts
 
     def roll_back(self) -> None:
-        """Roll back. If the connection is lost, the server does that."""
+        """Roll back. If the connection is lost, the server does this by itself."""
         if not self._first and not self._is_committed:
             with suppress(psycopg.Error):
                 self._pipeline.connection.execute("ROLLBACK")

@@ -1,4 +1,4 @@
-"""The primary server: a check that a new connection has reached it, and after a failover the new one."""
+"""The primary server: checks that a new connection has reached it, not a standby or the primary before a failover."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import threading
 
 import psycopg
 
-# PostgreSQL counts its promotions: the names of its log files begin with this number, the timeline.
+# The timeline: the number of promotions, with which the names of the log files begin.
 TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 IF_WANTED = "If this is intended, because another database was restored, restart all processes of Headrace"
 
 
 class Primary:
-    """The newest timeline that this process has seen. An old primary that comes back has an older one."""
+    """The newest timeline that this process has seen. A former primary that returns has an older one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,7 +22,7 @@ class Primary:
         """Raise psycopg.OperationalError if this server is a standby, or the primary before a failover."""
         row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
         if row is not None and row[0]:
-            raise psycopg.OperationalError("this server of PostgreSQL is a standby, which cannot be written")
+            raise psycopg.OperationalError("this PostgreSQL server is a standby, which is read-only")
         try:
             row = connection.execute(TIMELINE).fetchone()
         except psycopg.OperationalError:
@@ -34,6 +34,6 @@ class Primary:
             newest = self._timeline = max(self._timeline, timeline)
         if timeline < newest:
             raise psycopg.OperationalError(
-                f"this server of PostgreSQL was the primary before a failover (timeline {timeline}, the new one has "
-                f"{newest}) and is not used. {IF_WANTED}"
+                f"this PostgreSQL server was the primary before a failover (its timeline is {timeline}, that of the "
+                f"new primary is {newest}) and is not used. {IF_WANTED}"
             )

@@ -1,5 +1,5 @@
-"""Transactions on a whole PostgreSQL database: one fills a new database, which is then complete or stays empty; one
-reads a single state of all tables.
+"""Transactions on a whole PostgreSQL database: `open_new` fills an empty database, completely or not at all;
+`open_snapshot` reads all tables in one consistent state.
 
 Import this module at its first use: it loads the driver.
 """
@@ -27,7 +27,7 @@ FORM = "postgresql://user:password@host/database, where special characters of th
 IF_NO_RIGHTS = "Make its user the owner of the database, so that it may create tables."
 COPY_PLACE = re.compile(r"COPY \w+, line \d+(, column \w+)?")
 MIN_VERSION = 140_000
-# A server's own limits of time would end the transaction of a large database.
+# Without timeouts, which the server may have by default: copying a large database takes long.
 BEGIN = (
     "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
     "SET LOCAL lock_timeout = '10s'; SET LOCAL synchronous_commit = on; "
@@ -40,7 +40,7 @@ BEGIN_SNAPSHOT = (
 
 
 class UnknownOutcome(HeadraceError):
-    """The connection was lost during the commit, so nobody here knows whether it was done."""
+    """The connection was lost during the commit, which may have succeeded."""
 
     status = 503
 
@@ -52,7 +52,7 @@ def describe_place(url: str) -> str:
             raise ValueError
         parts = conninfo_to_dict(url)
     except (ValueError, psycopg.Error):  # the error may contain the password
-        raise BadInput(f"The URL is not one of a PostgreSQL database; its form is {FORM}") from None
+        raise BadInput(f"This is not the URL of a PostgreSQL database; it must have the form {FORM}") from None
     host = parts.get("host") or "localhost"
     name = parts.get("dbname") or parts.get("user") or ""
     return f"postgresql://{f'[{host}]' if ':' in str(host) else host}:{parts.get('port') or 5432}/{name}"
@@ -60,11 +60,11 @@ def describe_place(url: str) -> str:
 
 @contextmanager
 def report_errors(place: str) -> Iterator[None]:
-    """Turn errors of the database into one sentence. Nothing was changed there: a transaction is whole or nothing."""
+    """Convert errors of psycopg to Conflict with one sentence. The transaction has then changed nothing."""
     try:
         yield
     except psycopg.Error as error:
-        # Not its details and context, which quote rows. A lost connection has no parts, but only a text.
+        # Without details and context, which may quote rows. The error of a lost connection has only a text.
         said = " ".join((error.diag.message_primary or str(error)).split()).removesuffix(".")
         found = COPY_PLACE.match(error.diag.context or "")
         where = f" ({found[0]})" if found else ""
@@ -79,7 +79,7 @@ class NewPostgres(PostgresTables):
         super().__init__(connection)
         self.place = place
 
-    def came_by(self, token: str) -> bool:
+    def was_filled_by(self, token: str) -> bool:
         """Return True if the move with this token filled the database."""
         if "public.server_facts" not in self.objects():
             return False
@@ -93,7 +93,7 @@ class NewPostgres(PostgresTables):
         if encoding != "UTF8":
             raise Conflict(f"{self.place} stores text as {encoding}; create the database with ENCODING 'UTF8'")
         if version < MIN_VERSION:
-            raise Conflict(f"{self.place} is PostgreSQL {version // 10_000}, and 14 or newer is needed")
+            raise Conflict(f"{self.place} is PostgreSQL {version // 10_000}, but 14 or newer is needed")
         found = self.objects()
         if found:
             kind = "another server's data" if any(name.endswith(f".{HISTORY}") for name in found) else "other data"
@@ -106,7 +106,7 @@ class NewPostgres(PostgresTables):
             make_runner(postgres.db, "postgres").up()
         except PeeweeException as error:
             raise (error.__cause__ or error) from None
-        # The rows of the other database follow.
+        # Replaced by the rows of the other database.
         self._connection.execute("DELETE FROM server_facts")
 
     def set_fact(self, name: str, value: str) -> None:
@@ -115,7 +115,7 @@ class NewPostgres(PostgresTables):
         self._connection.execute(sql, (name, value))
 
     def analyze(self) -> None:
-        """Have the server count its rows, so that it plans the first queries as all later ones."""
+        """Update the server's statistics, so that it plans the first queries well."""
         self._connection.execute("ANALYZE")
 
     def commit(self) -> None:
@@ -125,8 +125,8 @@ class NewPostgres(PostgresTables):
         except psycopg.Error as error:
             if self._connection.closed:
                 raise UnknownOutcome(
-                    f"{self.place}: the connection was lost during the commit, and nobody knows whether it has the "
-                    "data. Repeat the command with the same URL: it finds out"
+                    f"{self.place}: the connection was lost during the commit, so the database may or may not have the "
+                    "data. Repeat the command with the same URL to find out"
                 ) from error
             raise
 
@@ -148,7 +148,7 @@ def open_new(url: str) -> Iterator[NewPostgres]:
 
 @contextmanager
 def open_snapshot(read_object: ReadObject | None = None) -> Iterator[PostgresTables]:
-    """Open a transaction that reads one state of the connected database, while others write."""
+    """Open a transaction that reads one consistent state of the connected database."""
     options: dict[str, Any] = {"autocommit": True, "cursor_factory": psycopg.RawCursor, **postgres.OPTIONS}
     with closing(psycopg.connect(postgres.url(), **options)) as connection:
         postgres.configure(connection)

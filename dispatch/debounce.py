@@ -1,7 +1,7 @@
 """Debounced triggers: calls within a window start one run, with the input of the last or the first call, or of all.
 
-While a run waits, its input is in its row, whatever its size: so a transaction that adds a call and fails leaves no
-file with this call behind.
+While a run collects calls, its input is stored in its row, even if it is large. So a transaction that adds a call and
+is rolled back leaves no file behind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger("headrace.dispatch")
 
 
 def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> Ticket:
-    """Put a call on record, in the run that waits for more of them, or in a new one. Return its ticket.
+    """Record a call, in the run that collects calls of its window or in a new run. Return its ticket.
 
     Raises: BadInput if the key cannot be computed or the input is too large, Conflict if the flow is archived.
     """
@@ -53,7 +53,7 @@ def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> 
 
 
 def wake(resources: Resources, now: int) -> bool:
-    """Start the runs whose window is over. Return True if there were any."""
+    """Start the runs whose window has ended. Return True if there were any."""
     if not Debounce.is_due(now):
         return False
     with write():
@@ -63,13 +63,13 @@ def wake(resources: Resources, now: int) -> bool:
 
 
 def start_run(resources: Resources, run: Run) -> None:
-    """Let a run start that waits for calls. Its input leaves the row if it is large. Call inside a transaction."""
+    """Start a run that has collected calls. A large input is moved out of its row. Call inside a transaction."""
     kept = Kept(run.input, run.input_bytes)
     try:
         if kept.text is not None:
             kept = resources.payloads.keep(str(run.id), "input", kept.text.encode())
     except (Unavailable, OSError) as error:
-        # It may stay in the row: no trouble of a store delays other runs.
+        # It may stay in the row: a failure of the store must not delay other runs.
         log.warning("The input of the run %s stays in its row: %s", run.id, error)
     Debounce.start(run, kept.text, kept.size)
 
@@ -97,14 +97,14 @@ class Debouncer:
         self.resources, self.flow, self.plan, self.how = resources, flow, plan, how
         self.node_id, self.triggered_by = node_id, triggered_by
         self.most = resources.config.max_value_bytes
-        self.margin = 2 if how.keep == "all" else 0  # bytes that a list of one call has more
+        self.margin = 2 if how.keep == "all" else 0  # bytes of the brackets of a list
 
     def make_call(self, value: Any, encoded: bytes) -> Call:
         """Return a call with this input, and its JSON text. Raises: BadInput if its key cannot be computed."""
         return self._with_key("" if self.how.key is None else _digest(self._encode_key(self.how.key, value)), encoded)
 
     def make_lone_call(self, encoded: bytes) -> Call:
-        """Return a call that is collected with equal ones only."""
+        """Return a call that is collected only with equal calls."""
         return self._with_key(_digest(encoded), encoded)
 
     def _with_key(self, key: str, encoded: bytes) -> Call:
@@ -118,18 +118,18 @@ class Debouncer:
             raise BadInput(f"input: {error.message}") from None
 
     def open(self, windows: Collection[Window]) -> Collected:
-        """Return the runs that wait in these windows. Call inside a transaction, and `save` at its end."""
+        """Return the runs that collect calls in these windows. Call inside a transaction, and `save` at its end."""
         return Collected(self, windows)
 
     def make_run(self, value: str) -> Run:
-        """Return a run that waits for more calls, not written yet."""
+        """Return a new run that collects calls; its row is not written yet."""
         return Run.accept(
             self.flow, id=new_id("run"), input=value, triggered_by=self.triggered_by, trigger_node=self.node_id,
             nodes_total=len(self.plan.nodes), nodes_done=0, waiting=debounces.COLLECTING,
         )  # fmt: skip
 
     def _encode_key(self, key: Template, value: Any) -> bytes:
-        """Return the key of the call as JSON text: it may be any value."""
+        """Return the key of the call, which may be any value, as JSON text."""
         flow = self.flow
         scope = {
             "input": value, "trigger": value,
@@ -148,16 +148,16 @@ def _digest(key: bytes) -> str:
 
 
 class Collected:
-    """The runs that wait in some windows, within one transaction: calls are added in memory, and written by `save`."""
+    """The runs that collect calls in some windows, in one transaction: `add` changes them in memory, `save` writes."""
 
     def __init__(self, debouncer: Debouncer, windows: Collection[Window]) -> None:
         self.debouncer, self.keep, self.now = debouncer, debouncer.how.keep, now_ms()
         self.taking, self.over = Debounce.lock(windows, self.now)
         self.added: dict[Window, list[bytes]] = {}
-        self.sizes: dict[Window, int] = {}  # of the lists in bytes
+        self.sizes: dict[Window, int] = {}  # bytes of the inputs
 
     def takes(self, call: Call) -> bool:
-        """Return True if a run waits that can take this call."""
+        """Return True if there is a run that can collect this call."""
         window, value = call
         if window not in self.taking or self.keep != "all":
             return window in self.taking
@@ -166,7 +166,7 @@ class Collected:
         return self.sizes[window] + 1 + len(value) <= self.debouncer.most
 
     def add(self, call: Call) -> Run:
-        """Add a call to the run that waits, or to a new one if there is none or its list is full. Return the run."""
+        """Add a call to the run of its window, or to a new run if there is none or its list is full. Return the run."""
         window, value = call
         if self.takes(call):
             self.added.setdefault(window, []).append(value)
@@ -183,7 +183,7 @@ class Collected:
         return run
 
     def save(self) -> None:
-        """Write the calls that were added."""
+        """Write the added calls."""
         for window in list(self.added):
             self._save(window)
 

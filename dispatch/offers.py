@@ -1,7 +1,7 @@
 """Offers of pending runs to the workers, through the message broker.
 
-An offer is only a hint, so each may be lost: the leader repeats those of runs that no process claims. How many there
-are is bounded, because a long backlog must not flood the broker.
+An offer is only a hint and may be lost: the leader offers runs again that no process has claimed. The number of offers
+is limited, because a long backlog must not flood the broker.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_REPEATED = 1_000  # oldest pending runs that the leader offers again
 
 
 class OfferTimes:
-    """When to offer each of some runs: `delay` seconds after it was first seen, then every REPEAT_SECONDS."""
+    """The times at which runs are offered: `delay` seconds after a run was first seen, then every REPEAT_SECONDS."""
 
     def __init__(self, delay: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.delay, self.clock = delay, clock
@@ -35,7 +35,7 @@ class OfferTimes:
         return len(self._next)
 
     def find_due(self, run_ids: Sequence[str]) -> list[str]:
-        """Return those of these runs that are to be offered now. All others are forgotten."""
+        """Return the ids of the runs that are due for an offer. Forget all runs that are not in `run_ids`."""
         with self._lock:
             now = self.clock()
             self._next = {run_id: self._next.get(run_id, now + self.delay) for run_id in run_ids}
@@ -55,7 +55,7 @@ class Offers:
         self._repeated = OfferTimes(DELAY_SECONDS, clock)
 
     def offer(self, run_id: str, lane: Lane) -> None:
-        """Offer a run that has just been accepted, and is on the disk."""
+        """Offer a run that has just been accepted and committed."""
         self.broker.offer(run_id, lane)
 
     def offer_new(self, but: Container[str]) -> None:

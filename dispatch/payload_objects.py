@@ -1,8 +1,8 @@
-"""Payloads in objects of an S3 store, with PostgreSQL, whose rows name them (database/tables/large_values.py).
+"""Payloads as objects of an S3 store. Rows of PostgreSQL refer to them by name (database/tables/large_values.py).
 
-An object's key has the id of the run and a digest of the content, so equal values of a run are one object, and no
-object changes. Its name is in the database before it is in the store, and until it has been deleted there. A retry
-names the objects of its run instead of copying them.
+The name of an object consists of the id of its run and a digest of its content. So equal values of a run share one
+object, and no object ever changes. The database has the name before the object is written, and until it is deleted.
+A retry of a run refers to the objects of that run instead of copying them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from models import large_values
 from .payload_rows import PayloadRows
 from .value_store import TRY_SECONDS, StoreDown, ValueStore
 
-WRITE_SECONDS = 60.0  # that a run in progress waits for a store that is down, until it fails
+WRITE_SECONDS = 60.0  # for which a run in progress waits for a store that is down, before the run fails
 MAX_RECENT_BYTES = 16 * 2**20
 
 
 class PayloadObjects(PayloadRows):
-    """The payloads of all runs, in objects. Values that were written before the store was set are still in rows."""
+    """The payloads of all runs, in objects. Values that were written before the store was configured stay in rows."""
 
     def __init__(self, inline_bytes: int, store: ValueStore) -> None:
         super().__init__(inline_bytes)
@@ -39,7 +39,7 @@ class PayloadObjects(PayloadRows):
         self.store.close()
 
     def prepare(self, run_id: str, value: bytes | None) -> None:
-        """Write the value's object, so that `keep` need not wait for the store. Call it before a transaction."""
+        """Write the object of a value, so that `keep` need not wait for the store. Call it before a transaction."""
         if value is not None and len(value) > self.inline_bytes:
             digest = _digest(value)
             large_values.note_object(run_id, digest)
@@ -51,12 +51,12 @@ class PayloadObjects(PayloadRows):
             self._recent.add(object_name, value)
 
     def read_object(self, object_name: str) -> bytes:
-        """Return the content of an object. Raises: FileNotFoundError if it is not there or was changed; StoreDown."""
+        """Return the content of an object. Raises: FileNotFoundError if it does not exist or was changed; StoreDown."""
         found = self._recent.get(object_name)
         if found is None:
             found = self.store.get(object_name)
             if _digest(found) != object_name.partition("/")[2]:
-                raise FileNotFoundError(f"the object {object_name} has another content than was written")
+                raise FileNotFoundError(f"the content of the object {object_name} has changed")
             self._recent.add(object_name, found)
         return found
 
@@ -81,7 +81,7 @@ class PayloadObjects(PayloadRows):
 
 
 class Recent:
-    """The contents of the objects that this process has written or read lately, by name."""
+    """A cache of the objects that this process has written or read recently, by name."""
 
     def __init__(self, max_bytes: int = MAX_RECENT_BYTES) -> None:
         self.max_bytes = max_bytes

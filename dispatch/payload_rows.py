@@ -1,4 +1,4 @@
-"""Payloads in rows of the database: with PostgreSQL, whose processes on several machines share no folder."""
+"""Payloads as rows of PostgreSQL, because processes on several machines have no shared folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class PayloadRows(Payloads):
         return self.read_object(found) if isinstance(found, str) else found
 
     def beginning(self, run_id: str, name: str, most: int) -> bytes:
-        """Return the first `most` bytes of the JSON text, at most a part of it, for display."""
+        """Return the first `most` bytes of the JSON text, for display."""
         found = _existing(large_values.beginning(run_id, name, most), run_id, name)
         return self._read_beginning(found, most) if isinstance(found, str) else found
 
     def read_object(self, object_name: str) -> bytes:
-        """Return the content of an object. Raises: Unavailable without a store of objects."""
-        raise Unavailable("The value is in a store of objects: HEADRACE_VALUES_URL, which had its address, is not set")
+        """Raise Unavailable, because no object store is configured."""
+        raise Unavailable("The value is in an object store, but HEADRACE_VALUES_URL is not set any more; set it again")
 
     def _read_beginning(self, object_name: str, most: int) -> bytes:
         return self.read_object(object_name)

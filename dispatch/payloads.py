@@ -95,15 +95,15 @@ class Payloads:
     def __init__(self, folder: Path, inline_bytes: int) -> None:
         self.folder = folder
         self.inline_bytes = inline_bytes
-        # The newest files by run and content, so that an equal value becomes a link instead of a copy. It is of this
-        # process only: after a crash a value may be written a second time, which is harmless.
+        # The newest files by run and content: an equal value becomes a hard link instead of a copy. This is only in
+        # memory: after a crash a value may be written a second time, which is harmless.
         self._known: dict[tuple[str, bytes], Path] = {}
         self._lock = threading.Lock()
 
     def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1, is_patient: bool = False) -> Kept:
-        """Return the row's form of this JSON text. A large value is in its file and synced when this returns.
+        """Return the form in which a row stores this JSON text. A large value is written to its file first, and synced.
 
-        `is_patient`: the run is in progress, so a store of objects that is down is given time to return.
+        With `is_patient`, for a run in progress, it waits longer for an object store that is down.
         """
         if value is None:
             return Kept(None)
@@ -113,10 +113,10 @@ class Payloads:
         return Kept(None, len(value))
 
     def close(self) -> None:
-        """Close connections: with files none."""
+        """Do nothing: files need no connection."""
 
     def prepare(self, run_id: str, value: bytes | None) -> None:
-        """Write what can be written of a value before a transaction in which it is kept: of files nothing."""
+        """Do nothing: an object store writes the value here, before the transaction that calls `keep`."""
 
     def _store(self, run_id: str, name: str, value: bytes, claims: int, is_patient: bool = False) -> None:
         """Write the value to its file, and sync it."""

@@ -27,7 +27,7 @@ from .resources import Flow, Resources
 from .run_record import log_data
 
 log = logging.getLogger("headrace.dispatch")
-SECONDS = 120.0  # for one poll
+SECONDS = 120.0  # timeout of one poll
 MAX_ITEMS = 10_000
 MAX_STATE = 256 * 1024
 MAX_LINES = 20
@@ -52,7 +52,7 @@ def encode_item(item: Item, keyring: Keyring, max_bytes: int) -> bytes:
 
 
 class Opened(NamedTuple):
-    """A trigger that is ready to poll or to listen: its evaluated config, and the state of the last time."""
+    """A trigger that is ready to poll or to listen: its evaluated config, and the state after the last poll."""
 
     planned: PlannedNode
     config: dict[str, Any]
@@ -72,7 +72,7 @@ def look(resources: Resources, flow: Flow, node_id: str, state: str | None, line
 
 @contextmanager
 def redacted_errors(keyring: Keyring, flow: Flow, node_id: str) -> Iterator[None]:
-    """Turn every failure of a trigger into a NodeError with secrets redacted in its message."""
+    """Convert every error of a trigger to a NodeError with secrets redacted in its message."""
     wait = 0.0
     try:
         yield
@@ -98,7 +98,7 @@ def open_trigger(
     keyring: Keyring,
     seconds: float | None,
 ) -> Opened:
-    """Evaluate the config of a trigger. `seconds` is its deadline; None: none."""
+    """Evaluate the config of a trigger. `seconds` is its timeout; None for no timeout."""
     plan = resources.plan_of(flow)
     planned = plan.by_id[node_id]
     before = None if state is None else orjson.loads(state)

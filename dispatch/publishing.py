@@ -84,13 +84,14 @@ def is_alike(text: str, other: str) -> bool:
 
 
 def publish(entry: AuditEntry, flow: Workflow, made: Publication, user_id: str, is_scheduled: bool = False) -> None:
-    """Make the next version of the flow, clear its draft and write the audit entry, all or nothing.
+    """Create the next version of the flow, clear its draft and write the audit entry, in one transaction.
 
-    A scheduled publish clears the draft only if nobody has changed it since; otherwise the draft goes on, based on the
-    new version. Raises: Conflict.
+    If the draft has changed since the publish was scheduled, it is not cleared, but based on the new version.
+
+    Raises: Conflict if the flow or the draft has changed.
     """
     before = {"status": flow.status, "version": flow.version}
-    # Before the transaction: it takes longer than that should.
+    # Before the transaction, which should be short.
     counts = definitions.count_differences(orjson.loads(flow.definition_json), orjson.loads(made.definition_json))
     changes: dict[str, Any] = {"definition_json": made.definition_json, "status": made.status}
     with entry.about(flow).written():
@@ -134,7 +135,7 @@ def publish_scheduled(due: ScheduledPublish, max_nodes: int) -> bool:
         Draft.lock(flow.id)
         present = Workflow.find(flow.id)
         if present is None or (present.status, present.version) != (flow.status, flow.version):
-            return False  # the next attempt sees it
+            return False  # the next attempt reads the flow again
         if not due.take():
             return False
         publish(entry.note(scheduled=True), present, made, user.id, is_scheduled=True)

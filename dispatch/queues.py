@@ -1,4 +1,4 @@
-"""Queues of pending runs: what brings their ids to the threads that execute them.
+"""Queues of pending runs: they bring ids of runs to the threads that execute them.
 
 A queue may lose, repeat and reorder ids: the database decides which process executes a run. `LocalQueue` has threads of
 this process. `CeleryQueue` in worker.py brings ids from a message broker to the workers of several machines.
@@ -37,15 +37,15 @@ class QueueState(NamedTuple):
 
 
 class Queue(Protocol):
-    """Brings ids of pending runs to those who execute them."""
+    """Brings ids of pending runs to the threads that execute them."""
 
-    is_local: bool  # may be given a run whose row is not written yet
+    is_local: bool  # in this process, so it also accepts runs whose rows are not written yet
 
     def start(self, execute: Execute) -> None:
-        """Begin to bring ids. Call it after the fork."""
+        """Begin to pass ids to `execute`. Call it after the fork."""
 
     def offer(self, run_id: str, lane: Lane) -> bool:
-        """Give a run. Never blocks, never raises. Return False if the run waits for a place in its lane."""
+        """Add a run, without blocking or raising. Return False if the run waits for a place in its lane."""
 
     def note_missed(self) -> None:
         """Note that this process has found a pending run that the queue has not brought."""
@@ -54,10 +54,10 @@ class Queue(Protocol):
         """Return the state for metrics."""
 
     def close(self) -> None:
-        """Bring no more ids."""
+        """Stop passing ids."""
 
     def stop(self, deadline: float) -> None:
-        """End the threads, until the deadline on `time.monotonic`."""
+        """Wait for the end of the threads, at most until this time of `time.monotonic`."""
 
 
 class Broker(Queue, Protocol):
@@ -69,7 +69,7 @@ class Broker(Queue, Protocol):
 class LocalQueue:
     """Threads of this process, which execute runs in the order of their offers.
 
-    There are at most `size` threads, each made when a run finds no idle one: an idle server does without them. At most
+    There are at most `size` threads. Each is started when no other is idle, so an idle server has few. At most
     `max_slow` runs of the lane `slow` are executed at a time; the others wait.
     """
 
@@ -120,7 +120,7 @@ class LocalQueue:
             if self._may_grow and self._untaken > self._idle and len(self.threads) < self.size:
                 try:
                     self._add_thread()
-                except RuntimeError as error:  # the system has no more threads: the run waits for one of ours
+                except RuntimeError as error:  # the system allows no more threads: the run waits for an existing one
                     log.warning("no thread could be started for a run: %s", error)
         self._offered.put(run_id)
 

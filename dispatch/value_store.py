@@ -1,7 +1,7 @@
 """Store of large values: objects of an S3 bucket, written, read and deleted by name, with limits on time and size.
 
-The library is that of the node `s3`, loaded at the first use. The store is a setting of the server, like its database,
-so the egress rule of nodes does not apply to it.
+Its library, which the node `s3` uses too, is loaded at the first use. The egress rule does not apply: like the
+database, the store is configured by the operator of the server, and not by a user.
 """
 
 from __future__ import annotations
@@ -26,26 +26,29 @@ T = TypeVar("T")
 log = logging.getLogger("headrace.dispatch")
 AWS = "https://s3.amazonaws.com"
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
-SLOWEST = 2**20  # bytes a second that a value is expected to take, beyond these seconds
-TRY_SECONDS = 3.0  # in which a failed request is tried again
-FIRST_PAUSE, MAX_PAUSE = 0.2, 5.0  # seconds between two attempts, doubled each time
-MIN_PART = 5 * 2**20  # of the library
-MAX_BYTES = 2**30  # of a value: see HEADRACE_MAX_VALUE_BYTES
-MAX_CONNECTIONS = 32  # that stay open
+MIN_RATE = 2**20  # bytes a second: a value may take its size divided by this, in addition to these seconds
+TRY_SECONDS = 3.0  # for retries of a failed request
+FIRST_PAUSE, MAX_PAUSE = 0.2, 5.0  # seconds between two attempts; doubled after each
+MIN_PART = 5 * 2**20  # the minimum of the library
+MAX_BYTES = 2**30  # of one value: the maximum of HEADRACE_MAX_VALUE_BYTES
+MAX_CONNECTIONS = 32  # kept open
 MISSING = "NoSuchKey"
 
 
 class StoreDown(Unavailable):
-    """The store did not take, give or delete a value. The server's log says why: callers must not learn its address."""
+    """The store could not write, read or delete a value.
+
+    The reason is only in the server's log, because it may contain the address of the store.
+    """
 
     def __init__(self) -> None:
         super().__init__("The store of large values does not answer at the moment; try again soon", retry_after=5)
 
 
 class ValueStore:
-    """The objects below a bucket's prefix. It connects at its first use, so make it before a fork.
+    """The objects below a prefix of a bucket. It connects at its first use, so it can be created before a fork.
 
-    The methods raise StoreDown, after they have tried for `patience` seconds.
+    Methods raise StoreDown after retries for `patience` seconds.
     """
 
     def __init__(self, config: Config, pause: Callable[[float], object] = time.sleep) -> None:
@@ -67,7 +70,7 @@ class ValueStore:
         return self._try(lambda client: self._read(client, self._key(name), most), patience)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete objects; it does not matter if some of them do not exist."""
+        """Delete objects. Objects that do not exist are ignored."""
         keys = [self._key(name) for name in names]
         self._try(lambda client: self._remove(client, keys), TRY_SECONDS)
 
@@ -78,7 +81,7 @@ class ValueStore:
                 self._pool.clear()
 
     def check(self) -> None:
-        """Write, read and delete an object. Raises: ConfigError if the store refuses that; logs that it is down."""
+        """Write, read and delete an object. Log a warning if the store is down. Raises: ConfigError if it refuses."""
         name = f"check_{secrets.token_hex(8)}"
         try:
             client = self._connect()
@@ -99,7 +102,7 @@ class ValueStore:
         return f"{self.prefix}{name}.json"
 
     def _try(self, request: Callable[[Any], T], patience: float) -> T:
-        """Return the result of a request, which is tried again after an error that may pass."""
+        """Return the result of a request. After a transient error it is retried."""
         end, pause = time.monotonic() + patience, FIRST_PAUSE
         while True:
             try:
@@ -118,7 +121,7 @@ class ValueStore:
             pause = min(MAX_PAUSE, pause * 2)
 
     def _note(self, failure: NodeError | None) -> None:
-        """Log that requests begin to fail, or to succeed again."""
+        """Log if requests begin to fail, or succeed again."""
         was, self._is_down = self._is_down, failure is not None
         if failure is not None and not was:
             log.error("The store of large values fails: %s", failure.message)
@@ -158,7 +161,7 @@ class ValueStore:
         )
 
     def _write(self, client: Any, key: str, value: bytes) -> None:
-        # In one part: then the object is there as a whole, or not at all.
+        # In one part, so that the object exists completely or not at all.
         client.put_object(self.bucket, key, BytesIO(value), len(value), part_size=max(MIN_PART, len(value)))
 
     def _read(self, client: Any, key: str, most: int | None = None) -> bytes:
@@ -173,7 +176,7 @@ class ValueStore:
         try:
             body = bytearray()
             size = int(response.headers.get("content-length", 0))
-            end = time.monotonic() + ANSWER_SECONDS + size / SLOWEST
+            end = time.monotonic() + ANSWER_SECONDS + size / MIN_RATE
             for piece in response.stream(PIECE, decode_content=False):
                 body += piece
                 if len(body) > min(size, MAX_BYTES) or time.monotonic() > end:
@@ -197,19 +200,19 @@ def _make_pool() -> Any:
     from urllib3 import Timeout
 
     class Pool(make_pool_class()):  # type: ignore[misc]
-        """Gives each request the time that its body takes."""
+        """Gives each request a timeout that depends on the size of its body."""
 
         def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:
             size = len(options.get("body") or b"")
-            # The first is the time to connect, and then to send the body.
-            options["timeout"] = Timeout(connect=CONNECT_SECONDS + size / SLOWEST, read=ANSWER_SECONDS)
+            # urllib3 uses the timeout of connecting also for sending the body.
+            options["timeout"] = Timeout(connect=CONNECT_SECONDS + size / MIN_RATE, read=ANSWER_SECONDS)
             return super().urlopen(method, url, redirect, **options)
 
     return Pool
 
 
 def check_values(config: Config) -> None:
-    """Raise ConfigError if large values are to be in a store, and it refuses them or its package is not installed."""
+    """Check the store of large values, if one is set. Raises: ConfigError if it refuses, or minio is not installed."""
     if not config.values_url:
         return
     if find_spec("minio") is None:

@@ -15,17 +15,18 @@ from models import Claim, Fired, LogEntry, Run, Workflow, new_id
 from nodes.base import Item
 from nodes.credentials.keyring import Keyring
 
-Entry = tuple[bytes | None, Any]  # digest of its key (None: none to be known), and what `prepare` returned for it
+# The digest of an entry's key, or None if it is not to be remembered; and the result of `prepare`.
+Entry = tuple[bytes | None, Any]
 
 
 class EntryRuns(Protocol):
-    """How the entries of a trigger become runs. `open`, `needs_room`, `put` and `close` are called in a transaction."""
+    """Starts runs for the entries of a trigger. Call `open`, `needs_room`, `put` and `close` inside a transaction."""
 
     def prepare(self, item: Item, lines: list[Line]) -> Any:
         """Return the argument of `put` for an entry; None, with a log entry, if its value cannot be an input."""
 
     def open(self, prepared: Iterable[Any]) -> None:
-        """Begin the transaction of these entries, before it locks anything else."""
+        """Take the locks of these entries. Call it first in the transaction, before any other lock is taken."""
 
     def needs_room(self, one: Any) -> bool:
         """Return True if `put` adds a run."""
@@ -34,7 +35,7 @@ class EntryRuns(Protocol):
         """Write the run of an entry. Return its id."""
 
     def close(self) -> None:
-        """Write everything that `put` has not written, at the end of the transaction."""
+        """Write the changes of `put` that are not written yet. Call it at the end of the transaction."""
 
     def discard(self, one: Any) -> None:
         """Delete the value that `prepare` has stored."""
@@ -157,7 +158,7 @@ class CollectedRuns:
         try:
             return self.debouncer.make_call(orjson.loads(encoded), encoded)
         except BadInput as error:
-            # Nobody is there to be refused, and nothing may be lost.
+            # A poll has no caller who could be refused, and no entry may be lost.
             if not self._has_warned:
                 told = (
                     f"{name_of(self.single.claim, self.single.flow)} starts a run for {item.key[:200]!r} alone: {error}"

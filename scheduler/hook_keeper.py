@@ -1,9 +1,9 @@
 """Hook keeper: adds the webhooks of app triggers in their services, and removes them again.
 
-The leader does what the rows of `registered_hooks` say is left to do, a few at a time in threads of their own, so that
-a slow service delays nothing else. A failure is logged in the workspace, and repeated later and later, for removals
-until a person says that there is nothing to remove. What a row says is done again after a crash: see
-database/tables/registered_hooks.py.
+Rows of `registered_hooks` have the work that is left. The leader does it, a few rows at a time in threads of their own,
+so that a slow service delays nothing else. A failure is logged in the workspace and retried with backoff; a removal is
+retried until it succeeds, or until a user confirms that there is nothing to remove. After a crash the work of a row is
+repeated: see database/tables/registered_hooks.py.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from scheduler.polls import run_in_thread
 
 log = logging.getLogger("headrace.scheduler")
 AT_ONCE = 4
-WORK_SECONDS = 45.0  # of one row; less than a claim lasts
+WORK_SECONDS = 45.0  # timeout for one row; shorter than a claim
 FIRST_BACKOFF_MS, MAX_BACKOFF_MS = 30_000, 3_600_000
-MANY = 100  # attempts, which take four days; then they are made once a day
+MANY = 100  # attempts, which take about four days; after them, one a day
 SELDOM_MS = 86_400_000
 NO_ADDRESS = (
     "HEADRACE_PUBLIC_URL is not set, so the service cannot be told where to send events; set it to the address at "
@@ -45,7 +45,7 @@ class Secrets(Protocol):
 
 
 class HookKeeper:
-    """One process's part in registering hooks. Call `tick` every second. `leads` returns True if this process works.
+    """Registers hooks while this process leads, see `leads`. Call `tick` every second.
 
     `start` runs the work of one row.
     """
@@ -63,7 +63,7 @@ class HookKeeper:
             self.start(lambda row=row: self.work(row))  # type: ignore[misc]
 
     def work(self, row: RegisteredHook) -> None:
-        """Do what is left to do for a claimed row."""
+        """Add or remove the webhook of a claimed row."""
         keyring = self.dispatcher.resources.keyring_of(row.workspace_id)
         try:
             if row.state == row.REMOVING:

@@ -1,8 +1,8 @@
 """Listeners: triggers that hold a connection to their source, and start a run for each message that arrives.
 
-A listener is a claimed poll that does not end: the leader holds the claim, extends it, and every write is fenced by its
-version. So a change of the flow, another leader or a stopped process end it like a poll, and a lost connection is
-retried like a failed poll. Each has a thread. This module is loaded when the first trigger is to listen.
+A listener is a claimed poll that does not end: the leader extends the claim, whose version is the fencing token of each
+write. So it ends like a poll if the flow changes, if another process leads or if the process stops, and a lost
+connection is retried like a failed poll. Each listener has a thread. This module is loaded with the first listener.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from scheduler.polls import RUNS_AT_ONCE, ClaimLost, Poller, Stopped
 log = logging.getLogger("headrace.scheduler")
 MAX_LISTENERS = 100
 CLAIM_MS, EXTEND_SECONDS = 30_000, 10.0
-STOP_SECONDS = 5.0  # for all listeners, to disconnect properly
+STOP_SECONDS = 5.0  # for disconnecting all listeners
 FIRST_BACKOFF_MS, MAX_BACKOFF_MS = 1_000, 60_000
-STABLE_SECONDS = 60.0  # a connection that lasts as long ends the growth of the pauses
+STABLE_SECONDS = 60.0  # after a connection of this length the backoff starts anew from its first value
 PRUNE_EVERY, MAX_ENTRIES = 500, 10_000  # known entries
 ROOM_SECONDS = 0.5
 
 
 class Listeners:
-    """The listeners of one process. Use from one thread, besides the threads of the listeners."""
+    """The listeners of one process. Only one thread may call its methods, besides the threads of the listeners."""
 
     def __init__(self, poller: Poller) -> None:
         self.poller = poller
@@ -117,7 +117,7 @@ class Listener:
             log.exception("%s stopped listening; it starts again in %d ms", name, CLAIM_MS)
 
     def _begin(self) -> None:
-        """Forget the state of another source."""
+        """Delete the state if it belongs to another source, because the config has changed."""
         if self.claim.is_new:
             with self.poller.writing():
                 Poll.reset_state(self.claim)
@@ -173,7 +173,7 @@ class Listener:
         self.claim = self.claim._replace(failures=0, last_error=None)
 
     def save(self, state: Any) -> None:
-        """Save the state for the next time."""
+        """Save the state for the next connection."""
         self._update(state=encode_state(state, self.keyring))
 
     def deliver(self, items: Sequence[Item]) -> int:
@@ -196,7 +196,7 @@ class Listener:
         return taken
 
     def catch_up(self, items: Sequence[Item], backlog: bool) -> None:
-        """Start a run for each item whose key is unknown; of the first ones of a source only with `backlog`."""
+        """Start a run for each item whose key is unknown; at the first connection to a source only with `backlog`."""
         if not self.claim.begun and not backlog:
             entries = {PollEntry.digest(item.key): None for item in items}
             with self._writing():

@@ -24,7 +24,7 @@ from scheduler.firing import active_flows
 
 log = logging.getLogger("headrace.scheduler")
 THREADS = 8
-MAX_THREADS = 16  # including threads that hang beyond their time
+MAX_THREADS = 16  # including threads that hang past their timeout
 RUNS_AT_ONCE = 100
 HOLD_MS = 10_000  # pause if there is no room for runs
 FIRST_BACKOFF_MS = 60_000
@@ -36,24 +36,24 @@ class Listening(Protocol):
     """The listeners of a process: triggers that hold a connection. They are in `listeners.py`, loaded at first use."""
 
     def keys(self) -> set[tuple[str, str]]:
-        """Return flow and node of each."""
+        """Return flow and node of each listener."""
 
     def start(self, claim: Claim) -> None:
-        """Listen under this claim until it is lost, or the source is."""
+        """Listen under this claim until the claim or the connection is lost."""
 
     def tick(self) -> None:
-        """Keep the claims, and end the listeners that have lost theirs."""
+        """Extend the claims, and end the listeners that have lost theirs."""
 
     def stop(self) -> None:
         """End all listeners."""
 
 
 class Stopped(Exception):
-    """The process stops; nothing may be written any more."""
+    """The process is stopping and must not write any more."""
 
 
 class ClaimLost(Exception):
-    """Another process has the claim now, or the flow has changed: the result is discarded."""
+    """Another process has claimed the poll, or the flow has changed: the result is discarded."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,10 +74,10 @@ def run_in_thread(work: Callable[[], None]) -> None:
 
 
 class Poller:
-    """One process's part in polling. Call `tick` every half second, and `stop` at the end.
+    """Polls triggers while this process leads, see `leads`. Call `tick` every half second, and `stop` at the end.
 
-    `owner` is the process's id, `leads()` returns True if it polls. `start` runs the work of one poll.
-    `make_listeners` is called when the first trigger is to listen.
+    `owner` is the process's id. `start` runs the work of one poll. `make_listeners` is called for the first trigger
+    that listens.
     """
 
     runs_at_once = RUNS_AT_ONCE

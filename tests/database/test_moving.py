@@ -220,7 +220,7 @@ def assert_refused(served, url, *words):
 
 def test_a_url_that_cannot_be_used_is_refused(served, url, postgres_server):
     for wrong in ("mysql://a:secret@h/d", "postgresql://a:se%zzcret@h/d", "sqlite:///x", "postgresql://h/d?secret=1"):
-        assert_refused(served, wrong, "is not one of a PostgreSQL database")
+        assert_refused(served, wrong, "is not the URL of a PostgreSQL database")
     assert_refused(served, url.replace(f":{postgres_server.port}", ":1"), "Connection refused", "Nothing was changed")
     assert_refused(served, postgres_server.url(password="secret", database="shop"), "password authentication failed")
     assert_refused(served, postgres_server.url(database="nowhere"), 'database "nowhere" does not exist')
@@ -380,7 +380,7 @@ def test_a_command_that_ends_between_the_two_commits_is_completed_by_repeating_i
 
 
 def test_a_commit_that_did_not_happen_is_repeated(full, url, monkeypatch):
-    """The connection is lost at the commit, so nobody knows; here it did not happen."""
+    """The connection is lost at the commit, which did not happen."""
     target = moving_target()
 
     def cut(self):
@@ -390,7 +390,7 @@ def test_a_commit_that_did_not_happen_is_repeated(full, url, monkeypatch):
 
     commit = target.commit
     monkeypatch.setattr(target, "commit", cut)
-    with pytest.raises(Exception, match="nobody knows whether it has the data. Repeat the command"):
+    with pytest.raises(Exception, match="may or may not have the data. Repeat the command"):
         move(full, url)
     with pytest.raises(ConfigError, match="was interrupted"):
         start(full)
