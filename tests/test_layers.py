@@ -81,7 +81,7 @@ LAZY = {
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),
-    *("email", "http", "joserfc", "net.http_transport"),
+    *("email", "http", "joserfc", "net.http_transport", "xmltodict"),
     *("nodes.connectors.connector_forms", "nodes.connectors.exchange", "nodes.connectors.file_schema"),
     *("nodes.connectors.node", "nodes.connectors.offered_values", "nodes.connectors.poll_node"),
     *("nodes.app_triggers.app_trigger", "nodes.app_triggers.registration"),

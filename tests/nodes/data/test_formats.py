@@ -301,6 +301,11 @@ def test_a_single_element_can_be_a_list(run):
     assert parse(run, "xml", text, lists=["b"]) == {"a": {"b": ["1"], "c": {"b": ["2"]}}}
 
 
+def test_neither_a_root_nor_a_text_nor_an_attribute_is_a_list(run):
+    text = '<a x="1"> t <a/></a>'
+    assert parse(run, "xml", text, lists=["a", "#text", "@x"]) == {"a": {"@x": "1", "a": [""], "#text": "t"}}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
