@@ -1,11 +1,11 @@
-"""Numbers of commits, by which a process learns whether a commit whose answer was lost has happened.
+"""Commit numbers, by which a process finds out whether a commit has succeeded if the connection was lost during it.
 
-Each transaction inserts its number together with COMMIT. If the connection is lost then, the process inserts the same
-number as void, over another connection. If that succeeds, the transaction has not been committed and never will be,
-since its own insertion fails; else the row that is there says which of the two came first. While the transaction is
-still open, the insertion waits for its end.
+Each transaction inserts its number together with COMMIT. If the connection is lost, the process inserts the same number
+as void over another connection. If that succeeds, the transaction was not committed and never will be, because its own
+insertion would fail. Otherwise the existing row shows which insertion was first. While the transaction is still open,
+the insertion as void waits for its end.
 
-The number of the transaction itself (xid) would not do: after a crash, PostgreSQL may give it to another one.
+PostgreSQL's own transaction id (xid) is not suitable: after a crash it may be used again.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .write_lock import OutcomeUnknown
 
 log = logging.getLogger("headrace.database")
 
-ASK_SECONDS = 60.0  # for which a lost database is asked for the outcome of a commit
+ASK_SECONDS = 60.0  # timeout for finding out the outcome of a commit
 ASK_AGAIN_SECONDS = 0.1
-KEPT_SECONDS = 300.0  # after which a process deletes its numbers
+KEPT_SECONDS = 300.0  # until a process deletes its numbers
 DAY_SECONDS = 86_400.0
 VOID = "INSERT INTO commit_numbers (writer, number, is_void) VALUES (%s, %s, 1) ON CONFLICT (writer, number) DO NOTHING"
 OLD_NUMBERS = "DELETE FROM commit_numbers WHERE writer = $1 AND number <= $2"
@@ -47,17 +47,17 @@ class CommitNumber(NamedTuple):
         return f"{old}INSERT INTO commit_numbers (writer, number) VALUES ('{self.writer}', {self.number}); "
 
     def has_committed(self, connect: Callable[[], psycopg.Connection]) -> bool:
-        """Return True if the transaction was committed, False if it was not and never will be. `connect` to ask.
+        """Return True if the transaction was committed, False if it never will be. Opens connections by `connect`.
 
         Raises: OutcomeUnknown if the database cannot be asked within ASK_SECONDS.
         """
-        log.warning("the connection to PostgreSQL was lost during a commit; its outcome is asked for")
+        log.warning("the connection to PostgreSQL was lost during a commit; reading its outcome")
         end = time.monotonic() + ASK_SECONDS
         pause = threading.Event()
         while True:
             try:
                 is_void = self._void(connect)
-                log.info("the commit whose answer was lost had %s", "failed" if is_void else "succeeded")
+                log.info("the interrupted commit had %s", "failed" if is_void else "succeeded")
                 return not is_void
             except psycopg.OperationalError as error:
                 if time.monotonic() > end:
@@ -73,17 +73,17 @@ class CommitNumber(NamedTuple):
 
 
 class CommitNumbers:
-    """The numbers of this process. Its name, `writer`, has the time, so that others can delete what it left."""
+    """The numbers of this process. Its name, `writer`, begins with the time, by which old rows are deleted."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._writer = ""
         self._number = 0
         self._since = 0.0
-        self._marks: deque[tuple[float, int]] = deque()  # a time, and the last number then
+        self._marks: deque[tuple[float, int]] = deque()  # times, each with the last number at that time
 
     def forget(self) -> None:
-        """Begin with a new name. Call before a fork: each process has its own."""
+        """Use a new name from now on. Call before a fork, because names must be unique."""
         with self._lock:
             self._writer = ""
 
@@ -102,7 +102,7 @@ class CommitNumbers:
             return CommitNumber(self._writer, self._number, deletions)
 
     def _begin(self, now: float) -> str:
-        """Take a new name. Return one before which all names are from at least two days ago."""
+        """Choose a new name. Return a bound: all smaller names are at least two days old."""
         wall = int(time.time())
         self._writer, self._number, self._since = f"{wall:012d}_{secrets.token_hex(8)}", 0, now
         self._marks.clear()
@@ -117,5 +117,5 @@ def _with_literals(sql: str, values: Sequence[str | int]) -> str:
 
 
 def is_of_lost_connection(error: psycopg.Error) -> bool:
-    """Return True if the connection or the server has ended. If it was during COMMIT, that may have succeeded."""
+    """Return True if the connection was lost. A COMMIT may then have succeeded."""
     return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(("08", "57P"))

@@ -17,30 +17,30 @@ from . import peewee_import  # noqa: F401  (Peewee without drivers of other data
 # isort: split
 from peewee import OperationalError
 
-STALL_SECONDS = 2.0  # a normal wait for other processes
+STALL_SECONDS = 2.0  # longer waits for other processes are not normal
 LOOK_SECONDS = 0.25
 
 
 class LockTimeout(OperationalError):
-    """Other threads or processes write for longer than this thread may wait. Nothing was written."""
+    """Other threads or processes held the lock for longer than this thread may wait. Nothing was written."""
 
     def __init__(self) -> None:
-        super().__init__("The database is locked by another process for too long; nothing was written, try again")
+        super().__init__("The database was locked by another process for too long. Nothing was written; try again")
 
 
 class Deadlock(LockTimeout):
-    """Two transactions waited for each other, and the database ended this one."""
+    """The database ended this transaction because of a deadlock."""
 
 
 class ConnectionLost(OperationalError, DatabaseLost):
-    """The connection to the database was lost, or there was none in time. Nothing of the transaction was written."""
+    """The connection to the database was lost, or not available in time. The transaction was not committed."""
 
 
 class OutcomeUnknown(OperationalError, DatabaseLost):
-    """The database was lost during a commit, and could not be asked since then whether it has committed."""
+    """The connection was lost during a commit, and the database does not answer whether it has succeeded."""
 
     def __init__(self) -> None:
-        super().__init__("The database was lost while it committed; it is not known whether the change was stored")
+        super().__init__("The database was lost during a commit, so the change may or may not be stored")
 
 
 def is_write_blocked() -> bool:
@@ -98,10 +98,10 @@ lock_wait = LockWait()
 
 
 class Places:
-    """Places for transactions of this process, of which each has a connection to PostgreSQL; so the others keep theirs.
+    """A limit on concurrent transactions of this process, so that they leave connections to PostgreSQL for other uses.
 
-    Threads wait for one without a connection, and get it in their order: a semaphore would give it back to the thread
-    that has just left it, as long as that goes on writing.
+    Threads wait for a place without a connection, and get places in the order of their calls. With a semaphore, a
+    thread that writes again and again would get the place that it has just returned.
     """
 
     def __init__(self, number: int) -> None:
@@ -111,12 +111,12 @@ class Places:
         self._moved_at = time.monotonic()
 
     def is_stuck(self) -> bool:
-        """Return True if no place was given back for STALL_SECONDS: a lock keeps all of them."""
+        """Return True if no place was returned for STALL_SECONDS, because all transactions wait for a lock."""
         return time.monotonic() - self._moved_at > STALL_SECONDS
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Take a place, for the block. Raises: LockTimeout if this thread may not wait for longer."""
+        """Hold a place during the block. Raises: LockTimeout if none becomes free in the time of this thread."""
         if not self._take(0.0) and not lock_wait.wait(self._take, self.is_stuck):
             raise LockTimeout
         try:
@@ -151,7 +151,7 @@ class Places:
 
 
 class _Waiter:
-    """A thread that waits for the other processes, so that the thread which wants the lock can stop waiting."""
+    """A helper thread that waits for the file lock, so that the thread that needs the lock can stop waiting."""
 
     def __init__(self, lock: WriteLock, fd: int) -> None:
         self.acquired = threading.Event()
@@ -177,7 +177,7 @@ class ThreadLock:
         self._since: float | None = None  # when this process began to wait for others, or None
 
     def close(self) -> None:
-        """Close what the lock has open, until its next use."""
+        """Close the file of the lock, if it has one, until its next use."""
 
     def blocked_for(self) -> float:
         """Return the seconds for which this process has been waiting for others; 0 if it does not wait."""

@@ -17,7 +17,7 @@ STEP_COLUMNS = (
     "agent_run_id", "seq", "kind", "name", "status", "request", "result", "error_text", "prompt_chars", "input_tokens",
     "output_tokens", "cost", "started_at", "finished_at", "duration_ms",
 )  # fmt: skip
-# As with the steps of runs: a suspended process whose run was taken over writes nothing and does nothing any more.
+# As with the steps of runs: a suspended process whose run was taken over must not write any more.
 SAVE_STEP = (
     f"INSERT INTO agent_steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
     f"WHERE {STILL_RUNS} ON CONFLICT (agent_run_id, seq) DO UPDATE SET "
@@ -78,7 +78,7 @@ class AgentRun(Timed, Base):
 
     @classmethod
     def accepted(cls, run: Run, id_: str, **values: Any) -> Write:
-        """Return the write of a row for a task that its run consists of, not begun yet."""
+        """Return the write of a new agent run, for a run that consists of one task of an agent."""
         row = {"id": id_, "workspace_id": run.workspace_id, "run_id": run.id, "created_at": run.created_at, **values}
         return insert("agent_runs", {**row, "status": "pending"} | dict.fromkeys(COUNTS, 0))
 
@@ -133,7 +133,7 @@ class AgentRun(Timed, Base):
                 row.status = "pending" if run.waiting is None or run.started_at is None else "waiting"
 
     def _tell_end(self, run: Run | None) -> None:
-        """Set the outcome, now that the run has ended: by the agent itself since it was read, or with the run."""
+        """Set the outcome after the end of the run: that of the agent if it ended meanwhile, else that of the run."""
         present = AgentRun.find(self.id)
         if present is not None and present.finished_at is not None:
             self.__data__.update(present.__data__)

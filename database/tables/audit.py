@@ -88,8 +88,8 @@ def _difference(before: Any, after: Any) -> dict[str, Any]:
 class AuditEntry(Base):
     """An action and its actor.
 
-    Without `user_id` it came by a signed link or, without an `address` too, from the command line. The names of users,
-    tokens and targets are as of the action. `changes` is a JSON object.
+    Without `user_id`, it came from a signed link or, without an `address` too, from the command line. The names of
+    users, tokens and targets are as of the action. `changes` is a JSON object.
     """
 
     prefix = "aud"

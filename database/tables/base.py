@@ -22,7 +22,7 @@ PRUNED_AT_ONCE = 1_000
 IN_LIST = "IN (SELECT value FROM json_each(?))"  # with `encode_list` of the values
 # For the end of a SELECT: PostgreSQL locks its rows (see locks.py), SQLite sees a comment.
 LOCKED = "/* FOR NO KEY UPDATE */"
-UNLOCKED_ONLY = "/* FOR NO KEY UPDATE SKIP LOCKED */"  # as if rows with a lock were not there
+UNLOCKED_ONLY = "/* FOR NO KEY UPDATE SKIP LOCKED */"  # skips locked rows
 ROWS_AT_ONCE = 20  # of one INSERT; SQLite caches a statement for each number
 MAX_EXAMINED = 5_000  # rows that a page examines for a condition without an index
 RECENT_MS = 2 * DAY_MS
@@ -48,13 +48,13 @@ class Write(NamedTuple):
 
 
 class Needed(Write):
-    """A statement that must change a row: otherwise the statements with it are not done either."""
+    """A statement that must change a row; otherwise none of the statements with it is executed."""
 
     __slots__ = ()
 
 
 class Decides(Write):
-    """A statement that must change a row: otherwise the statements that follow it in its unit are not done."""
+    """A statement that must change a row; otherwise the statements after it in its unit are not executed."""
 
     __slots__ = ()
 
@@ -88,7 +88,7 @@ def first_id(prefix: str, at_ms: int) -> str:
 
 
 def without_index(column: str) -> str:
-    """Return SQL for the value of this text column for which no index on it is used: it would find too many rows."""
+    """Return SQL for this text column that prevents the use of its index, which would find too many rows."""
     return f"COALESCE({column}, '')"
 
 
@@ -207,7 +207,8 @@ class Expiring:
     def prune(cls) -> int:
         """Delete the expired rows, PRUNED_AT_ONCE in a transaction. Return their number.
 
-        There can be hundreds of thousands, and a process whose heartbeat waits for seconds counts as dead.
+        There can be hundreds of thousands: in one transaction they would delay heartbeats, and living processes would
+        count as dead.
         """
         table, total, before = cls._meta.table_name, 0, now_ms() - cls.kept_ms
         columns = ", ".join(column.column_name for column in cls._meta.get_primary_keys())
@@ -217,7 +218,7 @@ class Expiring:
             keys = ", ".join([f"({', '.join('?' * len(found[0]))})"] * len(found))
             with write():
                 given = f"SELECT {columns} FROM {table} WHERE ({columns}) IN (VALUES {keys}) AND {cls.expired}"
-                # Rows that others change at this moment are left for the next time.
+                # Rows that other transactions are changing are left for the next call.
                 delete = f"DELETE FROM {table} WHERE ({columns}) IN ({given} {UNLOCKED_ONLY})"
                 gone = execute(delete, (*chain.from_iterable(found), before)).rowcount
             total += gone

@@ -17,9 +17,9 @@ from .base import Base
 from .locks import lock_names, lock_runs
 from .runs import Run
 
-COLLECTING = "more calls (debounce)"  # the reason for which such a run waits
+COLLECTING = "more calls (debounce)"  # the column `waiting` of a run that collects calls
 AT_ONCE = 500
-MAX_STRETCH = 10  # the longest wait of the first call, in windows
+MAX_STRETCH = 10  # maximum wait of the first call, as a multiple of the window
 THIS = "workflow_id = ? AND node_id = ? AND key = ?"
 KEEP = (
     "INSERT INTO debounces (workflow_id, node_id, key, run_id, first_at, due_at) VALUES (?, ?, ?, ?, ?, ?) "
@@ -47,7 +47,7 @@ class Window(NamedTuple):
 
 
 class Debounce(Base):
-    """The run that waits for more calls. Times are in milliseconds."""
+    """The run that collects the calls of a window. Times are in milliseconds."""
 
     workflow_id = TextField()
     node_id = TextField()
@@ -77,43 +77,43 @@ class Debounce(Base):
 
     @classmethod
     def find_waiting(cls, run_id: str) -> Run | None:
-        """Return the run if it waits for calls, or None."""
+        """Return the run if it still collects calls, or None."""
         return Run.one(WAITS, run_id, COLLECTING)
 
     @classmethod
     def begin(cls, window: Window, run: Run, now: int) -> None:
-        """Insert the run of a first call. Call inside a transaction, when no other run waits in the window."""
+        """Insert the run of a first call. Call inside a transaction, if the window has no run."""
         execute(*run.insertion())
         execute(KEEP, (*window[:3], run.id, now, now + window.span))
 
     @classmethod
     def extend(cls, window: Window, now: int) -> None:
-        """Wait for further calls, but not for ever. Call inside a transaction."""
+        """Extend the window, at most to MAX_STRETCH times its length. Call inside a transaction."""
         longest = MAX_STRETCH * window.span
         sql = f"UPDATE debounces SET due_at = CASE WHEN first_at + ? < ? THEN first_at + ? ELSE ? END WHERE {THIS}"
         execute(sql, (longest, now + window.span, longest, now + window.span, *window[:3]))
 
     @classmethod
     def replace_input(cls, run: Run, text: str) -> None:
-        """Give the waiting run another input. Call inside a transaction, after `lock`."""
+        """Replace the input of the run. Call inside a transaction, after `lock`."""
         execute("UPDATE runs SET input = ?, input_bytes = NULL WHERE id = ?", (text, run.id))
 
     @classmethod
     def is_due(cls, now: int) -> bool:
-        """Return True if the window of a run is over."""
+        """Return True if a window has ended."""
         return fetch_value(DUE, (now, 1)) is not None
 
     @classmethod
     def end_due(cls, now: int) -> Iterable[Run]:
-        """End the windows that are over, AT_ONCE at most. Yield their waiting runs. Call inside a transaction."""
+        """Delete windows that have ended, AT_ONCE at most. Yield their runs. Call inside a transaction."""
         found = execute(DUE, (now, AT_ONCE)).fetchall()
         lock_runs({run_id for *_, run_id in found})
         for *key, run_id in found:
-            # A call may have extended the window since, or begun another one.
+            # A call may have extended the window meanwhile, or begun another one.
             if execute(END, (*key, run_id, now)).rowcount and (run := cls.find_waiting(run_id)) is not None:
                 yield run
 
     @classmethod
     def start(cls, run: Run, text: str | None, size: int | None) -> None:
-        """Let a waiting run start with this input. Call inside a transaction."""
+        """Make the run pending, with this input. Call inside a transaction."""
         execute(START, (text, size, run.id, COLLECTING))

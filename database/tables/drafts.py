@@ -12,7 +12,7 @@ from database import execute, fetch_value, write, write_leases
 from .base import IN_LIST, Base, Expiring, encode_list, now_ms
 from .locks import lock_names
 
-PRESENT_MS = 30_000  # after the last sign of life
+PRESENT_MS = 30_000  # since the last call of `note`
 RENEW_MS = 12_000  # a presence is renewed once this much of it has passed
 MAX_PRESENT = 20  # people shown for a flow
 
@@ -35,7 +35,7 @@ class Draft(Base):
 
     @classmethod
     def of(cls, workflow_id: str, brief: bool = False) -> Draft:
-        """Return the draft of the flow, perhaps without a definition. `brief`: an existing definition is empty text."""
+        """Return the draft of the flow, or a row without a definition. With `brief`, a definition is an empty text."""
         names = [column.name for column in cls._meta.sorted_fields]
         shown = [f"SUBSTR({name}, 1, 0)" if brief and name == "definition_json" else name for name in names]
         found = execute(f"SELECT {', '.join(shown)} FROM drafts WHERE workflow_id = ?", (workflow_id,)).fetchone()
@@ -74,13 +74,13 @@ class Draft(Base):
 
     @classmethod
     def existing(cls, workflow_ids: Sequence[str]) -> set[str]:
-        """Return the ids of those of these flows that have a draft."""
+        """Return which of these flows have a draft, by their ids."""
         sql = f"SELECT workflow_id FROM drafts WHERE workflow_id {IN_LIST} AND definition_json IS NOT NULL"
         return {id_ for (id_,) in execute(sql, (encode_list(workflow_ids),)).fetchall()}
 
     @classmethod
     def drop_all(cls, workflow_id: str) -> None:
-        """Delete everything of a deleted flow. Call inside a transaction."""
+        """Delete the draft, the scheduled publish and the presences of a deleted flow. Call inside a transaction."""
         for table in ("drafts", "scheduled_publishes", "presences"):
             execute(f"DELETE FROM {table} WHERE workflow_id = ?", (workflow_id,))
 
@@ -88,8 +88,7 @@ class Draft(Base):
 class ScheduledPublish(Base):
     """A definition that is published at a time: the draft as it was when the time was set.
 
-    `draft_revision` is the draft's revision then. After a failed attempt `failure` has the reason, and there is no
-    other attempt.
+    `draft_revision` is its revision at that time. A failed attempt is not repeated; `failure` has the reason.
     """
 
     workflow_id = TextField(primary_key=True)
@@ -129,7 +128,7 @@ class ScheduledPublish(Base):
 
     @classmethod
     def due(cls, now: int, limit: int) -> list[ScheduledPublish]:
-        """Return due ones that have not failed, the earliest first."""
+        """Return the due publishes that have not failed, the earliest first."""
         return list(cls.each("publish_at <= ? AND failure IS NULL ORDER BY publish_at LIMIT ?", (now, limit)))
 
     def take(self) -> bool:

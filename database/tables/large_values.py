@@ -1,7 +1,7 @@
-"""Large values of runs in rows: on PostgreSQL, whose machines need share no folder then. See dispatch/payload_rows.py.
+"""Large values of runs in rows of PostgreSQL, so that machines need no shared folder. See dispatch/payload_rows.py.
 
-A value is in parts of PART_BYTES, so that its beginning can be read alone. The second claim of a run writes rows of its
-own; the latest claim's count. A row may name an object of an S3 store instead (dispatch/payload_objects.py).
+A value is stored in parts of PART_BYTES, so that its beginning can be read alone. Each claim of a run writes its own
+rows; those of the latest claim are valid. A row may refer to an object of an S3 store (dispatch/payload_objects.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COPY = (
     "AND claims = (SELECT MAX(claims) FROM payloads WHERE run_id = ?1 AND name = p.name) "
     "AND NOT EXISTS (SELECT 1 FROM payloads WHERE run_id = ?2 AND name = p.name)"
 )
-# Of these runs, objects of the run `?1` and those with these names, that no value needs.
+# Objects of the runs `?2` to which no value refers: all objects of the run `?1`, and those with the names `?3`.
 UNUSED = (
     f"SELECT run_id, digest FROM value_objects AS o WHERE run_id {IN_LIST.replace('?', '?2')} "
     f"AND (run_id = ?1 OR run_id || '/' || digest {IN_LIST.replace('?', '?3')}) "
@@ -61,7 +61,7 @@ def put(run_id: str, name: str, claims: int, value: bytes) -> None:
 
 
 def put_object(run_id: str, name: str, claims: int, digest: str) -> None:
-    """Note that a value of this claim is the run's object with this digest, in place of an earlier value."""
+    """Record that a value of this claim is the object with this digest. It replaces an earlier value."""
     this = (run_id, name, claims)
     with write_values():
         note_object(run_id, digest)
@@ -71,7 +71,7 @@ def put_object(run_id: str, name: str, claims: int, digest: str) -> None:
 
 
 def note_object(run_id: str, digest: str) -> None:
-    """Note that the store may have this object of the run from now on."""
+    """Record that the store may have this object of the run from now on."""
     with write_values():
         execute("INSERT INTO value_objects (run_id, digest) VALUES (?, ?) ON CONFLICT DO NOTHING", (run_id, digest))
 
@@ -100,15 +100,15 @@ def copy(run_id: str, with_id: str, names: Iterable[str]) -> None:
 
 
 def remove(run_id: str) -> list[Object]:
-    """Delete the values of a run. Return the objects that no value needs any more."""
+    """Delete the values of a run. Return the objects to which no value refers any more."""
     with write_values():
         gone = execute("DELETE FROM payloads WHERE run_id = ? RETURNING object", (run_id,)).fetchall()
-    # After the commit: of two runs with the same object, the one that is deleted last sees that it is not needed.
+    # After the commit: if two runs refer to an object, the one that is deleted last finds it unused.
     return find_unused(run_id, {name for (name,) in gone if name is not None})
 
 
 def forget_objects(objects: Iterable[Object]) -> None:
-    """Note that the store does not have these objects any more."""
+    """Record that the store does not have these objects any more."""
     with write_values():
         for run_id, digest in objects:
             execute("DELETE FROM value_objects WHERE run_id = ? AND digest = ?", (run_id, digest))
@@ -126,12 +126,12 @@ def run_ids() -> Iterator[str]:
 
 
 def changed_at(run_id: str, with_objects: bool = False) -> int | None:
-    """Return when the run was made, in milliseconds; None if it has no values, and no objects that are not needed."""
+    """Return when the run was accepted, in milliseconds; None if it has neither values nor unused objects."""
     has_any = fetch_value("SELECT 1 FROM payloads WHERE run_id = ? LIMIT 1", (run_id,)) is not None
     return made_at(run_id) if has_any or (with_objects and find_unused(run_id)) else None
 
 
 def find_unused(run_id: str, names: Set[str] = frozenset()) -> list[Object]:
-    """Return the objects of a run, and those with these names, that no value needs."""
+    """Return the unused objects of a run, and the unused objects with these names."""
     runs = {run_id, *(name.partition("/")[0] for name in names)}
     return [Object(*row) for row in execute(UNUSED, (run_id, encode_list(runs), encode_list(names))).fetchall()]

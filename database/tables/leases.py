@@ -1,4 +1,4 @@
-"""Leases: the processes that are alive, and exclusive rights of one process."""
+"""Leases: of living processes, and of exclusive rights such as leading the scheduler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .base import DAY_MS, Base, encode_list, now_ms
 def this_process() -> str | None:
     """Return the identity of this process: pid namespace, pid and start time; None if unknown.
 
-    With PostgreSQL, the namespace begins with the boot id: leases there are of several machines.
+    With PostgreSQL, the namespace begins with the boot id, because its leases are of several machines.
     """
     return _process("self", os.getpid())
 
@@ -48,8 +48,9 @@ def is_there(process: str) -> bool | None:
 class Load(NamedTuple):
     """The load of a process, or the sum of several: active runs, threads for runs, and those of its queues.
 
-    `queued` runs wait for a thread, `unsent` offers for the message broker. The broker is down for `is_broker_down` of
-    the processes, and has brought nothing for `deaf_ms` although runs were pending: of several the longest time.
+    `queued` is the number of runs that wait for a thread, `unsent` of offers that wait for the message broker, and
+    `is_broker_down` of processes without a connection to the broker. `deaf_ms` is the longest time in which the broker
+    brought no run although runs were pending.
     """
 
     active: int = 0

@@ -1,6 +1,6 @@
-"""Locks within a transaction, for PostgreSQL, whose writers are not serial. SQLite has one writer and needs none.
+"""Locks within a transaction, for PostgreSQL, whose writers are concurrent. SQLite has one writer and needs none.
 
-A transaction takes its locks in this order, so that two transactions seldom wait for each other in a circle:
+A transaction takes its locks in this order, so that deadlocks are rare:
 
 1. names, by `lock_names` or `FlowLock`: in the order of KINDS, and in each call in the order of their numbers;
 2. rows of runs, in the order of their ids;
@@ -8,10 +8,10 @@ A transaction takes its locks in this order, so that two transactions seldom wai
 4. counts of runs by day, in the order of their keys;
 5. with COMMIT, a counter of changes (postgres.py).
 
-What looks for rows to delete, and has no lock of their names, passes over rows with a lock (UNLOCKED_ONLY).
+A transaction that deletes rows without a lock of their names skips locked rows (UNLOCKED_ONLY).
 
-A lock is a statement of its own: only statements after it see what the transaction that had the lock has committed.
-If two transactions do wait in a circle, PostgreSQL ends one of them: see `Deadlock`.
+Taking a lock is a statement of its own, because only later statements see the commit of the transaction that had the
+lock before. If a deadlock happens anyway, PostgreSQL ends one of the transactions: see `Deadlock`.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from database import execute, is_postgres
 
 from .base import IN_LIST, LOCKED, Write, encode_list
 
-# What a name stands for, in the order in which a transaction takes the locks of several kinds.
+# The kinds of names, in the order in which a transaction takes their locks.
 KINDS = (
-    "key",  # the server's key: alone to check it at the start or to replace it, shared to encrypt with it
+    "key",  # the server's key: exclusive to check it at the start or to replace it, shared to encrypt with it
     "founder",  # a user who creates workspaces
-    "address",  # a user's address, also one that no user has
+    "address",  # an email address, with or without a user
     "admins",  # all admins
     "members",  # the members of a workspace, and the invitations to it
     "login",  # a counter of failed logins
     "workflow",  # a flow
     "patterns",  # all paths of webhooks with parameters
     "webhook",  # a path
-    "listener",  # what waits for a flow's test call
+    "listener",  # the listener for a test call of a flow
     "labels",  # folders and tags of a workspace
     "filters",  # the saved filters of a user
-    "credentials", "presets", "agents", "files",  # those of a workspace
-    "memories",  # those of an agent
-    "store",  # a key of a workspace
+    "credentials", "presets", "agents", "files",  # of a workspace
+    "memories",  # of an agent
+    "store",  # a key of a workspace's store
     "tables",  # the names of a workspace's tables
     "table",  # a table with its rows
-    "variables",  # those of a workspace
+    "variables",  # of a workspace
     "rate",  # a rate limit of a workspace
     "debounce",  # the calls of a trigger with one key
     "retention",  # the deletion of old runs
@@ -53,21 +53,22 @@ KINDS = (
     "days",  # the counts of a workspace's past days
 )  # fmt: skip
 RUN_ID = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
-# The bounds of the ids leave PostgreSQL only the partitions between them: usually one.
+# The bounds of the ids limit PostgreSQL to the partitions between them: usually one.
 LOCK_RUNS = f"SELECT id FROM runs WHERE id >= ? AND id <= ? AND id {IN_LIST} ORDER BY id {LOCKED}"
 # A negative number stands for a shared lock.
 LOCK_NAMES = (
     "SELECT CASE WHEN key > 0 THEN pg_advisory_xact_lock(key) ELSE pg_advisory_xact_lock_shared(-key) END FROM "
     "(SELECT CAST(value AS BIGINT) AS key FROM (SELECT value FROM json_each(?)) AS listed) AS keys"
 )
-# Writes of whole new runs, which nobody else can see, and of log entries, which depend on no run.
+# Writes that need no lock: of complete new runs, which no other transaction can see yet, and of log entries.
 NEEDS_NO_LOCK = ("INSERT INTO runs (", "INSERT INTO steps (", "INSERT INTO log_entries (")
 
 
 class FlowLock(NamedTuple):
     """A lock of a flow's runs, as an item of a unit; its row count is 1. It is taken before the whole unit.
 
-    What counts the flow's active runs, and then adds one, is alone; what ends one shares the lock with others.
+    `alone` is for a transaction that counts the flow's active runs and then adds one. Transactions that end runs share
+    the lock.
     """
 
     workflow_id: str

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from .base import Write, now_ms, without_index
 
-HELD = "its turn"  # the reason for which such a run waits
+HELD = "its turn"  # the column `waiting` of a run that a loop has not started yet
 OPEN = "parent_run_id = ? AND parent_run_id IS NOT NULL AND parent_node_id > ? AND parent_node_id < ?"
 HELD_BACK = f"FROM runs WHERE status = 'pending' AND waiting = '{HELD}' AND {OPEN}"
 STARTED = f"FROM runs WHERE status IN ('pending', 'running') AND COALESCE(waiting, '') <> '{HELD}' AND {OPEN}"
-# By the index `waits_open`: few are open at the end of a long loop, and the key of the table would find all.
+# Uses the index `waits_open`, because at the end of a long loop few waits are open. The primary key has all of them.
 OPEN_ITEM = (
     "SELECT 1 FROM waits WHERE run_id = ? AND COALESCE(answered_at, 0) = 0 "
     f"AND {without_index('node_id')} > ? AND {without_index('node_id')} < ?"
 )
-# The loop chooses the run whose turn it is, if there is a free place and the delay is over.
+# Selects the next run of a loop, if the loop has a free place and its delay has passed.
 TAKE_TURN = (
     f"UPDATE waits SET turn = (SELECT id {HELD_BACK} ORDER BY id LIMIT 1), next_at = ? + delay_ms "
     "WHERE run_id = ? AND node_id = ? AND kind = 'loop' AND answered_at IS NULL AND COALESCE(next_at, 0) <= ? "
@@ -32,8 +32,8 @@ WAKE_NEXT = (
     f"UPDATE waits SET wake_at = CASE WHEN next_at > ? AND EXISTS (SELECT 1 {HELD_BACK}) THEN next_at END "
     "WHERE run_id = ? AND node_id = ? AND kind = 'loop' AND delay_ms > 0 AND answered_at IS NULL"
 )
-# The answer of an item is that of its loop if the loop must go on at once, or no other item is open. While the parent
-# run is executed, it looks itself: see `check`.
+# The answer of an item also answers the wait of its loop, if the loop must continue at once or no other item is open. A
+# parent run that is being executed checks this itself: see `check`.
 ANSWER_LOOP = (
     "UPDATE waits SET name = 'items', answered_at = ? WHERE run_id = ? AND node_id = ? AND kind = 'loop' "
     "AND answered_at IS NULL AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'pending') AND ("

@@ -1,6 +1,6 @@
-"""Counts of all processes for the metrics of the server. Each process adds what it has counted since the last time.
+"""Counts of all processes for the metrics of the server. Each process adds the increments since its last write.
 
-So the counts are the same whichever process is asked, and they do not shrink when a process ends.
+So every process reports the same counts, and they do not decrease when a process ends.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MetricCount(Base):
     def add_all(cls, counts: Iterable[Count]) -> None:
         """Add to the counts. Call inside a transaction."""
         rows = [(metric, orjson.dumps(labels).decode(), part, value) for metric, labels, part, value in counts]
-        # Always in the same order of rows, so that no two processes wait for each other in a circle.
+        # Always in the same order of rows, which prevents deadlocks.
         execute_all(insert_all("metric_counts", Count._fields, sorted(rows), ADD))
 
     @classmethod

@@ -20,7 +20,7 @@ from .base import IN_LIST, Base, Expiring, encode_list, insert, now_ms
 from .leases import is_there, this_process
 from .users import hash_token
 
-LEASE_MS = 60_000  # after which another process may refresh; longer than a refresh may take
+LEASE_MS = 60_000  # longer than a refresh may take
 NO_LEASE = "lease_id = NULL, lease_process = NULL, lease_clock = NULL, lease_until = NULL"
 OWN = "credential_id = ? AND lease_id = ?"
 
@@ -28,10 +28,11 @@ OWN = "credential_id = ? AND lease_id = ?"
 class OAuthGrant(Base):
     """The grant of a credential. Times are in ms; null: never, or unknown.
 
-    `details` is a JSON object of what the service told besides the tokens, without secrets. `scope` has the granted
+    `details` is a JSON object of the other values in the service's answer, without secrets. `scope` has the granted
     scopes, separated by spaces. `expires_at` is the end of the access token, `refresh_at` when to get a new one.
-    `obtained_at` is when the present tokens were issued, and `refreshed_at` if that was by a refresh. `reason` explains
-    the status revoked or error. The lease is judged by the clock `lease_clock`, and its holder is `lease_process`.
+    `obtained_at` is when the present tokens were issued; `refreshed_at` is the same time if they were issued by a
+    refresh. `reason` explains the status revoked or error. The lease of `lease_process` ends at `lease_until` by the
+    clock `lease_clock`.
     """
 
     CONNECTED, REVOKED, ERROR = "connected", "revoked", "error"
@@ -71,7 +72,7 @@ class OAuthGrant(Base):
 
     @classmethod
     def put(cls, credential_id: str, workspace_id: str, **values: Any) -> None:
-        """Replace the grant by one of a new consent. A refresh that is under way changes nothing any more."""
+        """Replace the grant after a new consent. A refresh in progress will then be discarded."""
         row = {"credential_id": credential_id, "workspace_id": workspace_id, "status": cls.CONNECTED, **values}
         with write():
             found = execute("SELECT version FROM oauth_grants WHERE credential_id = ?", (credential_id,)).fetchone()
@@ -80,7 +81,7 @@ class OAuthGrant(Base):
 
     @classmethod
     def begin(cls, credential_id: str, workspace_id: str) -> None:
-        """Insert a grant without tokens, for a credential that brings its first refresh token along."""
+        """Insert a grant without tokens, for a credential whose values contain its first refresh token."""
         sql = (
             "INSERT INTO oauth_grants (credential_id, workspace_id, status, details, version) "
             "VALUES (?, ?, ?, '{}', 0) ON CONFLICT (credential_id) DO NOTHING"
@@ -89,12 +90,12 @@ class OAuthGrant(Base):
             execute(sql, (credential_id, workspace_id, cls.CONNECTED))
 
     def claim(self, abandoned: str | None = None) -> str | None:
-        """Take the lease to refresh this version. Return its id; None if another process has it, or was faster.
+        """Take the lease to refresh this version. Return its id; None if another process has it, or has refreshed it.
 
-        `abandoned` is a lease that this process could not give up.
+        `abandoned` is a lease that this process failed to release.
         """
         clock, lease = lease_clock(), secrets.token_hex(8)
-        # The lease of a process that was killed is free at once, if that was on this machine.
+        # The lease of a killed process on this machine is free at once.
         if self.lease_process is not None and is_there(self.lease_process) is False:
             abandoned = self.lease_id
         free = f"lease_id IS NULL OR lease_id = ? OR lease_clock <> ? OR lease_until <= {clock.sql}"
@@ -109,7 +110,7 @@ class OAuthGrant(Base):
 
     @classmethod
     def refresh(cls, credential_id: str, lease: str, **values: Any) -> bool:
-        """Store what a refresh returned and give up the lease. Return False if it was overtaken."""
+        """Store the result of a refresh and release the lease. Return False if the grant has changed meanwhile."""
         names = ", ".join(f"{name} = ?" for name in values)
         sql = f"UPDATE oauth_grants SET {names}, version = version + 1, {NO_LEASE} WHERE {OWN}"
         with write():
@@ -117,7 +118,7 @@ class OAuthGrant(Base):
 
     @classmethod
     def release(cls, credential_id: str, lease: str) -> None:
-        """Give up the lease after a refresh that changed nothing."""
+        """Release the lease after a refresh without a result."""
         with write():
             execute(f"UPDATE oauth_grants SET {NO_LEASE} WHERE {OWN}", (credential_id, lease))
 
@@ -130,12 +131,12 @@ class OAuthGrant(Base):
 
 
 class OAuthAttempt(Expiring, Base):
-    """A person on the way to a service, to give their consent. The id is the hash of the `state` that comes back.
+    """An attempt to connect an account: the user is on the service's page of consent. The id is the hash of `state`.
 
-    `sealed` is encrypted JSON: the verifier of PKCE, the redirect address and what the grant will be bound to.
+    `sealed` is encrypted JSON: the verifier of PKCE, the redirect URL, and the values to which the grant is bound.
     """
 
-    kept_ms = 3_600_000  # so that a late answer is told that it is late
+    kept_ms = 3_600_000  # so that a late answer gets an error that says so
     id = TextField(primary_key=True)
     credential_id = TextField()
     workspace_id = TextField()

@@ -3,12 +3,13 @@
 Both tables have partitions with the same bounds. The first partition has no lower bound, and the last no upper one, so
 every id has a partition. In order:
 
-- `runs_old`: what was there before partitions, and the few runs that outlived theirs
+- `runs_old`: runs from before the tables were partitioned, and the few runs that outlived their partitions
 - `runs_20261130` and others, named after their first day: `cut` adds them, `drop` removes the oldest
-- the last one, in which no run should be: `cut` comes before its first day
+- the last one, which should stay empty: `cut` is called before its first day
 
-`cut` and `drop` lock both tables exclusively, for an instant. They wait for that no longer than LOCK_MS, because all
-others wait behind them; they are repeated later. Both are one transaction, and check first what others have done.
+`cut` and `drop` lock both tables exclusively, for an instant. They wait no longer than LOCK_MS for the lock, because
+all other transactions queue behind them; a later call tries again. Each is one transaction, which first checks that no
+other process has done the same.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from .server_state import Fact
 
 TABLES = {"runs": "id", "steps": "run_id"}
 LOCK_MS = 200
-AHEAD_DAYS = 3  # a leader that finds no instant for `cut` has this time
-SHARE = 5  # partitions of the time for which runs are kept: each costs time in queries without an id
+AHEAD_DAYS = 3  # `cut` is called so early, because it may fail for a long time while the tables are in use
+SHARE = 5  # number of partitions for the time that runs are kept: each slows queries without an id
 MAX_DAYS = 92  # of a partition
 MAX_CUTS = 4
-MAX_KEPT_RUNS, MAX_KEPT_STEPS = 1_000, 20_000  # to be moved while others wait
+MAX_KEPT_RUNS, MAX_KEPT_STEPS = 1_000, 20_000  # to move to `runs_old` while other transactions wait
 REMOVED = "partitions removed"  # the name of the fact: a list of pairs of bounds
 FOUND = (
     "SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits AS i "
@@ -59,7 +60,7 @@ class Partition(NamedTuple):
 
     @property
     def days(self) -> float:
-        """Return how many days it covers."""
+        """Return the number of days that it covers."""
         if self.lower is None or self.upper is None:
             return float("inf")
         return (made_at(self.upper) - made_at(self.lower)) / DAY_MS
@@ -72,7 +73,7 @@ class Result(Enum):
 
 
 def days_each(kept_days: int) -> int:
-    """Return how many days a partition covers if runs are kept for these days; 0 stands for ever."""
+    """Return the number of days of one partition if runs are kept for `kept_days`, 0 for unlimited."""
     return max(1, min(MAX_DAYS, kept_days // SHARE)) if kept_days else MAX_DAYS
 
 
@@ -107,7 +108,7 @@ def cut_ahead(now: int, kept_days: int) -> int:
 
 
 def _find_end(last: Partition, begins: int, now: int, days: int) -> int:
-    """Return the time at which the last partition is to end: after all its rows, which nobody has cut in time."""
+    """Return the end for the last partition: after its newest row, if it has rows because `cut` was late."""
     newest = [fetch_value(f"SELECT MAX({key}) FROM {table}_{last.name}") for table, key in TABLES.items()]
     rows_end = max((made_at(id_) // DAY_MS + 1) * DAY_MS for id_ in (*newest, last.lower) if id_ is not None)
     today = now // DAY_MS * DAY_MS
@@ -126,7 +127,7 @@ def _cut(last: Partition, at: int) -> None:
 
 
 def _create(ask: Ask, table: str, name: str, lower: str, upper: str) -> None:
-    # The room in the pages of `runs`: see the baseline of PostgreSQL. The statistics: migrations/0021_only_postgres.py.
+    # For the fill factor see the baseline of PostgreSQL, for the statistics migrations/0021_only_postgres.py.
     storage = " WITH (fillfactor = 70)" if table == "runs" else ""
     ask(f"CREATE TABLE {table}_{name} PARTITION OF {table} FOR VALUES FROM ({lower}) TO ({upper}){storage}")
     if table == "runs":
@@ -166,10 +167,11 @@ def count_runs(partition: Partition) -> int:
 
 
 def drop(partition: Partition, kept: Sequence[str]) -> Result:
-    """Remove the oldest partition but `runs_old`, to which the runs `kept` move, with their steps.
+    """Remove the oldest partition except `runs_old`. Move the runs `kept`, with their steps, to `runs_old`.
 
-    A run that may be deleted once may always be, so the runs that must stay are among those found before: `kept`. The
-    rows of the other runs in other tables remain; the fact REMOVED has their bounds: see `retention.clear_removed`.
+    `kept` are the runs that may not be deleted. It may be older than the transaction, because a deletable run stays
+    deletable. Rows of the deleted runs in other tables remain until `retention.clear_removed`; the fact REMOVED has
+    the bounds of their ids.
     """
     steps = f"SELECT COUNT(*) FROM steps_{partition.name} WHERE run_id {IN_LIST}"
     if len(kept) > MAX_KEPT_RUNS or fetch_value(steps, (encode_list(kept),)) > MAX_KEPT_STEPS:
@@ -191,7 +193,7 @@ def drop(partition: Partition, kept: Sequence[str]) -> Result:
 
 
 def _let_old_grow(partition: Partition) -> None:
-    """Have PostgreSQL check now, while others write, that `runs_old` has no ids beyond its next bound."""
+    """Validate the next upper bound of `runs_old` now, while other transactions can write."""
     name = find_all()[0].name
     for table, key in TABLES.items():
         old = f"{table}_{name}"
@@ -228,7 +230,7 @@ def find_removed() -> list[tuple[str, str]]:
 
 
 def forget_removed(bounds: tuple[str, str]) -> None:
-    """Note that no rows are left of the runs between these bounds."""
+    """Note that the runs between these bounds have no rows left."""
     with write_leases():
         execute("SELECT value FROM server_facts WHERE name = ? /* FOR NO KEY UPDATE */", (REMOVED,))
         left = [one for one in find_removed() if one != bounds]

@@ -17,8 +17,8 @@ from database import execute, execute_all, fetch_value, is_postgres, write
 from .base import DAY_MS, LOCKED, Base, now_ms
 from .schedules import GRACE_MS
 
-CLAIM_MS = 150_000  # after which another process may take over an unfinished poll
-KEPT_MS = 30 * DAY_MS  # for a trigger that is not polled, and for an entry that the source no longer shows
+CLAIM_MS = 150_000  # until another process may take over an unfinished poll
+KEPT_MS = 30 * DAY_MS  # of a trigger that is not polled, and of an entry that the source no longer shows
 KEPT_ENTRIES = 1_000  # entries that the source no longer shows, of any age
 MAX_ENTRIES = 10_000
 
@@ -58,8 +58,8 @@ class Poll(Base):
     """A polled trigger.
 
     `next_at` is the time of the next poll; null, since `idle_since`, if the flow is inactive or the node was removed.
-    During a poll by `owner`, it is when others may take over. `moved_at` is when it was written, which reveals that the
-    clock was set back.
+    During a poll by `owner`, it is when the claim ends. `moved_at` is the time at which `next_at` was written: if it is
+    in the future, the clock was set back.
     """
 
     workflow_id = TextField()
@@ -161,7 +161,7 @@ class Poll(Base):
             f"UPDATE polls SET owner = ?, version = version + 1, next_at = ?, moved_at = ? WHERE {THIS} AND version = ?"
         )
         with write():
-            # Always in the same order of rows, so that no two processes wait for each other in a circle.
+            # Always in the same order of rows, which prevents deadlocks.
             taken = {
                 claim
                 for claim in sorted(due, key=_fence)
@@ -176,7 +176,7 @@ class Poll(Base):
 
     @classmethod
     def reset_state(cls, claim: Claim) -> None:
-        """Forget the state of another source, in the transaction that stores the first state of this one."""
+        """Delete the state of another source, in the transaction that stores the first state of this one."""
         sql = f"UPDATE polls SET state_of = source, state = NULL, begun = 0 WHERE {THIS} AND version = ?"
         if execute(sql, _fence(claim)).rowcount:
             execute(f"DELETE FROM poll_entries WHERE {THIS}", (claim.workflow_id, claim.node_id))
@@ -204,7 +204,7 @@ class Poll(Base):
 
     @classmethod
     def extend(cls, claims: Iterable[Claim], now: int, until: int) -> None:
-        """Keep these claims until then, as far as they are still valid."""
+        """Extend these claims to this time, as far as they are still valid."""
         sql = f"UPDATE polls SET next_at = ?, moved_at = ? WHERE {THIS} AND version = ?"
         with write():
             execute_all((sql, (until, now, *_fence(claim))) for claim in sorted(claims, key=_fence))
@@ -217,7 +217,7 @@ class Poll(Base):
 
     @classmethod
     def release(cls, owner: str, now: int) -> None:
-        """Release the unfinished polls of `owner`, so that others may poll immediately."""
+        """Release the unfinished polls of `owner`, so that other processes may poll immediately."""
         sql = "UPDATE polls SET owner = NULL, next_at = ?, moved_at = ?, version = version + 1 WHERE owner = ?"
         with write():
             _lock_claimed()

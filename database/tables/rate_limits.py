@@ -1,7 +1,7 @@
 """Rate limits of nodes, shared by all processes and machines of a workspace.
 
 The algorithm is GCRA, as in api/webhooks/rate_limit.py: one number for each limit, the time at which its bucket is
-empty again. A node that exceeds the limit does not ask again: it takes its turn in advance and waits for it.
+empty again. A node over the limit need not ask again: it reserves the next free time and waits for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KEEP = (
 
 
 class RateLimit(Expiring, Base):
-    """`empty_at` is the time at which all calls are used up by their time, in microseconds since 1970."""
+    """`empty_at` is the time at which the bucket is empty again, in microseconds since 1970."""
 
     expired = "empty_at <= ? * 1000"
     workspace_id = TextField()
@@ -33,7 +33,7 @@ class RateLimit(Expiring, Base):
 
     @classmethod
     def take(cls, workspace_id: str, key: str, calls: float, per: float) -> float:
-        """Take a call of a limit of `calls` in `per` seconds. Return the seconds until its turn, 0 for at once.
+        """Take a call of a limit of `calls` in `per` seconds. Return the seconds to wait before it.
 
         After `per` seconds without calls, all `calls` may be made at once.
         """

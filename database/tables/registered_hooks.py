@@ -1,9 +1,9 @@
 """Registered hooks: the webhooks that this server adds in services for app triggers, and removes again (an outbox).
 
-A row is written in the transaction that activates, changes or deletes a flow, before anything is told to the service.
-`adding` becomes `added` after the service has it; `removing` lasts until the service has none with our address, or
-until a person says that it was removed by hand, and then the row is deleted. So after a crash at any point a row still
-says what is left to do, and it can be done again: the webhooks of a service are found by our address.
+A row is written in the transaction that activates, changes or deletes a flow, before any request to the service. Its
+state `adding` becomes `added` once the service has the webhook. With `removing`, the row is deleted once the service
+has no webhook with our address, or a user confirms that it was removed by hand. So after a crash at any point, rows
+describe the remaining work. It can be repeated, because the webhooks of a service are found by our address.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .credentials import Credential
 from .leases import is_there, this_process
 from .locks import lock_names
 
-CLAIM_MS = 60_000  # after which another process may do the work; longer than it may take
-CHECK_MS = 86_400_000  # between two checks that the service still has it
+CLAIM_MS = 60_000  # longer than the work may take
+CHECK_MS = 86_400_000  # between two checks that the service still has the webhook
 OTHER_CLAIMED = (
     "EXISTS (SELECT 1 FROM registered_hooks o WHERE o.id <> h.id AND o.path = h.path AND o.scope = h.scope "
     "AND o.claimed_until > ?)"
@@ -31,11 +31,11 @@ OTHER_CLAIMED = (
 
 
 class RegisteredHook(Base):
-    """`scope` says where in the service it is (JSON: service, account, settings), `events` what it sends (JSON).
+    """`scope` is the place of the webhook in the service (JSON: service, account, settings), `events` a JSON list.
 
-    `url` is the whole address, once it was told to the service. `secret` is encrypted, for services that make their
-    own. `next_at` is when there is work, `claimed_until` until when a process does it, and `version` its fencing token.
-    Times are in ms.
+    `url` is the whole address, once the service may know it. `secret` is encrypted; it is set if the service creates
+    it. `next_at` is when the next work is due, `claimed_until` the end of its claim, and `version` the fencing token of
+    the claim. Times are in ms.
     """
 
     prefix = "hk"
@@ -99,12 +99,12 @@ class RegisteredHook(Base):
 
     @classmethod
     def of_node(cls, workflow_id: str, node_id: str) -> list[RegisteredHook]:
-        """Return the hooks of a node: until the service has a new one, it signs as for the one before."""
+        """Return the hooks of a node, newest first: the service may still sign with the secret of an earlier one."""
         return list(cls.each("workflow_id = ? AND node_id = ? ORDER BY id DESC LIMIT 5", (workflow_id, node_id)))
 
     @classmethod
     def claim_due(cls, now: int, most: int) -> list[RegisteredHook]:
-        """Claim rows with work: none whose neighbour at the same place of the service is worked on."""
+        """Claim rows with due work, except rows for a place in a service at which another row is claimed."""
         due = (
             "SELECT h.id FROM registered_hooks h WHERE h.next_at <= ? AND h.claimed_until <= ? "
             f"AND NOT {OTHER_CLAIMED} ORDER BY h.next_at, h.id LIMIT ?"
@@ -117,7 +117,7 @@ class RegisteredHook(Base):
 
     @classmethod
     def _free_abandoned(cls, now: int) -> None:
-        """End the claims of processes of this machine that were killed."""
+        """Release the claims of killed processes on this machine."""
         claimed = execute("SELECT id, claimed_by FROM registered_hooks WHERE claimed_until > ?", (now,)).fetchall()
         for id_, process in claimed:
             if process is not None and is_there(process) is False:
@@ -149,7 +149,7 @@ class RegisteredHook(Base):
             return bool(execute(sql, (self.url, self.path, self.scope, self.id)).rowcount) and self.end()
 
     def check_others(self) -> None:
-        """Have the hooks with this address looked for: another account may have had the one that was removed."""
+        """Make a check of the hooks with this address due: the removed webhook may have been theirs."""
         with write():
             sql = "UPDATE registered_hooks SET next_at = ? WHERE url = ? AND state = 'added' AND id <> ?"
             execute(sql, (now_ms(), self.url, self.id))
@@ -175,38 +175,38 @@ class RegisteredHook(Base):
 
     @property
     def is_current(self) -> bool:
-        """Return True if the claim still holds: the flow has not changed since, and no other process has it."""
+        """Return True if the claim is still valid: neither a change of the flow nor another process has ended it."""
         return fetch_value("SELECT version FROM registered_hooks WHERE id = ?", (self.id,)) == self.version
 
     def put(self, **values: Any) -> bool:
-        """Set these columns. Return False, with nothing changed, if the claim does not hold any more."""
+        """Set these columns. Return False, without a change, if the claim is no longer valid."""
         names = ", ".join(f"{name} = ?" for name in values)
         with write():
             sql = f"UPDATE registered_hooks SET {names} WHERE id = ? AND version = ?"
             return bool(execute(sql, (*values.values(), self.id, self.version)).rowcount)
 
     def give_back(self) -> None:
-        """End a claim that a change of the flow has overtaken, so that the new work can begin."""
+        """Release a claim that became invalid by a change of the flow, so that the new work can begin."""
         with write():
             sql = "UPDATE registered_hooks SET claimed_until = 0 WHERE id = ? AND claimed_until = ?"
             execute(sql, (self.id, self.claimed_until))
 
     def end(self) -> bool:
-        """Delete the row, if the claim still holds."""
+        """Delete the row, if the claim is still valid."""
         with write():
             sql = "DELETE FROM registered_hooks WHERE id = ? AND version = ?"
             return bool(execute(sql, (self.id, self.version)).rowcount)
 
     @classmethod
     def add_all_again(cls) -> None:
-        """Have all hooks added anew, because their secrets have changed. Call inside a transaction."""
+        """Make all hooks due to be added again, because their secrets have changed. Call inside a transaction."""
         sql = "UPDATE registered_hooks SET state = 'adding', secret = NULL, next_at = 0 WHERE state = 'added'"
         execute(sql)
         execute("UPDATE registered_hooks SET secret = NULL")
 
 
 def _values(flow: Any, node_id: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that a node's config decides."""
+    """Return the columns that depend on a node's config."""
     name, found = config["account"], Credential.named(flow.workspace_id, config["account"])
     if found is None:
         raise _refuse(node_id, f"there is no credential {name!r}")

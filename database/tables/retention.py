@@ -27,19 +27,19 @@ from .server_state import Fact
 PAGE = 200
 RUNS_AT_ONCE = 20
 ROWS_AT_ONCE = 100
-ALL_ROWS = 2**62  # as a limit
+ALL_ROWS = 2**62  # a limit that is never reached
 REMOVING = "runs being removed"  # the name of the fact
 
 HasTime = Callable[[], bool]
 
 OVER = "(recorded = 1 OR (status IN ('success', 'failed') AND finished_at < ?))"
-# These look a row up, since PostgreSQL reads the whole table first for EXISTS among the columns of a SELECT.
-# Its parent will read its output.
+# Subqueries of a single value: PostgreSQL would read the whole table for EXISTS among the columns of a SELECT.
+# The parent run will read the output.
 AWAITED = (
     "(parent_node_id IS NOT NULL AND COALESCE((SELECT o.status FROM runs AS o WHERE o.id = runs.parent_run_id), '') "
     "IN ('pending', 'running'))"
 )
-# Its idempotency key must keep a repeated call from starting the flow again.
+# The idempotency key must still prevent a repeated call from starting the flow again.
 NAMED = "COALESCE((SELECT MAX(created_at) FROM idempotency_keys WHERE run_id = runs.id), 0) >= ?"
 RUNS = f"SELECT id, {OVER} AND NOT {AWAITED} AND NOT {NAMED} FROM runs WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
 REMOVED = f"DELETE FROM runs WHERE id {IN_LIST} AND (recorded = 1 OR status IN ('success', 'failed')) RETURNING id"
@@ -65,7 +65,7 @@ ROWS_WITHOUT_RUN = tuple(
     sql.replace(f"r.{OF_THEM}", WITHOUT_RUN.format("r.run_id")).replace(
         OF_THEM, WITHOUT_RUN.format(f"{sql.split()[2]}.run_id")
     )
-    for sql in ROWS_OF_RUNS[1:]  # steps are in partitions too
+    for sql in ROWS_OF_RUNS[1:]  # without steps, which are removed with their partition
 )
 # Tables whose rows expire by age alone, with their id prefix and condition. A log entry can outlive its run if a
 # suspended process wrote it.
@@ -83,7 +83,7 @@ class Page(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """`taken`: number of the given runs that were handled; `ids`: those deleted; `more`: other rows remain."""
+    """`taken`: number of handled runs; `ids`: ids of the deleted runs; `more`: True if rows of other tables remain."""
 
     taken: int
     ids: list[str]
@@ -120,7 +120,7 @@ def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
     """
     taken, gone = 0, []
     with write():
-        lock_names("retention", ("",))  # the fact is of one process
+        lock_names("retention", ("",))  # only one process may write the fact
         fact = Fact.find(REMOVING)
         left: Sequence[str] = [] if fact is None else orjson.loads(fact.value)
         noted = left
@@ -169,7 +169,7 @@ def find_ranges(below: str, kept_days: int, crowded: Sequence[str] = ()) -> list
     found = []
     for one in partitions.find_all():
         if (one.days > most or one.name in crowded) and (one.lower or "") < below:
-            # An id may be the bound itself; without its last zero, the text is before it and after all earlier ids.
+            # An id may equal the bound. The bound without its last zero sorts before it, and after all smaller ids.
             found.append(((one.lower or "")[:-1], below if one.upper is None else min(one.upper, below)))
     return found
 

@@ -1,7 +1,7 @@
 """Imports of many rows into a table, in short transactions: a long one would delay all other writes.
 
-An import is on record from its first transaction to its last one. If it fails, or its process ends, what it added is
-removed again. Its rows have consecutive ids, so they are found without any mark.
+An import has a record from its first to its last transaction. If it fails, or its process ends, its rows are deleted.
+They are found by their ids, which are consecutive.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .data_rows import DataRow, changing, delete_rows, insert_rows, select_betwe
 from .data_tables import WRITES_KEPT_MS, DataTable
 from .leases import is_there, this_process
 
-BATCH = 1_000  # rows of a transaction
+BATCH = 1_000  # rows in a transaction
 KEY = "import "
-DIGITS = 8  # at the end of an id, which number the rows of an import
-FORGOTTEN_MS = 3_600_000  # after which an import counts as interrupted, also one of another machine
+DIGITS = 8  # at the end of an id: the number of the row within the import
+FORGOTTEN_MS = 3_600_000  # until an import, also of another machine, counts as interrupted
 
 
 class RowImport:
@@ -37,7 +37,8 @@ class RowImport:
     def run(self, prepare: Callable[[], None], last: AbstractContextManager[Any]) -> None:
         """Add all rows, or none.
 
-        `prepare` changes the table in the first transaction. `last` opens the last one, with what belongs to it.
+        `prepare` changes the table in the first transaction. `last` opens the last transaction, with its audit entry.
+
         Raises: Conflict if the columns are changed meanwhile, NotFound, TooLarge.
         """
         try:

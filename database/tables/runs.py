@@ -278,7 +278,7 @@ class Run(Timed, Base):
         return made.with_condition(STILL_RUNS, (self.id, self.claims))
 
     def deleted(self) -> Run:
-        """Return this run in the form of a deleted one."""
+        """Change this object, as seen by callers that still wait for the deleted run, and return it."""
         self.__data__.update(
             status="failed", error_text="the run was deleted", error_kind="cancelled", output=None, output_bytes=None
         )

@@ -41,8 +41,8 @@ COMPLETED = (
 )
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
-# A run that was taken over is pending until the next claim, and until then `claims` does not change. The suspended
-# process's last step may count; but not alone if its other writes need a running run.
+# A run that was taken over is pending until its next claim, and until then `claims` does not change. The last step of
+# the suspended process may still be recorded, but not if its other writes require a running run.
 NOT_TAKEN = " AND status <> 'pending'"
 SAVE_WITH_MORE = INSERT_STEP + NOT_TAKEN + REPLACE_STEP
 
@@ -63,7 +63,7 @@ class Settlement(NamedTuple):
 
 
 class StepData(NamedTuple):
-    """What a step received, computed and reported: its values as recorded, in its row or not."""
+    """The recorded values of a step: its input, output and error, from its row or from the packed steps."""
 
     seq: int
     node_id: str

@@ -20,8 +20,9 @@ from .base import Base, insert, made_at, now_ms
 from .locks import lock_names
 
 MAX_VARIABLES, MAX_BYTES = 200, 64 * 1024  # of a workspace, as JSON
-MAX_SETS = 50  # kept of a workspace; runs accepted before the oldest of them read that
-# A set counts so much later than it is committed: every process then knows it. On PostgreSQL they look for changes.
+MAX_SETS = 50  # kept for a workspace; a run from before the oldest set reads the oldest
+# The delay between the commit of a set and `effective_at`, so that all processes have read it by then. PostgreSQL needs
+# more, because processes query for changes.
 LEAD_MS, LEAD_MS_POSTGRES = 50, 1_000
 NOTHING: Mapping[str, Any] = {}
 
@@ -38,14 +39,14 @@ class VariableSet(Base):
 
 
 class Since(NamedTuple):
-    """Variables from a moment on, in milliseconds."""
+    """The variables since `effective_at`, in milliseconds since 1970."""
 
     effective_at: int
     variables: Mapping[str, Any]
 
 
 def find_variables(workspace_id: str, run_id: str | None = None) -> Mapping[str, Any]:
-    """Return the workspace's variables at the time of the run's id, or now. Most workspaces have none: that is fast."""
+    """Return the workspace's variables at the time of the run's id, or now. It is fast if there are none."""
     sets = _sets.get(workspace_id, lambda: _read(workspace_id))
     if not sets:
         return NOTHING

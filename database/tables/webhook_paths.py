@@ -1,7 +1,8 @@
 """Paths of webhooks with parameters, such as `orders/:id`: their shape, their overlaps, and the search for a match.
 
-The shape of a path is the path without the names of its parameters: `orders/:`. A table has shapes, so its key refuses
-two paths that match the same calls. Paths are compared part by part: no pattern is made of text from outside.
+The shape of a path is the path without the names of its parameters: `orders/:`. The table
+stores shapes, so its primary key rejects two paths that match the same calls. Paths are compared part by part, without
+regular expressions from user input.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 PARAM = ":"
-MAX_CALLED = 4_096  # characters of a called path that are looked at; a request line has no more
+MAX_CALLED = 4_096  # characters of a called path that are compared; a request line is not longer
 
 
 def shape_of(path: str) -> str:
@@ -42,7 +43,7 @@ def do_overlap(shape: str, other: str) -> bool:
 
 
 class Patterns:
-    """The shapes with parameters, by their first part, which is always fixed, and the number of their parts."""
+    """The shapes with parameters, indexed by their first part, which is always fixed, and by their number of parts."""
 
     def __init__(self, shapes: Iterable[str]) -> None:
         found: dict[tuple[str, int], list[str]] = {}
@@ -52,7 +53,7 @@ class Patterns:
         self._shapes: Mapping[tuple[str, int], list[str]] = found
 
     def find(self, called: str) -> list[str]:
-        """Return the shapes that match the called path; the one whose fixed parts come first is first."""
+        """Return the shapes that match the called path. A fixed part takes precedence over a parameter."""
         if not self._shapes or len(called) > MAX_CALLED:
             return []
         key = called.partition("/")[0], called.count("/") + 1

@@ -54,7 +54,7 @@ def test_the_recorder_writes_once_what_the_server_did_not_confirm(waits, caplog)
         recorder.commit([])
         waits.freeze()
         done = recorder.submit([run.insertion()])
-        until(lambda: "its outcome is asked for" in caplog.text or "writes wait for it" in caplog.text)
+        until(lambda: "reading its outcome" in caplog.text or "writes wait for it" in caplog.text)
         waits.heal()
         assert done.result(PATIENCE) == [1]
     assert fetch_value("SELECT COUNT(*) FROM runs") == 1
