@@ -17,6 +17,16 @@ FORM_METHOD = "FORM"
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 # Those that a webhook can take; ANY_METHOD in its config stands for all of them.
 WEBHOOK_METHODS, ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE"), "ANY"
+# The media types of a sent form.
+FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+# Operators of a condition on the rows of a table, with their labels.
+OPERATORS = {
+    "eq": "is", "ne": "is not", "gt": "greater than", "gte": "at least", "lt": "less than", "lte": "at most",
+    "contains": "contains", "starts_with": "starts with", "empty": "is empty", "not_empty": "is not empty",
+}  # fmt: skip
+DAY = 86_400  # seconds
+# A change in the audit log whose values are not shown.
+CHANGED = {"changed": True}
 # The types of credentials that a request over HTTP may be sent with. How is in nodes/http/authorization.py.
 HTTP_CREDENTIALS = (
     *("http_basic", "http_bearer", "http_header", "http_headers", "http_query", "http_digest", "oauth1", "aws", "mtls"),

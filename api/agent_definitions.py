@@ -12,6 +12,7 @@ from api.audit import record_change
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
 from api.http.server import get_server
+from constants import CHANGED
 from definition import templates
 from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
@@ -262,7 +263,7 @@ def _diff(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Return the audit details of a change: the changed parts, and old and new values of name and model."""
     shown = {name: differences(before, {name: after.get(name)}) for name in ("name", "model")}
     changed = [name for name, value in after.items() if value != before.get(name) and name not in shown]
-    return {**shown["name"], **shown["model"], **{name: {"changed": True} for name in changed}}
+    return {**shown["name"], **shown["model"], **dict.fromkeys(changed, CHANGED)}
 
 
 def _add_id(definition: Any) -> Any:

@@ -20,6 +20,7 @@ from schema_fields import Json, Out, Time, choice, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("audit", "The audit log")
+MAX_PINNED = 20  # names of pinned nodes in an entry
 ID_PATTERN = re.compile(r'"([a-z]{2,4}_[0-9A-Z]{26})"')  # in JSON
 
 

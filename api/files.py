@@ -16,6 +16,7 @@ from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_request, load
 from api.http.server import get_config, get_dispatcher
+from constants import MULTIPART
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
 from models import lock_names
 from nodes.core.output import disposition
@@ -27,7 +28,6 @@ from schemas import Error, PageArgs, listed
 
 blueprint = Resource("files", "Files of the workspace")
 CHUNK = 64 * 1024
-MULTIPART = "multipart/form-data"
 MAX_FORM = 64 * 1024  # bytes of a request besides the file
 MAX_PARTS = 10
 MAX_CHANGED = 200  # paths of a request

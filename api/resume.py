@@ -22,6 +22,7 @@ from api.open_questions import ENGINES_OWN, accepts_answers, format_reason
 from api.runs import link_large_values
 from api.webhooks.body import parse_body
 from api.webhooks.refusal_log import RefusalLog
+from constants import FORM, MULTIPART
 from definition import PlannedNode
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
@@ -38,8 +39,6 @@ MAX_COMMENT = 2_000
 MAX_BODY = 1_000_000  # characters of JSON in a form
 MAX_NAMED = 20  # places in a message
 refusals = RefusalLog()  # of signed links, by run: anyone could fill the log
-FORM = "application/x-www-form-urlencoded"
-MULTIPART = "multipart/form-data"
 FORMS = (FORM, MULTIPART)
 TEXT = {"schema": {"type": "string"}}
 # Query parameters of a signed link, which needs neither a session nor an API token.

@@ -9,7 +9,7 @@ from flask import Response, jsonify
 from marshmallow import ValidationError, validate
 
 from api import run_list
-from api.audit import begin_entry, defer_entry, defer_start_entry, remove
+from api.audit import MAX_PINNED, begin_entry, defer_entry, defer_start_entry, remove
 from api.http.auth import (
     ANSWER_ROLE,
     check_role,
@@ -50,7 +50,6 @@ from schemas import (
 blueprint = Resource("runs", "Runs and their steps")
 LATEST = 8
 MAX_CHILDREN = 200
-MAX_LISTED = 20  # names of pinned nodes in an audit entry
 MAX_OUTPUT = 1_000_000
 MAX_ANSWER = 16_000_000  # characters of step values in a response; the rest are references
 # Fields of a step that are not a column of its row.
@@ -359,7 +358,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
 
 def _describe_retry(start: str, repeated: RetryScope) -> dict[str, Any]:
     """Return the audit details of a retry, including pinned nodes: a pinned approval was given by nobody."""
-    pinned = {"pinned": repeated.pinned[:MAX_LISTED]} if repeated.pinned else {}
+    pinned = {"pinned": repeated.pinned[:MAX_PINNED]} if repeated.pinned else {}
     return {"from": start, "version": repeated.version, "draft": repeated.version is None, **pinned}
 
 

@@ -13,11 +13,11 @@ from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from errors import NotFound, TooLarge
 from models import StoreEntry, WorkspaceStore
+from nodes.core.store import MAX_KEY, MAX_VALUE
 from schema_fields import Cursor, Json, Out, Strict, Time, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("store", "Key-value store of the workspace")
-MAX_KEY, MAX_VALUE = 200, 100_000
 
 
 class KeyCursor(Cursor):

@@ -13,10 +13,11 @@ import orjson
 from flask import Response
 
 from api.audit import begin_entry
-from api.files import MAX_FORM, MULTIPART, receive
+from api.files import MAX_FORM, receive
 from api.http.auth import require_role
 from api.http.json_io import Resource, get_request
 from api.tables import MAX_FILTER, read_filter
+from constants import MULTIPART
 from database.tables.data_rows import MAX_ROWS, Row, encode_cells, read_whole
 from database.tables.row_imports import RowImport
 from database.tables.table_columns import SYSTEM, Column, guess_type_of_texts, show_time, to_cell

@@ -50,7 +50,6 @@ blueprint = Resource("workflows", "Flows and their versions")
 EMPTY = '{"nodes":[],"edges":[]}'
 MAX_KEY_LENGTH = 200
 MAX_PINNED = 1_000
-MAX_LISTED = 20  # names of pinned nodes in an audit entry
 MAX_VERSION_NAME = 100
 MAX_VERSION_NOTE = 2_000
 UNCHANGED = LabelChange()
@@ -450,7 +449,7 @@ def _describe_options(options: Options | None) -> dict[str, Any]:
     """Return the audit details of the options, such as pinned nodes: a pinned approval was given by nobody."""
     if options is None or (options.definition is None and not options.pinned and options.only is None):
         return {}
-    pinned = {"pinned": sorted(options.pinned)[:MAX_LISTED]} if options.pinned else {}
+    pinned = {"pinned": sorted(options.pinned)[:MAX_PINNED]} if options.pinned else {}
     only = {"only": options.only} if options.only is not None else {}
     return {"draft": options.definition is not None, **pinned, **only}
 

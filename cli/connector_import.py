@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from config import Config
 from dispatch import make_services
 from errors import BadInput, Conflict, NodeError
 from nodes import REGISTRY
+from nodes.connectors.file_schema import NAME
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
-NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 WAIT = 60.0  # seconds for a document from a URL
 
 

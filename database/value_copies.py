@@ -16,11 +16,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from database.tables.large_values import PART_BYTES
 from errors import Conflict
 
 log = logging.getLogger("headrace.database")
 ReadObject: TypeAlias = Callable[[str], bytes]  # returns the content of the object with this name
-PART_BYTES = 1 << 20  # of a row
 ROWS_OF_SERVER = 8
 RUN = re.compile(r"run_[A-Za-z0-9_]+\Z")
 FILE = re.compile(r"([A-Za-z0-9_]+)(?:\.([1-9][0-9]*))?\.json\Z")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-CHANGED = {"changed": True}
+from constants import CHANGED
+
 ANNOTATIONS = ("notes", "groups")
 LAYOUT = {"position", "width", "height", "folded"}
 

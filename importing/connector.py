@@ -14,21 +14,17 @@ from importing.connector_inputs import Inputs, make_id, make_title, read_text
 from importing.connector_security import find_ways
 from importing.json_document import Document, is_name, load_document, read_line, read_list
 from importing.notes import Notes, quote_name
-from importing.openapi import fill_in, get_body_type
+from importing.openapi import MAX_PARAMETERS, NO_PARAMETERS, fill_in, get_body_type
 from importing.secret_detection import get_hosts
 from importing.swagger2 import is_swagger, to_openapi3
-from nodes.connectors.file_schema import check
+from nodes.connectors.file_schema import MAX_OPERATIONS, check
 from nodes.fields import TOKEN
-from nodes.http.client import REFUSED_HEADERS
 
 MAX_BYTES = 20 * 2**20
-MAX_OPERATIONS = 200
-MAX_PARAMETERS = 100  # of one operation
 MAX_PATH = 400  # characters
 VERBS = ("get", "post", "put", "patch", "delete", "head")
 COLORS = ("#1a5fb4", "#26734d", "#8a3b12", "#6b2a6b", "#a51d2d", "#3d3846", "#0b6e75", "#5a4a00")
 # OpenAPI ignores parameters of the first three names; the node sends the others itself.
-NO_PARAMETERS = {"accept", "content-type", "authorization", "idempotency-key", *REFUSED_HEADERS}
 # Parameters that count pages, and the parameter with the page's size. Others are not certain.
 PAGES = {"page": ("per_page", "page_size", "pagesize", "limit", "size"), "offset": ("limit",)}
 PAGE_SIZE = 100

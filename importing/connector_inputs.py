@@ -8,9 +8,9 @@ from typing import Any
 
 from importing.json_document import Document, is_name, is_small, read_line, read_list
 from importing.notes import quote_name
+from nodes.connectors.file_schema import MAX_INPUTS
 from nodes.connectors.inputs import RESERVED
 
-MAX_INPUTS = 60  # of an operation
 MAX_SHOWN = 8  # optional inputs beyond these are below "More settings"
 MAX_HELP, MAX_TITLE, MAX_CHOICES = 300, 100, 300
 LONG_TEXT = 500  # characters: a text that may be longer has several lines

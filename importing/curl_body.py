@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
+from constants import FORM
 from errors import BadInput
 from expressions import escape
 from importing.body_fields import NotReproducible, guard_fields, guard_json, guard_text, parse_fields, parse_json
@@ -14,7 +15,6 @@ from importing.notes import Notes, quote_name
 from importing.secret_detection import Suggestions
 from nodes.http.body import guess_content_type
 
-FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 DATA = ("data", "data-ascii", "data-raw", "data-binary", "data-urlencode", "json")
 FORMS = ("form", "form-string")

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from constants import HTTP_METHODS
+from constants import FORM, HTTP_METHODS, MULTIPART
 from errors import BadInput, ExpressionError
 from expressions import compile_value, escape
 from importing.json_document import Document, is_name, is_small, load_document, read_line, read_list
@@ -28,7 +28,7 @@ MAX_PATH = 2_000  # characters, also of a server's URL
 _VERSION = re.compile(r"3\.[012](\.|\Z)")
 _VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 # OpenAPI ignores parameters of the first three names; the node sends the last one itself.
-_NO_PARAMETERS = {"accept", "content-type", "authorization", "idempotency-key", *REFUSED_HEADERS}
+NO_PARAMETERS = {"accept", "content-type", "authorization", "idempotency-key", *REFUSED_HEADERS}
 _IN_PATH = 'urlencode | replace("/", "%2F")'
 _BINARY = ("application/octet-stream", "application/pdf", "image/", "audio/", "video/")
 _FILE = {"type": "string", "description": "Path in the workspace's files"}
@@ -243,7 +243,7 @@ class _Reader:
         cookies = list(auth.cookies)
         for parameter in (*_select(parameters, "header"), *_select(parameters, "cookie")):
             name = parameter["name"]
-            if name.lower() in _NO_PARAMETERS or not TOKEN.match(name):
+            if name.lower() in NO_PARAMETERS or not TOKEN.match(name):
                 continue
             if parameter.get("required") is not True:
                 self.notes.add(f"The {parameter['in']} {quote_name(name)} is optional, and not imported")
@@ -290,9 +290,9 @@ def get_body_type(media: str) -> str:
     name = media.partition(";")[0].strip().lower()
     if name in ("application/json", "*/*", "application/*") or name.endswith("+json"):
         return "json"
-    if name == "application/x-www-form-urlencoded":
+    if name == FORM:
         return "form"
-    if name == "multipart/form-data":
+    if name == MULTIPART:
         return "multipart"
     return "text" if name.startswith("text/") or name.endswith(("/xml", "+xml", "/graphql", "yaml")) else "file"
 

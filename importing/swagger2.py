@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from constants import FORM, MULTIPART
 from importing.json_document import Document, read_line, read_list
 
 SCHEMES = ("https", "http")
 VERBS = ("get", "put", "post", "delete", "options", "head", "patch")
-MULTIPART = "multipart/form-data"
 # What Swagger 2 writes beside the name of a parameter, and OpenAPI 3 in its schema.
 IN_SCHEMA = (
     *("type", "format", "items", "enum", "default", "minimum", "maximum", "minLength", "maxLength"),
@@ -104,7 +104,7 @@ def _body(parameters: list[dict[str, Any]], consumes: list[Any]) -> dict[str, An
     if not fields:
         return None
     files = any(one.get("type") == "file" for one in fields.values())
-    media = MULTIPART if files or MULTIPART in consumes else "application/x-www-form-urlencoded"
+    media = MULTIPART if files or MULTIPART in consumes else FORM
     schema = {
         "type": "object",
         "properties": {name: _field(one) for name, one in fields.items()},

@@ -16,6 +16,8 @@ from typing import IO, Any
 MEMORY = 768 * 2**20
 CPU_SECONDS = 60
 LENGTH = struct.Struct(">Q")
+# Errors of a library on a malformed file, besides its own.
+SLIPS = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
 def receive(stream: IO[bytes], most: int | None = None) -> bytes | None:

@@ -10,9 +10,9 @@ from typing import Any
 import pypdf
 from pypdf.errors import FileNotDecryptedError, PyPdfError
 
+from parsers.child import SLIPS
+
 INFO = ("title", "author", "subject", "creator", "producer")
-# Errors of the library on a malformed file.
-SLIPS = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 # It warns of every error of the program that wrote the file.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 

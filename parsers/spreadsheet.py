@@ -16,10 +16,10 @@ import openpyxl
 from defusedxml.common import DefusedXmlException
 from openpyxl.utils.exceptions import InvalidFileException
 
+from parsers.child import SLIPS
+
 # The unzipped size is limited before anything is parsed.
 MAX_UNZIPPED, MAX_PARTS, PIECE = 64 * 2**20, 5_000, 64 * 1024
-# Errors of the library on a malformed file.
-SLIPS = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
 class Problem(Exception):

@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-DAY = 86_400
+from constants import DAY
+
 SECOND = timedelta(seconds=1)
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from database import closing_connection
+from database.tables.polls import MAX_ENTRIES
 from dispatch import Line, encode_state, open_trigger, redacted_errors
 from errors import NodeError
 from models import Claim, DatabaseRefused, Fired, Poll, PollEntry, Workflow
@@ -30,7 +31,7 @@ CLAIM_MS, EXTEND_SECONDS = 30_000, 10.0
 STOP_SECONDS = 5.0  # for disconnecting all listeners
 FIRST_BACKOFF_MS, MAX_BACKOFF_MS = 1_000, 60_000
 STABLE_SECONDS = 60.0  # after a connection of this length the backoff starts anew from its first value
-PRUNE_EVERY, MAX_ENTRIES = 500, 10_000  # known entries
+PRUNE_EVERY = 500  # known entries
 ROOM_SECONDS = 0.5
 
 

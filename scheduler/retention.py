@@ -14,6 +14,7 @@ from itertools import islice
 
 import database
 from config import Config
+from database.tables.base import DAY_MS, STEP_SECONDS
 from dispatch.payloads import Payloads
 from models import AgentMemory, Poll, Run, first_id, new_id, now_ms, partitions
 from models import retention as rows
@@ -24,9 +25,7 @@ from scheduler.leader import Leadership
 log = logging.getLogger("headrace.retention")
 LEASE_NAME = "retention"
 LEASE_MS = 60_000
-STEP_SECONDS = 0.01  # maximum length of a transaction
 PAUSE_SECONDS = 0.08
-DAY_MS = 86_400_000
 FRESH_MS = 60_000  # after the end of a run, while its caller may still ask for the result
 ALL_AGES_MS = 2**48  # later than any id
 FOLDERS_PER_STEP = 500

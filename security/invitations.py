@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from database.tables.base import DAY_MS
 from errors import Conflict, NotFound, TooMany
 from models import AuditEntry, Invitation, Membership, Session, User, Workspace, lock_names, now_ms
 
@@ -17,7 +18,6 @@ from . import accounts, login_throttle
 LIFETIME_MS = 72 * 3_600_000
 MAX_PENDING = 100
 MAX_A_DAY = 200
-DAY_MS = 24 * 3_600_000
 # One error for unknown, used, withdrawn and expired links: it does not reveal which invitations existed.
 GONE = "This invitation is not valid. It was used or withdrawn, or its 72 hours are over; ask for a new one"
 

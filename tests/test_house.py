@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from test_layers import LAYERS, ROOT, parsed, sources, statements
+from test_layers import LAYERS, ROOT, layer_of, parsed, sources, statements
 
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_ROOT = 600, 60, 7, 45
 
@@ -40,6 +40,7 @@ class Source(NamedTuple):
     functions: list[Function]  # methods and inner ones too
     imports: list[ast.Import | ast.ImportFrom]
     word_lists: list[tuple[str, frozenset[str]]]
+    constants: set[tuple[str, str]]
     docstring: str
 
 
@@ -54,6 +55,7 @@ def look_at(path):
         [function(node) for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)],
         [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)],
         list(word_lists(tree)),
+        set(constants(tree)),
         ast.get_docstring(tree) or "",
     )
 
@@ -73,6 +75,17 @@ def word_lists(tree):
             words = [getattr(one, "value", None) for one in node.value.elts]
             if len(words) > 1 and all(isinstance(word, str) for word in words):
                 yield ast.unparse(node.targets[0]), frozenset(words)
+
+
+def constants(tree):
+    """Yield the constants of a module: name and value as Python source."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            (target,), value = node.targets[:1], node.value
+            paired = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            for name, one in zip(target.elts, value.elts, strict=True) if paired else [(target, value)]:
+                if isinstance(name, ast.Name) and name.id.isupper() and len(name.id) > 1:
+                    yield name.id, ast.unparse(one)
 
 
 def functions(paths):
@@ -220,6 +233,25 @@ def test_a_list_of_words_has_one_home():
         for name, words in look_at(path).word_lists:
             found.setdefault(words, []).append(f"{path}: {name}")
     assert [places for places in found.values() if len(places) > 1] == [], "see constants.py"
+
+
+# Names of limits of different things, in several layers, that are equal by chance.
+EQUAL_BY_CHANCE = {
+    *("BATCH", "CLOSE_SECONDS", "FIRST_PAUSE", "LEASE_MS", "PAGE", "PAGE_SIZE", "PIECE", "SAMPLE", "SHARE"),
+    *("BODY", "CACHED", "CAUGHT_UP", "DEPTH", "DESCRIPTION", "ENTRIES", "EXAMINED", "ID", "ISSUES", "KEY", "LINES"),
+    *("LISTED", "NAME", "NAMED", "PAIRS", "PARTS", "PATH", "PATTERN", "REASON", "ROWS", "SECONDS", "SHOWN", "STEPS"),
+    *("TAGS", "TEXT", "TRIES", "URL", "WAIT", "WORK"),
+    "ANY_ORIGIN",
+}
+
+
+def test_a_constant_of_several_layers_has_one_home():
+    found = {}
+    for path in PRODUCTION:
+        for constant in look_at(path).constants:
+            found.setdefault(constant, {}).setdefault(layer_of(path), path)
+    several = {constant: paths for constant, paths in found.items() if len(paths) > 1}
+    assert {name.removeprefix("MAX_") for name, _ in several} == EQUAL_BY_CHANCE, several
 
 
 # Plugins

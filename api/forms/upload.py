@@ -16,6 +16,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
 from api.forms.answers import get_label
+from constants import FORM, MULTIPART
 from errors import BadInput, NodeError, NotJson, Unavailable
 from nodes.core.form_fields import get_max_bytes, takes_several
 from nodes.files.files import Files, Overfull
@@ -27,7 +28,6 @@ MAX_TEXT_BYTES = 4 * 2**20  # of all texts together
 MAX_PARTS = 5_000
 # Bytes beyond the limit that are read and dropped, so that the browser shows an answer instead of a lost connection.
 SLACK = 64 * 2**20
-FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
 @dataclass

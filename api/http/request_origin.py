@@ -14,6 +14,7 @@ from flask import Response, request
 
 from api.http.server import get_config, get_server
 from errors import Forbidden
+from net.egress import PORTS
 
 log = logging.getLogger("headrace")
 
@@ -21,7 +22,6 @@ COOKIE = "headrace_session"
 # A browser accepts a cookie of this name only from this host over HTTPS: no other host of the domain can set it.
 SECURE_COOKIE = f"__Host-{COOKIE}"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):

@@ -16,7 +16,7 @@ from peewee import AutoField, IntegerField, TextField
 from database import execute, fetch_value, write
 from database.full_text import EXPIRED, all_words, save_words, select_matching
 
-from .base import LOCKED, UNLOCKED_ONLY, Base, new_id, now_ms
+from .base import LOCKED, STEP_SECONDS, UNLOCKED_ONLY, Base, new_id, now_ms
 from .link_signatures import without_signatures
 from .locks import lock_names
 
@@ -24,7 +24,6 @@ MAX_ENTRIES = 1_000  # of an agent, by default
 ROOM_AT_ONCE = 50  # entries that a write deletes if the maximum was lowered
 EXPIRED_AT_ONCE = 10
 READ_AT_ONCE = 10
-STEP_SECONDS = 0.01
 BY_NAME = "workspace_id = ? AND agent_id = ? AND session = ? AND key = ?"
 
 

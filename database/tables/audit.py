@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from peewee import IntegerField, TextField
 
+from constants import CHANGED
 from database import execute, fetch_value, write
 
 from .base import (
@@ -72,7 +73,6 @@ TABLES = {"wf": "workflows", "run": "runs", "cred": "credentials", "tok": "api_t
 TABLES |= {"mem": "agent_memories", "inv": "invitations", "tbl": "data_tables"}
 MAX_NAME = 200
 MAX_VALUE = 500  # characters of JSON; longer values are only marked as changed
-CHANGED = {"changed": True}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 import orjson
 from peewee import BooleanField, Database, Model, make_snake_case
 
+from constants import DAY
 from database import db, execute, is_postgres, on_engine_change, write
 from database.clock import monotonic_ms as monotonic_ms
 from database.clock import now_ms as now_ms
 
-DAY_MS = 86_400_000
+DAY_MS = DAY * 1000
+STEP_SECONDS = 0.01  # of one of the transactions that delete many rows
 PRUNED_AT_ONCE = 1_000
 IN_LIST = "IN (SELECT value FROM json_each(?))"  # with `encode_list` of the values
 # For the end of a SELECT: PostgreSQL locks its rows (see locks.py), SQLite sees a comment.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from constants import OPERATORS
 from database import is_postgres
 from errors import BadInput
 
@@ -26,11 +27,6 @@ MAX_KEY = 200  # characters of a text by which rows are sorted
 MAX_NUMBER = 2**63 - 1
 NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+\Z")
 SYSTEM = ("id", "created_at", "updated_at")
-# Operators of a condition, with their labels.
-OPERATORS = {
-    "eq": "is", "ne": "is not", "gt": "greater than", "gte": "at least", "lt": "less than", "lte": "at most",
-    "contains": "contains", "starts_with": "starts with", "empty": "is empty", "not_empty": "is not empty",
-}  # fmt: skip
 COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,3})?\Z")
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from agent.prompts import CHARS_PER_TOKEN
 from database.full_text import all_words, any_word
 from errors import LimitExceeded, NodeError
 from models import AgentMemory, MemoryName, MemoryScope, now_ms
@@ -17,7 +18,6 @@ from nodes.ai.memory import MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG,
 from nodes.ai.memory import MAX_SECONDS as MAX_EXPIRY
 from schema_fields.row_json import iso
 
-CHARS_PER_TOKEN = 4  # an estimate: too high for Chinese, a little too low for English
 MAX_RECALLED = 100  # entries of each kind (best, latest) from which `recall` chooses
 OVERHEAD = 40  # characters of an entry besides its texts: its time, punctuation
 MIN_CUT = 200  # characters: a shorter start of a content says too little

@@ -15,11 +15,12 @@ from agent import load_libraries, open_model, prompts, run_agent
 from agent.definition import Agent as Definition
 from agent.journal import sum_seconds
 from agent.types import Done, Waiting, WaitOutcome, Work
+from constants import DAY
 from errors import NodeError
 from nodes.ai import tools
 from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact, to_json
 from nodes.base import AgentRecord, Agents, Context, Suspend
-from nodes.core.waits import DAY, notify, question
+from nodes.core.waits import notify, question
 
 MAX_TURNS = 50
 HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000

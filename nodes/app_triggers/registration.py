@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from constants import FORM
 from errors import NodeError
 from net.egress import Answer, get_host
 from nodes.credentials.keyring import Credential
@@ -157,7 +158,7 @@ class Registration:
             for name, value in body.items()
             for item in (value if isinstance(value, list) else [value])
         ]
-        return Body(urlencode(pairs).encode(), {"Content-Type": "application/x-www-form-urlencoded"})
+        return Body(urlencode(pairs).encode(), {"Content-Type": FORM})
 
 
 def _read_hooks(call: Mapping[str, Any], data: Any, answer: Answer) -> list[Hook]:

@@ -11,6 +11,8 @@ from nodes.fields import anything, choice, labels_of, number, text
 from schema_fields.quick_schema import Schema
 
 MAX_KEY = 200
+# Bytes of a value as JSON that the API and the tools of agents accept. Nodes may store larger ones.
+MAX_VALUE = 100_000
 
 
 def _set(store: Store, key: str, config: dict[str, Any]) -> Any:

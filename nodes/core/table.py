@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from constants import OPERATORS
 from errors import HeadraceError, NodeError, TooLarge
 from nodes.base import Context, Node, Tables, Where
 from nodes.fields import anything, choice, flag, labels_of, number, text, whole
 from schema_fields.quick_schema import Schema
 
-OPERATORS = {
-    "eq": "is", "ne": "is not", "gt": "greater than", "gte": "at least", "lt": "less than", "lte": "at most",
-    "contains": "contains", "starts_with": "starts with", "empty": "is empty", "not_empty": "is not empty",
-}  # fmt: skip
 MAX_LIMIT = 1_000
 NOTHING: Where = ((), False)
 

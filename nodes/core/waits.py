@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
+from constants import DAY
 from errors import NodeError
 from nodes.base import Answer, Branch, Context, Node, Suspend
 from nodes.core.form_fields import complete, form_fields
@@ -19,7 +20,6 @@ from schema_fields.row_json import iso
 if TYPE_CHECKING:
     from nodes.mail.apprise_client import Notice
 
-DAY = 86_400
 MAX_WAIT = 366 * DAY
 NOTICE_SECONDS = 30.0
 LINKS = (("Approve", "approved_url"), ("Reject", "rejected_url"), ("Open", "url"))

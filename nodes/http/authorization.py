@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from constants import FORM
 from errors import NodeError
 from net.client_certificates import Certificate
 from net.egress import Answer, Client
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from nodes.base import Context
 
 
-FORM = "application/x-www-form-urlencoded"
 # Headers that are signed, besides those of AWS itself. A proxy may change others.
 AWS_SIGNED = {"host", "content-type"}
 

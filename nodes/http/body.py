@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import IO, Any, NamedTuple
 from urllib.parse import unquote_plus, urlencode
 
+from constants import FORM
 from errors import LimitExceeded, NodeError
 from nodes.fields import text_of
 from nodes.files.files import Files, guess_content_type
@@ -20,7 +21,7 @@ MAX_FILES = 20
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[\x20-\x7e]{1,200})?\Z", re.ASCII)
 CONTENT_TYPES = {
     "json": "application/json",
-    "form": "application/x-www-form-urlencoded",
+    "form": FORM,
     "text": "text/plain; charset=utf-8",
 }
 

@@ -13,7 +13,7 @@ from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import encode_data
 from nodes.http.client import Call, HTTPClient
 from nodes.http.request import timeout
-from nodes.http.response import parse_json
+from nodes.http.response import ERROR_SHOWN, parse_json
 from schema_fields.quick_schema import Schema
 
 ACCEPT = "application/graphql-response+json, application/json"
@@ -21,7 +21,7 @@ ACCEPT = "application/graphql-response+json, application/json"
 TRANSIENT = {
     *("THROTTLED", "RATE_LIMITED", "MAX_COST_EXCEEDED", "INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"),
 }
-ERRORS_SHOWN, ERROR_SHOWN = 3, 300
+ERRORS_SHOWN = 3
 
 
 class GraphQL(Node):

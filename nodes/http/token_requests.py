@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import orjson
 
+from constants import FORM
 from errors import ErrorKind, MalformedData, NodeError
 from net.egress import Answer, get_host
 from nodes.credentials.grants import SHARE, Issued
-from nodes.credentials.oauth_types import Settings
+from nodes.credentials.oauth_types import MAX_SCOPE, Settings
 from nodes.fields import text_of
 from nodes.http.response import get_retry_after, is_permanent, parse_json, quote_body
 
@@ -27,7 +28,7 @@ MAX_TOKEN = 20_000
 MAX_WAIT = 30.0  # seconds, for an answer
 REVOCATION_WAIT = 5.0
 RENEWED_AFTER = 86_400.0  # seconds after which a lasting access token is exchanged for a new one
-MAX_DETAIL, MAX_SCOPE, MAX_CODE = 1_000, 4_000, 100
+MAX_DETAIL, MAX_CODE = 1_000, 100
 BEARER_TYPES = {"bearer", "bot", "user", "token"}  # Slack says bot and user
 ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 # Answers that are as if the server were down, whatever their status (RFC 6749, section 4.1.2.1).
@@ -152,7 +153,7 @@ def _request(settings: Settings, grant_type: str, given: Mapping[str, str], ctx:
     redirect_url = given.get("redirect_uri")
     rest = {name: value for name, value in given.items() if name != "redirect_uri"}
     body = prepare_token_request(grant_type, "", redirect_url, **rest)
-    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    headers = {"Accept": "application/json", "Content-Type": FORM}
     answer = _post(settings, settings.token_url, headers, body, ctx, MAX_WAIT)
     return _read(settings, answer, ctx)
 

@@ -13,12 +13,12 @@ from net.egress import Answer, Options, get_host
 from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number, text, web_address, whole
+from nodes.http.poll_trigger import MAX_MARK
 from nodes.http.response import get_retry_after, is_permanent, kind_of_status
 from parsers.process import read_apart
 from schema_fields.quick_schema import Schema
 
 FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
-MAX_MARK = 1_000  # characters of an ETag or a Last-Modified
 ACCEPT = "application/atom+xml, application/rss+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5"
 URL_HELP = "The URL of the RSS or Atom feed: https://example.com/feed.xml"
 EXAMPLE = {

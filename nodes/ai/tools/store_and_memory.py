@@ -9,10 +9,10 @@ from agent.tools import Tool
 from errors import NodeError
 from nodes.ai.tools.base import ToolContext, text
 from nodes.base import Store
-from nodes.core.store import MAX_KEY
+from nodes.core.store import MAX_KEY, MAX_VALUE
 from nodes.limits import size_of
 
-MAX_VALUE, MAX_LISTED = 100_000, 100
+MAX_LISTED = 100
 MAX_EXPIRY = 3_660 * 86_400
 SHOWN = ("key", "content", "tags", "updated_at")  # of a memory
 MAX_FOUND, MAX_QUERY, MAX_CONTENT, MAX_TAGS = 50, 500, 10_000, 20
