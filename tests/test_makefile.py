@@ -342,7 +342,8 @@ def test_clean_removes_the_build_and_no_source(make, web):
 
 # The pinned packages
 
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 # Their packages are in separate folders.
 OF_THEIR_OWN = (ROOT / "web", ROOT / "extras/uv", ROOT / "tests/clients")
 LOCKS = sorted(
@@ -370,6 +371,16 @@ def test_every_package_is_pinned_with_its_hashes(path):
         assert path.name == "requirements.txt" or path.stem in EXTRAS
     for name, rest in pins(path).items():
         assert re.fullmatch(r"[A-Za-z0-9.!+_-]+( *;[^#]*)?( +--hash=sha256:[0-9a-f]{64})+ *", rest), f"{name}=={rest}"
+
+
+@pytest.mark.parametrize("name", [None, *EXTRAS])
+def test_every_package_of_the_project_is_in_its_lock(name):
+    """A library is added in two places: pyproject.toml and the source. `make lock` writes the rest."""
+    path = ROOT / (f"extras/{name}.txt" if name else "requirements.txt")
+    locked = {package.lower(): rest.split()[0] for package, rest in pins(path).items()}
+    for requirement in EXTRAS[name] if name else PROJECT["dependencies"]:
+        package, version = re.fullmatch(r"([\w-]+)(?:\[.*\])?==(\S+)", requirement).groups()
+        assert locked.get(package.lower()) == version, f"{requirement}: run `make lock`"
 
 
 @pytest.mark.parametrize(
