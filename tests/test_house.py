@@ -11,7 +11,10 @@ from typing import NamedTuple
 import pytest
 from test_layers import LAYERS, ROOT, layer_of, parsed, sources, statements
 
-MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_ROOT = 600, 60, 7, 45
+MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 600, 60, 7
+MAX_ROOT, MAX_ROOT_MODULES, MAX_FOLDER = 45, 10, 45
+# Folders that are lists: one file for each table.
+LISTS = {"database/tables"}
 
 
 def files(folder):
@@ -20,7 +23,9 @@ def files(folder):
 
 
 PRODUCTION = [path for path in sources() if not path.startswith("migrations/")]
-TESTS = [path for folder in ("tests/**", "benchmarks") for path in files(folder)]
+TESTS = files("tests/**")
+OTHERS = [path for folder in ("benchmarks", "docs/**", "migrations/**") for path in files(folder)]
+APP = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("web/src/**/*.ts*") if path.name != "schema.d.ts"]
 
 
 class Function(NamedTuple):
@@ -41,6 +46,7 @@ class Source(NamedTuple):
     imports: list[ast.Import | ast.ImportFrom]
     word_lists: list[tuple[str, frozenset[str]]]
     constants: set[tuple[str, str]]
+    classes: dict[str, int]  # public ones, with their lines
     docstring: str
 
 
@@ -56,8 +62,13 @@ def look_at(path):
         [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)],
         list(word_lists(tree)),
         set(constants(tree)),
+        {node.name: node.end_lineno - node.lineno + 1 for node in tree.body if is_public_class(node)},
         ast.get_docstring(tree) or "",
     )
+
+
+def is_public_class(node):
+    return isinstance(node, ast.ClassDef) and not node.name.startswith("_")
 
 
 def function(node):
@@ -96,19 +107,20 @@ def functions(paths):
 
 
 def test_a_file_is_not_too_long():
-    lines = {path: look_at(path).lines for path in [*PRODUCTION, *TESTS]}
+    lines = {path: look_at(path).lines for path in [*PRODUCTION, *TESTS, *OTHERS]}
+    lines |= {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in APP}
     found = [f"{path} has {count} lines" for path, count in lines.items() if count > MAX_FILE]
     assert not found, "\n".join(found)
 
 
 def test_a_function_is_not_too_long():
-    every = functions([*PRODUCTION, *TESTS])
+    every = functions([*PRODUCTION, *TESTS, *OTHERS])
     found = [f"{place} has {one.lines} lines" for place, one in every if one.lines > MAX_FUNCTION]
     assert not found, "\n".join(found)
 
 
 def test_a_function_has_few_parameters():
-    every = functions(PRODUCTION)
+    every = functions([*PRODUCTION, *OTHERS])
     found = [f"{place} has {one.parameters} parameters" for place, one in every if one.parameters > MAX_PARAMETERS]
     assert not found, "\n".join(found)
 
@@ -119,6 +131,13 @@ def test_the_root_has_few_entries():
     ignored |= {line.strip("/") for line in text}
     entries = [path.name for path in ROOT.iterdir() if path.name not in ignored]
     assert len(entries) <= MAX_ROOT, sorted(entries)
+    assert len([path for path in sources() if "/" not in path]) <= MAX_ROOT_MODULES
+
+
+def test_a_folder_has_few_modules():
+    sizes = Counter(Path(path).parent.as_posix() for path in sources())
+    found = {folder: count for folder, count in sizes.items() if count > MAX_FOLDER}
+    assert set(found) == LISTS, found
 
 
 def test_names_of_test_files_are_unique():
@@ -167,13 +186,18 @@ def test_no_name_of_a_file_stands_for_two_subjects():
     assert {name for name, count in names.items() if count > 1} == SAME_SUBJECT
 
 
+def share_a_word(names, words):
+    """Return True if one of the words begins like one of the names: `polls` like `polling`, `body` like `bodies`."""
+    stems = [name[: max(3, min(5, len(name) - 1))] for name in names]
+    return any(word.startswith(stem) for word in words for stem in stems)
+
+
 def names_its_subject(path, docstring):
-    """Return True if one of the first words of the docstring begins like one of the words of the module's name."""
+    """Return True if one of the first words of the docstring is in the module's name."""
     place = Path(path)
     name = place.parent.name if place.stem.startswith("__") else place.stem
     words = re.split("[:,.;(]", docstring.replace("-", ""), maxsplit=1)[0].lower().split()[:6]
-    stems = [word[: max(3, min(5, len(word) - 1))] for word in name.split("_")]
-    return any(word.startswith(stem) for word in words for stem in stems)
+    return share_a_word(name.split("_"), words)
 
 
 def test_a_docstring_of_a_module_begins_with_its_name():
@@ -196,6 +220,28 @@ def test_a_docstring_of_a_module_begins_with_its_name():
 )
 def test_a_docstring_with_another_subject_is_found(path, docstring, named):
     assert names_its_subject(path, docstring) == named
+
+
+def test_the_main_class_of_a_module_has_a_word_of_its_path():
+    """The main class is the only public one, if it is longer than a value or an error."""
+    exempt = {
+        "Fact",  # a row: one fact of the server's state
+        "History",  # the state of a resumed run is its history
+        "Starter",  # starts sub-flows
+        "Template",  # the result of the compiler of expressions
+    }
+    found = set()
+    for path in PRODUCTION:
+        for name, lines in look_at(path).classes.items():
+            words = re.findall("[A-Z]+(?![a-z])|[A-Z][a-z0-9]+", name)
+            names = re.split("[/_]", path.removesuffix(".py"))
+            if (
+                len(look_at(path).classes) == 1
+                and lines >= 30
+                and not share_a_word(names, [word.lower() for word in words])
+            ):
+                found.add(name)
+    assert found == exempt
 
 
 def test_a_shape_of_one_resource_stands_with_its_views():
@@ -306,6 +352,7 @@ def imported(path, modules):
 
 def test_no_modules_import_each_other_in_a_circle():
     modules = {module_of(path): path for path in PRODUCTION}
+    modules |= {Path(path).stem: path for path in TESTS if path.startswith("tests/support/")}
     graph = {name: set(imported(path, modules)) - {name} for name, path in modules.items()}
     try:
         TopologicalSorter(graph).prepare()

@@ -17,7 +17,7 @@ NUMBER, TEXT, BOOLEAN, LIST, OBJECT, NULL, ABSENT = range(7)
 DIGITS = re.compile(r"([0-9]+)")
 
 
-class Order:
+class Comparison:
     """Creates keys that sort JSON values: numbers, texts, booleans, lists, objects, null, missing.
 
     Texts are compared by their characters, ignoring case unless `case_sensitive`; with `natural`, digits in them count

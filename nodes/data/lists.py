@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node
-from nodes.data.compare import Order, identity
+from nodes.data.compare import Comparison, identity
 from nodes.data.paths import MISSING, Path, PathField, PathsField, many_paths, names_of, one_path, path, read, replace
 from nodes.fields import Named, Text, anything, choice, flag, kind_of, labels_of, setting, whole
 from nodes.limits import MAX_ITEMS, Budget, check_items, check_text, is_number, list_of_config, refusal, size_of
@@ -79,7 +79,7 @@ class Sort(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         items = list_of_config(config, input)
-        order = Order(config["case_sensitive"], config["natural"])
+        order = Comparison(config["case_sensitive"], config["natural"])
         places = list(range(len(items)))
         # In reverse: each further sort keeps the order of equal items.
         for key, descending in reversed(config["by"] or [(path(""), False)]):
@@ -186,8 +186,8 @@ OPERATIONS: dict[str, tuple[str, Callable[[list[Any]], Any]]] = {
     "count": ("Count", len),
     "sum": ("Sum", _sum),
     "avg": ("Average", lambda values: _sum(values) / len(values) if values else None),
-    "min": ("Minimum", lambda values: min(values, key=Order().key, default=None)),
-    "max": ("Maximum", lambda values: max(values, key=Order().key, default=None)),
+    "min": ("Minimum", lambda values: min(values, key=Comparison().key, default=None)),
+    "max": ("Maximum", lambda values: max(values, key=Comparison().key, default=None)),
     "first": ("First", lambda values: values[0] if values else None),
     "last": ("Last", lambda values: values[-1] if values else None),
     "list": ("List", list),

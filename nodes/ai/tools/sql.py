@@ -110,7 +110,7 @@ WORD = re.compile(r"[A-Za-z]+")
 NAME = re.compile(r"[\w$]+")
 
 
-class Database:
+class SQLDatabase:
     """A credential's database, for the tools."""
 
     def __init__(self, tool_ctx: ToolContext, name: str) -> None:
@@ -158,7 +158,9 @@ class Database:
 
 def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     """Return the tools `sql_query` and `sql_schema`."""
-    database = Database(tool_ctx, tool_ctx.need_credential(spec, "of the type database_url, with the database's URL"))
+    database = SQLDatabase(
+        tool_ctx, tool_ctx.need_credential(spec, "of the type database_url, with the database's URL")
+    )
     title = TITLES[database.kind]
 
     def query(arguments: dict[str, Any], key: str) -> Any:

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.data.compare import Order, identity
+from nodes.data.compare import Comparison, identity
 from nodes.data.paths import MISSING, path, read, replace
 from nodes.limits import MAX_ITEMS
 
@@ -131,7 +131,7 @@ def test_too_many_items_are_refused(run):
 def test_any_values_can_be_sorted_and_the_order_is_total(items, descending):
     result = run_alone("sort", {"by": "-" if descending else []}, items)
     assert sorted(map(repr, result)) == sorted(map(repr, items))
-    keys = [Order(case_sensitive=False).key(item) for item in result if item is not None]
+    keys = [Comparison(case_sensitive=False).key(item) for item in result if item is not None]
     assert keys == sorted(keys, reverse=descending)
     assert all(value is None for value in result[len(keys) :])
 
@@ -144,7 +144,7 @@ def test_the_order_equals_that_of_python_for_comparable_values(items):
 
 @given(values, values)
 def test_only_equal_values_have_the_same_identity(one, other):
-    key = Order().key
+    key = Comparison().key
     assert (identity([one]) == identity([other])) == (key(one) == key(other))
 
 
@@ -191,7 +191,7 @@ def test_dedupe_distinguishes_null_from_missing_and_keeps_items_without_values(r
 
 @given(st.lists(values, max_size=8), st.sampled_from(["first", "last"]))
 def test_dedupe_equals_a_comparison_of_all_pairs(items, keep):
-    key = Order().key
+    key = Comparison().key
     reference = []
     for item in items if keep == "first" else items[::-1]:
         if all(key(item) != key(other) for other in reference):
