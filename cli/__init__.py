@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 
 def _load() -> None:
-    from cli import commands, connector_import, files, maintenance, processes, transfers  # noqa: F401
+    from cli import commands, connector_import, flow_files, maintenance, processes, transfers  # noqa: F401
 
 
 main.load = _load

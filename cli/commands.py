@@ -30,7 +30,7 @@ from cli.base import (
     read_json,
     to_one_line,
 )
-from cli.files import FlowFile, encode_definition, read_flow
+from cli.flow_files import FlowFile, encode_definition, read_flow
 from config import Config
 from constants import ROLES
 from dispatch import Dispatcher, Resources, Start, make_services

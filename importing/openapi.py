@@ -18,7 +18,7 @@ from importing.json_document import Document, is_name, is_small, load_document, 
 from importing.notes import Notes, quote_name
 from importing.preset_inputs import Inputs, expression, input_path
 from importing.secret_detection import Suggestion, Suggestions, get_hosts
-from importing.security import Authentication, Security
+from importing.security_schemes import Authentication, Security
 from nodes.fields import TOKEN
 from nodes.http.client import REFUSED_HEADERS
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from expressions import quote
-from importing.forms import Form
+from importing.form_schemas import Form
 from importing.json_document import Document, is_small, read_line, read_list
 from importing.notes import quote_name
 

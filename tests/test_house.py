@@ -156,33 +156,48 @@ def test_a_test_that_runs_on_sqlite_alone_says_why():
 
 # Names and places
 
-# Files of one name are about one subject, seen by different layers: its table, its views, its nodes, its cache.
+# Modules and packages of one name are about one subject, seen by different layers: its table, its views, its nodes.
 SAME_SUBJECT = {
-    *("agent_definitions", "audit", "auth", "base", "body", "credentials", "drafts", "fields", "files", "formats"),
-    *("invitations", "journal", "limits", "lists", "logs", "mcp", "memory", "metrics", "node", "openapi", "polls"),
     *(
-        "postgres",
-        "retention",
-        "run_options",
-        "runs",
-        "saved_filters",
-        "schedules",
-        "sqlite",
-        "store",
-        "tables",
-        "tools",
-        "triggers",
-        "types",
-        "variables",
-        "waits",
-        "webhooks",
+        "agent",
+        "agent_definitions",
+        "agents",
+        "audit",
+        "auth",
+        "base",
+        "body",
+        "connectors",
+        "credentials",
+        "definition",
     ),
-    *("oauth_grants", "workflows", "__init__"),
+    *(
+        "definition",
+        "drafts",
+        "expressions",
+        "fields",
+        "files",
+        "http",
+        "importing",
+        "invitations",
+        "journal",
+        "limits",
+    ),
+    *("lists", "logs", "mail", "mcp", "memory", "metrics", "node", "oauth_grants", "openapi", "polls", "postgres"),
+    *("retention", "run_options", "runs", "saved_filters", "schedules", "shortcut", "sql", "sqlite", "store", "tools"),
+    *("triggers", "types", "variables", "waits", "webhooks", "workflows"),
+    "services",  # of a run for its agents, and those of the internet
+    "tables",  # of a workspace, and those of the database
 }
 
 
-def test_no_name_of_a_file_stands_for_two_subjects():
-    names = Counter(Path(path).stem for path in PRODUCTION)
+def name_of(path):
+    """Return the name of a module, or of a package."""
+    place = Path(path)
+    return place.parent.name if place.stem.startswith("__") else place.stem
+
+
+def test_no_name_of_a_module_stands_for_two_subjects():
+    names = Counter(name_of(path) for path in PRODUCTION if not path.endswith("__main__.py"))
     assert {name for name, count in names.items() if count > 1} == SAME_SUBJECT
 
 
@@ -194,10 +209,8 @@ def share_a_word(names, words):
 
 def names_its_subject(path, docstring):
     """Return True if one of the first words of the docstring is in the module's name."""
-    place = Path(path)
-    name = place.parent.name if place.stem.startswith("__") else place.stem
     words = re.split("[:,.;(]", docstring.replace("-", ""), maxsplit=1)[0].lower().split()[:6]
-    return share_a_word(name.split("_"), words)
+    return share_a_word(name_of(path).split("_"), words)
 
 
 def test_a_docstring_of_a_module_begins_with_its_name():

@@ -89,7 +89,7 @@ LAZY = {
     *("database.archives", "database.moving", "dispatch.payload_objects", "dispatch.value_store"),
     *("execution.parallel", "dispatch.tracing", "dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.sent_settings"),
-    *("cli.commands", "cli.connector_import", "cli.files", "cli.maintenance", "cli.processes", "cli.transfers"),
+    *("cli.commands", "cli.connector_import", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
     *("nodes.ai.agent_turn", "nodes.ai.tools", "nodes.data.csv_format", "nodes.data.xml_format"),
     *("nodes.data.yaml_format", "nodes.mail.apprise_client", "nodes.mail.folder_poll", "nodes.mail.imap"),
     *("nodes.mail.message", "nodes.mail.server_mail", "nodes.mail.smtp", "nodes.mail.xoauth2"),

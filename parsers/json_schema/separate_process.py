@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from .formats import compile_schema
+from .compilation import compile_schema
 
 MAX_ISSUES, MAX_MESSAGE = 50, 30_000
 

@@ -20,7 +20,7 @@ import orjson
 from errors import NodeError
 from parsers.process import Unreadable, read_apart
 
-from .formats import compile_schema
+from .compilation import compile_schema
 from .size import MAX_BYTES, PATTERN_SIZES, Size, Unbounded, count_expanded_parts, measure, pattern_options
 
 MAX_ISSUES, MAX_ISSUE_TEXT = 50, 300

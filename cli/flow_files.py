@@ -1,4 +1,4 @@
-"""Files with flows and imports: their content, and the commands that export and import them."""
+"""Flow files: files with flows and imports, and the commands that export and import them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats of JSON Schemas, some of them checked differently from the library, for speed or common input."""
+"""Compilation of JSON Schemas. Some formats are checked differently from the library, for speed or common input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Security of an OpenAPI document: the credential of each operation, and keys in its query or cookies."""
+"""Security schemes of an OpenAPI document: the credential of each operation, and keys in its query or cookies."""
 
 from __future__ import annotations
 
