@@ -69,7 +69,8 @@ def of_flows(place, first):
 
 def assert_right(days):
     for place in PLACES:
-        assert metrics._by_day(place) == of_days(place)
+        by_day = execute(metrics.BY_DAY, (place,)).fetchall()
+        assert {day: tuple(counts) for day, *counts in by_day} == of_days(place)
         for first in days:
             rows = metrics._by_flow(place, first)
             found = {row["workflow_id"]: (row["total"], row["mean_duration_ms"]) for row in rows}
