@@ -108,7 +108,7 @@ def _make_config(preset: Mapping[str, Any]) -> type[Schema]:
     is_signed = preset["verify"]["kind"] != "path"
     path = setting(
         WebhookPath if is_signed else SecretPath,
-        f"Path of the address for {name}, after /api/webhooks/. Choose one that nobody can guess",
+        f"Path of the address for {name}, after /api/webhooks/. Choose one that cannot be guessed",
         literal=True,
         required=True,
         validate=no_parameter,

@@ -57,7 +57,7 @@ def matches(pattern: re.Pattern[str], message: str) -> Callable[[str], None]:
 class FormField(Schema):
     """One item of a form."""
 
-    kind = choice("What the item asks for", labels_of(KINDS), load_default="text", title="Kind")
+    kind = choice("The kind of the item", labels_of(KINDS), load_default="text", title="Kind")
     name = line(
         "The key of the answer: `email` is read as `{{ input.email }}`",
         matches(NAME, "Must be a letter, then up to 63 letters, digits and underscores."),
@@ -77,7 +77,9 @@ class FormField(Schema):
     default = setting(
         fields.Raw, "The answer at the start: text, a number, true, or a list of choices", literal=True, title="Default"
     )
-    prefill = flag("Whether the address may fill it in: `?name=value`", False, title="Fill in from the address")
+    prefill = flag(
+        "Whether the address of the form may fill in the field: `?name=value`", False, title="Fill in from the address"
+    )
     min = number("The smallest number, the shortest text, the fewest choices", -1e15, 1e15, title="Minimum")
     max = number("The largest number, the longest text, the most choices, the most files", -1e15, 1e15, title="Maximum")
     integer = flag("Whether a number must have no fraction", False, title="Whole number")

@@ -175,7 +175,7 @@ class TableNode(Node):
         create = flag(
             "For insert and upsert: create the table and the columns that it lacks",
             False,
-            title="Create what is missing",
+            title="Create table and columns",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -78,7 +78,7 @@ class OAuth2(CredentialType):
     client_secret = secret(
         "The client's secret. Without it, the client is a public one", check_ascii, title="Client secret"
     )
-    scope = _scope("What flows may do in the account: scopes, separated by spaces. Default: those of the service")
+    scope = _scope("The permissions in the account: scopes, separated by spaces. Default: the scopes of the service")
     authorization_url = _url("The page that asks for consent: https://login.example.com/authorize", "Authorization URL")
     token_url = _url("The URL that issues tokens: https://login.example.com/token", "Token URL")
     revocation_url = _url("The URL that revokes tokens (RFC 7009), if the service has one", "Revocation URL")
@@ -91,7 +91,7 @@ class OAuth2(CredentialType):
     )
     pkce = setting(fields.Boolean, "Whether to use PKCE with S256 (RFC 7636). Default: true", title="PKCE")
     separator = choice(
-        "What stands between scopes", {"space": "A space", "comma": "A comma"}, literal=False, title="Scope separator"
+        "The separator between scopes", {"space": "A space", "comma": "A comma"}, literal=False, title="Scope separator"
     )
     token_format = choice(
         "The format of requests for tokens", {"form": "Form", "json": "JSON"}, literal=False, title="Token request"
@@ -156,7 +156,7 @@ class GoogleServiceAccount(CredentialType):
     private_key = secret("-----BEGIN PRIVATE KEY-----…", most=MAX_KEY, lines=True, title="Private key")
     private_key.metadata["x-multiline"] = True
     scope = _scope(
-        "What flows may do: scopes, separated by spaces, such as https://www.googleapis.com/auth/spreadsheets",
+        "The permissions: scopes, separated by spaces, such as https://www.googleapis.com/auth/spreadsheets",
         required=True,
     )
     subject = text("The user to act for, if the domain has delegated that to the account", title="Act as user")

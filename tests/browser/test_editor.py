@@ -271,14 +271,14 @@ def test_the_focus_is_never_lost(editor):
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_focused()
 
 
-def test_the_number_of_branches_at_once_is_set_and_kept_within_its_limits(editor):
+def test_the_number_of_parallel_branches_is_set_and_kept_within_its_limits(editor):
     def kept(settings):
         # The page's events are processed only during Playwright's own wait.
         holds = lambda: editor.page.wait_for_timeout(50) or editor.definition.get("settings") == settings  # noqa: E731
         until(holds, f"the settings are {settings}")
 
     editor.open(three())
-    field = editor.panel.get_by_role("textbox", name="Branches at once")
+    field = editor.panel.get_by_role("textbox", name="Parallel branches")
     expect(field).to_have_value("")
     field.fill("4")
     field.press("Tab")

@@ -9,7 +9,7 @@ export type Connection = Schemas["ConnectionOut"];
 /** The type of credentials that a person connects. */
 export const ACCOUNT = "oauth2";
 export const CUSTOM = "custom";
-/** The page of the server that services send people back to tells all windows of the app. */
+/** The channel on which the page to which services send users back informs all windows of the app. */
 const CHANNEL = "headrace-accounts";
 const LOOK_AGAIN = 3_000;
 const WINDOW = "popup,width=620,height=760";

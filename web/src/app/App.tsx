@@ -63,7 +63,7 @@ function LoggedOut() {
   return <Opening>{path === INVITATION ? <Invited /> : <Login />}</Opening>;
 }
 
-/** The pages. If somebody else set the user's password, the set-up page comes first, or covers an open page. */
+/** The pages. If another user set the password, the set-up page comes first, or covers an open page. */
 function Inside() {
   const { user } = useSession();
   const [isOpen, setOpen] = useState(user.set_up);

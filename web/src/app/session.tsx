@@ -56,13 +56,13 @@ function keep(workspaceId: string): void {
 
 interface SessionProviderProps {
   children: ReactNode;
-  /** Shown while nobody is logged in. */
+  /** Shown while no user is logged in. */
   login: ReactNode;
   /** Shown over the children after the session ended. The children stay mounted, with all unsaved input. */
   again: ReactNode;
 }
 
-/** Show `login` while nobody is logged in, then the children; cover them with `again` if the session ends. */
+/** Show `login` while no user is logged in, then the children; cover them with `again` if the session ends. */
 export function SessionProvider({ children, login, again }: SessionProviderProps) {
   const client = useQueryClient();
   const [workspace, setWorkspace] = useState<string | null>(() => localStorage.getItem(KEPT));

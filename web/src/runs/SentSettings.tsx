@@ -1,4 +1,4 @@
-/** The settings that a step had: what a node really sent. The server computes them when they are shown. */
+/** The settings of a step, with its expressions evaluated. The server computes them when they are shown. */
 import { Box, Group, NumberInput, Stack, Text } from "@mantine/core";
 import { keepPreviousData } from "@tanstack/react-query";
 import { useMemo, useState } from "react";

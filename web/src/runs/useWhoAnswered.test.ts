@@ -9,7 +9,7 @@ describe("answerIn", () => {
   });
 
   it("says that nobody answered", () => {
-    expect(answerIn({ answer: "timeout", by: null })).toBe("Nobody answered in time.");
+    expect(answerIn({ answer: "timeout", by: null })).toBe("No one answered in time.");
   });
 
   it("is null for other outputs", () => {

@@ -7,7 +7,7 @@ const PAST: Record<string, string> = { approved: "approved this", rejected: "rej
 export function answerIn(output: unknown): string | null {
   if (typeof output !== "object" || output === null) return null;
   const { answer, by } = output as { answer?: unknown; by?: unknown };
-  if (answer === "timeout") return "Nobody answered in time.";
+  if (answer === "timeout") return "No one answered in time.";
   if (typeof answer !== "string" || typeof by !== "string") return null;
   // Keep an email address as it is; capitalize "a signed link".
   const who = by.includes("@") ? by : `${by.charAt(0).toUpperCase()}${by.slice(1)}`;

@@ -35,7 +35,7 @@ export function firstLine(text: string): string {
   return line.length > 300 ? `${line.slice(0, 300)}…` : line;
 }
 
-/** Return the line below a run's outcome: the error, or what it waits for; null for none. */
+/** Return the line below a run's outcome: the error, or the reason for which it waits; null for none. */
 export function aboutRun(run: Told): string | null {
   const outcome = outcomeOf(run);
   if (run.error_text) return firstLine(run.error_text);
@@ -46,7 +46,7 @@ export function aboutRun(run: Told): string | null {
 const MOMENT = /^until (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC$/;
 
 /**
- * Return what a run waits for: "approval: Pay it?" -> "Waiting for an answer: Pay it?"; a time is shown in the viewer's
+ * Return the reason for which a run waits, as a text: "approval: Pay it?" -> "Waiting for an answer: Pay it?"; a time is shown in the viewer's
  * time zone.
  */
 export function waitingText(reason: string): string {

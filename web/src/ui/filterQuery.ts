@@ -2,7 +2,7 @@
 
 type Values<Name extends string> = Record<Name, string>;
 
-/** Return the filters to save: those that differ from their default. */
+/** Return the filters to save: only values that differ from the default. */
 export function filtersToSave<Name extends string>(
   values: Values<Name>,
   defaults: Values<Name>,

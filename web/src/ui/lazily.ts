@@ -86,7 +86,7 @@ class Part {
   }
 
   readonly preload = () => {
-    // Whoever needs the part loads it again, and waits for the server.
+    // The part is loaded again when it is needed, which waits for the server.
     loadStyled(this.load).then(
       (part) => {
         this.loaded = part.default;

@@ -65,7 +65,7 @@ function useSections(
 ): Section[] {
   const { workspace } = useSession();
   const [here] = useLocation();
-  // The open page is the latest item, and nobody searches for it.
+  // The open page is the latest item, but is not worth listing.
   const [recent] = useState(() => recentItems(workspace.id).filter((item) => pathOf(item) !== here));
   const [ofPage] = useState(providedCommands);
   const always = useAppCommands(go, onKeys);
@@ -263,7 +263,7 @@ interface StatusProps {
   isSettled: boolean;
 }
 
-/** What was found, for screen readers; why nothing was, for everybody. */
+/** The number of results, for screen readers; the reason for none, as visible text. */
 function Status({ found, search, count, isSettled }: StatusProps) {
   const text =
     found.error !== null && found.error !== undefined

@@ -26,7 +26,7 @@ export interface Command {
   keys?: string;
   /** True to list it only in a search: there are many of its kind. */
   searched?: boolean;
-  /** True if the server found it: it is listed whatever its words are. */
+  /** True if the server found it: it is listed even if its words do not match. */
   found?: boolean;
   run: () => void;
 }

@@ -16,7 +16,7 @@ const MAX_SHOWN = 50;
 const MAX_RECENT = 6;
 /** The score of a command that the server found by words which the palette does not know. */
 const FOUND = 10;
-/** What the latest item gains. It decides between similar matches, never against a much better one. */
+/** The bonus of the latest item. It decides between similar matches, never against a much better one. */
 const RECENT = 15;
 
 function scoreOfWord(command: Command, word: string): number {

@@ -13,12 +13,12 @@ const STALE = 10_000;
 export interface Found {
   commands: Command[];
   isLoading: boolean;
-  /** Why there is no run with the id in the search; null if there is one, or no id. */
+  /** The reason why no run has the id in the search; null if one has it, or if the search has no id. */
   noRun: string | null;
   error: unknown;
 }
 
-/** Search for a text. `isOld`: the user has typed on since, so what is found must match the new text by itself. */
+/** Search for a text. `isOld`: the user has typed more since, so results are filtered by the new text too. */
 export function useFound(search: string, isOld: boolean, go: (path: string) => void): Found {
   const part = runIdIn(search);
   const flows = api.useQuery(

@@ -87,7 +87,7 @@ async function offer(context: CompletionContext, { scope, load, names }: Latest)
   };
 }
 
-/** The parts of the editor that stay, whatever the user types. */
+/** The extensions of the editor that do not change while the user types. */
 function fixedExtensions(
   language: Language,
   latest: { current: Latest },

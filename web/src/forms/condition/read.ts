@@ -20,7 +20,7 @@ export function textLiteral(source: string): string | undefined {
     try {
       return JSON.parse(source) as string;
     } catch {
-      // Escapes that JSON does not have are tried below; a line break in the text is no escape.
+      // Escapes that JSON does not have are tried below; a line break in the text is not an escape.
     }
   }
   let known = true;

@@ -15,7 +15,7 @@ function isUntouched(rule: Rule): boolean {
 }
 
 /**
- * Return the row with another field, whose type is `known` in the last run; an untouched row begins anew with it.
+ * Return the row with another field, whose type is `known` in the last run; an untouched row is replaced by a new one for it.
  * While `input.total` is typed, the field is `input` for a moment: its type does not stay.
  */
 export function withField(rule: Rule, field: string, known: Type | undefined): Rule {

@@ -51,7 +51,7 @@ export function pathOf(text: string): Path | undefined {
   return path;
 }
 
-/** Return the value of a field in the last run; undefined if the text is no path, or it is unknown. */
+/** Return the value of a field in the last run; undefined if the text is not a path, or the value is unknown. */
 export function valueIn(text: string, scope: Scope): Json | undefined {
   const path = pathOf(text.trim());
   return path === undefined ? undefined : valueAt(scope, path)?.value;

@@ -1,4 +1,4 @@
-/** Create a credential for a service: the way to authenticate, then only what it needs. */
+/** Create a credential for a service: the way to authenticate, then only the values that it needs. */
 import { Alert, Anchor, Button, Group, Modal, Radio, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import type { Auth, Connector } from "@/api/connectors";
@@ -121,7 +121,7 @@ function Missing({ type, onClose }: { type: string | undefined; onClose: () => v
     <>
       <Alert color="yellow" variant="light" p="xs">
         {type === undefined
-          ? "This operation accepts no way to connect. Choose another operation."
+          ? "This operation supports none of the ways to connect. Choose another operation."
           : `This server has no credential type named ${type}.`}
       </Alert>
       <Group justify="flex-end">

@@ -1,4 +1,4 @@
-/** The settings of a connector's node: the operation, then what it needs. Loaded with the first one. */
+/** The settings of a connector's node: the operation, then its inputs. Loaded with the first one. */
 import { Alert, Anchor, Stack, Text } from "@mantine/core";
 import { useId, useMemo, useRef } from "react";
 import { type Connector, type ConnectorOperation, rateInWords, useConnector } from "@/api/connectors";
@@ -16,7 +16,7 @@ function labelOf({ config_schema }: NodeFormProps["type"]): string {
   return (config_schema as FieldSchema).properties?.[OPERATION]?.title ?? "Operation";
 }
 
-/** What the other fields of the form need to know. */
+/** Data for the other fields of the form. */
 export interface Fields {
   schema: ReturnType<typeof withoutOperation>;
   usual: ReadonlySet<string>;
@@ -111,7 +111,7 @@ function OperationParts({ connector, operation, children }: OperationPartsProps)
   );
 }
 
-/** What the operation does, where the service describes it, and how often it may be called. */
+/** The description of the operation, a link to its documentation, and its rate limit. */
 function About({ connector, operation }: Pick<OperationPartsProps, "connector" | "operation">) {
   const service = connector.service.name;
   const docs = operation.docs ?? connector.docs;

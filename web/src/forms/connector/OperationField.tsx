@@ -1,4 +1,4 @@
-/** What the node does with its service: a list in groups, with a search. */
+/** The operation of a connector's node: a list in groups, with a search. */
 
 import type { ComboboxItem, OptionsFilter } from "@mantine/core";
 import { Select, Text } from "@mantine/core";
@@ -49,7 +49,7 @@ export function OperationField(props: OperationFieldProps) {
         allowDeselect={false}
         searchable
         filter={filter}
-        placeholder={isTrigger ? "Choose what starts a run" : "Choose what this node does"}
+        placeholder={isTrigger ? "Choose an event" : "Choose an operation"}
         nothingFoundMessage="No match"
         maxDropdownHeight={360}
         readOnly={readOnly}

@@ -9,7 +9,7 @@ export const OPERATION = "operation";
 
 type Config = Record<string, Json>;
 
-/** What the catalog and the connector tell about an operation. */
+/** The description of an operation in the catalog and the connector. */
 export interface Described {
   id: string;
   name: string;

@@ -1,4 +1,4 @@
-/** The ways to authenticate with a service: what a new credential starts with, and what is asked for it; pure. */
+/** The ways to authenticate with a service: the initial values of a new credential, and the fields to fill in; pure. */
 import type { Auth } from "@/api/connectors";
 import type { CredentialType } from "@/api/credentials";
 import type { Json } from "@/definition/types";

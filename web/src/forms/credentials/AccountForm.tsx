@@ -162,7 +162,7 @@ function HowTo({ provider, redirect, problem }: HowToProps) {
     <Paper withBorder p="sm" radius="sm">
       <Stack gap="xs">
         <Text size="sm" fw={600}>
-          First make a client at the service
+          First create a client in the service
         </Text>
         <Text size="sm">
           {provider?.instructions ??
@@ -221,7 +221,7 @@ function Scopes({ provider, value, onChange }: ScopesProps) {
   if (provider.scopes.length === 0)
     return (
       <Text size="sm" c="var(--quiet)">
-        What flows may do is set at the service.
+        The permissions are set in the service.
       </Text>
     );
   const chosen = chosenScopes(provider, value);
@@ -231,8 +231,8 @@ function Scopes({ provider, value, onChange }: ScopesProps) {
   return (
     <>
       <Checkbox.Group
-        label="What flows may do in the account"
-        description="Choose as little as your flows need. A new choice counts from the next connection on."
+        label="Permissions in the account"
+        description="Choose only the permissions that your flows need. A change takes effect at the next connection."
         value={chosen}
         onChange={(next) => put([...known.filter((one) => next.includes(one)), ...others])}
       >

@@ -66,7 +66,7 @@ interface MakingProps extends CredentialDialogProps {
   types: CredentialType[];
   /** Draws the allowed hosts in another way. */
   drawHosts?: DrawHosts;
-  /** True if the dialog itself says what the type is. */
+  /** True if the dialog itself describes the type. */
   isBrief?: boolean;
 }
 
@@ -107,7 +107,7 @@ function useMaking(props: MakingProps) {
       const { data } = await server.POST("/api/credentials", { body });
       await changed();
       if (data !== undefined) onDone(data);
-      // The dialog goes on with connecting the account.
+      // The next step of the dialog connects the account.
       if (data !== undefined && needsConnection(data)) setMade(data);
       else onClose();
     } catch (error) {

@@ -328,7 +328,7 @@ function Item({ id, item, others, kinds, onChange }: ItemProps) {
       {has(item, "prefill") && (
         <Checkbox
           size="xs"
-          label={`The address may fill it in: ?${item.name ?? "name"}=…`}
+          label={`Fill in from the address: ?${item.name ?? "name"}=…`}
           checked={item.prefill ?? false}
           disabled={readOnly}
           onChange={(event) => onChange({ ...item, prefill: event.currentTarget.checked })}

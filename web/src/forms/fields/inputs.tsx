@@ -130,7 +130,7 @@ function TextInputOf(props: InputProps) {
   );
 }
 
-/** Return the field with a list of what the workspace has, if it names something of it: one, or several files. */
+/** Return the field with a list of names from the workspace, if it is a name, or a list of files. */
 function withNames(props: InputProps, field: ReactElement): ReactElement {
   const { names } = props.leaf;
   if (names === undefined || (names !== "files" && typeof (props.value ?? "") === "object")) return field;

@@ -124,7 +124,7 @@ function OptionsList({ options, label, chosen }: OptionsListProps) {
       {truncated && (
         <Combobox.Footer>
           <Text size="xs" c="var(--quiet)">
-            There are more. Type the value of one that is missing into the field.
+            The list is longer. Type a value that is not listed into the field.
           </Text>
         </Combobox.Footer>
       )}

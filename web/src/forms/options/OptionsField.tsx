@@ -1,4 +1,4 @@
-/** An input whose value is typed, or chosen from what the service lists. */
+/** An input whose value is typed, or chosen from a list of the service. */
 import { Combobox, InputBase, Text } from "@mantine/core";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
@@ -8,7 +8,7 @@ import { textOf } from "./choices";
 import { OpenButton, OptionsBox } from "./OptionsBox";
 import { useOptions } from "./useOptions";
 
-/** Return what was typed, as the type of the input. */
+/** Return the typed text, converted to the type of the input. */
 function typed(text: string, isInteger: boolean | undefined): Json | undefined {
   if (text === "") return undefined;
   return isInteger && /^-?\d{1,15}$/.test(text) ? Number(text) : text;

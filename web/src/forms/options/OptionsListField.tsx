@@ -1,4 +1,4 @@
-/** An input for a list of values, each typed, or chosen from what the service lists. */
+/** An input for a list of values, each typed, or chosen from a list of the service. */
 import { Combobox, Pill, PillsInput } from "@mantine/core";
 import { type KeyboardEvent, useState } from "react";
 import { type InputProps, useShared } from "../fields/shared";
@@ -27,7 +27,7 @@ export function OptionsListField(props: InputProps & { source: OptionsSource }) 
     else setText(next);
   }
 
-  /** Add what was typed. */
+  /** Add the typed value. */
   function add() {
     const typed = text.trim();
     setText("");

@@ -1,4 +1,4 @@
-/** What is asked of the service for the choices of an input, or why nothing can be asked; pure. */
+/** The request for the choices of an input, or the reason why none can be made; pure. */
 import type { Choice } from "@/api/connectors";
 import type { Json } from "@/definition/types";
 import { wordsOf } from "@/ui/match";
@@ -22,8 +22,8 @@ function isComputed(value: Json | undefined): boolean {
 }
 
 /**
- * Return the settings to ask with, or the reason why the service cannot be asked. `needsCredential`: it answers nobody
- * without one.
+ * Return the settings for the request, or the reason why none can be made. `needsCredential`: the service requires
+ * one.
  */
 export function askedOf(
   source: OptionsSource,

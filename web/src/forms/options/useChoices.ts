@@ -13,9 +13,9 @@ export interface Source {
   load: (signal: AbortSignal) => Promise<Choices>;
   /** How long choices stay recent, in milliseconds. */
   staleTime: number;
-  /** The name of what is asked. */
+  /** The name of the source. */
   name: string;
-  /** Why nothing can be asked. */
+  /** The reason why no request can be made. */
   reason?: string;
   /** The text if there are no choices. */
   empty?: string;
@@ -34,7 +34,7 @@ export interface Options {
   error: unknown;
   retry: () => void;
   isLoading: boolean;
-  /** The name of what is asked. */
+  /** The name of the source. */
   source: string;
   /** Return the label of a value, if it is known and says more. */
   labelOf: (value: string) => string | undefined;

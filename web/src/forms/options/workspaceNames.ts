@@ -1,4 +1,4 @@
-/** What the workspace has of what a setting can name, read from the server. */
+/** The names in the workspace that a setting can have, read from the server. */
 import { server } from "@/api/client";
 import type { Choice, Choices } from "@/api/connectors";
 import type { Json } from "@/definition/types";
@@ -10,7 +10,7 @@ const SYSTEM_COLUMNS = ["id", "created_at", "updated_at"];
 
 interface Asked {
   config: Record<string, Json>;
-  /** What is searched for. */
+  /** The text of the search. */
   search: string;
   signal: AbortSignal;
 }

@@ -38,7 +38,7 @@ const PARTS: Record<string, Part[]> = {
   file: ["accept", "max", "max_bytes"],
   hidden: ["default", "prefill"],
 };
-/** What a number of an item means, by its kind. */
+/** The labels of an item's bounds, by its kind. */
 const BOUNDS: Record<string, [string, string]> = {
   text: ["Fewest characters", "Most characters"],
   long_text: ["Fewest characters", "Most characters"],
@@ -137,7 +137,7 @@ const ANSWERS: Record<string, Record<string, Json>> = {
   hidden: { type: "string" },
 };
 
-/** Return the JSON Schema of the answers to a form, to run its flow by hand; null if the value is no form. */
+/** Return the JSON Schema of the answers to a form, to run its flow by hand; null if the value is not a form. */
 export function answersSchema(value: Json | undefined): Record<string, Json> | null {
   const items = itemsOf(value)?.filter((item) => item.name !== undefined && item.kind in ANSWERS) ?? [];
   if (items.length === 0) return null;

@@ -41,11 +41,11 @@ export interface FieldSchema {
   "x-scope"?: string[];
   /** The content of an object or a list: `json-schema`, `form-fields`. */
   "x-holds"?: string;
-  /** What it names: the id of a workflow or an agent, or something else of the workspace. */
+  /** The kind of name: the id of a workflow or an agent, or another name in the workspace. */
   "x-names"?: string;
   /** Shown below "More settings". */
   "x-advanced"?: boolean;
-  /** Its value may be chosen from what an operation of the connector lists. */
+  /** Its value may be chosen from the list of an operation of the connector. */
   "x-options"?: OptionsSource;
 }
 

@@ -172,7 +172,7 @@ function MainFields({ draft, set, readOnly }: FieldsProps) {
       />
       <Textarea
         label="Instructions"
-        description="What the agent should do, and how. The tools are described to it automatically."
+        description="The tasks of the agent, and rules for them. The tools are described to it automatically."
         required
         autosize
         minRows={4}

@@ -81,9 +81,7 @@ function ByHand({ hook, onClose, onDone }: ByHandProps) {
         {Object.values(hook.place).length > 0 && (
           <Text size="sm">It is in: {Object.values(hook.place).join(", ")}</Text>
         )}
-        <Text size="sm">
-          The server tries again by itself. Confirm only if the webhook is gone, or what it belonged to.
-        </Text>
+        <Text size="sm">The server keeps trying. Confirm only if the service no longer has the webhook.</Text>
       </Stack>
     </ConfirmDialog>
   );

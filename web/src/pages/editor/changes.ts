@@ -1,6 +1,6 @@
 /**
  * Changes of a definition: pure functions that return a new one and share unchanged parts, so that the canvas
- * re-renders only what changed. They do not check what the server checks; for edges see `refusalOf`.
+ * re-renders only changed parts. They leave validation to the server; for edges see `refusalOf`.
  */
 import type { IsFolded } from "@/definition/annotations";
 import { descendants, freshId } from "@/definition/graph";

@@ -34,7 +34,7 @@ export interface ServerDraft {
   by: Author | null;
 }
 
-/** Who made the last change. */
+/** The author of the last change. */
 export interface Author {
   userId: string;
   who: string;
@@ -53,7 +53,7 @@ export interface ServerFlow {
   draft?: ServerDraft;
 }
 
-/** The state of a flow that everybody who has it open polls. */
+/** The state of a flow that each of its open editors polls. */
 export type Presence = Pick<Schemas["PresenceOut"], "people" | "scheduled">;
 
 /** The save state of the changes. */
@@ -84,9 +84,9 @@ export interface EditorState extends AnnotationActions {
   /** The current version of the flow and its definition; equal to `definition` if everything is published. */
   version: number;
   published: Definition;
-  /** The version on which the draft is based: less than `version` if somebody has saved another version since. */
+  /** The version on which the draft is based: less than `version` if another version was saved since. */
   base: number;
-  /** The server's revision of the draft, and who made it. */
+  /** The server's revision of the draft, and its author. */
   revision: number;
   draftBy: Author | null;
   /** The draft on the server, or the current version without one; equal to `definition` if everything is saved. */

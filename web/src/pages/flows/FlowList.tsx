@@ -139,7 +139,7 @@ function Nothing({ isFiltered, folder, onClear }: NothingProps) {
       hint={
         may("editor")
           ? "Start from a template, or drop a file here to import a flow."
-          : "Nobody has created a flow in this workspace yet."
+          : "This workspace has no flows yet."
       }
       action={
         <Button component={Link} href="/templates">

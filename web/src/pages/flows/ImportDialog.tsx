@@ -169,7 +169,7 @@ function Source({ file, folder, onMade }: SourceProps) {
   );
 }
 
-/** Show what the text was recognized as. */
+/** Show the detected format of the text. */
 function Findings({ found }: { found: Imported }) {
   if (found.kind === "nothing") return null;
   if (found.kind === "n8n") {

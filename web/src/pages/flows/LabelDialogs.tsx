@@ -62,11 +62,11 @@ function MoveForm({ flows, onClose, onApply }: FormProps) {
   const to = path.trim();
   return (
     <LabelForm
-      action={to === "" && isInFolder ? "Take out of folders" : "Move"}
+      action={to === "" && isInFolder ? "Remove from folders" : "Move"}
       isReady={to === "" ? isInFolder : flows.some((flow) => flow.folder !== to)}
       onClose={onClose}
       onSubmit={() =>
-        onApply({ folder: to === "" ? null : to }, to === "" ? "taken out of folders" : `moved to “${to}”`)
+        onApply({ folder: to === "" ? null : to }, to === "" ? "removed from folders" : `moved to “${to}”`)
       }
     >
       <Autocomplete

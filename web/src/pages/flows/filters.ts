@@ -69,7 +69,7 @@ export function parentOf(folder: string): string {
   return folder.includes("/") ? folder.slice(0, folder.lastIndexOf("/")) : "";
 }
 
-/** Return the folder and those that contain it, the outermost first. */
+/** Return the folder and the folders around it, the outermost first. */
 export function trailOf(folder: string): string[] {
   const names = folder === "" ? [] : folder.split("/");
   return names.map((_, at) => names.slice(0, at + 1).join("/"));
@@ -89,7 +89,7 @@ export function subfoldersOf(folders: readonly Folder[], parent: string): Folder
     .sort((a, b) => nameOf(a.path).localeCompare(nameOf(b.path)));
 }
 
-/** Return all paths that a flow can be moved to: the folders and those that contain them, sorted. */
+/** Return all paths that a flow can be moved to: the folders and the folders around them, sorted. */
 export function allPaths(folders: readonly Folder[]): string[] {
   return [...new Set(folders.flatMap(({ path }) => trailOf(path)))].sort((a, b) => a.localeCompare(b));
 }

@@ -1,5 +1,5 @@
 /**
- * The set-up page, for a user whose password was set by somebody else: the first owner of a server, who also names the
+ * The set-up page, for a user whose password was set by another: the first owner of a server, who also names the
  * workspace, and members whose account or password an admin made.
  */
 import {
@@ -24,7 +24,7 @@ import { Refused } from "@/ui/states";
 import { OverPage } from "./OverPage";
 import { forgetTyped, typedJustNow } from "./typed";
 
-/** The server's name for its first workspace, as long as nobody renamed it. */
+/** The server's name for its first workspace, unless it was renamed. */
 const UNNAMED = "Main";
 
 interface Chosen {

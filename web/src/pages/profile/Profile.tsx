@@ -137,7 +137,7 @@ function Password() {
           />
           <Checkbox
             label="Also revoke my API tokens"
-            description="In all workspaces. Recommended if somebody else may know your password."
+            description="In all workspaces. Recommended if another person may know your password."
             checked={endsTokens}
             onChange={(event) => setEndsTokens(event.currentTarget.checked)}
           />

@@ -21,7 +21,7 @@ import { useRetry } from "./RunActions";
 import classes from "./runs.module.css";
 import { useEditsHere } from "./useEditsHere";
 
-/** What to know first about a run: why it failed and how to fix it, or what it waits for. */
+/** Notices about a run: its error and a link to fix it, or the reason for which it waits. */
 export function RunNotices({ run, failed }: { run: Run; failed: NodeState | undefined }) {
   if (run.cancelled) return <Cancelled run={run} />;
   if (run.status === "failed") return <Failure run={run} failed={failed} />;

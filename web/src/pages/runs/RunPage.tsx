@@ -20,7 +20,7 @@ import classes from "./runs.module.css";
 import { useChosen } from "./useChosen";
 import { useRunCommands } from "./useRunCommands";
 
-/** Fetch what the graph needs together with the run, not after it. */
+/** Fetch the data of the graph together with the run, not after it. */
 function useGraphAhead(id: string): void {
   const client = useQueryClient();
   useEffect(() => {

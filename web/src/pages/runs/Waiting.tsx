@@ -53,7 +53,7 @@ export default function Waiting() {
   );
 }
 
-/** Return the waiting runs and those that waited when the page was opened: an answer must not remove its own card. */
+/** Return the runs that wait now or waited when the page was opened: an answer must not remove its own card. */
 function useStaying(runs: ListedRun[], ready: boolean): ListedRun[] {
   const [known, setKnown] = useState<ReadonlyMap<string, ListedRun>>(new Map());
   useEffect(() => {

@@ -56,7 +56,7 @@ function One({ columns, condition, onChange, onRemove }: OneProps) {
   const kind = columns.find(({ name }) => name === condition.column)?.type ?? "text";
   const operators = operatorsOf(kind);
   const [text, setText] = useState(condition.value);
-  // What is typed counts after a pause.
+  // Typed text takes effect after a pause.
   useEffect(() => {
     if (text === condition.value) return;
     const timer = setTimeout(() => onChange({ ...condition, value: text }), PAUSE);

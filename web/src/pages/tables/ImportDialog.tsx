@@ -1,4 +1,4 @@
-/** Import of a CSV file into a table: choose the file, map its headers to columns, see what was wrong. */
+/** Import of a CSV file into a table: choose the file, map its headers to columns, show its errors. */
 import { Alert, Button, Checkbox, FileInput, Group, List, Modal, Select, Stack, Text } from "@mantine/core";
 import { type FormEvent, useState } from "react";
 import { ApiError, identity, type Schemas } from "@/api/client";

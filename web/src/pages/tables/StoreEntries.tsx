@@ -115,7 +115,7 @@ function EntryRow({
             await onGone();
           }}
         >
-          Flows that read this key will get nothing.
+          Flows that read this key will get no value.
         </ConfirmDialog>
       </Actions>
     </Tr>

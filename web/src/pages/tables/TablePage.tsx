@@ -33,7 +33,7 @@ export default function TablePage({ id }: { id: string }) {
   return <Loaded table={data} />;
 }
 
-/** Reload what the page and the list of tables show. */
+/** Reload the data of the page and of the list of tables. */
 function useReload(): () => Promise<void> {
   const client = useQueryClient();
   return async () => {

@@ -80,7 +80,7 @@ function List() {
         title="No tables yet"
         hint={
           may("editor")
-            ? "Create one, or let a Table node with “Create what is missing” make it."
+            ? "Create one, or let a Table node with “Create table and columns” create it."
             : "Flows and editors can create tables."
         }
       />

@@ -2,7 +2,7 @@ import { Badge, Group } from "@mantine/core";
 import { IconCircleCheck, IconKey, IconPlugConnected } from "@tabler/icons-react";
 import { isReady, type Template } from "./templates";
 
-/** What a template requires before it can run. */
+/** The requirements of a template. */
 export function Needs({ template }: { template: Template }) {
   if (isReady(template)) {
     return (

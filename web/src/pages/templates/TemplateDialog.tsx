@@ -15,7 +15,7 @@ import { useTakeTemplate } from "./useTemplates";
 
 const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
 
-/** The credentials that a template needs, with those that are missing. */
+/** The credentials that a template needs; missing ones are marked. */
 function CredentialsNeeded({ template }: { template: Template }) {
   const { may } = useSession();
   const { data } = api.useQuery("get", "/api/credentials", { params: { query: { limit: 200 } } });

@@ -64,13 +64,13 @@ export default function Audit() {
       <Page title="Audit log">
         <Empty
           title="Owners only"
-          hint="The audit log shows who changed what, and when. Only owners of the workspace can read it."
+          hint="The audit log shows every change with its user and time. Only owners of the workspace can read it."
         />
       </Page>
     );
   }
   return (
-    <Page title="Audit log" about="Who changed what, and when.">
+    <Page title="Audit log" about="Every change, with its user and time.">
       <AuditFilters state={state} entries={entries} />
       {query.isPending && <LoadingRows />}
       {query.error && query.data === undefined && (

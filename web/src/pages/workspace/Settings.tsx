@@ -29,7 +29,7 @@ const ZONES = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((zone) => zon
 
 export default function Settings() {
   return (
-    <Page title="Settings" about="What all flows of this workspace share." docs="app">
+    <Page title="Settings" about="Settings that all flows of this workspace share." docs="app">
       <TimeZone />
       <Variables />
     </Page>
@@ -52,7 +52,7 @@ function TimeZone() {
       <Stack gap="xs">
         <Select
           label="Default time zone"
-          description="Of schedules, unless the flow or its schedule has a time zone of its own. Active schedules move at once."
+          description="For schedules, unless the flow or its schedule has a time zone of its own. Active schedules change at once."
           searchable
           limit={60}
           maw={420}
@@ -64,7 +64,7 @@ function TimeZone() {
         />
         {!may("owner") && (
           <Text size="xs" c="var(--quiet)">
-            Only owners change it.
+            Only owners can change it.
           </Text>
         )}
         {change.error && <Refused error={change.error} />}
@@ -84,8 +84,9 @@ function Variables() {
       <Stack gap="sm">
         <Group justify="space-between" align="flex-start" gap="xs">
           <Text size="sm" c="var(--quiet)" maw={640}>
-            Values that all flows read as <Code>{"{{ vars.name }}"}</Code>. A variable of the flow itself
-            comes first. A run keeps the values of its start. Not for passwords: keep those in Credentials.
+            Values that all flows can read as <Code>{"{{ vars.name }}"}</Code>. A variable of the flow with
+            the same name takes precedence. A run keeps the values of its start. Store passwords in
+            Credentials instead.
           </Text>
           {may("editor") && (
             <Button

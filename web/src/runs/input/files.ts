@@ -1,4 +1,4 @@
-/** Files in the answer to a question: what their fields accept; pure. */
+/** Files in the answer to a question, and the limits of their fields; pure. */
 import type { Detail, Schemas } from "@/api/client";
 import { size } from "@/ui/format";
 
@@ -6,7 +6,7 @@ export type FileField = Schemas["FileFieldOut"];
 /** The chosen files by the name of their field. */
 export type Chosen = Readonly<Record<string, readonly File[]>>;
 
-/** Return what a field accepts: "At most 3 files of 10 MB each: .pdf, .png". */
+/** Return the limits of a field in words: "At most 3 files of 10 MB each: .pdf, .png". */
 export function limitsOf({ max, max_bytes, accept }: FileField): string {
   const most = max > 1 ? `At most ${max} files of ${size(max_bytes)} each` : `At most ${size(max_bytes)}`;
   return accept.length > 0 ? `${most}: ${accept.join(", ")}` : most;

@@ -147,7 +147,7 @@ function useAdding() {
   return { onDrop, onDragOver, onDoubleClick };
 }
 
-/** Return the id of the node at a point, below whatever covers it. */
+/** Return the id of the node at a point, even if another element covers it. */
 function nodeAt({ clientX, clientY }: MouseEvent): string | undefined {
   for (const element of document.elementsFromPoint(clientX, clientY)) {
     const node = element.closest<HTMLElement>(".react-flow__node");

@@ -16,7 +16,7 @@ import { canvasActions } from "./canvasActions";
 import { type Command, type Entry, entriesOf, type Target } from "./menu";
 import { useLongPress } from "./useLongPress";
 
-/** Return what is at an element of the canvas, after selecting it unless it is selected. */
+/** Return the target of the menu at an element of the canvas, after selecting it unless it is selected. */
 function targetAt(element: Element, store: EditorStore, at: Position): Target {
   const { selected, select, definition } = store.getState();
   const id = element.closest<HTMLElement>(".react-flow__node")?.dataset.id;

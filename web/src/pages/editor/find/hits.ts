@@ -44,7 +44,7 @@ interface Found {
   after: string;
 }
 
-/** Return the first place of the text and what is around it; null if it is not there. */
+/** Return the first place of the text with the text around it; null if there is none. */
 export function foundIn(text: string, search: string): Found | null {
   const lower = text.toLowerCase();
   // A letter whose lower case is longer would shift the positions.

@@ -13,7 +13,7 @@ const STYLES = {
   },
 };
 
-/** The others who have the flow open now. */
+/** The other users who have the flow open. */
 export function People() {
   const people = useEditor((state) => state.presence.people);
   const now = useNow();

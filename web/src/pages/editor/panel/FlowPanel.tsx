@@ -187,7 +187,7 @@ function Settings() {
         onChange={(value) => set({ overlap: value === "skip" ? "skip" : undefined })}
       />
       <NumberInput
-        label="Branches at once"
+        label="Parallel branches"
         description="How many nodes of one run may be executed at the same time, if none needs the output of another"
         placeholder="1 (one node after the other)"
         min={1}
@@ -225,7 +225,7 @@ const Setup = lazily(() => import("../setup/Setup").then((part) => ({ default: p
 
 const MAX_DESCRIPTION = 2_000;
 
-/** What the flow does, for people: shown in the list of flows and with its runs too. */
+/** The description of the flow for users, which the list of flows and the pages of runs show too. */
 function Description() {
   const store = useEditorStore();
   const text = useEditor((state) => state.definition.settings?.description) ?? "";

@@ -107,7 +107,7 @@ function RepeatFields({ node, readOnly, onPatch }: OptionsProps) {
               onChange={(value) => patch({ every: asNumber(value) })}
             />
             <NumberInput
-              label="Rounds at most"
+              label="Max rounds"
               placeholder="100"
               min={1}
               max={10_000}

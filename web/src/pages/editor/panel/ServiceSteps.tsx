@@ -19,7 +19,7 @@ import { addressOf, propertiesOf } from "./starts";
 /** Settings whose address a person enters in a service, with the steps there. */
 type Told = FieldSchema & { "x-address"?: boolean; "x-steps"?: string[] };
 
-/** Return a path that nobody can guess: `github/` and 24 digits. */
+/** Return a random path: `github/` and 24 hexadecimal digits. */
 export function randomPath(type: string): string {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -43,7 +43,7 @@ export function ServiceSteps({ node }: { node: FlowNode }) {
         {url === null ? (
           !readOnly && (
             <Button size="compact-xs" variant="default" onClick={fill} style={{ alignSelf: "flex-start" }}>
-              Make an address that nobody can guess
+              Generate a random address
             </Button>
           )
         ) : (

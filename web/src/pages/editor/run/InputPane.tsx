@@ -27,7 +27,7 @@ interface Source {
   path: Path;
 }
 
-/** Return what the node can read: its input, the outputs of the nodes before it, the data of the trigger. */
+/** Return the sources of the node's data: its input, the outputs of the nodes before it, the data of the trigger. */
 function useSources(node: FlowNode): Source[] {
   const definition = useEditor((state) => state.definition);
   const catalogue = useEditor((state) => state.catalogue);

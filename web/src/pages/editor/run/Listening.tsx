@@ -185,7 +185,7 @@ function useSecondsLeft(until: string): number {
   return left;
 }
 
-/** Return what the flow listens with, if it does. */
+/** Return the flow's listener, or null. */
 export function useListening(): Schemas["BegunOut"] | null {
   const flowId = useEditor((state) => state.flow.id);
   return useRunStore((known) => shownOf(known, flowId).listening);

@@ -1,6 +1,6 @@
 /**
  * Saves changes to the draft on the server, automatically after a second without changes, and publishes the draft when
- * the user does. Every save names the revision on which it is based, so that nobody overwrites another user's save
+ * the user does. Every save names the revision on which it is based, so that no user overwrites another user's save
  * unseen. Until the server has the changes, they are kept on this device.
  */
 import { ApiError, type Detail } from "@/api/client";
@@ -113,7 +113,7 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     const { revision, version } = state();
     const isNewer = (theirs.draft?.revision ?? 0) > revision || theirs.version > version;
     if (isNewer && isAlike(shownOf(theirs), state().saved)) {
-      // Published by somebody else: our changes go on from there.
+      // Published by another user: our changes are now based on that version.
       accepted(theirs, state().saved);
       plan(0);
     } else if (isNewer) state().setSaving({ kind: "conflict", theirs });

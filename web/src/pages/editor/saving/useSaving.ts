@@ -57,7 +57,7 @@ export function useNewSaver(store: EditorStore, drafts: Drafts): Saver | null {
   return saver;
 }
 
-/** Poll every few seconds: who else has the flow open, and whether somebody has saved. */
+/** Poll every few seconds for the users who have the flow open, and for saves of other users. */
 export function useWatching(): void {
   const store = useEditorStore();
   const saver = useSaver();

@@ -1,4 +1,4 @@
-/** What is left to do before a flow made from a template works here; pure. */
+/** The remaining tasks before a flow made from a template works; pure. */
 import type { Catalogue } from "@/api/catalogue";
 import type { Credential } from "@/api/credentials";
 import type { Definition, FlowNode, Json } from "@/definition/types";

@@ -13,14 +13,14 @@ import { type Task, tasksOf } from "./tasks";
 export interface Setup {
   tasks: readonly Task[];
   done: number;
-  /** What the template needs besides, such as a language model. */
+  /** Other requirements of the template, such as a language model. */
   needs: readonly string[];
   dismiss: () => void;
 }
 
 const NO_PROBLEMS: readonly never[] = [];
 
-/** Return what is left to do, undefined while it is not known. */
+/** Return the remaining tasks; undefined while they are unknown. */
 export function useSetup(): Setup | undefined {
   const { user } = useSession();
   const { id: flowId, status } = useEditor((state) => state.flow);
