@@ -24,7 +24,7 @@ from api.http.json_io import Resource
 from api.http.server import get_dispatcher
 from api.open_questions import ENGINES_OWN, list_asking_types, list_open_questions
 from api.run_list import make_reference
-from constants import RUN_STATUSES, TRIGGERS
+from constants import ENDED, RUN_STATUSES, TRIGGERS
 from dispatch import PREVIEWS, SEARCHES
 from dispatch.payloads import Kept
 from dispatch.retry import RetryScope, find_retry_scope
@@ -285,7 +285,7 @@ def record(body: dict[str, Any]) -> Any:
     started, finished = body["started_at"], body["finished_at"]
     if started is not None and finished is not None and finished < started:
         raise BadInput("finished_at: is before started_at")
-    ended = body["status"] in ("success", "failed")
+    ended = body["status"] in ENDED
     if finished is not None and not ended:
         raise BadInput(f"finished_at: a run that is {body['status']} has not finished")
     if ended:

@@ -1,8 +1,8 @@
 """Configuration: every setting with its variable, default, meaning and bounds, in one table.
 
 Only this module reads the environment. The table is the fields of `Config`. Parsing, docs/settings.md
-(`python -m config`) and deploy/.env.example (`python -m config --env`) all come from it. Nothing but `errors` is
-imported from here.
+(`python -m config`) and deploy/.env.example (`python -m config --env`) all come from it. Only `errors` and `constants`
+are imported here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
+from constants import LEVELS
 from errors import ConfigError
 
 from .value_kinds import (
@@ -356,7 +357,7 @@ class Config:
     )
     log_level: str = setting(
         "HEADRACE_LOG_LEVEL=info",
-        one_of("debug", "info", "warning", "error"),
+        one_of(*LEVELS),
         "Lowest level of messages in the server's log.",
     )
     access_log: bool = setting(

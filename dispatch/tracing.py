@@ -18,7 +18,7 @@ from hashlib import blake2b
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from constants import VERSION
+from constants import ENDED, VERSION
 from engine import Step
 from errors import ConfigError
 from models import Run
@@ -33,7 +33,6 @@ MAX_ANCESTORS = 20  # of a run
 # https://www.w3.org/TR/trace-context/#traceparent-header; a later version may have more fields.
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 CLIENTS = ("http", "graphql")  # node types whose requests carry the span's context
-SPANS_OF = ("success", "failed")  # statuses of steps
 
 
 class Trace(NamedTuple):
@@ -171,7 +170,7 @@ class Tracing:
 
     def _send_step(self, place: Trace | None, run: Run, seen: SeenStep) -> None:
         step, at = seen
-        if place is None or not place.is_sampled or step.status not in SPANS_OF:
+        if place is None or not place.is_sampled or step.status not in ENDED:
             return
         of_step = Trace(place.trace_id, _make_id(8, run.id, step.seq), place.span_id)
         details = {

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import pytest
 from test_layers import LAYERS, ROOT, layer_of, parsed, sources, statements
 
+import constants
+
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 600, 60, 7
 MAX_ROOT, MAX_ROOT_MODULES, MAX_FOLDER = 45, 10, 45
 # Folders that are lists: one file for each table.
@@ -61,7 +63,7 @@ def look_at(path):
         [function(node) for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)],
         [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)],
         list(word_lists(tree)),
-        set(constants(tree)),
+        set(constants_of(tree)),
         {node.name: node.end_lineno - node.lineno + 1 for node in tree.body if is_public_class(node)},
         ast.get_docstring(tree) or "",
     )
@@ -88,7 +90,7 @@ def word_lists(tree):
                 yield ast.unparse(node.targets[0]), frozenset(words)
 
 
-def constants(tree):
+def constants_of(tree):
     """Yield the constants of a module: name and value as Python source."""
     for node in tree.body:
         if isinstance(node, ast.Assign):
@@ -292,6 +294,15 @@ def test_a_list_of_words_has_one_home():
         for name, words in look_at(path).word_lists:
             found.setdefault(words, []).append(f"{path}: {name}")
     assert [places for places in found.values() if len(places) > 1] == [], "see constants.py"
+
+
+def test_the_words_of_constants_are_written_nowhere_else():
+    """Neither in an expression: `run.status in ("success", "failed")` is `run.status in ENDED`."""
+    tuples = [words for words in vars(constants).values() if type(words) is tuple]
+    lists = {", ".join(f'"{word}"' for word in words) for words in tuples}
+    written = re.compile(rf"[(\[{{]\s*(?:{'|'.join(map(re.escape, lists))}),?\s*[)\]}}]")
+    texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in PRODUCTION if path != "constants.py"}
+    assert [(path, found) for path, text in texts.items() for found in written.findall(text)] == []
 
 
 # Names of limits of different things, in several layers, that are equal by chance.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from constants import TRIGGERS
+from constants import ENDED, TRIGGERS, UNFINISHED
 from database import execute, fetch_value, is_postgres, space
 
 from .base import DAY_MS, encode_list, first_id, limit_each, now_ms
@@ -74,13 +74,13 @@ def totals() -> dict[str, int]:
     """Return all-time runs of all workspaces by status."""
     success, failed = execute("SELECT SUM(success), SUM(failed) FROM run_days").fetchone()
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}'"
-    pending, running = (fetch_value(sql.format(status)) for status in ("pending", "running"))
+    pending, running = (fetch_value(sql.format(status)) for status in UNFINISHED)
     return {"pending": pending, "running": running, "success": success or 0, "failed": failed or 0}
 
 
 def _unfinished(workspace_id: str) -> dict[str, int]:
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}' AND workspace_id = ?"
-    return {status: fetch_value(sql.format(status), (workspace_id,)) for status in ("pending", "running")}
+    return {status: fetch_value(sql.format(status), (workspace_id,)) for status in UNFINISHED}
 
 
 def _durations(workspace_id: str, since_ms: int) -> list[float]:
@@ -115,9 +115,7 @@ def _hourly(workspace_id: str, hour: int, hours: int) -> list[dict[str, int]]:
         for trigger in TRIGGERS
     )
     arms = " UNION ALL ".join(counted)
-    sums = ", ".join(
-        f"(SELECT SUM(n) FROM ({arms.replace('{}', status)}) AS found)" for status in ("success", "failed")
-    )
+    sums = ", ".join(f"(SELECT SUM(n) FROM ({arms.replace('{}', status)}) AS found)" for status in ENDED)
     # Each value of the list is two ids of the same length.
     long = len(edges[0])
     values = "(SELECT value FROM json_each(?2)) AS given"
@@ -156,7 +154,7 @@ def _durations_of(workspace_id: str, workflow_id: str) -> list[float]:
     arms = [
         "SELECT id, duration_ms FROM runs WHERE workspace_id = ?1 AND workflow_id = ?2 "
         f"AND status = '{status}' AND triggered_by = '{trigger}'"
-        for status in ("success", "failed")
+        for status in ENDED
         for trigger in TRIGGERS
     ]
     if is_postgres():

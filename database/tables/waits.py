@@ -7,6 +7,7 @@ from typing import Any
 
 from peewee import CompositeKey, IntegerField, TextField
 
+from constants import UNFINISHED
 from database import execute, execute_all, fetch_value, write
 
 from .base import Base, Write, now_ms
@@ -91,7 +92,7 @@ class Wait(Base):
         # First, since the end of a run deletes its waits: a run that then goes on had this one at that moment.
         wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
         run = execute("SELECT status, recorded FROM runs WHERE id = ?", (run_id,)).fetchone()
-        if run is None or run[0] not in ("pending", "running"):
+        if run is None or run[0] not in UNFINISHED:
             return "The run has ended already"
         if run[1]:
             return "This run is executed by another system. Answer it there."

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
+from constants import RUN_STATUSES, WORKFLOW_STATUSES
 from nodes.ai.tools.base import ToolContext, text
 from nodes.base import CATEGORIES
 
@@ -41,7 +42,7 @@ RUN_VIEWS = (
         "List runs",
         "Lists the workspace's runs, newest first: status, times, and why they failed.",
         {
-            "status": _status("pending", "running", "success", "failed"),
+            "status": _status(*RUN_STATUSES),
             "workflow_id": {**FLOW_ID, "description": "Only runs of this flow: wf_…"},
             "limit": LIMIT,
             "cursor": CURSOR,
@@ -69,7 +70,7 @@ FLOW_VIEWS = (
         "Lists the workspace's flows, newest first: id, name, status and version.",
         {
             "search": text("Part of the name", 200, least=0),
-            "status": _status("draft", "active", "archived"),
+            "status": _status(*WORKFLOW_STATUSES),
             "limit": LIMIT,
             "cursor": CURSOR,
         },
