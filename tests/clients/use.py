@@ -12,7 +12,7 @@ from headrace_client.models import (
     FlowIn,
     Login,
     LogOutList,
-    RunItemOutList,
+    RunItemOutFoundList,
     RunOut,
     RunWholeOut,
     SavedOut,
@@ -57,7 +57,7 @@ def main(url: str, email: str, password: str) -> None:
         logs = list_run_logs.sync(run.id, client=client)
         assert isinstance(logs, LogOutList) and [entry.message for entry in logs.items] == ["Hello, Ada"], logs
         runs = list_runs.sync(client=client, limit=5, workflow_id=flow.id)
-        assert isinstance(runs, RunItemOutList) and [item.id for item in runs.items] == [run.id], runs
+        assert isinstance(runs, RunItemOutFoundList) and [item.id for item in runs.items] == [run.id], runs
 
 
 if __name__ == "__main__":
