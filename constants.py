@@ -7,7 +7,7 @@ WORKFLOW_STATUSES = ("draft", "active", "archived")
 UNFINISHED, ENDED = ("pending", "running"), ("success", "failed")
 RUN_STATUSES = UNFINISHED + ENDED
 STEP_STATUSES = ("running", "success", "failed", "skipped", "waiting", "repeated")
-# What started a run: a person or a program, the clock or a poll, or a call of a webhook.
+# The triggers of runs: a person or a program, the clock or a poll, or a call of a webhook.
 TRIGGERS = ("manual", "schedule", "webhook")
 # Of log entries, and of members, each from the least to the most.
 LEVELS = ("debug", "info", "warning", "error")

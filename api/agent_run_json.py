@@ -100,7 +100,7 @@ def _describe_wait(row: AgentRun) -> dict[str, Any]:
 
 
 def _show_step(row: AgentStep, limit: int) -> dict[str, Any]:
-    # A call that awaits approval is never cut: nobody should approve what they cannot see.
+    # A call that awaits approval is never cut: no one should approve arguments that they cannot see.
     limit = RUN_LIMITS.value if row.status == "asking" else limit
     common = {name: getattr(row, name) for name in STEP_FIELDS}
     kind = {"start": _show_start, "model": _show_request, "tool": _show_call}[row.kind]

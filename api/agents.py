@@ -191,7 +191,7 @@ def cancel(agent_run: AgentRun) -> Any:
 
 
 def _check_credentials(given: dict[str, str]) -> None:
-    """Check that an operator names no tool's credential: the role editor decides what an agent can reach.
+    """Check that an operator names no tool's credential: only editors decide which services an agent can reach.
 
     Raises: Forbidden if an operator does.
     """

@@ -60,7 +60,9 @@ class NodeOut(Out):
     install = fields.String(allow_none=True)
     mark = fields.Nested(MarkOut, allow_none=True, help="Of a connector, in place of an icon")
     service = fields.Nested(ServiceOut, allow_none=True, help="Of a connector or its trigger: the service")
-    operations = fields.List(fields.Nested(OperationNameOut), allow_none=True, help="Of a connector: what it can do")
+    operations = fields.List(
+        fields.Nested(OperationNameOut), allow_none=True, help="The operations of a connector; null for other types"
+    )
 
 
 class BrokenOut(Out):
@@ -118,7 +120,7 @@ def list_nodes(args: dict[str, Any]) -> Any:
     """List the node types. `config_schema` is their config's JSON Schema; `own` marks types of HEADRACE_NODES_DIR.
 
     `broken` lists files of that folder, and of HEADRACE_CONNECTORS_DIR, that could not be loaded at the start. A
-    connector's `config_schema` has what its operations share; GET `/api/connectors/{type}` shows the rest.
+    connector's `config_schema` has the settings that its operations share; GET `/api/connectors/{type}` shows the rest.
     """
     found = node_types.search(args["search"], args["category"])
     broken = [broken._asdict() for broken in (*plugins.BROKEN, *connector_files.BROKEN)]

@@ -41,13 +41,13 @@ class ConnectorOut(Out):
     service = fields.Nested(ServiceOut)
     own = fields.Boolean(help="True if it is from HEADRACE_CONNECTORS_DIR")
     auth = fields.List(fields.Dict(), help="The ways to authenticate, the best first, with presets for a credential")
-    rate = fields.Dict(allow_none=True, help="What the service allows: `{calls, per}`, `per` in seconds")
+    rate = fields.Dict(allow_none=True, help="The rate limit of the service: `{calls, per}`, `per` in seconds")
     operations = fields.List(fields.Nested(OperationOut))
 
 
 class OptionsIn(Strict):
     operation = text(64, required=True)
-    input = text(64, required=True, help="The setting whose values are wanted")
+    input = text(64, required=True, help="The setting whose values to list")
     config = fields.Dict(load_default=dict, help="The node's config as far as it is filled in, with its credential")
 
 

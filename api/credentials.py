@@ -37,12 +37,12 @@ class CredentialChange(Strict):
 
 class ConnectionOut(Out):
     status = choice(("connected", "not_connected", "revoked", "error"))
-    reason = fields.String(allow_none=True, help="Why it is revoked, or what failed last")
+    reason = fields.String(allow_none=True, help="The reason for the status revoked, or the last error")
     provider = fields.String(allow_none=True, help="The service, or custom")
     connected_at = Time(allow_none=True)
     expires_at = Time(allow_none=True, help="The end of the access; null: it is renewed, or has no end")
-    scopes = fields.List(fields.String(), help="What the account permits")
-    details = fields.Dict(help="What the service told about the account, such as `instance_url`")
+    scopes = fields.List(fields.String(), help="The permissions in the account")
+    details = fields.Dict(help="Other values of the account from the service, such as `instance_url`")
 
 
 class CredentialOut(Out):
@@ -76,7 +76,7 @@ class CredentialUseOut(CredentialOut):
 
 
 class CredentialArgs(PageArgs):
-    used_by = fields.Boolean(load_default=False, help="Include what uses each credential")
+    used_by = fields.Boolean(load_default=False, help="Include the flows and agents that use each credential")
 
 
 class TrialIn(Shape):

@@ -1,4 +1,4 @@
-"""Drafts of flows: read, save, discard and publish them, now or at a time; and who has a flow open."""
+"""Drafts of flows: read, save, discard and publish them, now or at a time; and the users who have a flow open."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class PresenceOut(DraftHeadOut):
 
     name = fields.String(help="The name of the flow")
     status = choice(WORKFLOW_STATUSES)
-    people = fields.List(fields.Nested(PersonOut), help="The others who have the flow open")
+    people = fields.List(fields.Nested(PersonOut), help="The other users who have the flow open")
 
 
 class DraftIn(Strict):
@@ -117,7 +117,7 @@ def read_draft(flow: Workflow) -> Any:
 def put_draft(body: dict[str, Any], flow: Workflow) -> Any:
     """Save the draft. It may be incomplete. No version is made; runs, triggers and other flows do not see it.
 
-    409 if `revision` is not the present one: somebody else has changed, discarded or published the draft. A draft that
+    409 if `revision` is not the present one: another user has changed, discarded or published the draft. A draft that
     equals the version on which it is based is cleared.
     """
     definition = read_definition(body)
@@ -187,7 +187,7 @@ def cancel_publish(flow: Workflow) -> None:
 @require_role("viewer", flow=Workflow)
 @blueprint.response(200, PresenceOut)
 def note_presence(flow: Workflow) -> Any:
-    """Note that the caller has the flow open, for half a minute. Show who else has, and the state of the draft."""
+    """Note that the caller has the flow open, for half a minute. Show the other users, and the state of the draft."""
     user_id = get_user().id
     Presence.renew(flow.id, user_id)
     people = [person._asdict() for person in Presence.others(flow.id, user_id)]

@@ -327,7 +327,7 @@ def receive(request: Request, write: Callable[[bytes], int], shape: Strict) -> t
     boundary = request.mimetype_params.get("boundary", "").encode("ascii", "replace")
     if not boundary:
         raise BadInput("The body is not a multipart form: it has no boundary")
-    # What is left of one piece counts with the next one against the limit, also within a file.
+    # The rest of one piece counts with the next one against the limit, also within a file.
     parser = MultiPartParser(begin, max_form_memory_size=MAX_FORM, buffer_size=MAX_FORM // 2, max_form_parts=MAX_PARTS)
     try:
         form, uploaded = parser.parse(request.stream, boundary, request.content_length)

@@ -80,7 +80,7 @@ class ConnectOut(Out):
     listed(
         ProviderOut,
         redirect_url=fields.String(allow_none=True, help="The redirect address to enter at the service"),
-        redirect_problem=fields.String(allow_none=True, help="What to do if there is no such address yet"),
+        redirect_problem=fields.String(allow_none=True, help="The reason why it is null, and how to set it"),
     ),
 )
 def list_providers(args: dict[str, Any]) -> Any:
@@ -125,10 +125,10 @@ def disconnect(credential: Credential) -> None:
 @callback.doc(
     security=[],
     parameters=[{"in": "query", "name": name, "description": text, **TEXT} for name, text in QUERY.items()],
-    responses={"200": {"description": "A page that says what happened", "content": {"text/html": TEXT}}, **REFUSALS},
+    responses={"200": {"description": "A page with the result", "content": {"text/html": TEXT}}, **REFUSALS},
 )
 def receive() -> Response:
-    """Take the answer of a service, and show what happened. It is the same page for all services."""
+    """Take the answer of a service, and show the result. It is the same page for all services."""
     try:
         row = _finish()
     except HeadraceError as error:

@@ -1,6 +1,6 @@
 """Prometheus metrics of the whole server. docs/monitoring.md describes each of them.
 
-All are read from the database, so they are those of all processes, whichever of them answers.
+All are read from the database, so they cover all processes, independently of the one that answers.
 """
 
 from __future__ import annotations

@@ -22,9 +22,11 @@ MOST = 1_000
 class RegisteredWebhookOut(Out):
     id = fields.String()
     service = fields.String(help="The name of the service")
-    state = choice((RegisteredHook.ADDING, RegisteredHook.ADDED, RegisteredHook.REMOVING), help="What is left to do")
+    state = choice(
+        (RegisteredHook.ADDING, RegisteredHook.ADDED, RegisteredHook.REMOVING), help="The state of the registration"
+    )
     address = fields.String(help="The address of ours that the service has; of a new webhook, its path")
-    place = fields.Dict(help="The settings of the node that say where in the service it is")
+    place = fields.Dict(help="The settings of the node that name its place in the service")
     workflow_id = fields.String()
     workflow_name = fields.String(allow_none=True, help="null if the flow was deleted")
     node_id = fields.String()

@@ -34,7 +34,7 @@ class UserOut(Out):
     email = fields.String()
     name = fields.String()
     created_at = Time()
-    set_up = fields.Boolean(help="false: somebody else set the password; the user should choose another")
+    set_up = fields.Boolean(help="false: another user set the password; the user should choose a new one")
     admin = fields.Boolean(help="May create workspaces and accounts, and reset passwords")
     may_found_workspaces = fields.Boolean()
     workspaces = fields.List(fields.Nested(WorkspaceOut), optional=True)

@@ -153,7 +153,7 @@ class _Bounded:
 
 
 def _plan(table: DataTable, file: IO[bytes], form: dict[str, Any]) -> Plan:
-    """Return what the file adds to the table. Raises: BadInput, TooLarge, Conflict."""
+    """Return the rows and columns that the file adds. Raises: BadInput, TooLarge, Conflict."""
     with closing(_read(file)) as rows:
         _, headers = next(rows, (0, []))
         if not any(headers):

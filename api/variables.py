@@ -25,7 +25,7 @@ class VariableOut(Out):
 
 
 class VariableIn(Strict):
-    value = fields.Raw(required=True, allow_none=True, help="Any JSON. Not for secrets: runs record what they use")
+    value = fields.Raw(required=True, allow_none=True, help="Any JSON. Not for secrets: runs record the values")
 
 
 @blueprint.get("/variables")

@@ -1,4 +1,4 @@
-"""Version summaries: what changed between the versions of a flow, in a few words."""
+"""Version summaries: the changes between the versions of a flow, in a few words."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class FlowItemOut(FlowOut):
     """A flow of a list, with its triggers, last run and next due time."""
 
     definition_json = fields.String(help="A WorkflowDefinition as JSON text; omitted with `brief`", optional=True)
-    description = fields.String(help="What it does: the setting of its current version, empty if there is none")
+    description = fields.String(help="The setting `description` of its current version; empty if there is none")
     node_count = fields.Integer()
     triggers = Json(metadata=TRIGGER_LIST)
     last_run = Json(allow_none=True, metadata=LAST_RUN)

@@ -124,7 +124,7 @@ class Config:
     role: str = setting(
         "HEADRACE_ROLE=all",
         one_of("all", "web", "worker"),
-        "What the processes do. `all`: everything. `web`: they answer requests, and execute only quick runs and those "
+        "The tasks of processes. `all`: everything. `web`: they answer requests, and execute only quick runs and those "
         "whose caller waits. `worker`: they execute runs, and answer no requests.",
     )
     broker_url: str = setting(

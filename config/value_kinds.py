@@ -1,4 +1,4 @@
-"""Kinds of values of settings: how each is parsed, and what its documentation says about the allowed values."""
+"""Kinds of values of settings: the parser of each, and the text about its allowed values in the documentation."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def write(stream: IO[bytes], config: Config, report: Report, read_object: ReadOb
 
 @contextmanager
 def _open_snapshot(config: Config, read_object: ReadObject | None) -> Iterator[Source]:
-    """Give the tables of the connected database in one state, while others write."""
+    """Yield the tables of the connected database in one consistent state."""
     if database.is_postgres():
         with import_module("database.postgres_transactions").open_snapshot(read_object) as source:
             yield source
@@ -152,7 +152,7 @@ def _files_of(config: Config) -> Iterator[tuple[str, Path]]:
 
 
 def _write_file(out: zipfile.ZipFile, name: str, path: Path) -> tuple[int, str]:
-    """Write a file, of a database the state of one moment. Return its size and SHA-256."""
+    """Write a file; an SQLite database in one consistent state. Return its size and SHA-256."""
     with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         copy = Path(folder) / "copy"
         source = copy if backups.copy_if_database(path, copy) else path
@@ -181,7 +181,7 @@ def _encode_manifest(manifest: Manifest) -> bytes:
 
 
 class Archive:
-    """An archive that is read: a `Source`. What differs from its manifest is an error of the reader."""
+    """An archive to read from, as a `Source`. Reading raises BadInput for data that differs from its manifest."""
 
     def __init__(self, file: zipfile.ZipFile, name: str) -> None:
         self._file, self.name = file, name
@@ -332,7 +332,7 @@ def _fill_postgres(config: Config, archive: Archive, reason: str, report: Report
             copied = _copy_archive(archive, target, report)
             target.set_fact("paused", reason)
             target.analyze()
-        target.commit()  # after a lost connection nobody knows whether it was done, so the files stay
+        target.commit()  # after a lost connection it may have succeeded, so the files stay
     return copied
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Moved(NamedTuple):
-    """Result of a move: the place without a password, and what was copied; None if an earlier command copied it."""
+    """Result of a move: the place without a password, and the copied rows; None if an earlier command copied them."""
 
     place: str
     copied: Copied | None
@@ -61,7 +61,7 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
                 target.commit()
             except postgres.UnknownOutcome:
                 raise
-            except Exception:  # refused; after an interruption by the user, nobody knows
+            except Exception:  # refused; but after an interruption by the user it may have succeeded
                 _forget_move()
                 raise
         _mark_moved(place)

@@ -159,7 +159,7 @@ def ordered(tables: dict[str, Table]) -> list[Table]:
 
 
 def copy_all(source: Source, target: Target, report: Report) -> Copied:
-    """Copy all tables and large values into the empty ones of the target, and compare what both have then.
+    """Copy all tables and large values into the empty ones of the target, and compare both.
 
     Raises: Conflict if the tables of the two differ, or if the target has other rows than were written.
     """
@@ -179,7 +179,7 @@ def copy_all(source: Source, target: Target, report: Report) -> Copied:
 
 
 def portable_rows(source: Source, table: Table, copied: Copied, has_nul: bool = True) -> Iterator[Row]:
-    """Yield the rows of a table as they are in another database, and note in `copied` what that changes.
+    """Yield the rows of a table in their form for another database. Note changed values in `copied`.
 
     No process of the other database executes a run that is running here, so the run is pending there; this is not
     counted as a death of its process. Without `has_nul`, NUL becomes U+FFFD.
@@ -236,7 +236,7 @@ class Counted(Generic[Item]):
         return self._checksum.measure()
 
     def end(self, found: Measure | None = None) -> Measure:
-        """Report the end, and return the Measure. Raises: Conflict if it is not what was `found` in the target."""
+        """Report the end, and return the Measure. Raises: Conflict if it differs from `found`, that of the target."""
         measure = self._checksum.measure()
         if found is not None and found != measure:
             raise Conflict(

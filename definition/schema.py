@@ -189,10 +189,10 @@ SETTINGS = _object(
         additionalProperties={}, default={},
     ),
     description=_field(
-        "string", "What the flow does, for people; the engine ignores it", maxLength=MAX_DESCRIPTION, default=""
+        "string", "A description of the flow for readers; the engine ignores it", maxLength=MAX_DESCRIPTION, default=""
     ),
     template=_field(
-        "string", "Id of the template that the flow was made from; the editor shows what is left to set up",
+        "string", "Id of the template that the flow was made from; the editor shows the remaining set-up",
         maxLength=MAX_ID,
     ),
 )  # fmt: skip

@@ -34,7 +34,7 @@ def select_part(plan: Plan, until: str | None, pinned: Mapping[str, Pin], withou
 def select_one(plan: Plan, only: str, pinned: Mapping[str, Pin], kept: Collection[str]) -> Plan:
     """Return the plan in which just the node `only` is executed, with its pinned sources and the nodes `kept`.
 
-    Kept nodes have recorded steps. They are disabled in the plan: without these steps nothing of them is executed.
+    Kept nodes have recorded steps. They are disabled in the plan, so that they are not executed again.
 
     Raises: BadInput if the node, a pinned node or a branch does not exist.
     """

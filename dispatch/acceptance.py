@@ -15,7 +15,7 @@ from .run_record import RunRecord
 
 
 def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Plan) -> RunRecord:
-    """Return the record of a new run, of which nothing is in the database yet; large values are in files.
+    """Return the record of a new run. Nothing is in the database yet; large values are in files.
 
     Raises: BadInput if the input is too large.
     """

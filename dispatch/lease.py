@@ -41,7 +41,7 @@ class ProcessLease:
             log.exception("the database cannot be written; no runs are taken until it can")
 
     def beat(self) -> None:
-        """Renew the lease. Raises what the database raises."""
+        """Renew the lease. Raises: the errors of the database."""
         now, until = self.clock(), self._alive_until
         # What keeps this process from it, a full disk perhaps, keeps the others from it too: for a lease after that,
         # their silence does not mean that they are dead.
@@ -55,7 +55,7 @@ class ProcessLease:
         self._alive_until = now + self.seconds
 
     def is_alive(self) -> bool:
-        """Return True if others know that this process lives. If not, they would take up what it begins."""
+        """Return True if the lease is valid. Otherwise other processes would take over the runs of this one."""
         return self.clock() < self._alive_until
 
     def trusts_silence(self) -> bool:
@@ -63,7 +63,7 @@ class ProcessLease:
         return self.is_alive() and self.clock() >= self._trusts_at
 
     def check(self, run: Run) -> None:
-        """Renew the lease if it has run out, before the run goes on to something with effects.
+        """Renew the lease if it has expired, before the run executes a node with effects.
 
         Raises: RunTaken if others have taken the run meanwhile; what the database raises if the lease cannot be
             renewed, so that others may take the run at any moment.
@@ -98,5 +98,5 @@ class ProcessLease:
             self._heart = None
 
     def end(self) -> None:
-        """Give the lease up, so that others take up at once what is left."""
+        """Release the lease, so that other processes take over the remaining runs at once."""
         Lease.end(self.owner)

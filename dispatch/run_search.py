@@ -1,7 +1,7 @@
 """Search for a text in the data of runs: input, output, outputs and items of steps, errors.
 
 The recorded values are read and compared, newest run first, within limits on time, runs and bytes; a cursor continues
-with older runs. There is no index: writing one would cost each run, also in flows whose data nobody ever searches,
+with older runs. There is no index: writing one would cost each run, also in flows whose data is never searched,
 while a search is rare and usually for a recent run. See docs/adr/0026-search-in-run-data.md.
 
 Values are searched as stored, so secrets that were redacted when they were recorded cannot be found.
@@ -30,14 +30,14 @@ STEP_BYTES = 200  # counted for each step in addition to its values: a run may h
 MAX_PLACES = 3  # of a run in the answer
 RUNS_AT_ONCE = 50
 AROUND = 60  # characters around a match
-# What a search reads of a run, after the columns to show, of which the first is the id.
+# The columns of a run that a search reads, after the columns to show, of which the first is the id.
 OWN = "created_at, error_text, input, input_bytes, output, output_bytes, packed_steps"
 OWN_COUNT = OWN.count(",") + 1
 SPACED = re.compile(r'(":|[,{[])\s+(?=["\[{\d\-tfn])')
 
 
 class FoundPlace(NamedTuple):
-    """A place in a run's data that contains the text. `text` is the match with what is around it."""
+    """A place in a run's data that contains the text. `text` is the match with the text around it."""
 
     place: str
     text: str
@@ -68,7 +68,7 @@ class Needle:
         self.in_json = dict.fromkeys((self.plain, escaped, SPACED.sub(r"\1", text).casefold()))
 
     def find(self, text: str, is_json: bool) -> str | None:
-        """Return the first match with what is around it, or None."""
+        """Return the first match with the text around it, or None."""
         if self.unsigned and "token" in text:
             text = without_signatures(text.encode()).decode()
         if is_json and "\\u" in text:

@@ -45,7 +45,7 @@ def read_text(value: Any, most: int) -> str:
 
 
 class Inputs:
-    """The inputs of one operation, in order. What does not fit is left out, with a note."""
+    """The inputs of one operation, in order. Unsupported parameters are left out, with a note."""
 
     def __init__(self, document: Document, place: str) -> None:
         self.document, self.notes, self.place = document, document.notes, place
@@ -152,7 +152,7 @@ class Inputs:
         required: list[Any] = []
         for part in parts:
             inner = self.document.resolve(part)
-            # One more level: descriptions often extend what is itself an extension.
+            # One more level, because schemas often extend a schema that extends another.
             for each in (inner, *(self.document.resolve(deep) for deep in read_list(inner, "allOf", 20))):
                 properties.update(self.document.at(each, "properties"))
                 required += read_list(each, "required")

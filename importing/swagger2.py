@@ -9,7 +9,7 @@ from importing.json_document import Document, read_line, read_list
 
 SCHEMES = ("https", "http")
 VERBS = ("get", "put", "post", "delete", "options", "head", "patch")
-# What Swagger 2 writes beside the name of a parameter, and OpenAPI 3 in its schema.
+# Keywords that Swagger 2 has in the parameter itself, and OpenAPI 3 in its schema.
 IN_SCHEMA = (
     *("type", "format", "items", "enum", "default", "minimum", "maximum", "minLength", "maxLength"),
     *("title", "x-example", "description"),

@@ -48,7 +48,7 @@ class Branch:
     value: Any
 
 
-# What a wait is for, if it is not simply the answer that a node waits for:
+# The kinds of waits besides that of a node for its answer:
 # - `pause`: the engine's, before it begins an attempt;
 # - `loop`: the open items of a loop;
 # - `item`: one of them. If it ends well, that settles its step; if it fails, the loop goes on at once;
@@ -116,8 +116,8 @@ class Polled(NamedTuple):
 
 
 class Inbox(Protocol):
-    """Takes what a listening trigger receives. Each method raises an error that ends the listening if the trigger was
-    changed, or belongs to another process meanwhile: it must not be caught.
+    """Receives messages from a listening trigger. If the trigger was changed, or belongs to another process meanwhile,
+    each method raises an error that ends the listening: it must not be caught.
     """
 
     def is_open(self) -> bool:
@@ -158,8 +158,8 @@ class Tables(Protocol):
     """The workspace's tables; every call is atomic across processes.
 
     Rows are objects: values by the names of columns, and `id`, `created_at`, `updated_at` of the server. A write with
-    an idempotency `key` is done once; repeated, it returns what the first one did. `make` creates what is missing: the
-    table and columns. Raises: HeadraceError for an unknown table or column, a wrong value or an exceeded limit.
+    an idempotency `key` is done once; repeated, it returns the result of the first one. `make` creates a missing table
+    and missing columns. Raises: HeadraceError for an unknown table or column, a wrong value or an exceeded limit.
     """
 
     def describe(self) -> list[dict[str, Any]]:
@@ -386,7 +386,7 @@ class Context:
             self.keyring.hide(*values)
 
     def hide_once(self, *values: str) -> None:
-        """Redact values that are used for one request, such as signatures, in what this node returns."""
+        """Redact values that are used for one request, such as signatures, in the output of this node."""
         if self.keyring is not None:
             self.keyring.hide_once(self.place, *values)
 
@@ -592,7 +592,7 @@ def register(cls: type[Node]) -> None:
     if cls.polls and not cls.trigger:
         raise TypeError(f"{cls.__qualname__}: only a trigger polls")
     if cls.listens and not cls.polls:
-        raise TypeError(f"{cls.__qualname__}: what listens is kept like a poll; set polls, too")
+        raise TypeError(f"{cls.__qualname__}: a trigger that listens also polls; set polls, too")
     if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()

@@ -22,8 +22,8 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MAX_TEXT = 100_000
 # Languages of a setting, for an editor.
 LANGUAGES = ("python", "sql", "json", "markdown", "jinja", "html")
-# What a setting can name: the id of a workflow or an agent, the name of a table, or of a column of the table in the
-# setting `table`, a key of the store, the path of a file or a folder of the workspace, or a list of files.
+# The kinds of names in settings: the id of a workflow or an agent, the name of a table, or of a column of the table in
+# the setting `table`, a key of the store, the path of a file or a folder of the workspace, or a list of files.
 NAMES = ("workflow", "agent", "table", "column", "store_key", "file", "files", "folder")
 # Options of `setting` that are stored in the field's metadata, with their keys there.
 METADATA = {

@@ -36,7 +36,7 @@ def answer_error(error: Exception) -> Response:
 
 @allow_anyone
 def show(path: str) -> Response:
-    """Show a form of an active flow; or with a signed link what became of an answer: the next page, or the thanks."""
+    """Show a form of an active flow; or with a signed link the result of an answer: the next page, or the thanks."""
     from api.forms.public import open_path
 
     return open_path(path)

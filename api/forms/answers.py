@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from nodes.core.form_fields import EMAIL, MAX_LENGTHS, TIME, list_inputs
 
 Item: TypeAlias = Mapping[str, Any]
-Texts: TypeAlias = dict[str, list[str]]  # what was sent, by the name of the field
+Texts: TypeAlias = dict[str, list[str]]  # the sent texts, by the name of the field
 
 MAX_PREFILLED = 200  # values of a field in an address
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -24,7 +24,7 @@ class Problem(Exception):
 
 
 def make_start_texts(items: Sequence[Item], query: Mapping[str, Sequence[str]]) -> Texts:
-    """Return the texts of a form that was just opened: its defaults, and what the address fills in.
+    """Return the texts of a form that was just opened: its defaults, and values from the address.
 
     A value that the field would not accept is left out.
     """
@@ -40,7 +40,7 @@ def make_start_texts(items: Sequence[Item], query: Mapping[str, Sequence[str]]) 
 
 
 def take_texts(items: Sequence[Item], sent: Mapping[str, Sequence[str]]) -> Texts:
-    """Return what was sent for the fields of the form. A hidden field that the address may not fill in is fixed."""
+    """Return the sent texts of the form's fields. A hidden field that the address may not fill in keeps its default."""
     found = {}
     for item in list_inputs(items):
         if item["kind"] == "hidden" and not item.get("prefill"):

@@ -1,4 +1,4 @@
-"""A form as a person fills it in, page by page: what was sent, what comes next, and its HTML.
+"""A form as a person fills it in, page by page: the sent texts, the next page, and its HTML.
 
 The state is in the page: the texts of other pages are hidden inputs, and a signed token names the staged files and when
 the form was opened. So a reload loses nothing, no row waits for people who leave, and no cookie is set.
@@ -40,7 +40,7 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True)
 class Form:
-    """A form that can be opened. `owner` is what its token is bound to; `buttons` are values and labels, in order."""
+    """A form that can be opened. Its token is bound to `owner`; `buttons` are values and labels, in order."""
 
     owner: tuple[str, ...]
     title: str
@@ -103,7 +103,7 @@ class Token(NamedTuple):
 
 @dataclass
 class Progress:
-    """How far a person is: the page to show, what was entered, and what is wrong."""
+    """The state of a form: the page to show, the entered texts, and their errors."""
 
     token: Token
     texts: Texts
@@ -207,7 +207,7 @@ def drop_files(form: Form, progress: Progress) -> None:
 
 
 def _describe(form: Form, item: Item, progress: Progress) -> dict[str, Any]:
-    """Return what the template needs for one item."""
+    """Return the variables of the template for one item."""
     shown = {**item, "label": item.get("title") or item.get("name", ""), "texts": []}
     if not is_input(item):
         return shown

@@ -65,7 +65,7 @@ def render(kind: str, look: Look, status: int = 200, refresh: str | None = None,
         **values,
     )
     # The page has the person's answers, so it is kept in no shared cache; but the browser's own buttons Back and Reload
-    # restore what was typed only if it may keep the page.
+    # restore typed text only if it may keep the page.
     headers = {
         **dict(SECURITY_HEADERS),
         "Cache-Control": "private, no-cache",

@@ -1,4 +1,4 @@
-"""Public forms of active flows: who may open them, until when, and the run that an answer starts."""
+"""Public forms of active flows: their access, their closing time, and the run that an answer starts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Closed(Exception):
 
 
 def open_path(path: str) -> Response:
-    """Show the form at this path, or with `run` and `token` in the query what became of an answer."""
+    """Show the form at this path, or with `run` and `token` in the query the result of an answer."""
     request = get_request()
     if "run" in request.args:
         return show_result(request)
@@ -183,7 +183,7 @@ def _count(hook: Hook) -> float:
 
 
 def take_answer(hook: Hook, config: Mapping[str, Any], form: Form, submit: Submit) -> Response:
-    """Take a sent page of a form: show the next one, or submit the answers and lead to what comes of them."""
+    """Take a sent page of a form: show the next one, or submit the answers and redirect to their result."""
     request = get_request()
     if (refused := refuse(hook, config, form.look)) is not None:
         return refused
@@ -230,7 +230,7 @@ def _lead_to(request: Request, form: Form, run_id: str, filled: Filled) -> Respo
 
 
 def _lead_to_twin(request: Request, hook: Hook, form: Form, filled: Filled, key: str) -> Response:
-    """Lead to the run of the same form that was sent twice at once: the other request has the files."""
+    """Redirect to the run of the other request, if a form was sent twice at once: that request has the files."""
     deadline = time.monotonic() + TWIN_SECONDS
     while time.monotonic() < deadline:
         if (first := IdempotencyKey.run_of(hook.flow.id, key)) is not None:
@@ -284,7 +284,7 @@ def _submit(hook: Hook, form: Form, filled: Filled, key: str, run_id: str, submi
 
 
 def _make_input(form: Form, filled: Filled, moved: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the input of the run: the answers, and in `_form` when and by whom they were sent."""
+    """Return the input of the run: the answers, and in `_form` the path, the time and the user."""
     by = get_user().email if current_user.is_authenticated else None
     about = {"path": form.action.removeprefix(PREFIX), "submitted_at": iso(now_ms()), "by": by}
     return {**make_answers(form, filled, moved), "_form": about}
@@ -328,6 +328,6 @@ TITLES = {
 TEXTS = {
     404: MISSING,
     405: "Open the address of the form with a browser",
-    413: "What you sent is too large. Go back, and choose smaller files",
+    413: "The answers and files are too large. Go back, and choose smaller files",
     400: "The form was not sent completely. Go back, and send it again",
 }

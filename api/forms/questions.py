@@ -132,7 +132,7 @@ def _make_link_form(run: Run, node: PlannedNode, reason: str, request: Request) 
 def take_member_form(run: Run, node: PlannedNode, request: Request, by: str, shape: Schema) -> None:
     """Answer the node with a multipart form: the parts of `shape`, and files under the names of their fields.
 
-    Raises: BadInput if the answers or files do not match the fields. Then nothing is kept of the files.
+    Raises: BadInput if the answers or files do not match the fields. Then the files are deleted.
     """
     form = make_question_form(run, node, "", "", PLAIN)
     sent = read_sent(request, form.items, form.files, form.min_free)
@@ -166,7 +166,7 @@ def check_answer(node: PlannedNode, comment: Any, body: Any) -> dict[str, Any]:
 
 
 def _find_issues(node: PlannedNode, answers: Any) -> list[Issue]:
-    """Return what is wrong with answers as JSON."""
+    """Return the issues of answers given as JSON."""
     try:
         issues = find_issues(node.config.static["fields"], {} if answers is None else answers)
     except NodeError as error:

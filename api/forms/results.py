@@ -32,11 +32,11 @@ WAIT_SECONDS = 5.0  # in one request
 MAX_ROUNDS = 120  # of a page that looks again by itself, some twenty minutes
 PAUSES = (2, 3, 5, 10)  # seconds between them: the last one for all others
 MAX_TEXT = 5_000
-GONE = "What was sent here is not kept any more"
+GONE = "This answer is no longer stored"
 
 
 def make_run_address(path: str, run_id: str) -> str:
-    """Return the address of what becomes of this run, at the path of its form."""
+    """Return the address that shows the result of this run, at the path of its form."""
     return f"{path}?{urlencode({'run': run_id, 'token': get_server().vault.sign(PURPOSE, run_id)})}"
 
 
@@ -62,7 +62,7 @@ def show_result(request: Request) -> Response:
 
 
 def take_next_page(request: Request) -> Response:
-    """Take the page of a form for which the run waits, then lead to what comes next."""
+    """Take the page of a form for which the run waits, then redirect to the next page."""
     run, plan, node = _open(request)
     form = _find_page(request, run, plan, Look.of(node.config.static))
     if form is not None:

@@ -25,7 +25,7 @@ NOBODY = "The editor does not wait for an answer any more. Choose Listen for a t
 
 
 def open_test(flow: str, path: str) -> Response:
-    """Show the form at this path of the flow under test, or what became of an answer to it."""
+    """Show the form at this path of the flow under test, or the result of an answer to it."""
     if "run" in get_request().args:
         return show_result(get_request())
     hook, node, listener = _find(flow, path)
@@ -61,7 +61,7 @@ def take_test(flow: str, path: str) -> Response:
 def _find(flow: str, path: str) -> tuple[Hook, PlannedNode, WebhookListener | None]:
     """Return the form at this path of the definition that the editor listens with, else of the saved one.
 
-    Raises: NotFound, also if the caller may not edit the flow: nobody else learns which flows exist.
+    Raises: NotFound, also if the caller may not edit the flow: other callers must not learn which flows exist.
     """
     found = Startable.find(flow)
     if found is None or not current_user.is_authenticated or not has_role("editor", found.workspace_id):

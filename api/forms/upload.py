@@ -32,7 +32,7 @@ SLACK = 64 * 2**20
 
 @dataclass
 class Sent:
-    """A sent form. `files` are `{"key", "name", "size"}` of staged files by field, `problems` what was refused."""
+    """A sent form. `files` are `{"key", "name", "size"}` of staged files by field, `problems` the refused files."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class _Reader:
         self.room = MAX_TEXT_BYTES
 
     def drop(self) -> None:
-        """Delete what was staged."""
+        """Delete the staged files."""
         discard(self.files, [file["key"] for found in self.sent.files.values() for file in found])
 
     def read(self, request: Request) -> None:

@@ -149,7 +149,7 @@ def show_index() -> Response:
 def _get_user_id() -> str:
     """Return the id of the logged-in user, with which the page requests its data early; empty if there is none.
 
-    The page needs no database: without one the app is sent all the same, and says what is wrong.
+    The page needs no database: without one the app is sent too, and shows the error.
     """
     try:
         return current_user.get_id() or "" if get_session_token() else ""

@@ -1,1 +1,1 @@
-"""AI nodes, which ask language models: prompts, agents, what agents remember."""
+"""AI nodes, which ask language models: prompts, agents, the memory of agents."""

@@ -114,7 +114,7 @@ class Turn:
         recalled = memory.recall(self.agent.id, self.session, task, RECALLED_TOKENS) if self.agent.memory else []
         turns = self.agents.conversation(self.agent.id, self.session, MAX_TURNS) if self.session else []
         return {
-            # Not redacted, because it decides what the agent may do: a word of it may equal a secret.
+            # Not redacted, because it defines the permissions of the agent, and a word of it may equal a secret.
             "agent": orjson.loads(to_json(agent)),
             "model": choice.name,
             "credential": self.model()[1],

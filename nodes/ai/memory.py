@@ -59,7 +59,7 @@ class MemoryNode(Node):
 
     class Config(Schema):
         operation = choice(
-            "What to do with the memory",
+            "The operation on the memory",
             {"read": "Read", "search": "Search", "write": "Write", "delete": "Delete"},
             required=True,
             title="Operation",

@@ -134,7 +134,7 @@ def make_schema(connector: Mapping[str, Any], operation: Mapping[str, Any] | Non
 def _operation_field(connector: Mapping[str, Any]) -> Any:
     names = {each["id"]: each["name"] for each in connector["operations"]}
     options: dict[str, Any] = {"literal": True, "title": "Operation", "required": True, "labels": names}
-    return setting(fields.String, "What to do", validate=validate.OneOf(tuple(names)), **options)
+    return setting(fields.String, "The operation of the service", validate=validate.OneOf(tuple(names)), **options)
 
 
 def list_credential_types(connector: Mapping[str, Any]) -> list[str]:

@@ -42,7 +42,11 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
     def make_schema(self, operation: Mapping[str, Any] | None) -> Schema:
         made = make_schema(narrow(self.connector), operation)
         own = {name: field for name, field in type(made)._declared_fields.items() if name != "max_items"}
-        own["operation"].metadata = {**own["operation"].metadata, "title": "Event", "description": "What to look for"}
+        own["operation"].metadata = {
+            **own["operation"].metadata,
+            "title": "Event",
+            "description": "The event that starts a run",
+        }
         return Schema.from_dict({**own, **_rhythm()}, name=self.title)(unknown=made.unknown)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

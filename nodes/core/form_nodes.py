@@ -1,6 +1,6 @@
 """Form nodes: a public form that starts runs, and a page of a form in the middle of a run.
 
-The pages are made in `api/forms/`. Here are their settings, and what the nodes do as steps of a run.
+The pages are made in `api/forms/`. This module has their settings and their work as steps of a run.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Form(TriggerNode):
         fields = form_fields("The fields in order. A Next page starts another step", required=True)
         button = line("The button that sends the form. Default: Send", most=60, title="Button")
         respond = choice(
-            "What people see after sending: the thanks at once, or when the run has ended, or what a Respond node says",
+            "The page after sending: thanks at once, thanks when the run has ended, or the text of a Respond node",
             {"immediately": "Thanks at once", "last": "Thanks when the run ends", "node": "By a Respond node"},
             load_default="immediately",
             title="Response",

@@ -57,7 +57,7 @@ class StoreNode(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do with the key", labels_of(OPERATIONS), required=True, title="Operation")
+        operation = choice("The operation on the key", labels_of(OPERATIONS), required=True, title="Operation")
         key = text("The key. For list: the prefix of the keys", most=MAX_KEY, title="Key", names="store_key")
         value = anything("The value to store. For increment: the number to add. Default: 1", title="Value")
         ttl = number(

@@ -138,7 +138,7 @@ class TableNode(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do with the rows", labels_of(OPERATIONS), required=True, title="Operation")
+        operation = choice("The operation on the rows", labels_of(OPERATIONS), required=True, title="Operation")
         table = text(
             "The name of the table, as on the page Tables", most=100, required=True, title="Table", names="table"
         )

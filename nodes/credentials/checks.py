@@ -10,7 +10,7 @@ from nodes.credentials.keyring import Credential
 
 
 class Untested(Exception):
-    """The credential was not tested, because no request was made; the message says what is missing."""
+    """The credential was not tested, because no request was made; the message names the missing value."""
 
 
 # Tests a credential of a type, and returns a message about the response. Raises NodeError if the test fails, Untested

@@ -56,7 +56,7 @@ class GrantStore(Protocol):
         """Take the lease to refresh this version. Return its id, or None if another has it or was faster."""
 
     def unsaved(self, grant: Grant) -> Issued | None:
-        """Return what this process got for this version and could not store, if anything."""
+        """Return the tokens that this process received for this version but could not store, or None."""
 
     def keep(self, lease: str, grant: Grant, issued: Issued, now: int) -> bool:
         """Store new tokens and give up the lease. Return False if the grant was replaced meanwhile.

@@ -46,7 +46,7 @@ class Credential:
     """A decrypted credential. `hosts` are the hosts it may be sent to: names, or `*.example.com` for subdomains.
 
     `grants` keeps its tokens if they change while it is used; None for a type without, and outside of a server.
-    `details` is what the service told about the account, without secrets, such as Salesforce's `instance_url`.
+    `details` has other values of the account from the service, without secrets, such as Salesforce's `instance_url`.
     """
 
     name: str
@@ -174,7 +174,7 @@ class Keyring(Mapping[str, Any]):
     def hide_once(self, place: str, *values: str) -> None:
         """Redact values that a step used for one request, such as signatures, at least until the step has ended.
 
-        `place` is that of the step: a node may make thousands of requests and return what it got by all of them.
+        `place` is that of the step: a node may make thousands of requests and return the results of all of them.
         Raises: NodeError if the steps in progress used more values than are redacted.
         """
         with _HIDING:
@@ -189,7 +189,7 @@ class Keyring(Mapping[str, Any]):
             self._new += values
 
     def end_step(self, node_id: str, index: int | None = None) -> None:
-        """Forget all but the latest values that ended steps used once: what this step returned has been redacted."""
+        """Forget all but the latest values that ended steps used once: the output of this step has been redacted."""
         if not self._in_steps:
             return
         place = node_id if index is None else f"{node_id}:{index}"

@@ -16,7 +16,7 @@ from nodes.fields import choice, header_value, setting
 
 ACCOUNT, REFRESH_TOKEN, SERVICE_ACCOUNT = "oauth2", "oauth2_refresh_token", "google_service_account"
 CLIENT_CREDENTIALS = "oauth2_client_credentials"
-# The types whose tokens are kept in a grant, and the one that a person connects.
+# The types whose tokens are kept in a grant; a user connects an ACCOUNT.
 GRANT_TYPES = (ACCOUNT, REFRESH_TOKEN)
 # The types with access tokens.
 TOKEN_TYPES = (ACCOUNT, REFRESH_TOKEN, CLIENT_CREDENTIALS, SERVICE_ACCOUNT)
@@ -262,7 +262,7 @@ def settings_of(type_: str, data: Mapping[str, Any]) -> Settings:
     )
 
 
-# What a grant is bound to: with another value of one of these, its tokens are of another account or another server.
+# The values to which a grant is bound: if one differs, the tokens are of another account or another server.
 BINDING = (*("provider", "client_id", "authorization_url", "token_url", "revocation_url", "issuer", "refresh_token"),)
 
 

@@ -197,7 +197,7 @@ class Crypto(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", labels_of(OPERATIONS), required=True, title="Operation")
+        operation = choice("The operation on the data", labels_of(OPERATIONS), required=True, title="Operation")
         data = anything("The text to process. Default: the input", lines="", title="Data")
         data_encoding = choice(
             "The encoding of the data to hash or sign",

@@ -317,7 +317,7 @@ class Date(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", labels_of(OPERATIONS), required=True, title="Operation")
+        operation = choice("The operation on the time", labels_of(OPERATIONS), required=True, title="Operation")
         value = anything(
             "The time: ISO 8601, the format of mails, seconds or milliseconds since 1970, or now. Default: the input",
             title="Time",

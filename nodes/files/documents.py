@@ -54,7 +54,7 @@ class Spreadsheet(Node):
 
     class Config(Schema):
         operation = choice(
-            "What to do with the file", {"read": "Read", "write": "Write"}, required=True, title="Operation"
+            "The operation on the file", {"read": "Read", "write": "Write"}, required=True, title="Operation"
         )
         file = anything(
             "The file: uploads/orders.xlsx, or the output of another node", required=True, title="File", names="file"

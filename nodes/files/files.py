@@ -266,7 +266,7 @@ class Files:
 
     @contextmanager
     def _charging(self, size: int, name: str | None = None, folder: int = -1) -> Iterator[None]:
-        """Add bytes to the usage, less those of the file of this name in the open folder, if what follows succeeds.
+        """Add bytes to the usage, less those of the file of this name in the open folder, if the block succeeds.
 
         Raises: OverQuota.
         """

@@ -47,7 +47,7 @@ class FileNode(Node):
 
     class Config(Schema):
         operation = choice(
-            "What to do with the file",
+            "The operation on the file",
             {
                 "read": "Read",
                 "write": "Write",

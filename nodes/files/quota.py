@@ -1,6 +1,6 @@
 """The quota of a workspace's files: how many bytes they may take together.
 
-The number of bytes is in a small file in the workspace's folder. What changes a file's size holds the lock of that
+The number of bytes is in a small file in the workspace's folder. A change of a file's size holds the lock of that
 file, so that the processes of all machines with the folder count one after the other. Files that something else
 changed, such as a restored backup, are found when all are counted again: after COUNTED_SECONDS, or a hundred times as
 long as that took.

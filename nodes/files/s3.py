@@ -94,7 +94,7 @@ class S3(Node):
     class Config(Schema):
         credential = credential("The credential of the store", "s3", required=True, title="Credential")
         operation = choice(
-            "What to do with the object",
+            "The operation on the object",
             {"get": "Download", "put": "Upload", "delete": "Delete", "list": "List"},
             required=True,
             title="Operation",

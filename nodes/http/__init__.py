@@ -1,1 +1,1 @@
-"""Nodes that send HTTP requests, and what they are made of: client, body, response, pagination, OAuth 2."""
+"""HTTP nodes, which send requests, and their parts: client, body, response, pagination, OAuth 2."""

@@ -34,7 +34,7 @@ AWS_SIGNED = {"host", "content-type"}
 
 
 class Authorization:
-    """Puts one credential on the requests of one node. A type overrides what it needs.
+    """Adds one credential to the requests of one node. A subclass overrides the methods that its type needs.
 
     Everything that is derived from the credential, such as a token or a signature, must be redacted: `ctx.hide(value)`,
     or `ctx.hide_once(value)` for one request.
@@ -52,7 +52,7 @@ class Authorization:
         return nullcontext(client)
 
     def prepare(self) -> None:
-        """Get what the request needs, such as a token. Called before each request, outside of its time limit."""
+        """Get the values for the request, such as a token. Called before each request, outside of its time limit."""
 
     def sign(self, request: Any) -> None:
         """Add headers or query parameters to an `httpx.Request`, or sign it: nothing else changes it afterwards."""
@@ -157,7 +157,7 @@ class OAuth1(Authorization):
     def __init__(self, credential: Credential, ctx: Context, tokens: Tokens) -> None:
         from oauthlib import oauth1
 
-        logging.getLogger("oauthlib").setLevel(logging.WARNING)  # it logs what it signs
+        logging.getLogger("oauthlib").setLevel(logging.WARNING)  # it logs the signed texts
         super().__init__(credential, ctx, tokens)
         data = self.data
         self.client = oauth1.Client(

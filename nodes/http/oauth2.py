@@ -1,8 +1,8 @@
 """OAuth2 access tokens for requests: from the grant of a credential, or cached until they expire.
 
-A grant is refreshed before its access token ends, once across threads and processes: who has its lease asks the server,
-outside of a transaction, and stores the new tokens before they are used; all others wait. A process that ends at any
-point leaves the old refresh token in place, and the next one tries again with it.
+A grant is refreshed before its access token ends, once across threads and processes: the holder of its lease asks the
+server, outside of a transaction, and stores the new tokens before they are used; all others wait. A process that ends
+at any point leaves the old refresh token in place, and the next one tries again with it.
 """
 
 from __future__ import annotations
@@ -294,9 +294,9 @@ def may_renew(credential: Credential, token: Token, ctx: Context, tokens: Tokens
 
 
 def check_grant(credential: Credential, ctx: Context) -> str:
-    """Return what the token server answered to a refresh, or when the access ends; for people.
+    """Return a message about the answer of the token server to a refresh, or about the end of the access.
 
-    Raises: NodeError if it refuses; Untested for tokens that cannot be refreshed, or that nothing would keep.
+    Raises: NodeError if it refuses; Untested for tokens that cannot be refreshed, or could not be stored.
     """
     if credential.grants is None:
         raise Untested("Save the credential first, and connect the account if it is one: a test may change its tokens")

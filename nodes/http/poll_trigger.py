@@ -170,7 +170,7 @@ class PollTrigger(TriggerNode):
         body = setting(fields.Raw, "The body, sent as JSON, for POST", lines="json", title="Body")
         items = _path("JMESPath of the list in the body: data.items. Default: the body is the list", title="Items path")
         key = _path(
-            "JMESPath of what identifies an entry for ever: id, or [id, status] for a run at each change of the status",
+            "JMESPath of the key of an entry: id. With [id, status], each change of the status starts another run",
             load_default="id",
             least=1,
             title="Key path",

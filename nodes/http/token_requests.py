@@ -274,6 +274,6 @@ def _make_refusal(
 
 
 def describe_refusal(code: str, description: str) -> str:
-    """Return what a service said about an error in one short line of printable characters."""
+    """Return the service's description of an error as one short line of printable characters."""
     plain = ["".join(letter if letter.isprintable() else " " for letter in part[:300]) for part in (code, description)]
     return ": ".join(" ".join(part.split()) for part in plain if part.strip())

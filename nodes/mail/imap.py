@@ -45,7 +45,7 @@ def _classes() -> tuple[Any, Any]:
     from imap_tools import BaseMailBox
 
     class Client(imaplib.IMAP4):
-        """A client over an existing wire, with limits on what it reads."""
+        """A client over an existing wire, with limits on the data that it reads."""
 
         def __init__(self, wire: Wire) -> None:
             self.wire, self.reader, self.bytes_read, self.lines = wire, wire.makefile("rb"), 0, 0

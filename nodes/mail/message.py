@@ -151,7 +151,7 @@ class Attachment(NamedTuple):
 def attachments(value: Any, files: Files | None, most: int = MAX_BYTES) -> list[Attachment]:
     """Load attachments from a list of paths, file objects and `{"name", "content"}`, at most `most` bytes in total.
 
-    An entry may be a list itself: what an expression returns beside files that are chosen by hand.
+    An entry may be a list itself: the result of an expression beside files that are chosen by hand.
     Raises: NodeError naming the entry, before reading more.
     """
     entries = list(_list_entries(value))

@@ -28,7 +28,7 @@ class MailToken:
         self.server, self.ctx, self.authorization = server, ctx, authorization
 
     def make_login(self) -> str:
-        """Return what the client sends, before its encoding in base64. Raises: NodeError if there is no token."""
+        """Return the text to send, before its encoding in base64. Raises: NodeError if there is no token."""
         self.authorization.prepare()
         assert self.authorization.token is not None
         login = f"user={self.server.data['username']}\x01auth=Bearer {self.authorization.token.value}\x01\x01"

@@ -66,7 +66,10 @@ class Mqtt(Node):
     class Config(Schema):
         credential = credential("The MQTT broker", "mqtt", required=True, title="Credential")
         operation = choice(
-            "What to do", {"publish": "Publish", "receive": "Receive"}, load_default="publish", title="Operation"
+            "The operation at the broker",
+            {"publish": "Publish", "receive": "Receive"},
+            load_default="publish",
+            title="Operation",
         )
         topic = text(
             "The topic: sensors/boiler. For receive, + and # are wildcards", most=1_024, required=True, title="Topic"

@@ -81,7 +81,7 @@ class MqttTrigger(TriggerNode):
             "The delivery guarantee: 0 at most once, 1 at least once", 0, 1, load_default=1, title="Quality of service"
         )
         key = text(
-            "JMESPath of what identifies a message for ever: payload.id. A message with a known key starts no run",
+            "JMESPath of the key of a message: payload.id. A message with a known key starts no run",
             jmespath,
             most=MAX_QUERY,
             least=1,
@@ -164,7 +164,7 @@ class Subscriber:
         self.inbox.connected()
 
     def _subscribe(self, host: str, state: dict[str, Any], end: float) -> None:
-        """Subscribe to new topics and leave the others. The state knows what a session at the broker has."""
+        """Subscribe to new topics and leave the others. The state has the topics of the session at the broker."""
         wanted, qos = sorted(set(self.config["topics"])), self.config["qos"]
         known = state.get("topics", []) if state.get("qos") == qos else []
         new = [topic for topic in wanted if topic not in known]
@@ -191,7 +191,7 @@ class Subscriber:
             self._loop(LOOP_SECONDS, done)
 
     def _loop(self, seconds: float, done: Any = lambda: False) -> None:
-        self.client.room = MAX_READ  # what is pending is limited, so this limits one step only
+        self.client.room = MAX_READ  # pending data is limited, so this limits one step only
         if self.client.loop(seconds) and not done():
             raise ConnectionError("the connection was lost")
 
@@ -244,6 +244,6 @@ class Subscriber:
 
 
 def make_key(path: str | None, value: Any) -> str:
-    """Return what identifies a message, by a JMESPath of it; empty if there is nothing."""
+    """Return the key of a message by this JMESPath; empty if it has none."""
     found = None if path is None else search(path, value)
     return "" if found is None or found == "" else f"{kind_of(found)} {text_of(found)}"

@@ -41,8 +41,8 @@ def _channel(name: str) -> None:
 class PostgresTrigger(TriggerNode):
     """Starts a run for each notification of a channel of a PostgreSQL database: NOTIFY orders, '{"id": 7}'.
 
-    A notification is lost if nobody listens at that moment. A catch-up query, run at each connection, finds what was
-    missed: its rows start runs like notifications, unless their key is known.
+    A notification is lost while the trigger is not connected. A catch-up query, run at each connection,
+    finds missed messages: its rows start runs like notifications, unless their key is known.
     """
 
     type = "postgres_trigger"
@@ -74,7 +74,7 @@ class PostgresTrigger(TriggerNode):
             title="Channels",
         )
         key = text(
-            "JMESPath of what identifies a notification for ever: payload.id. One with a known key starts no run",
+            "JMESPath of the key of a notification: payload.id. One with a known key starts no run",
             jmespath,
             most=MAX_QUERY,
             least=1,
@@ -82,7 +82,7 @@ class PostgresTrigger(TriggerNode):
             title="Key path",
         )
         catch_up = text(
-            "A SELECT that runs at each connection, for what was missed. Each row is a payload: SELECT id FROM orders",
+            "A SELECT that runs at each connection, for missed messages. Each row is a payload: SELECT id FROM orders",
             no_expression("use conditions of the database instead, such as now() - interval '1 day'"),
             most=20_000,
             least=1,

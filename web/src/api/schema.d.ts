@@ -494,7 +494,7 @@ export interface paths {
         get: operations["get_flow_draft"];
         /**
          * Save the draft. It may be incomplete. No version is made; runs, triggers and other flows do not see it.
-         * @description 409 if `revision` is not the present one: somebody else has changed, discarded or published the draft. A draft that
+         * @description 409 if `revision` is not the present one: another user has changed, discarded or published the draft. A draft that
          *     equals the version on which it is based is cleared.
          */
         put: operations["update_flow_draft"];
@@ -541,7 +541,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Note that the caller has the flow open, for half a minute. Show who else has, and the state of the draft. */
+        /** Note that the caller has the flow open, for half a minute. Show the other users, and the state of the draft. */
         put: operations["update_flow_presence"];
         post?: never;
         /** Note that the caller has closed the flow. */
@@ -1023,7 +1023,7 @@ export interface paths {
         /**
          * List the node types. `config_schema` is their config's JSON Schema; `own` marks types of HEADRACE_NODES_DIR.
          * @description `broken` lists files of that folder, and of HEADRACE_CONNECTORS_DIR, that could not be loaded at the start. A
-         *     connector's `config_schema` has what its operations share; GET `/api/connectors/{type}` shows the rest.
+         *     connector's `config_schema` has the settings that its operations share; GET `/api/connectors/{type}` shows the rest.
          */
         get: operations["list_nodes"];
         put?: never;
@@ -2139,7 +2139,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Take the answer of a service, and show what happened. It is the same page for all services. */
+        /** Take the answer of a service, and show the result. It is the same page for all services. */
         get: operations["get_oauth_callback"];
         put?: never;
         post?: never;
@@ -2346,11 +2346,11 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * @description What the flow does, for people; the engine ignores it
+             * @description A description of the flow for readers; the engine ignores it
              * @default
              */
             description?: string;
-            /** @description Id of the template that the flow was made from; the editor shows what is left to set up */
+            /** @description Id of the template that the flow was made from; the editor shows the remaining set-up */
             template?: string;
         };
         WorkflowNote: {
@@ -2427,7 +2427,7 @@ export interface components {
             name: string;
             /** Format: date-time */
             created_at: string;
-            /** @description false: somebody else set the password; the user should choose another */
+            /** @description false: another user set the password; the user should choose a new one */
             set_up: boolean;
             /** @description May create workspaces and accounts, and reset passwords */
             admin: boolean;
@@ -2668,7 +2668,7 @@ export interface components {
             folder: string | null;
             /** @description Its tags, sorted */
             tags: string[];
-            /** @description What it does: the setting of its current version, empty if there is none */
+            /** @description The setting `description` of its current version; empty if there is none */
             description: string;
             node_count: number;
             /** @description Its trigger nodes, except disabled ones */
@@ -3025,7 +3025,7 @@ export interface components {
             name: string;
             /** @enum {string} */
             status: "draft" | "active" | "archived";
-            /** @description The others who have the flow open */
+            /** @description The other users who have the flow open */
             people: components["schemas"]["PersonOut"][];
         };
         FolderOut: {
@@ -3565,7 +3565,7 @@ export interface components {
             mark: components["schemas"]["MarkOut"] | null;
             /** @description Of a connector or its trigger: the service */
             service: components["schemas"]["ServiceOut"] | null;
-            /** @description Of a connector: what it can do */
+            /** @description The operations of a connector; null for other types */
             operations: components["schemas"]["OperationNameOut"][] | null;
         };
         CategoryOut: {
@@ -3641,7 +3641,7 @@ export interface components {
             auth: {
                 [key: string]: unknown;
             }[];
-            /** @description What the service allows: `{calls, per}`, `per` in seconds */
+            /** @description The rate limit of the service: `{calls, per}`, `per` in seconds */
             rate: {
                 [key: string]: unknown;
             } | null;
@@ -3649,7 +3649,7 @@ export interface components {
         };
         OptionsIn: {
             operation: string;
-            /** @description The setting whose values are wanted */
+            /** @description The setting whose values to list */
             input: string;
             /** @description The node's config as far as it is filled in, with its credential */
             config?: {
@@ -4092,7 +4092,7 @@ export interface components {
         ConnectionOut: {
             /** @enum {string} */
             status: "connected" | "not_connected" | "revoked" | "error";
-            /** @description Why it is revoked, or what failed last */
+            /** @description The reason for the status revoked, or the last error */
             reason: string | null;
             /** @description The service, or custom */
             provider: string | null;
@@ -4103,9 +4103,9 @@ export interface components {
              * @description The end of the access; null: it is renewed, or has no end
              */
             expires_at: string | null;
-            /** @description What the account permits */
+            /** @description The permissions in the account */
             scopes: string[];
-            /** @description What the service told about the account, such as `instance_url` */
+            /** @description Other values of the account from the service, such as `instance_url` */
             details: {
                 [key: string]: unknown;
             };
@@ -4268,7 +4268,7 @@ export interface components {
             next_cursor?: string | null;
             /** @description The redirect address to enter at the service */
             redirect_url: string | null;
-            /** @description What to do if there is no such address yet */
+            /** @description The reason why it is null, and how to set it */
             redirect_problem: string | null;
         };
         ConnectOut: {
@@ -4285,13 +4285,13 @@ export interface components {
             /** @description The name of the service */
             service: string;
             /**
-             * @description What is left to do
+             * @description The state of the registration
              * @enum {string}
              */
             state: "adding" | "added" | "removing";
             /** @description The address of ours that the service has; of a new webhook, its path */
             address: string;
-            /** @description The settings of the node that say where in the service it is */
+            /** @description The settings of the node that name its place in the service */
             place: {
                 [key: string]: unknown;
             };
@@ -4705,7 +4705,7 @@ export interface components {
             next_cursor?: string | null;
         };
         VariableIn: {
-            /** @description Any JSON. Not for secrets: runs record what they use */
+            /** @description Any JSON. Not for secrets: runs record the values */
             value: unknown;
         };
     };
@@ -7233,7 +7233,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                /** @description Include what uses each credential */
+                /** @description Include the flows and agents that use each credential */
                 used_by?: boolean;
             };
             header?: never;
@@ -9094,7 +9094,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page that says what happened */
+            /** @description A page with the result */
             200: {
                 headers: {
                     [name: string]: unknown;
