@@ -25,6 +25,7 @@ def files(folder):
 
 
 PRODUCTION = [path for path in sources() if not path.startswith("migrations/")]
+VIEWS = [path for path in PRODUCTION if path.startswith("api/")]
 TESTS = files("tests/**")
 OTHERS = [path for folder in ("benchmarks", "docs/**", "migrations/**") for path in files(folder)]
 APP = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("web/src/**/*.ts*") if path.name != "schema.d.ts"]
@@ -270,6 +271,12 @@ def test_a_shape_of_one_resource_stands_with_its_views():
                 users.update(one.name for one in node.names)
     classes = [node.name for node in ast.parse(shapes).body if isinstance(node, ast.ClassDef)]
     assert [one for one in classes if users[one] < 2 and len(re.findall(rf"\b{one}\b", shapes)) < 2] == []
+
+
+def test_shapes_stand_above_views():
+    pattern = re.compile(r"^(?:class \w+(?:In|Out|Args)\(|@blueprint\.)", re.M)
+    kinds = {path: [found[0] for found in pattern.findall((ROOT / path).read_text(encoding="utf-8"))] for path in VIEWS}
+    assert len(VIEWS) > 20 and [path for path, found in kinds.items() if found != sorted(found, reverse=True)] == []
 
 
 # Words and constants
