@@ -6,7 +6,7 @@ import { useSession } from "@/app/session";
 import type { Json } from "@/definition/types";
 import type { Asked } from "@/runs/input/asked";
 import { InputDialog } from "@/runs/input/InputDialog";
-import { inEditor } from "@/runs/links";
+import { agentOf, inEditor } from "@/runs/links";
 import { hasEnded } from "@/runs/moving";
 import type { Run } from "@/runs/useRun";
 import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
@@ -38,16 +38,18 @@ export function useRetry(run: Run) {
 export function RunActions({ run, node }: { run: Run; node: string | null }) {
   const editsHere = useEditsHere();
   const ended = hasEnded(run);
+  const isAgent = agentOf(run) !== undefined;
   return (
     <Group gap="xs">
-      {ended ? <RetryMenu run={run} /> : <Stop run={run} />}
+      {!ended && <Stop run={run} />}
+      {ended && !isAgent && <RetryMenu run={run} />}
       <Button
         variant="default"
         component={Link}
         href={inEditor(run, node)}
         leftSection={<IconPencil size={16} aria-hidden />}
       >
-        {editsHere ? "Edit flow" : "Open flow"}
+        {isAgent ? "Open agent" : editsHere ? "Edit flow" : "Open flow"}
       </Button>
       {ended && <Delete run={run} />}
     </Group>

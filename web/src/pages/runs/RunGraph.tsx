@@ -2,6 +2,7 @@ import { Box, Text } from "@mantine/core";
 import { Suspense, useCallback, useMemo } from "react";
 import type { FlowEdge } from "@/definition/types";
 import { edgeLabel, itemsOver } from "@/runs/edgeLabel";
+import { agentOf } from "@/runs/links";
 import { liveEdges, marksOf, type NodeState, withItems } from "@/runs/states";
 import { useCounts } from "@/runs/useCounts";
 import { useDefinition } from "@/runs/useDefinition";
@@ -35,7 +36,9 @@ export function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
     return (
       <Box p="md">
         <Text size="sm" c="var(--quiet)">
-          The version of the flow that ran was deleted, so its graph cannot be shown.
+          {agentOf(run) === undefined
+            ? "The version of the flow that ran was deleted, so its graph cannot be shown."
+            : "An agent ran outside a flow, so there is no graph."}
         </Text>
       </Box>
     );

@@ -5,6 +5,7 @@ import { Fragment, type ReactNode } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
 import { CALM } from "@/api/queries";
+import { agentOf } from "@/runs/links";
 import { hasEnded, isMoving } from "@/runs/moving";
 import { useDefinition } from "@/runs/useDefinition";
 import type { Run } from "@/runs/useRun";
@@ -70,8 +71,8 @@ function Facts({ run }: { run: Run }) {
       />,
     ],
     ["trigger", TRIGGERS[run.triggered_by].toLowerCase()],
-    ["version", <VersionOf key="v" run={run} />],
   ];
+  if (agentOf(run) === undefined) facts.push(["version", <VersionOf key="v" run={run} />]);
   if (run.until) facts.push(["until", <>up to “{run.until}”</>]);
   if (run.only) facts.push(["only", <>only “{run.only}”</>]);
   if (run.pinned?.length) facts.push(["pinned", `${run.pinned.length} pinned`]);

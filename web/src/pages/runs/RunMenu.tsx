@@ -1,6 +1,6 @@
 import { ActionIcon, Menu } from "@mantine/core";
 import {
-  IconDotsVertical,
+  IconDots,
   IconPencil,
   IconPlayerPlay,
   IconPlayerSkipForward,
@@ -10,6 +10,7 @@ import {
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useSession } from "@/app/session";
+import { agentOf, definitionAt } from "@/runs/links";
 import { hasEnded } from "@/runs/moving";
 import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
@@ -23,6 +24,7 @@ export function RunMenu({ run }: { run: ListedRun }) {
   const [, go] = useLocation();
   const [asking, setAsking] = useState<"cancel" | "delete" | null>(null);
   const ended = hasEnded(run);
+  const isAgent = agentOf(run) !== undefined;
 
   async function retry(choice: RetryChoice) {
     try {
@@ -43,7 +45,7 @@ export function RunMenu({ run }: { run: ListedRun }) {
             size="lg"
             aria-label={`Actions for the run of ${run.workflow_name}`}
           >
-            <IconDotsVertical size={18} aria-hidden />
+            <IconDots size={18} aria-hidden />
           </ActionIcon>
         </Menu.Target>
         <Menu.Dropdown>
@@ -56,7 +58,7 @@ export function RunMenu({ run }: { run: ListedRun }) {
               Cancel
             </Menu.Item>
           )}
-          {run.status === "failed" && (
+          {run.status === "failed" && !isAgent && (
             <Menu.Item
               leftSection={<IconPlayerSkipForward size={16} aria-hidden />}
               disabled={!may("operator")}
@@ -65,7 +67,7 @@ export function RunMenu({ run }: { run: ListedRun }) {
               Retry from the failed node
             </Menu.Item>
           )}
-          {ended && (
+          {ended && !isAgent && (
             <Menu.Item
               leftSection={<IconPlayerPlay size={16} aria-hidden />}
               disabled={!may("operator")}
@@ -76,10 +78,10 @@ export function RunMenu({ run }: { run: ListedRun }) {
           )}
           <Menu.Item
             component={Link}
-            href={`/flows/${run.workflow_id}`}
+            href={definitionAt(run)}
             leftSection={<IconPencil size={16} aria-hidden />}
           >
-            Open flow
+            {isAgent ? "Open agent" : "Open flow"}
           </Menu.Item>
           {ended && (
             <Menu.Item

@@ -10,7 +10,7 @@ import { Link } from "wouter";
 import type { Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
 import { ErrorKind } from "@/runs/ErrorKind";
-import { inEditor } from "@/runs/links";
+import { agentOf, inEditor } from "@/runs/links";
 import { pastOf, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
@@ -57,6 +57,7 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
   const { may } = useSession();
   const editsHere = useEditsHere();
   const { retry, busy } = useRetry(run);
+  const isAgent = agentOf(run) !== undefined;
   return (
     <Alert
       color="red"
@@ -78,22 +79,24 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
           href={inEditor(run, failed?.nodeId)}
           leftSection={<IconPencil size={14} aria-hidden />}
         >
-          {editsHere ? "Fix in editor" : "View in editor"}
+          {isAgent ? "Open agent" : editsHere ? "Fix in editor" : "View in editor"}
         </Button>
-        <Tooltip label="Keeps the completed steps. Requires the operator role.">
-          <Button
-            size="xs"
-            variant="default"
-            loading={busy}
-            data-disabled={!may("operator") || undefined}
-            onClick={() =>
-              may("operator") && void retry({ from: "failed", version: run.draft ? "same" : "latest" })
-            }
-            leftSection={<IconRefresh size={14} aria-hidden />}
-          >
-            Retry from here
-          </Button>
-        </Tooltip>
+        {!isAgent && (
+          <Tooltip label="Keeps the completed steps. Requires the operator role.">
+            <Button
+              size="xs"
+              variant="default"
+              loading={busy}
+              data-disabled={!may("operator") || undefined}
+              onClick={() =>
+                may("operator") && void retry({ from: "failed", version: run.draft ? "same" : "latest" })
+              }
+              leftSection={<IconRefresh size={14} aria-hidden />}
+            >
+              Retry from here
+            </Button>
+          </Tooltip>
+        )}
       </Group>
     </Alert>
   );

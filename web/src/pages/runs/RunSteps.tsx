@@ -2,7 +2,7 @@ import { ActionIcon, Box, Tooltip } from "@mantine/core";
 import { IconPencil } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { Link } from "wouter";
-import { inEditor } from "@/runs/links";
+import { agentOf, inEditor } from "@/runs/links";
 import { hasEnded } from "@/runs/moving";
 import { NoStep, StepPanel } from "@/runs/StepPanel";
 import { Timeline } from "@/runs/Timeline";
@@ -69,7 +69,7 @@ export function RunSteps({ run, steps, chosen, narrow }: RunStepsProps) {
         stacked={narrow}
         errorIsKnown={step.error_text === run.error_text}
         onStep={(number) => chosen.choose(state.nodeId, number)}
-        actions={<EditNode run={run} node={state.nodeId} />}
+        actions={agentOf(run) === undefined && <EditNode run={run} node={state.nodeId} />}
       />
     ) : (
       chosen.nodeId !== null && <NoStep name={chosen.nodeId} ended={hasEnded(run)} />

@@ -2,13 +2,13 @@
 import { IconPlayerPlay, IconRoute } from "@tabler/icons-react";
 import { useLocation } from "wouter";
 import { useCommands } from "@/app/commands/commands";
-import { inEditor } from "@/runs/links";
+import { agentOf, inEditor } from "@/runs/links";
 import type { Run } from "@/runs/useRun";
 
 export function useRunCommands(run: Run | undefined, nodeId: string | null): void {
   const [, go] = useLocation();
   useCommands(() => {
-    if (run === undefined) return [];
+    if (run === undefined || agentOf(run) !== undefined) return [];
     return [
       {
         id: "page-run editor",
