@@ -9,7 +9,14 @@ from playwright.sync_api import expect
 from servers import PATIENCE, until
 from test_editor import placed
 from werkzeug import Response
-from world import chain, node
+from world import chain, flow, node
+
+# The opacities of an element and of the elements around it.
+OPACITIES = """(element) => {
+  const found = new Set();
+  for (let one = element; one !== null; one = one.parentElement) found.add(getComputedStyle(one).opacity);
+  return [...found];
+}"""
 
 
 @pytest.fixture
@@ -346,3 +353,12 @@ def test_an_invalid_flow_gives_the_reason_and_selects_the_node(editor, watch):
     editor.open(placed(chain(node("start", "manual"), node("fetch", "http"), "last"))).run()
     expect(editor.run_panel).to_contain_text("URL is required")
     editor.selected("fetch")
+
+
+def test_no_edge_is_seen_through_the_name_of_a_branch_of_a_skipped_node(editor):
+    nodes = [node("start", "manual"), *(node(id_, "if", {"condition": "{{ false }}"}) for id_ in ("first", "second"))]
+    editor.open(placed(flow(*nodes, "last", edges=["start first", "first second true", "second last true"]))).run()
+    editor.ran("second", "skipped")
+    name = editor.node("second").get_by_text("true", exact=True)
+    expect(name).to_have_css("background-color", re.compile(r"^rgb\("))
+    assert name.evaluate(OPACITIES) == ["1"]
