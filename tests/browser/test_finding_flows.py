@@ -133,3 +133,14 @@ def test_a_viewer_on_a_phone_opens_folders_and_saves_filters_of_runs(another, se
     saved.click()
     page.get_by_role("menuitem", name="Delete “Better”").click()
     expect(saved).to_have_text("Saved filters")
+
+
+def test_the_filters_fit_in_one_row_of_a_wide_window(new_context, log_in, server):
+    server.call("POST", "/api/flows/labels", {"ids": add(server, "Wide"), "add_tags": ["wide"]})
+    page = new_context(viewport={"width": 1440, "height": 900}).new_page()
+    log_in(page)
+    page.goto("/flows")
+    filters = page.get_by_role("search", name="Filters")
+    expect(filters.get_by_role("combobox", name="Tag")).to_be_visible()
+    saved = filters.get_by_role("button", name="Saved filters")
+    assert saved.bounding_box()["y"] == filters.bounding_box()["y"]

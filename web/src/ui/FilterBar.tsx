@@ -19,6 +19,7 @@ export function FilterBar({ children, isSet, onClear }: FilterBarProps) {
           variant="subtle"
           color="gray"
           c="var(--quiet)"
+          px="xs"
           leftSection={<IconFilterOff size={16} aria-hidden />}
           onClick={onClear}
         >
@@ -52,7 +53,9 @@ export function FilterSelect(props: FilterSelectProps) {
       searchable={searchable}
       w={{ base: "calc(50% - 5px)", sm: width }}
       checkIconPosition="right"
-      comboboxProps={{ shadow: "md" }}
+      maxDropdownHeight={340}
+      comboboxProps={{ shadow: "md", position: "bottom-start" }}
+      styles={{ dropdown: { minWidth: "max-content", maxWidth: "min(420px, 90vw)" } }}
     />
   );
 }

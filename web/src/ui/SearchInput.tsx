@@ -60,7 +60,7 @@ export function SearchInput({ value, onChange, label, hasKey = true, pause = 250
         setText(event.currentTarget.value);
         tellSoon(event.currentTarget.value);
       }}
-      flex="1 1 220px"
+      flex={{ base: "1 1 220px", sm: "1 1 150px" }}
       maw={420}
     />
   );

@@ -1,4 +1,4 @@
-import { Button } from "@mantine/core";
+import { ActionIcon, Tooltip } from "@mantine/core";
 import { IconStar, IconStarFilled } from "@tabler/icons-react";
 import { useCatalogue } from "@/api/catalogue";
 import { FilterBar, FilterSelect } from "@/ui/FilterBar";
@@ -13,7 +13,7 @@ const STATUSES = [
   { value: "active", label: "Active" },
   { value: "draft", label: "Inactive" },
   { value: "archived", label: "Archived" },
-  { value: "", label: "All, including archived" },
+  { value: "", label: "Including archived" },
 ];
 const RESULTS = [
   { value: "", label: "Any result" },
@@ -22,8 +22,8 @@ const RESULTS = [
 ];
 const SORTS = [
   { value: "newest", label: "Newest first" },
-  { value: "last_run", label: "Recently run first" },
-  { value: "updated", label: "Recently changed first" },
+  { value: "last_run", label: "Last run first" },
+  { value: "updated", label: "Last changed first" },
   { value: "name", label: "By name" },
 ];
 /** Return the options of the filter by tag. Several tags, chosen in the list, are one more option. */
@@ -54,7 +54,7 @@ export function FlowFilters({ filters }: { filters: QueryState<keyof Filters> })
         value={values.status}
         onChange={(status) => change({ status })}
         options={STATUSES}
-        width={185}
+        width={175}
       />
       <FilterSelect
         label="Trigger"
@@ -64,13 +64,14 @@ export function FlowFilters({ filters }: { filters: QueryState<keyof Filters> })
           { value: "", label: "Any trigger" },
           ...triggers.map(({ type, name }) => ({ value: type, label: name })),
         ]}
+        width={140}
       />
       <FilterSelect
         label="Last result"
         value={values.result}
         onChange={(result) => change({ result })}
         options={RESULTS}
-        width={140}
+        width={120}
       />
       {tags.length > 1 && (
         <FilterSelect
@@ -78,25 +79,32 @@ export function FlowFilters({ filters }: { filters: QueryState<keyof Filters> })
           value={values.tag}
           onChange={(tag) => change({ tag })}
           options={tags}
-          width={150}
+          width={110}
           searchable
         />
       )}
-      <Button
-        variant="default"
-        aria-pressed={isFavourite}
-        leftSection={
-          isFavourite ? (
+      <Tooltip label="Favourites">
+        <ActionIcon
+          variant="default"
+          size={36}
+          aria-label="Favourites"
+          aria-pressed={isFavourite}
+          onClick={() => change({ favourite: isFavourite ? "" : "yes" })}
+        >
+          {isFavourite ? (
             <IconStarFilled size={16} color="var(--waiting)" aria-hidden />
           ) : (
             <IconStar size={16} aria-hidden />
-          )
-        }
-        onClick={() => change({ favourite: isFavourite ? "" : "yes" })}
-      >
-        Favourites
-      </Button>
-      <FilterSelect label="Order" value={values.sort} onChange={(sort) => change({ sort })} options={SORTS} />
+          )}
+        </ActionIcon>
+      </Tooltip>
+      <FilterSelect
+        label="Order"
+        value={values.sort}
+        onChange={(sort) => change({ sort })}
+        options={SORTS}
+        width={165}
+      />
       <SavedFilters page="flows" state={everything} defaults={EVERYTHING} />
     </FilterBar>
   );
