@@ -56,7 +56,7 @@ function RunRow({ run, selection }: { run: ListedRun; selection: Selection }) {
   return (
     <Table.Tr
       className={classes.row}
-      bg={selection.has(run.id) ? "var(--mantine-primary-color-light)" : undefined}
+      data-selected={selection.has(run.id) || undefined}
       onClick={(event) => {
         // The row is a shortcut for the mouse; keyboard users have the link in it.
         if (!(event.target as Element).closest("a, button, input, label, [role=menu]")) go(`/runs/${run.id}`);

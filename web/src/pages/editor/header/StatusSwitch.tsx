@@ -65,7 +65,7 @@ export function StatusSwitch() {
 
   if (readOnly) {
     return (
-      <Badge variant="default" style={{ flexShrink: 0 }}>
+      <Badge variant="default" tt="none" style={{ flexShrink: 0 }}>
         {FLOW_STATUS[status]}
       </Badge>
     );
