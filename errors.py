@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
-# Why a node or a run failed, so that a list can be filtered by it and nobody has to read texts:
+# Why a node or a run failed, so that a list can be filtered by it, without reading texts:
 #   config       a setting, or the data it was given, does not fit; the node or its package is not usable here
 #   expression   an expression failed
 #   data         a file, an answer or a text could not be read: it is malformed, or not of the expected form

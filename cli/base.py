@@ -99,7 +99,7 @@ def read_json(raw: bytes, source: str) -> Any:
 
 
 def format_json(value: Any) -> bytes:
-    """Return indented JSON as UTF-8, whatever the terminal's encoding."""
+    """Return indented JSON as UTF-8, independently of the terminal's encoding."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
 
@@ -128,7 +128,7 @@ def open_database(for_reading: bool = False) -> Iterator[Config]:
 
 @contextmanager
 def open_file() -> Iterator[Config]:
-    """Open the server's SQLite file, whatever DATABASE_URL is, as `open_database` does."""
+    """Open the server's SQLite file, even if DATABASE_URL is set, as `open_database` does."""
     config = Config.from_env()
     _check_file(config.database_path)
     with _connected(config.database_path, config.durability):

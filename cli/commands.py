@@ -45,7 +45,7 @@ from schemas import Login, LogOut, RunOut, StepOut
 from security import accounts, credentials
 
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
-MIN_WAIT = 0.05  # seconds; the process takes up runs only while its lease is up to date
+MIN_WAIT = 0.05  # seconds; the process claims runs only while its lease is valid
 STYLES = {"success": "green", "failed": "red", "running": "yellow", "skipped": "dim"}
 
 
@@ -340,7 +340,7 @@ def promote(email: str) -> None:
 @user.command("demote")
 @click.argument("email")
 def demote(email: str) -> None:
-    """Withdraw a user's admin rights; not those of the last admin."""
+    """Revoke a user's admin rights, except those of the last admin."""
     with open_database():
         found = find_user(email)
         accounts.change_admin(found, False)

@@ -70,7 +70,9 @@ def restore(source: Path) -> None:
 
 
 @main.command()
-@click.option("--skip-missed", is_flag=True, help="Fire no schedule for missed times, whatever its catch_up is.")
+@click.option(
+    "--skip-missed", is_flag=True, help="Fire no schedule for missed times, even if its catch_up asks for it."
+)
 def resume(skip_missed: bool) -> None:
     """Resume a restored server: schedules, polls, waits and runs. A running server resumes within seconds."""
     with open_database() as config:

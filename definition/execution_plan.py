@@ -59,7 +59,7 @@ class Rate(NamedTuple):
 class Debouncing(NamedTuple):
     """Calls of a trigger with the same `key` start one run, `seconds` after the last of them.
 
-    `keep` says whose input it has: that of the last or the first call, or a list of all.
+    `keep` chooses the input of the run: that of the last or the first call, or a list of all.
     """
 
     seconds: float
@@ -210,7 +210,7 @@ class PlannedNode:
 
     @property
     def is_quick(self) -> bool:
-        """Return True if it ends almost at once, so that no thread is worth its while."""
+        """Return True if it ends almost at once, so that a thread for it would cost more than it saves."""
         return self.node.quick and self.retry.attempts == 1 and not self.pauses
 
     @property
@@ -220,7 +220,7 @@ class PlannedNode:
 
     @property
     def records_items(self) -> bool:
-        """Return True if each item is on record: to repeat it costs something, or it may wait."""
+        """Return True if each item is recorded, because it has effects or may wait."""
         return not self.node.pure or self.node.suspends or self.pauses
 
 

@@ -25,13 +25,13 @@ MAX_PATH = 400  # characters
 VERBS = ("get", "post", "put", "patch", "delete", "head")
 COLORS = ("#1a5fb4", "#26734d", "#8a3b12", "#6b2a6b", "#a51d2d", "#3d3846", "#0b6e75", "#5a4a00")
 # OpenAPI ignores parameters of the first three names; the node sends the others itself.
-# Parameters that count pages, and the parameter with the page's size. Others are not certain.
+# Parameters that count pages, and the parameter with the page's size. Others are ambiguous.
 PAGES = {"page": ("per_page", "page_size", "pagesize", "limit", "size"), "offset": ("limit",)}
 PAGE_SIZE = 100
 
 
 class Imported(NamedTuple):
-    """A connector's file and what is told about it."""
+    """The content of a connector's file, and notes for the user."""
 
     connector: dict[str, Any]
     notes: list[str]
@@ -183,7 +183,7 @@ class _Reader:
             )
 
     def _operation(self, found: Found) -> dict[str, Any] | None:
-        """Return an operation as a connector's file tells it; None, with a note, if that cannot be."""
+        """Return an operation in the form of a connector's file; None, with a note, if it is not supported."""
         if found.verb not in VERBS or len(found.path) > MAX_PATH or not found.path.startswith("/"):
             self.notes.add(f"{found.place} is left out: its method or its path is not supported")
             return None
@@ -315,7 +315,7 @@ class _Reader:
     # Answers
 
     def _answer(self, told: dict[str, Any]) -> dict[str, Any]:
-        """Return what the answer is: a list, text, a file, or nothing; JSON if nothing is told."""
+        """Return the kind of the answer: a list, text, a file or nothing; JSON if the document does not say."""
         responses = self.document.at(told, "responses")
         good = sorted(status for status in map(str, responses) if status.startswith("2")) or ["default"]
         by_status = {str(status): answer for status, answer in responses.items()}
@@ -349,7 +349,7 @@ def _has_brackets(content: dict[str, Any]) -> bool:
 
 
 def _find_pages(parameters: list[dict[str, Any]], answer: dict[str, Any]) -> tuple[dict[str, Any] | None, set[str]]:
-    """Return the pagination of a list and the parameters that it sends; None if the names leave a doubt."""
+    """Return the pagination of a list and the parameters that it sends; None if the names are ambiguous."""
     if not answer.get("list"):
         return None, set()
     query = {one["name"].lower(): one for one in parameters if one["in"] == "query"}

@@ -163,7 +163,7 @@ class Inputs:
         return merged
 
     def describe(self, name: str, schema: dict[str, Any], required: bool, told_by: dict[str, Any]) -> dict[str, Any]:
-        """Return an input as a connector's file tells it. `told_by` has the description and the example."""
+        """Return an input in the form of a connector's file. `told_by` has the description and the example."""
         told: dict[str, Any] = {"title": read_line(schema, "title", MAX_TITLE) or make_title(name)}
         told |= self._type_of(name, schema)
         if required:

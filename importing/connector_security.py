@@ -16,7 +16,7 @@ HTTP = {"basic": "http_basic", "bearer": "http_bearer", "digest": "http_digest"}
 
 
 def find_ways(document: Document, hosts: list[str]) -> tuple[list[dict[str, Any]], bool]:
-    """Return the ways, those of the whole document first, and whether some operation needs none of them."""
+    """Return the ways, first those of the whole document, and True if some operation needs none of them."""
     schemes = document.at(document.at(document.root, "components"), "securitySchemes")
     named, is_optional = _names_in_use(document)
     ways: list[dict[str, Any]] = []
@@ -28,7 +28,7 @@ def find_ways(document: Document, hosts: list[str]) -> tuple[list[dict[str, Any]
 
 
 def _is_same(way: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Return True if both need the same credential, whatever they are called."""
+    """Return True if both need the same credential, even if their names differ."""
     keys = ("type", "header", "names")
     return [way.get(key) for key in keys] == [other.get(key) for key in keys]
 

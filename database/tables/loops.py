@@ -102,7 +102,7 @@ def settle_item(
 
 
 def give_turn(run_id: str, node_id: str) -> list[Write]:
-    """Return the writes that let the next run of a loop start, if there is one and it may."""
+    """Return the writes that start the next run of a loop, if one is held back and the loop has a free place."""
     now, held = now_ms(), (run_id, *_items_of(node_id))
     return [
         Write(TAKE_TURN, (*held, now, run_id, node_id, now, *held, *held)),
@@ -112,7 +112,7 @@ def give_turn(run_id: str, node_id: str) -> list[Write]:
 
 
 def check(run_id: str, node_id: str, places: int) -> list[Write]:
-    """Return the writes with which a run suspends at a loop: for ends of items since the run was read."""
+    """Return the writes for a run that suspends at a loop: they handle items that ended since the run was read."""
     bounds = _items_of(node_id)
     checked = Write(CHECK_LOOP, (now_ms(), run_id, node_id, run_id, *bounds, run_id, *bounds))
     return [checked, *(write for _ in range(places) for write in give_turn(run_id, node_id))]

@@ -80,14 +80,14 @@ ID_BEGINS = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{0,25}\Z", re.ASCII | re.IGN
 # Its last six characters, as the app shows them.
 ID_ENDS = re.compile(r"[0-9A-HJKMNP-TV-Z]{6}\Z", re.ASCII | re.IGNORECASE)
 AFTER_ALL = "~"  # sorts after every character of an id
-# Waiting for a person, at a node of a type to be appended or by an agent; not for a time, a run or another system.
+# The condition of a run that waits for a person: at a node of one of the types to be filled in, or by an agent.
 ASKS_PEOPLE = (
     "waiting IS NOT NULL AND EXISTS (SELECT 1 FROM waits w JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
     "WHERE w.run_id = runs.id AND w.answered_at IS NULL AND (w.question IS NOT NULL OR s.node_type IN ({})))"
 )
 
 
-RunState: TypeAlias = tuple[str, str | None]  # the status, and for what a pending run waits
+RunState: TypeAlias = tuple[str, str | None]  # the status, and the reason for which a pending run waits
 
 
 class RunFilters(NamedTuple):
@@ -266,7 +266,7 @@ class Run(Timed, Base):
         return self.insertion().with_condition(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
 
     def counted(self) -> EndedRun:
-        """Return what counts this run, which has ended."""
+        """Return the counts of this run, which has ended."""
         row = self.__data__
         at = row["created_at"] if row["finished_at"] is None else row["finished_at"]
         success = int(row["status"] == "success")
@@ -412,8 +412,8 @@ class Run(Timed, Base):
 
     @classmethod
     def unqueue(cls) -> None:
-        """Release the first queued run of each flow that has none running: nothing else would."""
-        # Usually there is none, and each process asks every two seconds: a write would clear the caches of others.
+        """Release the first queued run of each flow that has no running one, whose end would release it."""
+        # Usually there is none, and each process asks every two seconds: a write would clear the caches of all.
         if fetch_value(ANY_QUEUED) is None:
             return
         with write():
@@ -423,7 +423,7 @@ class Run(Timed, Base):
 
     @classmethod
     def busy(cls, workflow_id: str) -> int:
-        """Return the number of runs of the flow that are running or about to."""
+        """Return the number of the flow's active runs: running ones, and pending ones that may start."""
         return int(fetch_value(f"SELECT {BUSY}", (workflow_id,) * 3))
 
     def children(self) -> list[Run]:
@@ -516,7 +516,7 @@ class Run(Timed, Base):
         """
         values = {"error_text": reason, "error_kind": "cancelled", "cancelled": True}
         ending = self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values)
-        # Its process may have ended; if not, its result replaces this one.
+        # Its process may have ended; otherwise the result of the step replaces this one.
         closed = Write(CLOSE_RUNNING_STEPS, (now_ms(), self.id))
         with write():
             counts = execute_units([[*ending, closed, *noted]])[0]

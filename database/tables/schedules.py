@@ -97,7 +97,7 @@ class Schedule(Base):
             sql = f"UPDATE schedules SET catch_up = ?, timezone = ? WHERE {THIS}"
             execute(sql, (config["catch_up"], config["timezone"], flow.id, node_id))
             return
-        # A reader of the old schedule must not take the new one for it, even within a millisecond.
+        # The anchors must differ even within a millisecond, so that a reader of the old schedule notices the change.
         anchor = now if present is None else max(now, present.anchor_ms + 1)
         row = Due(
             flow.id, node_id, flow.workspace_id, config.get("cron"), config.get("every"), config["timezone"],
@@ -117,7 +117,7 @@ class Schedule(Base):
 
     @classmethod
     def lock(cls, due: Iterable[Due] | None = None) -> None:
-        """Lock these or all on PostgreSQL, in the order of all transactions. Call it before several are written."""
+        """Lock these schedules, or all, on PostgreSQL, in the order of all transactions. Call before several writes."""
         if not is_postgres():
             return
         order = f"ORDER BY workflow_id, node_id {LOCKED}"

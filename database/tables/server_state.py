@@ -10,10 +10,10 @@ from errors import ConfigError
 from .base import Base
 
 PAUSED = "paused"
-# Where the data of this database went, or is about to go; and, in the new database, which move it came by.
+# The place to which the data of this database was or is being moved; and in the new database, the token of its move.
 MOVED, MOVING, MOVED_FROM = "moved_to", "moving_to", "moved_from"
 IF_UNDONE = (
-    "To use this one again, and to lose what has happened there since, run "
+    "To use this one again, and lose all changes made there since, run "
     "`python workflow_server.py migrate-to-postgres --undo`"
 )
 OF_ONE_DATABASE = {MOVED, MOVING, MOVED_FROM}
@@ -21,7 +21,7 @@ OF_ONE_DATABASE = {MOVED, MOVING, MOVED_FROM}
 
 class Fact(Base):
     """`key`: fingerprint of the key that encrypts the credentials. `version`: the last version that opened it.
-    `paused`: why no run starts, until `resume`. `moved_to`: the place that the data went to, and when.
+    `paused`: the reason why no run starts, until `resume`. `moved_to`: the place and time of a move of the data.
     """
 
     name = TextField(primary_key=True)

@@ -16,7 +16,7 @@ SCHEDULES = (
     "NULL AS polled_at, NULL AS last_error, COALESCE(s.next_at, ?2) AS place "
     "FROM schedules s JOIN workflows f ON f.id = s.workflow_id WHERE s.workspace_id = ?3"
 )
-# During a poll, `next_at` is when others may take over; the poll was due when it was claimed.
+# During a poll, `next_at` is the end of the claim; the poll was due when it was claimed.
 DUE = "CASE WHEN p.owner IS NULL THEN p.next_at ELSE p.moved_at END"
 POLLS = (
     f"SELECT p.workflow_id, f.name, p.node_id, p.type, NULL, p.every, NULL, {DUE}, "

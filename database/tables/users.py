@@ -61,7 +61,7 @@ class User(Base):
         return dict(execute(sql, (self.id,)).fetchall())
 
     def change_admin(self, is_admin: bool) -> bool:
-        """Make the user an admin, or withdraw it. Return False for the last admin of the server."""
+        """Grant or revoke the rights of an admin. Return False for the last admin of the server."""
         with write():
             lock_names("admins", ("",))
             if not is_admin and not User.select().where((User.is_admin == 1) & (User.id != self.id)).exists():
@@ -160,7 +160,7 @@ class Membership(Base):
 
     @classmethod
     def join(cls, workspace_id: str, user: User, role: str) -> Membership:
-        """Insert a membership, with its `user`. Deletes an invitation of their address to this workspace."""
+        """Insert a membership, with its `user`. Deletes an invitation of the user's address to this workspace."""
         with write():
             lock_names("members", (workspace_id,))
             execute("DELETE FROM invitations WHERE workspace_id = ? AND email = ?", (workspace_id, user.email))
@@ -204,7 +204,7 @@ class Membership(Base):
         return present is not None
 
     def _withdraw_invitations(self) -> None:
-        """Withdraw the member's invitations: only owners may invite."""
+        """Revoke the invitations that the member has sent: only owners may invite."""
         execute("DELETE FROM invitations WHERE workspace_id = ? AND invited_by = ?", (self.workspace_id, self.user_id))
 
     def leave(self) -> bool:

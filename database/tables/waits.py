@@ -89,7 +89,7 @@ class Wait(Base):
 
         A node that `asks` accepts none before its question, nor to another `question` than the open one.
         """
-        # First, since the end of a run deletes its waits: a run that then goes on had this one at that moment.
+        # The wait is read before the run, because the end of a run deletes its waits.
         wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
         run = execute("SELECT status, recorded FROM runs WHERE id = ?", (run_id,)).fetchone()
         if run is None or run[0] not in UNFINISHED:

@@ -36,7 +36,7 @@ from .webhook_paths import PARAM, Patterns, do_overlap, shape_of
 TRIGGER_SUFFIX = "_trigger"
 MAX_PATTERNS = 100  # paths with parameters in a workspace
 HAS_PARAM = f"replace(path, '{PARAM}', '') <> path"  # the expression of an index
-# A flow that adds such a path must see all others, and no other may be added meanwhile.
+# A flow that adds such a path must see all others, and no other flow may add one meanwhile.
 ALL_PATTERNS = "patterns"
 
 

@@ -181,7 +181,7 @@ class Favourite(Base):
 
     @classmethod
     def of(cls, user_id: str, workflow_ids: Sequence[str]) -> set[str]:
-        """Return the ids of those of these flows that the user has marked."""
+        """Return which of these flows the user has marked, by their ids."""
         sql = f"SELECT workflow_id FROM favourites WHERE user_id = ? AND workflow_id {IN_LIST}"
         return {id_ for (id_,) in execute(sql, (user_id, encode_list(workflow_ids))).fetchall()}
 

@@ -164,7 +164,7 @@ def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
 
 
 def names_of(ids: Sequence[str]) -> dict[str, str]:
-    """Return the names of those of these flows that exist."""
+    """Return the names of these flows by id. Deleted flows are left out."""
     return dict(execute(f"SELECT id, name FROM workflows WHERE id {IN_LIST}", (encode_list(ids),)).fetchall())
 
 
