@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import Schema, validate
 from marshmallow.fields import Field
 
-from constants import LEVELS, RUN_STATUSES, STEP_STATUSES, TRIGGERS, WORKFLOW_STATUSES
+from constants import LEVELS, ROLES, RUN_STATUSES, STEP_STATUSES, TRIGGERS, WORKFLOW_STATUSES
 from errors import ERROR_KINDS
 from schema_fields import (
     PRECISE,
@@ -253,3 +253,51 @@ class LogOut(Out):
     message = fields.String()
     data = Json(allow_none=True)
     created_at = Time()
+
+
+# People
+
+
+class WorkspaceOut(Out):
+    id = fields.String()
+    name = fields.String()
+    role = choice(ROLES)
+    timezone = fields.String(attribute="zone", help="Of schedules and flows without one")
+    created_at = Time()
+
+
+class UserOut(Out):
+    id = fields.String()
+    email = fields.String()
+    name = fields.String()
+    created_at = Time()
+    set_up = fields.Boolean(help="false: another user set the password; the user should choose a new one")
+    admin = fields.Boolean(help="May create workspaces and accounts, and reset passwords")
+    may_found_workspaces = fields.Boolean()
+    workspaces = fields.List(fields.Nested(WorkspaceOut), optional=True)
+
+
+class SessionOut(Out):
+    id = fields.String(allow_none=True, optional=True)
+    workspace_id = fields.String()
+    role = choice(ROLES, optional=True)
+    created_at = Time(optional=True)
+    expires_at = Time(allow_none=True, optional=True)
+
+
+class WhoOut(Out):
+    session = fields.Nested(SessionOut)
+    user = fields.Nested(UserOut)
+
+
+# Connectors
+
+
+class MarkOut(Out):
+    text = fields.String(help="One to three letters")
+    color = fields.String(help="The colour behind them, such as #1a5fb4")
+
+
+class ServiceOut(Out):
+    type = fields.String(help="The type of the connector itself, not of its trigger")
+    name = fields.String()

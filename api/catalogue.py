@@ -20,14 +20,9 @@ from models import Workflow
 from nodes import plugins
 from nodes.connectors import connector_files
 from schema_fields import Cursor, Items, Out, Strict, fields, text
-from schemas import DEFINITION, SavedOut, SliceArgs, listed, slice_of
+from schemas import DEFINITION, MarkOut, SavedOut, ServiceOut, SliceArgs, listed, slice_of
 
 blueprint = Resource("catalogue", "Node types and templates to build with")
-
-
-class MarkOut(Out):
-    text = fields.String(help="One to three letters")
-    color = fields.String(help="The colour behind them, such as #1a5fb4")
 
 
 class OperationNameOut(Out):
@@ -35,11 +30,6 @@ class OperationNameOut(Out):
     name = fields.String()
     group = fields.String()
     also = fields.List(fields.String(), help="Other search words")
-
-
-class ServiceOut(Out):
-    type = fields.String(help="The type of the connector itself, not of its trigger")
-    name = fields.String()
 
 
 class NodeOut(Out):

@@ -6,7 +6,6 @@ import threading
 import time
 from typing import Any
 
-from api.catalogue import MarkOut, ServiceOut
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
@@ -15,6 +14,7 @@ from models import new_id
 from nodes.base import Context
 from nodes.connectors import connector_files
 from schema_fields import Out, Strict, fields, text
+from schemas import MarkOut, ServiceOut
 
 blueprint = Resource("connectors", "Services that flows can use")
 SECONDS = 15.0

@@ -13,12 +13,12 @@ from api.http.auth import allow_anyone, check_page_user, get_user, get_workspace
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, get_client
 from api.http.server import get_config, get_server
-from api.sessions import WhoOut, describe_session, no_store, respond_logged_in
+from api.sessions import describe_session, no_store, respond_logged_in
 from constants import ROLES
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
 from schema_fields import Out, Strict, Time, choice, fields, password, text
-from schemas import SliceArgs, listed, slice_of
+from schemas import SliceArgs, WhoOut, listed, slice_of
 from security import invitations
 
 blueprint = Resource("invitations", "Invitations into a workspace")

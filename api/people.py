@@ -12,14 +12,13 @@ from api.http.auth import check_admin, check_role, get_user, get_workspace_id, r
 from api.http.json_io import Resource, dump
 from api.http.server import get_config
 from api.invitations import InvitationMade, send_invitation
-from api.sessions import WorkspaceOut
 from constants import ROLES
 from definition.settings import is_zone
 from dispatch.workspace_zones import change_zone
 from errors import BadInput, Conflict, Forbidden, NotFound
 from models import ApiToken, Membership, User, Workspace, differences, lock_names, now_ms
 from schema_fields import Out, Strict, Time, choice, fields, password, text
-from schemas import SliceArgs, listed, slice_of
+from schemas import SliceArgs, WorkspaceOut, listed, slice_of
 from security import accounts
 
 blueprint = Resource("people", "Workspaces, members and API tokens")

@@ -11,11 +11,11 @@ from api.audit import begin_entry, remove
 from api.http.auth import find_or_404, get_user, require_role
 from api.http.json_io import Resource
 from api.http.request_origin import get_client
-from api.sessions import UserOut, describe_user, no_store
+from api.sessions import describe_user, no_store
 from errors import NotFound
 from models import Session, User
 from schema_fields import Out, Strict, Time, fields, password, text
-from schemas import PageArgs, listed
+from schemas import PageArgs, UserOut, listed
 from security import accounts
 
 blueprint = Resource("profile", "Your own account")

@@ -12,45 +12,12 @@ from api.http.auth import allow_anyone, check_role, get_workspace_id, require_ro
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
 from api.http.server import get_config
-from constants import ROLES
 from models import Session, User, Workspace
-from schema_fields import Out, Strict, Time, choice, fields, text
-from schemas import Login
+from schema_fields import Strict, text
+from schemas import Login, WhoOut
 from security import accounts
 
 blueprint = Resource("auth", "Logging in and out")
-
-
-class WorkspaceOut(Out):
-    id = fields.String()
-    name = fields.String()
-    role = choice(ROLES)
-    timezone = fields.String(attribute="zone", help="Of schedules and flows without one")
-    created_at = Time()
-
-
-class UserOut(Out):
-    id = fields.String()
-    email = fields.String()
-    name = fields.String()
-    created_at = Time()
-    set_up = fields.Boolean(help="false: another user set the password; the user should choose a new one")
-    admin = fields.Boolean(help="May create workspaces and accounts, and reset passwords")
-    may_found_workspaces = fields.Boolean()
-    workspaces = fields.List(fields.Nested(WorkspaceOut), optional=True)
-
-
-class SessionOut(Out):
-    id = fields.String(allow_none=True, optional=True)
-    workspace_id = fields.String()
-    role = choice(ROLES, optional=True)
-    created_at = Time(optional=True)
-    expires_at = Time(allow_none=True, optional=True)
-
-
-class WhoOut(Out):
-    session = fields.Nested(SessionOut)
-    user = fields.Nested(UserOut)
 
 
 class SessionChange(Strict):
