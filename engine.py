@@ -1,6 +1,6 @@
 """The synchronous engine: runs a plan's nodes in topological order and hands every step, a value, to a callback.
 
-It has no database, HTTP, threads or clock of its own: the job lends it what it needs. With `settings.parallel`,
+It has no database, HTTP, threads or clock of its own: the job provides them as functions. With `settings.parallel`,
 execution/parallel.py chooses the order. Only a node type of
 HEADRACE_NODES_DIR has its own thread (nodes/plugin_runner.py). `plan` is exported too, so that
 `engine.run(engine.plan(definition), job)` is a complete use.

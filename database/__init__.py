@@ -80,7 +80,7 @@ def _load_postgres() -> ModuleType:
 
 
 def on_engine_change(bind: Callable[[Database], None]) -> None:
-    """Have `connect` call this with Peewee's database when it changes the kind of the database."""
+    """Register a function that `connect` calls with Peewee's database if the engine changes."""
     _on_change.append(bind)
 
 
@@ -96,7 +96,7 @@ def lease_clock() -> LeaseClock:
 
 
 def synchronize_clock() -> None:
-    """Have `now_ms` follow the clock of PostgreSQL; call this every few seconds. Does nothing with SQLite."""
+    """Adjust `now_ms` to the clock of PostgreSQL; call this every few seconds. Does nothing with SQLite."""
     if is_postgres():
         by = lease_clock()
         clock.follow(lambda: int(fetch_value(f"SELECT {by.sql}", (by.now(),))))
@@ -148,7 +148,7 @@ def write() -> AbstractContextManager[None]:
 def write_runs() -> AbstractContextManager[Execute]:
     """Open a write transaction of the recorder, which changes only runs and their parts, and nothing in a `QueryCache`.
 
-    Give what executes its statements, as `statements` does. It is never nested.
+    Yield the function that executes its statements, as `statements` does. It is never nested.
     """
     return _engine.write_runs()
 
@@ -177,14 +177,14 @@ def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
 
 
 def statements() -> AbstractContextManager[Execute]:
-    """Give a function that executes one statement and returns its row count. It costs half of `execute` for each."""
+    """Yield a function that executes one statement and returns its row count. It costs half of `execute` for each."""
     return _engine.statements()
 
 
 def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]], commits: bool = False) -> list[int]:
     """Execute statements of the open transaction on PostgreSQL in one round trip. Return their row counts.
 
-    `commits`, in a transaction of `write_runs`: these are the last ones, and each has a row count that is not 0.
+    With `commits`, in a transaction of `write_runs`, commit too. Then each statement must change at least one row.
     """
     counts: list[int] = _engine.execute_together(writes, commits)
     return counts
@@ -207,7 +207,7 @@ def can_shrink() -> bool:
 
 
 def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
-    """Give free space back until `to_free` bytes are left, while there is time. Return True if that is done."""
+    """Release free space until `to_free` bytes are left, while there is time. Return True if that is done."""
     return bool(_engine.shrink(to_free, has_time))
 
 

@@ -113,8 +113,8 @@ def write() -> Iterator[None]:
 def write_runs() -> Iterator[Execute]:
     """Open a write transaction of the recorder, which changes only runs and their parts, and nothing in a `QueryCache`.
 
-    Give what executes its statements. It is never nested, and does not use Peewee's transactions, which take twice the
-    time that SQLite needs for one.
+    Yield the function that executes its statements. It is never nested, and does not use Peewee's transactions, which
+    take twice the time that SQLite needs for one.
     """
     with write_lock.lock, _peewee_errors:
         changes = _begin_commit(ALL)
@@ -196,7 +196,7 @@ def _fetch_value(sql: str) -> Any:
 
 @contextmanager
 def statements() -> Iterator[Execute]:
-    """Give a function that executes one statement and returns its row count. It costs half of `execute` for each."""
+    """Yield a function that executes one statement and returns its row count. It costs half of `execute` for each."""
     cursor = db.cursor()
     with _peewee_errors:
         yield lambda sql, params: cursor.execute(sql, params).rowcount
@@ -226,7 +226,7 @@ def _prepare_new() -> None:
 
 
 def protect_rotation() -> None:
-    """Have this thread's next commits synced to the disk, and the values that they delete overwritten."""
+    """Make this thread's next commits sync to the disk, and overwrite the values that they delete."""
     execute("PRAGMA synchronous = FULL")
     execute("PRAGMA secure_delete = ON")
 
@@ -243,7 +243,7 @@ def can_shrink() -> bool:
 
 
 def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
-    """Give free space back until `to_free` bytes are left, while there is time. Return True if that is done.
+    """Release free space until `to_free` bytes are left, while there is time. Return True if that is done.
 
     The file itself shrinks with the next checkpoint: see `empty_log`.
     """
@@ -264,7 +264,7 @@ def is_checkpoint_due() -> bool:
 
 
 def on_checkpoint_due(notify: Callable[[], object]) -> None:
-    """Have each commit of this process call `notify` while a checkpoint is due. It must return at once."""
+    """Call `notify` after each commit of this process while a checkpoint is due. It must return at once."""
     global _notify_due
     _notify_due = notify
 
@@ -281,7 +281,7 @@ def checkpoint() -> int:
 
 
 def restart_log() -> bool:
-    """Have the next write begin a new write-ahead log. Return False if a reader uses the log.
+    """Make the next write begin a new write-ahead log. Return False if a reader uses the log.
 
     Writers wait meanwhile: most of the log should be in the file already.
     """

@@ -44,7 +44,7 @@ log = logging.getLogger("headrace.dispatch")
 SUSPECT_SECONDS = 60.0  # a run that kills its process does so within this time
 PAUSE_RETRY = 60  # seconds until callers should retry, while the server is paused
 JOIN_SECONDS = 1.0  # for threads between two nodes to end, after the grace period
-DEAF_SECONDS = 10.0  # without a run from the broker while runs wait, until a worker looks for them more often
+DEAF_SECONDS = 10.0  # until a worker polls more often, if runs wait and the broker brings none
 DELIVERY_SECONDS = 0.5  # between two checks whether the process has released a run
 SET_ASIDE_PER_SWEEP = 8  # runs that this process could not start, tried again at each sweep
 
@@ -377,7 +377,7 @@ class Dispatcher:
             if self.offers is not None:
                 self.offers.offer(made.id, _lane(active.plan))
             return Ticket(made, True)
-        # It is on record, so a thread that looks for runs may have taken it up already.
+        # It is committed, so another thread may have claimed it already.
         present = self._active.setdefault(made.id, active)
         if present is active:
             self._enqueue(active)

@@ -53,7 +53,7 @@ class Executor:
         self._hand_back = threading.Event()
 
     def hand_back(self) -> None:
-        """Have all runs released before their next step."""
+        """Release all runs before their next step."""
         self._hand_back.set()
 
     def attempt(self, active: Active) -> bool:

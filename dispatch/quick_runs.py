@@ -1,8 +1,8 @@
 """Quick runs: runs of quick flows, executed in the calling thread and written whole, many in one commit.
 
 Such a run stays in memory until it ends. Its nodes are pure, so a crash before the response loses nothing: the caller
-was told nothing. A run that does not qualify is discarded without a trace, and starts again as a normal run: a node
-needs a credential, a file or the store; a value is too large for a row; the run takes longer than QUICK_SECONDS.
+has got no answer yet. A run that does not qualify is discarded without a trace, and starts again as a normal run: a
+node needs a credential, a file or the store; a value is too large for a row; the run takes longer than QUICK_SECONDS.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class QuickRuns:
         self._slow: dict[Version, Slowness] = {}
 
     def own_thread(self) -> None:
-        """Have the calling thread execute quick runs only: a value that takes a parser's process ends them."""
+        """Let the calling thread execute only quick runs: they end at a value that needs a parser's process."""
         refuse_to_wait(_refuse)
 
     def may_run(self, plan: Plan) -> bool:

@@ -1,7 +1,7 @@
 """The recorder: the one writer thread of a process. It commits the writes of many runs as one transaction.
 
-It does not decide what is written. While one commit syncs to the disk, the next writes gather. So the busier the
-server, the fewer syncs a run costs.
+`run_record.py` decides which writes it gets. While one commit syncs to the disk, the next writes gather. So the busier
+the server, the fewer syncs a run costs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .histograms import SECONDS, SIZES, Histogram
 log = logging.getLogger("headrace.recorder")
 MAX_GROUP = 512  # batches in a commit
 ATTEMPTS = 4  # to commit a group that another transaction has kept from it
-LOST_SECONDS = 60.0  # for which writes wait for a lost database; then they fail
+LOST_SECONDS = 60.0  # for which writes wait for a lost database, before they fail
 PAUSE_SECONDS = 0.1  # between two attempts to reach it
 
 
@@ -217,7 +217,7 @@ class Recorder:
         self._thread.start()
 
     def stop_waiting(self) -> None:
-        """Have writes fail at once if the database is lost, because the process ends."""
+        """Make writes fail at once if the database is lost, because the process ends."""
         self._ends.set()
 
     def stop(self) -> None:

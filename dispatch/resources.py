@@ -30,7 +30,7 @@ from .plan_cache import Plans
 from .resume_links import Links
 from .run_options import Options
 
-Flow: TypeAlias = Workflow | Fired | Task  # a row, or as much of one as it takes to run it
+Flow: TypeAlias = Workflow | Fired | Task  # a row, or the columns of it that a run needs
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.
 FindCredential: TypeAlias = Callable[[str, str], Credential | None]
 

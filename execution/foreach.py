@@ -158,7 +158,7 @@ class OpenLoop(Loop):
         return state
 
     def may_begin(self, index: int, item: Any) -> bool:
-        """Return True if a new item may begin now. Wait for a short delay; a long one is a wait on record."""
+        """Return True if a new item may begin now. A short delay sleeps; a long one is recorded as a wait."""
         if self.error is not None or self.is_full:
             return False
         if self.node.node.starts_runs:
@@ -190,7 +190,7 @@ class OpenLoop(Loop):
             self.results[index] = self.measured(index, state)
 
     def announce(self, total: int) -> str:
-        """Have the loop on record as waiting for its items; a failure that will end it, too. Return the reason."""
+        """Record that the loop waits for its items, with a failure that will end it. Return the reason."""
         at_once = f", {self.limit} at a time" if self.limit < total else ""
         reason = f"{total} items{at_once}"
         places = self.limit if self.node.node.starts_runs else 0

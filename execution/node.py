@@ -24,8 +24,8 @@ from nodes.limits import MAX_UNMEASURED, encode, size_of
 log = logging.getLogger("headrace.engine")
 NS_IN_MS = 1_000_000
 MAX_ERROR_TEXT = 2_000
-SHORT_PAUSE = 5.0  # seconds; a longer pause is a wait on record, which holds no thread
-MIN_WAIT = 0.5  # seconds; waits on record end about twice a second
+SHORT_PAUSE = 5.0  # seconds; a longer pause is recorded as a wait, which holds no thread
+MIN_WAIT = 0.5  # seconds; ended waits are looked for about twice a second
 
 
 class State(NamedTuple):
@@ -70,7 +70,7 @@ class Failure(Exception):
 
 
 class Cancelled(Exception):
-    """The run has to end early; the text says who wants that, or why."""
+    """The run must end early. The text is the reason."""
 
     def __init__(self, reason: str, kind: ErrorKind = "cancelled") -> None:
         super().__init__(reason)
@@ -120,7 +120,7 @@ def find_input(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -
 
 
 def find_passed(run: Running, node: PlannedNode, source: PlannedNode) -> State:
-    """Return what a node gets from this source: of routed items, those on the branches that lead to the node."""
+    """Return the output of this source for a node; of routed items, the items on branches that lead to the node."""
     state = run.states[source.position]
     if type(state.branch) is not Ways:
         return state
@@ -131,7 +131,7 @@ def find_passed(run: Running, node: PlannedNode, source: PlannedNode) -> State:
 
 
 def find_outputs(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> dict[str, Any]:
-    """Return what the node gets from each of these sources, by id."""
+    """Return the output of each of these sources for the node, by id."""
     if run.plan.routes_items:
         return {source.id: find_passed(run, node, source).output for source in live}
     states = run.states
@@ -226,7 +226,7 @@ class Execution:
         return self.attempts(None, self.given.output, self.scope, None, self.resumed(open_))
 
     def resumed(self, open_: Open, index: int | None = None, item: bytes | None = None) -> tuple[Mark, Answer | None]:
-        """Return the mark and the answer of a step that waited; one with effects is on record as running again."""
+        """Return the mark and the answer of a step that waited; one with effects is recorded as running again."""
         clock = time.perf_counter() if open_.is_pause else 0.0
         started_at = self.job.clock() // NS_IN_MS if open_.is_pause else open_.started_at
         mark = Mark(open_.seq, open_.attempt, index, item, started_at, clock)
@@ -427,7 +427,7 @@ class Execution:
         return orjson.loads(encode(result, most))
 
     def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
-        """Begin an execution with a new number; one with effects is on record before it starts."""
+        """Begin an execution with a new number; one with effects is recorded before it starts."""
         mark = Mark(next_seq(self.run), attempt, index, item, self.job.clock() // NS_IN_MS, time.perf_counter())
         if announce and not self.node.node.pure:
             self.job.on_step(make_step(self.node, mark, self.inputs, "running", None, {}))

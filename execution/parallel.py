@@ -80,7 +80,7 @@ class _Coordinator:
         self.begun = 0  # nodes whose end is not noted yet
         self.ended: SimpleQueue[tuple[PlannedNode, State | BaseException]] = SimpleQueue()
         self.errors: list[BaseException] = []
-        self.final: str | None = None  # the node whose failure is on record as the end of the run
+        self.final: str | None = None  # the node whose failure is recorded as the end of the run
         self.lock = threading.Lock()
 
     def settle_all(self) -> None:
@@ -156,13 +156,13 @@ class _Coordinator:
         return view
 
     def ends_at_once(self, view: Settling, node: PlannedNode) -> bool:
-        """Return True if no thread is worth its while: the node is quick, or will not be executed."""
+        """Return True if the node needs no thread, because it is quick or will not be executed."""
         if node.is_quick or node.disabled or node.pinned is not None or (node.id, None) in view.job.settled:
             return True
         return view.is_held(node) or view.live(node) is None
 
     def on_step(self, step: Step) -> None:
-        """Record a step. Only the first failure of several is on record as the one that ends the run."""
+        """Record a step. Of several failures, only the first is recorded as the one that ends the run."""
         if not step.final:
             self.run.job.on_step(step)
             return

@@ -88,7 +88,7 @@ class Settled(NamedTuple):
 class Open(NamedTuple):
     """A step that is recorded as waiting: its number, its attempt, its start (ms), and its answer, if there is one.
 
-    `reason` is a text that says what it waits for. `is_pause`: the attempt begins after a pause. `error_text` and
+    `reason` is the reason for the wait, as text. `is_pause`: the attempt begins after a pause. `error_text` and
     `error_kind` are those of a loop that ends as failed when its open items have ended.
     """
 

@@ -34,7 +34,7 @@ class Shortcut:
         self._is_remote = dispatcher.config.is_postgres
 
     def start(self) -> None:
-        """Have the calling thread, which is that of the loop, never wait for long."""
+        """Limit the waits of the calling thread, which is that of the loop."""
         limit_waits(LOOP_SECONDS)
         self.runs.own_thread()
 

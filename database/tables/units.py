@@ -24,9 +24,9 @@ class Undone(Exception):
 def execute_units(units: Iterable[Unit], execute: Execute | None = None) -> list[list[int]]:
     """Execute units in order, in the open transaction. Return the row counts of each.
 
-    What follows a `Decides` write that changed no row is not done, and its row count is 0. The locks of all units are
-    taken first (see locks.py). Ended runs are counted last, once for each flow and day. `execute` is what `write_runs`
-    gives.
+    After a `Decides` write that changed no row, the rest of its unit is skipped; its row counts are 0. The locks of all
+    units are taken first (see locks.py). Ended runs are counted last, once for each flow and day. `execute` is the
+    function of `write_runs`.
 
     Raises: Undone if a `Needed` write changed no row.
     """
@@ -121,7 +121,7 @@ def _split_into_waves(units: Sequence[Unit]) -> list[list[int]]:
 
 
 def _execute_wave(wave: Sequence[tuple[Unit, list[int]]], batch: _Batch, ended: list[EndedRun]) -> None:
-    """Execute units side by side: all up to what decides in each, then what follows where that changed a row."""
+    """Execute units together: first each up to its deciding write, then the rest of units where that changed a row."""
     left = [(unit, counts, 0) for unit, counts in wave]
     while left:
         begun = [(unit, counts, _add_until_decided(unit, counts, start, batch, ended)) for unit, counts, start in left]
