@@ -57,7 +57,7 @@ from database.tables.server_metrics import (
     find_queue_age,
     measure_flows,
 )
-from database.tables.server_state import Fact
+from database.tables.server_state import ServerFact
 from database.tables.steps import Settlement, Step, StepData
 from database.tables.units import Item, Undone, Unit, execute_units
 from database.tables.upcoming import Upcoming, upcoming

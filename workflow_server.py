@@ -45,7 +45,7 @@ from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.queues import LANES, Broker, Lane
 from dispatch.recorder import Recorder
 from errors import ConfigError
-from models import DatabaseRefused, Fact, lock_wait
+from models import DatabaseRefused, ServerFact, lock_wait
 from nodes import plugins
 from nodes.connectors import connector_files
 from scheduler import Scheduler
@@ -133,7 +133,7 @@ class Server:
     def check_database(self) -> None:
         """Check the key again, and that the data was not moved, now that commands can see this process."""
         try:
-            Fact.check_not_moved()
+            ServerFact.check_not_moved()
             is_right = self.credentials.is_key_current()
         except DatabaseRefused:
             log.exception("the database cannot be read; the key will be checked at its first use")
@@ -230,7 +230,7 @@ def prepare(config: Config) -> startup_message.Login | None:
         database.restrict_access(config.database_path)
     database.migrate()
     with database.write():
-        Fact.check_not_moved()
+        ServerFact.check_not_moved()
         key_rotation.check_key(config)
         login = accounts.make_first_owner(config)
     database.disconnect()

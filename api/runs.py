@@ -27,7 +27,7 @@ from api.run_list import make_reference
 from constants import ENDED, RUN_STATUSES, TRIGGERS
 from dispatch import PREVIEWS, SEARCHES
 from dispatch.payloads import Kept
-from dispatch.retry import RetryScope, find_retry_scope
+from dispatch.run_retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
 from models import Run, RunFilters, Step, Wait, Workflow, Write, now_ms
 from nodes.base import REGISTRY

@@ -18,7 +18,7 @@ from config import Config
 from constants import VERSION
 from database.backups import MAGIC
 from errors import BadInput, ConfigError, HeadraceError, NotFound
-from models import Fact, Workspace
+from models import ServerFact, Workspace
 from parsers.invisible_characters import JOINERS, is_seen
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -122,7 +122,7 @@ def open_database(for_reading: bool = False) -> Iterator[Config]:
         _check_file(config.database_path)
     with _connected(config.database, config.durability):
         if not for_reading:
-            Fact.check_not_moved()
+            ServerFact.check_not_moved()
         yield config
 
 

@@ -12,7 +12,7 @@ from cli.base import exit_on_sigterm, main, open_database, to_one_line
 from config import KEY_FILE, Config
 from database import backups
 from errors import BadInput
-from models import Fact, now_ms
+from models import ServerFact, now_ms
 from scheduler.firing import skip_due
 from security import key_rotation
 
@@ -78,8 +78,8 @@ def resume(skip_missed: bool) -> None:
     with open_database() as config:
         if config.paused:
             raise BadInput("HEADRACE_PAUSED is true: remove it from the settings and restart the server")
-        skipped = skip_due(now_ms()) if skip_missed and Fact.is_paused() else 0
-        if not Fact.resume():
+        skipped = skip_due(now_ms()) if skip_missed and ServerFact.is_paused() else 0
+        if not ServerFact.resume():
             click.echo("The server was not paused")
             return
     if skip_missed:

@@ -23,7 +23,7 @@ from config import KEY_FILE, Config
 from constants import VERSION
 from database import sqlite
 from database.tables.leases import Lease
-from database.tables.server_state import Fact
+from database.tables.server_state import ServerFact
 from errors import BadInput, ConfigError, Conflict, NotFound
 
 FORMAT = 1
@@ -335,7 +335,7 @@ def pause(path: Path, reason: str) -> None:
         database.refuse_newer()
         with database.write():
             database.execute("DELETE FROM leases")
-            Fact.pause(reason)
+            ServerFact.pause(reason)
         database.empty_log()
     except database.DatabaseFailed as error:
         raise BadInput(f"The database in the backup cannot be read: {error}") from None

@@ -21,7 +21,7 @@ from . import SET_FACT, execute, write, write_lock
 from .sqlite import db
 from .table_rows import Copied, Report, SqliteTables, copy_all
 from .tables.leases import Lease
-from .tables.server_state import MOVED, MOVED_FROM, MOVING, Fact
+from .tables.server_state import MOVED, MOVED_FROM, MOVING, ServerFact
 
 if TYPE_CHECKING:
     from .postgres_transactions import NewPostgres
@@ -71,7 +71,7 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
 def undo() -> str | None:
     """Let servers start on the connected SQLite file again. Return the place that its data was moved to, or None."""
     with write():
-        moved, moving = Fact.find(MOVED), Fact.find(MOVING)
+        moved, moving = ServerFact.find(MOVED), ServerFact.find(MOVING)
         _forget_move()
     if moved is not None:
         return str(moved.value.partition(" ")[0])
@@ -89,12 +89,12 @@ def _check_stopped(lease_seconds: int) -> None:
 
 def _check_not_moved(place: str) -> str | None:
     """Return the token of an interrupted move to the same place, or None. Raises: ConfigError if the data was moved."""
-    moving = Fact.find(MOVING)
-    if moving is not None and Fact.find(MOVED) is None:
+    moving = ServerFact.find(MOVING)
+    if moving is not None and ServerFact.find(MOVED) is None:
         token, _, to = moving.value.partition(" ")
         if to == place:
             return str(token)
-    Fact.check_not_moved()
+    ServerFact.check_not_moved()
     return None
 
 

@@ -18,7 +18,7 @@ import engine
 from database import execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
-from models import Fact, IdempotencyKey, Lease, Run, Wait, Workflow, lock_flow, lock_runs, loops, now_ms
+from models import IdempotencyKey, Lease, Run, ServerFact, Wait, Workflow, lock_flow, lock_runs, loops, now_ms
 from nodes.base import Node
 
 from . import debounce
@@ -35,8 +35,8 @@ from .queues import LANES, Lane, LocalQueue, Queue
 from .recorder import Done, Recorder
 from .resources import Resources
 from .resume_state import answer_name
-from .retry import make_retry
 from .run_record import RunRecord
+from .run_retry import make_retry
 from .waiting import Waiting
 
 log = logging.getLogger("headrace.dispatch")
@@ -103,7 +103,7 @@ class Dispatcher:
 
     def look_for_pause(self) -> None:
         """Read whether the server was paused or resumed by a command in another process."""
-        was, self.is_paused = self.is_paused, self.config.paused or Fact.is_paused()
+        was, self.is_paused = self.is_paused, self.config.paused or ServerFact.is_paused()
         if was and not self.is_paused:
             log.info("the server is not paused any more")
 

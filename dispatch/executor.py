@@ -23,10 +23,10 @@ from .lease import ProcessLease
 from .payloads import ValueGone
 from .recorder import Recorder
 from .resources import Resources
-from .resume_state import History
+from .resume_state import ResumeState
 from .run_record import RunRecord, RunTaken
 from .shared_record import AnyRecord, SharedRecord
-from .subflows import Starter, failure_writes, remains_of
+from .subflows import SubflowStarter, failure_writes, remains_of
 from .workers import make_workers
 
 if TYPE_CHECKING:
@@ -132,24 +132,24 @@ class Executor:
     def _outcome(self, active: Active) -> Outcome:
         record, run = active.record, active.run
         # A run's first claim has no steps to continue from, unless it repeats another one.
-        has_history = not record.is_new and (run.claims > 1 or run.retry_of is not None)
+        has_steps = not record.is_new and (run.claims > 1 or run.retry_of is not None)
         try:
-            history = History.of(run, self.resources.value) if has_history else History()
+            state = ResumeState.of(run, self.resources.value) if has_steps else ResumeState()
             input = self.resources.input_of(run)
         except ValueGone as error:
             return Outcome("failed", None, error.message, error_kind="storage")
         except Unavailable:  # the store of large values
             active.is_put_off = True
             raise HandedBack from None
-        record.done = history.done
+        record.done = state.done
         run.nodes_total = len(active.plan.nodes)
-        if history.running:
+        if state.running:
             # Written with the next step or the end: until then the next claim must also find the step interrupted.
             record.add(Step.close_running_steps(run.id, run.claims))
         if run.deaths >= MAX_DEATHS:
             text = f"given up: {MAX_DEATHS} processes died while they executed this run"
             return Outcome("failed", None, text, error_kind="interrupted")
-        return history.end(active.plan) or engine.run(active.plan, self._job(active, history, input))
+        return state.end(active.plan) or engine.run(active.plan, self._job(active, state, input))
 
     def _suspend(self, record: RunRecord, outcome: Outcome) -> bool:
         run, waits = record.run, outcome.waits
@@ -162,7 +162,7 @@ class Executor:
         record.run = Run.find(run.id) or run
         return True
 
-    def _job(self, active: Active, history: History, input: Any) -> Job:
+    def _job(self, active: Active, state: ResumeState, input: Any) -> Job:
         resources, record, plan = self.resources, active.record, active.plan
         run, config = record.run, resources.config
         keyring = active.keyring = resources.keyring_of(run.workspace_id)
@@ -171,10 +171,10 @@ class Executor:
             run_id=run.id, input=input, trigger_node=run.trigger_node, scope=resources.scope_of(run),
             on_step=partial(self._on_step, active, used), stop=lambda: self._stop_reason(active),
             sleep=lambda seconds: self._pause(active, seconds), log=used.log,
-            settled=history.settled, tried=history.tried, rounds=history.rounds, waiting=history.waiting,
-            answers=history.answers,
-            first_seq=history.next_seq, store=WorkspaceStore(run.workspace_id, keyring.clean),
-            services=resources.services, flows=Starter(resources, active, used) if plan.suspends else None,
+            settled=state.settled, tried=state.tried, rounds=state.rounds, waiting=state.waiting,
+            answers=state.answers,
+            first_seq=state.next_seq, store=WorkspaceStore(run.workspace_id, keyring.clean),
+            services=resources.services, flows=SubflowStarter(resources, active, used) if plan.suspends else None,
             links=resources.links_for(run, plan), keyring=keyring, files=resources.files_of(run.workspace_id),
             agents=AgentServices(resources, self.lease, used, keyring), timeout=config.run_timeout,
             max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,

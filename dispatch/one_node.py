@@ -20,8 +20,8 @@ from models import Run, RunOptions, Settlement, Step, new_id
 from .active_run import Start
 from .input_validation import check_input
 from .resources import Resources
-from .retry import record_run
 from .run_options import Options
+from .run_retry import record_run
 
 
 def make_run_of_one_node(resources: Resources, start: Start, source: Run | None) -> Run:

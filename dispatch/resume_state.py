@@ -16,7 +16,7 @@ INTERRUPTED = "interrupted: the server stopped while this step ran, and on_inter
 
 
 @dataclass
-class History:
+class ResumeState:
     """State in the form of `engine.Job`. A crash interrupted the `running` steps; the step `final` failed for good.
 
     `answers` has the answers for nodes that wait, or that resumed with one and are not settled yet.
@@ -37,8 +37,8 @@ class History:
         return sum(1 for _, index in self.settled if index is None) + (self.final is not None)
 
     @classmethod
-    def of(cls, run: Run, load: Load) -> History:
-        """Return the history of the run; `load(run_id, name, kept)` returns a recorded value as data."""
+    def of(cls, run: Run, load: Load) -> ResumeState:
+        """Return the state of the run by its steps; `load(run_id, name, kept)` returns a recorded value as data."""
         found = cls()
         waits = Wait.of(run.id)
         for step in Step.select().where(Step.run_id == run.id).order_by(Step.seq).iterator():

@@ -27,7 +27,7 @@ def trigger_of(plan: Plan, type_: str) -> str | None:
     return next((node.id for node in plan.nodes if node.type == type_ and not node.disabled), None)
 
 
-class Starter:
+class SubflowStarter:
     """`ctx.flows` of one run: starts other flows of its workspace. Secrets of this run are redacted in their inputs."""
 
     def __init__(self, resources: Resources, active: Active, record: AnyRecord) -> None:

@@ -21,7 +21,7 @@ import models
 from agent.definition import Agent, check, find_credentials
 from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable, VaultError
-from models import AuditEntry, Fact, Workflow, differences, lock_names
+from models import AuditEntry, ServerFact, Workflow, differences, lock_names
 from nodes.base import Context, Services
 from nodes.credentials.checks import CHECKS, Untested
 from nodes.credentials.keyring import Credential, Keyring
@@ -174,7 +174,7 @@ class Credentials:
 
     def is_key_current(self) -> bool:
         """Return True if the database still uses this process's key."""
-        known = Fact.find("key")
+        known = ServerFact.find("key")
         return known is not None and known.value == self.vault.fingerprint()
 
     def _check_key(self) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from config import KEY_FILE, Config
 from database import empty_log, execute, protect_rotation, write
 from errors import BadInput, ConfigError, Conflict, VaultError
-from models import Credential, Fact, Lease, OAuthGrant, RegisteredHook, Wait, lock_names
+from models import Credential, Lease, OAuthGrant, RegisteredHook, ServerFact, Wait, lock_names
 from nodes import REGISTRY
 
 from .vault import GRANTS, IF_LOST, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
@@ -40,12 +40,12 @@ def check_key(config: Config) -> Vault:
     Raises: ConfigError if the server has another key.
     """
     lock_names("key", ("",))
-    known = Fact.find("key")
+    known = ServerFact.find("key")
     if known is not None and not config.secret_key:
         activate_new_key(config.data_dir / KEY_FILE, known.value)
     vault = Vault.open(config, make=known is None)
     if known is None:
-        Fact.add(name="key", value=vault.fingerprint())
+        ServerFact.add(name="key", value=vault.fingerprint())
     elif known.value != vault.fingerprint():
         begun = f"the key that the database {config.database_name} was created with"
         found = find_key(config.data_dir / KEY_FILE, known.value)
@@ -56,7 +56,7 @@ def check_key(config: Config) -> Vault:
 
 def has_key(config: Config) -> bool:
     """Return True if the config's key, or a key file beside it, decrypts the connected database."""
-    known = Fact.find("key")
+    known = ServerFact.find("key")
     return known is None or bool(config.secret_key) or find_key(config.data_dir / KEY_FILE, known.value) is not None
 
 

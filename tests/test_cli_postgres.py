@@ -7,7 +7,7 @@ from command_line import call, refused, roles
 
 import database
 from config import Config
-from models import AuditEntry, Credential, Fact, Lease, Workspace
+from models import AuditEntry, Credential, Lease, ServerFact, Workspace
 from security.credentials import Credentials
 from security.vault import Vault
 from workflow_server import prepare
@@ -70,10 +70,10 @@ def test_an_empty_database_gets_its_tables(config, fresh_url, monkeypatch):
 
 def test_a_paused_server_is_resumed(config, connected):
     connected()
-    Fact.pause("a test")
+    ServerFact.pause("a test")
     assert "resumes within seconds" in call("resume", "--skip-missed").stdout
     connected()
-    assert not Fact.is_paused()
+    assert not ServerFact.is_paused()
 
 
 def test_a_key_is_rotated_while_no_server_lives(config, connected, tmp_path, monkeypatch):

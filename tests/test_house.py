@@ -241,9 +241,6 @@ def test_a_docstring_with_another_subject_is_found(path, docstring, named):
 def test_the_main_class_of_a_module_has_a_word_of_its_path():
     """The main class is the only public one, if it is longer than a value or an error."""
     exempt = {
-        "Fact",  # a row: one fact of the server's state
-        "History",  # the state of a resumed run is its history
-        "Starter",  # starts sub-flows
         "Template",  # the result of the compiler of expressions
     }
     found = set()

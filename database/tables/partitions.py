@@ -26,7 +26,7 @@ from database import SET_FACT, LockTimeout, execute, fetch_value, write_leases
 
 from .base import DAY_MS, IN_LIST, encode_list, first_id, made_at
 from .locks import RUN_ID
-from .server_state import Fact
+from .server_state import ServerFact
 
 TABLES = {"runs": "id", "steps": "run_id"}
 LOCK_MS = 200
@@ -225,7 +225,7 @@ def _note_removed(partition: Partition) -> None:
 
 def find_removed() -> list[tuple[str, str]]:
     """Return the bounds of removed partitions whose runs have rows in other tables."""
-    fact = Fact.find(REMOVED)
+    fact = ServerFact.find(REMOVED)
     return [] if fact is None else [(lower, upper) for lower, upper in orjson.loads(fact.value)]
 
 

@@ -22,7 +22,7 @@ from database import execute, fetch_value, is_postgres, write
 from . import partitions
 from .base import DAY_MS, IN_LIST, encode_list, first_id
 from .locks import lock_names, lock_runs
-from .server_state import Fact
+from .server_state import ServerFact
 
 PAGE = 200
 RUNS_AT_ONCE = 20
@@ -121,7 +121,7 @@ def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
     taken, gone = 0, []
     with write():
         lock_names("retention", ("",))  # only one process may write the fact
-        fact = Fact.find(REMOVING)
+        fact = ServerFact.find(REMOVING)
         left: Sequence[str] = [] if fact is None else orjson.loads(fact.value)
         noted = left
         while (left or taken < len(ids)) and has_time():

@@ -19,7 +19,7 @@ IF_UNDONE = (
 OF_ONE_DATABASE = {MOVED, MOVING, MOVED_FROM}
 
 
-class Fact(Base):
+class ServerFact(Base):
     """`key`: fingerprint of the key that encrypts the credentials. `version`: the last version that opened it.
     `paused`: the reason why no run starts, until `resume`. `moved_to`: the place and time of a move of the data.
     """

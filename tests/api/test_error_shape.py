@@ -18,7 +18,7 @@ from errors import (
     Unauthenticated,
     Unavailable,
 )
-from models import Fact, LoginFailure
+from models import LoginFailure, ServerFact
 from security import login_throttle
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -448,7 +448,7 @@ def test_a_paused_server_is_ready_and_refuses_runs_and_webhooks(owner, client, s
     hook = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "paused"}}]}
     flow = make_flow(hook, status="active")
     assert client.get("/api/ready").json["paused"] is False
-    Fact.pause("by a test")
+    ServerFact.pause("by a test")
     server.dispatcher.look_for_pause()
     assert client.get("/api/ready").json["paused"] is True
     for answer in (

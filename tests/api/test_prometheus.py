@@ -17,7 +17,7 @@ from database import write
 from database.tables.server_metrics import MAX_FLOWS
 from dispatch.histograms import SECONDS, Counter, Histogram
 from dispatch.queues import QueueState
-from models import Count, Fact, Lease, Load, MetricCount, Run, RunDay, Workflow, execute_units, now_ms
+from models import Count, Lease, Load, MetricCount, Run, RunDay, ServerFact, Workflow, execute_units, now_ms
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
@@ -42,7 +42,7 @@ def read(owner):
 @pytest.fixture
 def paused(server):
     """The server starts no runs."""
-    Fact.pause("by a test")
+    ServerFact.pause("by a test")
     server.dispatcher.look_for_pause()
 
 

@@ -19,7 +19,7 @@ from constants import VERSION
 from database import backups
 from database.backups import MANIFEST, RESTORING
 from errors import BadInput, ConfigError, Conflict, NotFound
-from models import Credential, Fact, Lease, Schedule, Workflow, Workspace, now_ms
+from models import Credential, Lease, Schedule, ServerFact, Workflow, Workspace, now_ms
 from workflow_server import prepare, serve
 
 pytestmark = pytest.mark.sqlite_only("backups are copies of the database file; PostgreSQL has its own")
@@ -201,7 +201,7 @@ def test_a_restored_server_equals_the_backup(backup, empty, served):
     assert prepare(empty) is None
     database.connect(empty.database_path)
     assert [row.name for row in Workflow.select()] == ["Größe"]
-    assert Fact.is_paused() and not Lease.select().count()
+    assert ServerFact.is_paused() and not Lease.select().count()
 
 
 def test_a_restored_database_is_decrypted_with_the_key_beside_it(served, folder, empty):
@@ -344,16 +344,16 @@ def test_one_of_two_concurrent_restores_succeeds(backup, empty):
 
 def test_resume_reports_if_the_server_was_not_paused(served):
     assert call("resume") == "The server was not paused\n"
-    Fact.pause("for a test")
+    ServerFact.pause("for a test")
     assert call("resume") == "The server resumes within seconds\n"
-    assert not Fact.is_paused()
+    assert not ServerFact.is_paused()
 
 
 def test_resume_names_a_setting_that_pauses_the_server(served, monkeypatch):
-    Fact.pause("for a test")
+    ServerFact.pause("for a test")
     monkeypatch.setenv("HEADRACE_PAUSED", "true")
     assert "HEADRACE_PAUSED is true" in refused("resume")
-    assert Fact.is_paused()
+    assert ServerFact.is_paused()
 
 
 def test_resume_can_skip_missed_times_of_schedules(served):
@@ -361,7 +361,7 @@ def test_resume_can_skip_missed_times_of_schedules(served):
     flow = Workflow.get()
     with database.write():
         Schedule.sync(flow, [("tick", {"every": 60, "timezone": "UTC", "catch_up": "all"})], now - 3_600_000)
-    Fact.pause("for a test")
+    ServerFact.pause("for a test")
     assert call("resume", "--skip-missed").startswith("1 schedule will skip missed times\n")
     assert Schedule.get().next_at > now
 

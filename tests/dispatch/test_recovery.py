@@ -29,7 +29,7 @@ from world import run as run_engine
 import database
 from dispatch import MAX_DEATHS
 from dispatch.payloads import Kept
-from dispatch.resume_state import History
+from dispatch.resume_state import ResumeState
 from errors import NodeError
 from models import Lease, Run, RunDay, Step, Workflow
 
@@ -380,7 +380,7 @@ def test_a_suspended_process_closes_no_step_in_doubt_of_a_requeued_run(start, ty
     made = flow(node("a", "act", on_interrupt="fail"))
     id_ = add_run_of_dead_process(one, made, steps=1)
     types.effects.clear()
-    of = History.of
+    of = ResumeState.of
 
     def asleep(run, load):
         history = of(run, load)
@@ -388,7 +388,7 @@ def test_a_suspended_process_closes_no_step_in_doubt_of_a_requeued_run(start, ty
         take_from(one, run.id)
         return history
 
-    monkeypatch.setattr(History, "of", asleep)
+    monkeypatch.setattr(ResumeState, "of", asleep)
     one.sweep()
     assert run_of(id_).status == "pending"
     other.sweep()

@@ -25,7 +25,7 @@ import database, workflow_server
 from config import Config
 from security import key_rotation
 from security.credentials import Credentials
-from models import AuditEntry, Credential, Fact
+from models import AuditEntry, Credential, ServerFact
 from security.vault import Vault
 
 folder, new_key = Path(sys.argv[1]), sys.argv[2].encode() or None
@@ -85,7 +85,7 @@ def fits(path, fingerprint):
 def look(data_dir):
     # Before any start: exactly one of the key files decrypts anything.
     database.connect(data_dir / "headrace.sqlite3", "normal")
-    under = Fact.find("key").value
+    under = ServerFact.find("key").value
     keys = {path.read_bytes().strip() for path in data_dir.glob("*secret.key*")} | {OLD.encode(), new_key or b""}
     vaults = [Vault(key, "") for key in keys if len(key) >= 16]
     for row in Credential.select():

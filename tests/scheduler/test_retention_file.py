@@ -14,7 +14,7 @@ from retention_world import A_LEASE, NOW, OLD, RECENT, check_consistent, kept, l
 
 import database
 from database import execute
-from models import Fact
+from models import ServerFact
 from models import retention as rows
 from scheduler import Scheduler
 from scheduler.retention import LEASE_MS
@@ -46,7 +46,7 @@ def test_a_full_disk_stops_it_and_leaves_all_consistent(make, keep, payloads, pa
         part.work()
     left = kept()
     assert len(left) == 400 or more
-    assert strays() == {} or Fact.find(rows.REMOVING) is not None
+    assert strays() == {} or ServerFact.find(rows.REMOVING) is not None
     assert set(left) <= set(payloads.run_ids())
     assert keep(days=30, wall=lambda: NOW + LEASE_MS).work() and kept() == []
     check_consistent(payloads)

@@ -22,7 +22,7 @@ from config import KEY_FILE, Config, table
 from database import backups
 from database.tables.steps import STEP_COLUMNS
 from errors import ConfigError, Conflict, VaultError
-from models import AuditEntry, Credential, Fact, Lease, OAuthAttempt, OAuthGrant, Run, Step, Wait, Workflow
+from models import AuditEntry, Credential, Lease, OAuthAttempt, OAuthGrant, Run, ServerFact, Step, Wait, Workflow
 from security import key_rotation
 from security.credentials import Credentials
 from security.vault import GRANTS, Vault
@@ -192,7 +192,7 @@ def test_an_earlier_backup_works_with_the_key_that_the_error_names(filled, data_
 def test_a_database_without_credentials_gets_a_new_key_too(data_dir):
     before = Vault.open(start()).fingerprint()
     assert "0 credentials are" in rotate()
-    assert Fact.find("key").value == Vault.open(start()).fingerprint() != before
+    assert ServerFact.find("key").value == Vault.open(start()).fingerprint() != before
 
 
 # The variable

@@ -12,7 +12,7 @@ import database
 import workflow_server
 from config import KEY_FILE, Config
 from errors import ConfigError, VaultError
-from models import Fact
+from models import ServerFact
 from security.vault import Vault
 
 KEY = "a key of the test's own"
@@ -188,7 +188,7 @@ def start(folder, **settings):
 def test_the_first_start_records_the_fingerprint_of_the_key(tmp_path):
     config = start(tmp_path)
     database.connect(config.database_path, "normal")
-    assert Fact.find("key").value == Vault.open(config).fingerprint()
+    assert ServerFact.find("key").value == Vault.open(config).fingerprint()
     database.disconnect()
     start(tmp_path)
 

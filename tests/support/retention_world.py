@@ -8,7 +8,7 @@ from chosen_engine import ON_POSTGRES
 
 from database import execute
 from dispatch.payloads import Kept
-from models import Fact, Run
+from models import Run, ServerFact
 from models import retention as rows
 
 DAY = 86_400_000
@@ -38,7 +38,7 @@ def strays():
 
 def check_consistent(payloads):
     """Check that every row has its run, every run is complete, and every value of a row can be read."""
-    assert strays() == {} and Fact.find(rows.REMOVING) is None
+    assert strays() == {} and ServerFact.find(rows.REMOVING) is None
     if not ON_POSTGRES:
         assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     for run in Run.select():
