@@ -141,3 +141,17 @@ def test_the_panel_of_a_node_says_that_its_account_is_not_connected(editor, acco
     expect(dialog.get_by_text("Connected", exact=True)).to_be_visible()
     dialog.get_by_role("button", name="Close").click()
     expect(editor.panel.get_by_text("is not connected yet")).to_be_hidden()
+
+
+def test_a_form_with_missing_values_shows_the_first_of_them(page):
+    page.goto("/credentials")
+    page.get_by_role("button", name="New credential").click()
+    dialog = page.get_by_role("dialog", name="New credential")
+    dialog.get_by_role("combobox", name="Type").fill("SMTP")
+    page.get_by_role("option", name="SMTP", exact=True).click()
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
+    dialog.get_by_role("textbox", name="Name", exact=True).fill("Mail")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("textbox", name="Host")).to_be_focused()
+    expect(dialog.get_by_role("textbox", name="Host")).to_be_in_viewport()

@@ -15,6 +15,7 @@ import { Words } from "../fields/FieldFrame";
 import { ConnectionPanel } from "./Connection";
 import { CredentialForm, type Draft, type DrawHosts } from "./CredentialForm";
 import { missingValues } from "./missing";
+import { useFirstFault } from "./useFirstFault";
 
 interface CredentialDialogProps {
   /** The types to choose from; all if undefined. */
@@ -71,7 +72,7 @@ interface MakingProps extends CredentialDialogProps {
 }
 
 /** The state of the form: values, problems, saving. */
-function useMaking(props: MakingProps) {
+function useMaking(props: MakingProps, onFaults: () => void) {
   const { types, suggestedName = "", suggestedHosts = [], suggested, onClose, onDone } = props;
   const { data: others } = useCredentials();
   const changed = useCredentialsChanged();
@@ -99,6 +100,7 @@ function useMaking(props: MakingProps) {
     const lacks = missing(type, name, draft);
     setDetails(lacks);
     setRefusal(null);
+    if (lacks.length > 0) onFaults();
     if (type === undefined || lacks.length > 0) return;
     setSaving(true);
     try {
@@ -113,6 +115,7 @@ function useMaking(props: MakingProps) {
     } catch (error) {
       const known = error instanceof ApiError ? error.details : [];
       setDetails(known);
+      onFaults();
       if (known.length === 0) setRefusal(error);
     }
     setSaving(false);
@@ -170,6 +173,7 @@ function ConnectStep({ made, onClose }: { made: Credential; onClose: () => void 
 /** The form of a new credential, within a dialog. */
 export function CredentialMaking(props: MakingProps) {
   const { types, drawHosts, isBrief = false, onClose } = props;
+  const [form, focusFault] = useFirstFault<HTMLDivElement>();
   const {
     only,
     type,
@@ -184,11 +188,11 @@ export function CredentialMaking(props: MakingProps) {
     rename,
     change,
     save,
-  } = useMaking(props);
+  } = useMaking(props, focusFault);
   const nameFault = details.find((one) => one.path === "name")?.message;
   if (made !== null) return <ConnectStep made={made} onClose={onClose} />;
   return (
-    <Stack>
+    <Stack ref={form}>
       {only === undefined && (
         <Select
           label="Type"

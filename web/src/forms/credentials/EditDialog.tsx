@@ -15,6 +15,7 @@ import { Loading, Refused } from "@/ui/states";
 import { ConnectionPanel } from "./Connection";
 import { CredentialForm, type Draft } from "./CredentialForm";
 import { missingValues } from "./missing";
+import { useFirstFault } from "./useFirstFault";
 
 interface EditDialogProps {
   credential: Credential;
@@ -73,6 +74,7 @@ function Changing({ credential, type, onClose, onDone }: EditDialogProps & { typ
   const [details, setDetails] = useState<Detail[]>([]);
   const [refusal, setRefusal] = useState<unknown>(null);
   const [isSaving, setSaving] = useState(false);
+  const [form, focusFault] = useFirstFault<HTMLDivElement>();
   const wanted = changeOf(credential, name.trim(), isAnew ? draft : null);
 
   function change(next: Draft) {
@@ -84,7 +86,7 @@ function Changing({ credential, type, onClose, onDone }: EditDialogProps & { typ
     const lacks = isAnew ? missingValues(type.schema, draft.data) : [];
     setDetails(lacks);
     setRefusal(null);
-    if (lacks.length > 0) return;
+    if (lacks.length > 0) return focusFault();
     setSaving(true);
     try {
       await server.PUT("/api/credentials/{credential}", {
@@ -98,12 +100,13 @@ function Changing({ credential, type, onClose, onDone }: EditDialogProps & { typ
     } catch (error) {
       setDetails(error instanceof ApiError ? error.details : []);
       setRefusal(error);
+      focusFault();
     }
     setSaving(false);
   }
 
   return (
-    <Stack>
+    <Stack ref={form}>
       <TextInput
         label="Name"
         description="Flows refer to it by this name. It cannot be renamed while an active flow uses it."
