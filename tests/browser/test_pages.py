@@ -184,7 +184,7 @@ def test_a_credential_without_allowed_hosts_shows_a_warning(page, server, log_in
     expect(warning).to_be_visible()
     dialog.get_by_role("button", name="Save").click()
     row = page.get_by_role("row").filter(has_text="Weather")
-    expect(row).to_contain_text("none: nodes cannot send it")
+    expect(row).to_contain_text("None: nodes cannot send it")
 
 
 def test_an_untested_credential_is_not_shown_as_passed(page, server, log_in, axe):

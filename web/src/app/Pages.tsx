@@ -1,11 +1,13 @@
 /** The app's routes. Each page is a separate chunk, loaded when it is opened. */
 
+import { Anchor } from "@mantine/core";
 import { useEffect } from "react";
-import { Redirect, Route, Switch, useLocation } from "wouter";
+import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import Dashboard from "@/pages/dashboard/Dashboard";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { type Lazily, lazyPage } from "@/ui/lazily";
-import { Empty, Loading } from "@/ui/states";
+import { Page } from "@/ui/Page";
+import { Loading } from "@/ui/states";
 
 const WAITING = <Loading label="Loading the page" fill />;
 const Flows = lazyPage(() => import("@/pages/flows/Flows"), WAITING);
@@ -89,7 +91,11 @@ export function Pages() {
           <Redirect to="/" />
         </Route>
         <Route>
-          <Empty title="Page not found" hint={`There is no page at ${path}.`} />
+          <Page title="Page not found" about={`There is no page at ${path}.`}>
+            <Anchor component={Link} href="/">
+              Go to the dashboard
+            </Anchor>
+          </Page>
         </Route>
       </Switch>
     </ErrorBoundary>

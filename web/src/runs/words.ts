@@ -13,20 +13,20 @@ export const TRIGGERS: Record<Schemas["RunOut"]["triggered_by"], string> = {
 
 /** Labels of the kinds of failure. */
 export const ERROR_KINDS: Record<NonNullable<Schemas["RunOut"]["error_kind"]>, string> = {
-  config: "Settings",
-  expression: "Expression",
+  config: "Invalid settings or input",
+  expression: "Expression error",
   data: "Unreadable data",
-  credential: "Credential",
+  credential: "Credential error",
   egress: "Address not permitted",
   refused: "Rejected by the service",
   remote: "Service unavailable",
   timeout: "Timeout",
   limit: "Limit reached",
-  code: "Code",
-  stop: "Stop node",
+  code: "Error in code",
+  stop: "Stopped by a node",
   cancelled: "Cancelled",
   interrupted: "Interrupted by a restart",
-  storage: "Not stored",
+  storage: "Storage error",
   bug: "Internal error",
 };
 

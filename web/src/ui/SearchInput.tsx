@@ -13,10 +13,19 @@ interface SearchInputProps {
   hasKey?: boolean;
   /** Milliseconds without a keystroke until `onChange`; longer for searches that cost the server more. */
   pause?: number;
+  /** The width in pixels beside other filters, which grows if there is space. */
+  width?: number;
 }
 
 /** A search field that filters while the user types. The key / focuses it. */
-export function SearchInput({ value, onChange, label, hasKey = true, pause = 250 }: SearchInputProps) {
+export function SearchInput({
+  value,
+  onChange,
+  label,
+  hasKey = true,
+  pause = 250,
+  width = 220,
+}: SearchInputProps) {
   const [text, setText] = useState(value);
   const told = useRef(value);
   const field = useRef<HTMLInputElement>(null);
@@ -60,7 +69,7 @@ export function SearchInput({ value, onChange, label, hasKey = true, pause = 250
         setText(event.currentTarget.value);
         tellSoon(event.currentTarget.value);
       }}
-      flex={{ base: "1 1 220px", sm: "1 1 150px" }}
+      flex={{ base: "1 1 220px", sm: `1 1 ${width}px` }}
       maw={420}
     />
   );

@@ -27,6 +27,11 @@ describe("timeAgo", () => {
   });
 });
 
+it("names the year of a date in another year", () => {
+  expect(ago(at(1, 12), at(30, 12))).not.toContain("2026");
+  expect(ago(new Date(2027, 2, 1, 12), at(30, 12))).toContain("2027");
+});
+
 describe("presentFor", () => {
   const [tick, now] = [at(12, 20, 0, 0), at(12, 20, 0, 4)];
   const told = (then: Date) =>

@@ -8,12 +8,9 @@ export const LOCALE =
   globalThis.navigator?.languages?.find((language) => /^en(-|$)/i.test(language)) ?? "en-GB";
 
 const dayTime = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
-const short = new Intl.DateTimeFormat(LOCALE, {
-  month: "short",
-  day: "numeric",
-  hour: "2-digit",
-  minute: "2-digit",
-});
+const SHORT = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
+const short = new Intl.DateTimeFormat(LOCALE, SHORT);
+const shortWithYear = new Intl.DateTimeFormat(LOCALE, { ...SHORT, year: "numeric" });
 const relative = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto", style: "short" });
 
 /** Return an exact time, such as "25 Nov 2026, 14:03:11". */
@@ -42,11 +39,14 @@ function dayOf(ms: number): number {
   return Math.round(Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) / 86_400_000);
 }
 
-/** Return a relative time: "3 min ago", "in 2 hr", "tomorrow" by the calendar; beyond a week the date. */
+/** Return a relative time: "3 min ago", "in 2 hr", "tomorrow" by the calendar; beyond a week the date, and its year if not the current one. */
 export function timeAgo(iso: string, now: number): string {
   const at = new Date(iso).getTime();
   const seconds = (at - now) / 1_000;
-  if (Math.abs(seconds) > 7 * 86_400) return short.format(at);
+  if (Math.abs(seconds) > 7 * 86_400) {
+    const isThisYear = new Date(at).getFullYear() === new Date(now).getFullYear();
+    return (isThisYear ? short : shortWithYear).format(at);
+  }
   if (Math.abs(seconds) < 2) return seconds <= 0 ? "just now" : "now";
   if (Math.abs(seconds) >= 86_400) return relative.format(dayOf(at) - dayOf(now), "day");
   for (const [unit, size] of UNITS) {

@@ -58,8 +58,14 @@ export function Empty({ title, hint, icon, action }: EmptyProps) {
   );
 }
 
+interface RefusedProps {
+  error: unknown;
+  title?: string;
+  onRetry?: () => void;
+}
+
 /** An error with the server's message, and a button to retry. */
-export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
+export function Refused({ error, title = "Something went wrong", onRetry }: RefusedProps) {
   const message = messageOf(error);
   const away = error instanceof ApiError && (error.status === 0 || message === UNREACHABLE);
   const details = (error instanceof ApiError ? error.details : [])
@@ -70,7 +76,7 @@ export function Refused({ error, onRetry }: { error: unknown; onRetry?: () => vo
       color="red"
       variant="light"
       my="md"
-      title={away ? "The server cannot be reached" : "Something went wrong"}
+      title={away ? "The server cannot be reached" : title}
       icon={away ? <IconPlugConnectedX aria-hidden /> : <IconAlertTriangle aria-hidden />}
     >
       <Stack gap="xs" align="flex-start">

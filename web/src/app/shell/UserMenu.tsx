@@ -22,7 +22,7 @@ export function UserMenu({ compact }: { compact: boolean }) {
                 <Text size="sm" fw={550} truncate>
                   {user.name}
                 </Text>
-                <Text size="xs" c="var(--quiet)">
+                <Text size="xs" c="var(--quiet)" tt="capitalize">
                   {role}
                 </Text>
               </Stack>

@@ -184,14 +184,14 @@ function MainFields({ draft, set, readOnly }: FieldsProps) {
       <SimpleGrid cols={{ base: 1, sm: 2 }}>
         <TextInput
           label="Model"
-          description="provider:name. Empty: default model."
+          description="As provider:name. Leave empty for the default model."
           readOnly={readOnly}
           value={draft.model}
           onChange={(event) => set({ model: event.currentTarget.value })}
         />
         <Select
           label="Credential"
-          description="A credential of the type llm. Empty: the server's key."
+          description="A credential for language models. Leave empty for the server's key."
           clearable
           readOnly={readOnly}
           data={

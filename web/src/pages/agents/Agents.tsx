@@ -21,6 +21,19 @@ import classes from "./agents.module.css";
 import { NotInstalled } from "./NotInstalled";
 
 const LOOK = { category: "ai", icon: "robot" };
+/** The names of the types of tools. */
+const TOOLS: Record<string, string> = {
+  http: "HTTP",
+  code: "Code",
+  store: "Key-value store",
+  tables: "Tables",
+  memory: "Memory",
+  run_flow: "Run flows",
+  sql: "SQL",
+  mcp: "MCP",
+  runs: "Runs",
+  flows: "Flows",
+};
 
 function AgentCard({ agent }: { agent: Schemas["AgentOut"] }) {
   const tools = agent.tools.map((tool) => String(tool.type));
@@ -44,12 +57,12 @@ function AgentCard({ agent }: { agent: Schemas["AgentOut"] }) {
         <Group gap={6}>
           {tools.map((tool) => (
             <Badge key={tool} variant="light" color="gray" tt="none" fw={500} c="var(--mantine-color-text)">
-              {tool}
+              {TOOLS[tool] ?? tool}
             </Badge>
           ))}
           {agent.memory && (
             <Badge variant="light" tt="none" fw={500}>
-              memories in prompt
+              Memories in prompt
             </Badge>
           )}
         </Group>
@@ -73,7 +86,7 @@ export default function Agents() {
     <Page
       title="Agents"
       docs="agents"
-      about="A language model with instructions, tools and limits. Try an agent here, or use it as a node in a flow."
+      about="Language models with instructions, tools and limits. Try one here, or use it as a node in a flow."
       actions={
         may("editor") && (
           <Button component={Link} href="/agents/new" leftSection={<IconPlus size={16} aria-hidden />}>

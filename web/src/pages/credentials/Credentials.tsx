@@ -75,7 +75,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
           <Td className={classes.used}>
             {credential.used_by_count === 0 ? (
               <Text size="sm" c="var(--quiet)">
-                not used
+                Not used
               </Text>
             ) : (
               <Anchor

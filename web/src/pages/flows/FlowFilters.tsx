@@ -46,6 +46,7 @@ export function FlowFilters({ filters }: { filters: QueryState<keyof Filters> })
     <FilterBar isSet={isSet} onClear={clear}>
       <SearchInput
         label="Search flows"
+        width={150}
         value={values.search}
         onChange={(search) => change({ search }, { replace: true })}
       />

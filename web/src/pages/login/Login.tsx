@@ -70,7 +70,7 @@ export function Login({ email: known = "", about, onBack }: LoginProps) {
               value={password}
               onChange={(event) => setPassword(event.currentTarget.value)}
             />
-            {logIn.error && <Refused error={logIn.error} />}
+            {logIn.error && <Refused error={logIn.error} title="Login failed" />}
             <Button type="submit" loading={logIn.isPending}>
               Log in
             </Button>

@@ -128,7 +128,7 @@ function Password() {
           />
           <PasswordInput
             label="New password"
-            description="At least 8 characters. Your other sessions are signed out."
+            description="At least 8 characters. Your other sessions are logged out."
             required
             minLength={8}
             autoComplete="new-password"
@@ -181,7 +181,7 @@ function Sessions() {
     try {
       await server.DELETE("/api/profile/sessions/{session_id}", { params: { path: { session_id: id } } });
     } catch (problem) {
-      notify.refused("The session was not signed out", problem);
+      notify.refused("The session was not logged out", problem);
     } finally {
       void client.invalidateQueries({ queryKey: ["get", "/api/profile/sessions"] });
     }
@@ -192,7 +192,7 @@ function Sessions() {
       {isPending && <LoadingRows rows={2} />}
       {error && <Refused error={error} onRetry={() => void refetch()} />}
       {data && (
-        <Table label="Sessions" head={["Since", "Expires", "Workspace", ""]}>
+        <Table label="Sessions" head={["Logged in", "Expires", "Workspace", ""]}>
           {data.items.map((session) => (
             <Tr key={session.id}>
               <Td>
@@ -209,7 +209,7 @@ function Sessions() {
                   </Badge>
                 ) : (
                   <Button size="compact-xs" variant="default" onClick={() => void end(session.id)}>
-                    Sign out
+                    Log out
                   </Button>
                 )}
               </Actions>

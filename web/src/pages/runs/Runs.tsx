@@ -24,7 +24,7 @@ export default function Runs() {
   const isPhone = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false });
 
   return (
-    <Page title="Runs" about="All runs of flows, newest first." docs="runs">
+    <Page title="Runs" about="All runs of flows and agents, newest first." docs="runs">
       <RunFilters state={state} />
       {selection.size > 0 && (
         <BulkBar runs={runs.filter((run) => selection.has(run.id))} onDone={selection.clear} />

@@ -3,6 +3,7 @@ import {
   ActionIcon,
   Button,
   Checkbox,
+  Group,
   Menu,
   Modal,
   Select,
@@ -288,9 +289,14 @@ function NewColumn({ table, onClose, onDone }: NewColumnProps) {
             onChange={(next) => next !== null && setType(next as Kind)}
           />
           {error !== null && <Refused error={error} />}
-          <Button type="submit" disabled={name.trim() === ""}>
-            Add column
-          </Button>
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" disabled={name.trim() === ""}>
+              Add column
+            </Button>
+          </Group>
         </Stack>
       </form>
     </Modal>

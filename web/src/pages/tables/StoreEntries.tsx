@@ -96,7 +96,7 @@ function EntryRow({
       <Td>
         <Time at={entry.updated_at} />
       </Td>
-      <Td>{entry.expires_at === null ? "never" : <Time at={entry.expires_at} />}</Td>
+      <Td>{entry.expires_at === null ? "Never" : <Time at={entry.expires_at} />}</Td>
       <Actions>
         <ActionIcon variant="subtle" aria-label={`Edit ${entry.key}`} onClick={onEdit}>
           <IconPencil size={18} aria-hidden />
@@ -183,7 +183,7 @@ function EditEntry({ entry, onClose, onSaved }: EditProps) {
           />
           <NumberInput
             label="Expires after (seconds)"
-            description="Leave empty to keep it"
+            description="Leave empty for no expiry"
             min={1}
             value={ttl}
             onChange={setTtl}

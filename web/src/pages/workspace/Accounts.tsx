@@ -6,7 +6,7 @@ import { api, type Schemas } from "@/api/client";
 import type { Role } from "@/app/session";
 import { notify } from "@/ui/notify";
 import { Refused } from "@/ui/states";
-import { ROLE_CHOICES } from "./roles";
+import { ROLE_CHOICES, roleRights } from "./roles";
 
 interface ResetPasswordProps {
   member: Schemas["MemberOut"];
@@ -98,6 +98,7 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
           <TextInput label="Name" value={name} onChange={(event) => setName(event.currentTarget.value)} />
           <Select
             label="Role"
+            description={roleRights(role)}
             data={ROLE_CHOICES.map(({ value, label }) => ({ value, label }))}
             value={role}
             allowDeselect={false}

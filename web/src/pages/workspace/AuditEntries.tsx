@@ -55,7 +55,7 @@ function Who({ entry }: { entry: Entry }) {
       </Text>
       {entry.token_name && (
         <Text size="xs" c="var(--quiet)">
-          API token {entry.token_name}
+          API token “{entry.token_name}”
         </Text>
       )}
     </>
@@ -101,12 +101,12 @@ function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => v
       </Group>
       {now !== undefined && recorded !== null && recorded !== now && (
         <Text size="xs" c="var(--quiet)" lineClamp={2}>
-          {isPerson ? recorded : `then “${recorded}”`}
+          {isPerson ? recorded : `At that time: “${recorded}”`}
         </Text>
       )}
       {now === undefined && id !== null && type !== "preset" && (
         <Text size="xs" c="var(--quiet)">
-          deleted
+          Deleted
         </Text>
       )}
     </>

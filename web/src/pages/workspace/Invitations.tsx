@@ -24,7 +24,7 @@ import { Card } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
-import { ROLE_CHOICES, roleLabel } from "./roles";
+import { ROLE_CHOICES, roleLabel, roleRights } from "./roles";
 
 type Invitation = Schemas["InvitationOut"];
 
@@ -139,7 +139,7 @@ export function InviteDialog({ onClose }: { onClose: () => void }) {
             />
             <Select
               label="Role"
-              description={ROLE_CHOICES.find(({ value }) => value === role)?.about}
+              description={roleRights(role)}
               data={ROLE_CHOICES.map(({ value, label }) => ({ value, label }))}
               value={role}
               allowDeselect={false}

@@ -85,7 +85,7 @@ function Variables() {
         <Group justify="space-between" align="flex-start" gap="xs">
           <Text size="sm" c="var(--quiet)" maw={640}>
             Values that all flows can read as <Code>{"{{ vars.name }}"}</Code>. A variable of the flow with
-            the same name takes precedence. A run keeps the values of its start. Store passwords in
+            the same name takes precedence. A run keeps the values with which it started. Store passwords in
             Credentials instead.
           </Text>
           {may("editor") && (

@@ -24,7 +24,7 @@ import { Card, Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
-import { ROLE_CHOICES } from "./roles";
+import { ROLE_CHOICES, roleLabel } from "./roles";
 
 type Token = Schemas["TokenOut"];
 
@@ -76,12 +76,12 @@ function TokenRow({ token }: { token: Token }) {
       <Td fw={550} style={{ overflowWrap: "anywhere" }}>
         {token.name}
       </Td>
-      <Td>{token.role}</Td>
-      <Td>{token.user_id === user.id ? "yours" : owner}</Td>
+      <Td>{roleLabel(token.role)}</Td>
+      <Td>{token.user_id === user.id ? "You" : owner}</Td>
       <Td>
         <Time at={token.created_at} />
       </Td>
-      <Td>{token.expires_at ? <Time at={token.expires_at} /> : "never"}</Td>
+      <Td>{token.expires_at ? <Time at={token.expires_at} /> : "Never"}</Td>
       <Actions>
         <ActionIcon variant="subtle" color="red" aria-label={`Revoke ${token.name}`} onClick={asking.open}>
           <IconTrash size={18} />

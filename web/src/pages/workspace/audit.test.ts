@@ -42,6 +42,7 @@ test("the filter offers every action", () => {
 test("a change shows the values before and after, or only its field if the values are secret", () => {
   const changes = {
     status: { before: "draft", after: "active" },
+    role: { before: "viewer", after: "owner" },
     hosts: { before: null, after: ["a.example"] },
     data: { changed: true },
     nodes: { added: 2, removed: 0, changed: 1 },
@@ -50,6 +51,7 @@ test("a change shows the values before and after, or only its field if the value
   };
   expect(texts(entry(changes))).toEqual([
     "status: Inactive → Active",
+    "role: Viewer → Owner",
     "hosts: none → “a.example”",
     "data changed",
     "nodes: 2 added, 1 changed",

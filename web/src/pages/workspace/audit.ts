@@ -1,6 +1,7 @@
 /** Texts of the audit log. */
 import type { Schemas } from "@/api/client";
 import { FLOW_STATUS } from "@/ui/flowStatus";
+import { roleLabel } from "./roles";
 
 export type Entry = Schemas["AuditOut"];
 export type Action = Entry["action"];
@@ -169,6 +170,7 @@ function lineOf(field: string, change: unknown, entry: Entry): Line {
   const called = (value: unknown) => {
     if (typeof value !== "string") return shown(value);
     if (isStatus) return FLOW_STATUS[value] ?? value;
+    if (field === "role") return roleLabel(value);
     return entry.names[value] !== undefined ? `“${entry.names[value]}”` : shown(value);
   };
   if (typeof change === "object" && change !== null && !Array.isArray(change)) {

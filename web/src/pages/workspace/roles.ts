@@ -16,6 +16,12 @@ export const ROLE_CHOICES: { value: Role; label: string; about: string }[] = [
   },
 ];
 
+/** Return what a role permits, as a sentence of its own. */
+export function roleRights(role: Role): string {
+  const about = ROLE_CHOICES.find(({ value }) => value === role)?.about ?? "";
+  return about.charAt(0).toUpperCase() + about.slice(1);
+}
+
 export function roleLabel(role: string): string {
   return ROLE_CHOICES.find(({ value }) => value === role)?.label ?? role;
 }

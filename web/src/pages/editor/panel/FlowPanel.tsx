@@ -122,7 +122,7 @@ function ErrorFlow({
   return (
     <Select
       label="Error flow"
-      description="Runs when a run of this flow fails. It must start with an error trigger."
+      description="Runs when a run of this flow fails. It must start with an “On error” node."
       placeholder="None"
       searchable
       clearable
@@ -149,8 +149,8 @@ function Settings() {
       </Title>
       <Select
         label="Time zone"
-        description="For schedules and for now in expressions"
-        placeholder={`${workspace.timezone} (default of the workspace)`}
+        description="Used by schedules, and by {{ now }} in expressions"
+        placeholder={`${workspace.timezone} (workspace default)`}
         searchable
         clearable
         clearButtonProps={{ "aria-label": "Clear time zone" }}
@@ -188,7 +188,7 @@ function Settings() {
       />
       <NumberInput
         label="Parallel branches"
-        description="How many nodes of one run may be executed at the same time, if none needs the output of another"
+        description="Nodes of one run that may be executed at the same time, if they do not depend on each other"
         placeholder="1 (one node after the other)"
         min={1}
         max={16}

@@ -89,7 +89,7 @@ function RepeatFields({ node, readOnly, onPatch }: OptionsProps) {
       <Stack gap="xs">
         <TextInput
           label="Condition"
-          description="The node runs again until this is true. It sees output, and round, the number of the round."
+          description="The node runs again until this is true. It can use output, and round: 1, 2, and so on."
           placeholder="{{ output.status == 'done' }}"
           value={repeat?.until ?? ""}
           readOnly={readOnly}

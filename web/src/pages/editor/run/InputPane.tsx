@@ -157,7 +157,7 @@ function Shown({ value, path, note }: { value: unknown; path: Path; note?: strin
   );
   return (
     <PickingProvider value={picking}>
-      <ValueView title="Input" value={value} nothing="No data" actions={label} level={2} />
+      <ValueView title="Input" value={value} nothing="No input" actions={label} level={2} />
     </PickingProvider>
   );
 }
