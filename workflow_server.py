@@ -40,10 +40,10 @@ from config import Config
 from database import backups
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
+from dispatch.group_commit import Recorder
 from dispatch.histograms import Counter, Histogram
 from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.queues import LANES, Broker, Lane
-from dispatch.recorder import Recorder
 from errors import ConfigError
 from models import DatabaseRefused, ServerFact, lock_wait
 from nodes import plugins

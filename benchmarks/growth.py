@@ -40,8 +40,8 @@ from benchmarks import common
 from benchmarks.webhook import INPUT, definition
 from database import execute
 from database.checkpoints import Checkpoints
+from dispatch.group_commit import Recorder, WholeRun, insertions
 from dispatch.payloads import Payloads
-from dispatch.recorder import Recorder, WholeRun, insertions
 from dispatch.run_record import RunRecord
 from models import Run, Workflow, execute_units, new_id, now_ms
 

@@ -39,8 +39,8 @@ from benchmarks import common
 from benchmarks.webhook import INPUT, definition
 from config import Config
 from dispatch import quick_runs
+from dispatch.group_commit import WholeRun, insertions
 from dispatch.payloads import Payloads
-from dispatch.recorder import WholeRun, insertions
 from dispatch.run_record import RunRecord
 from models import Hook, Run, execute_units, new_id
 from net.http_worker.parsing import DatedResponse, begin_response, keep_settings, parse_head

@@ -34,8 +34,8 @@ from cli.flow_files import FlowFile, encode_definition, read_flow
 from config import Config
 from constants import ROLES
 from dispatch import Dispatcher, Resources, Start, make_services
+from dispatch.group_commit import Recorder
 from dispatch.payloads import Kept
-from dispatch.recorder import Recorder
 from errors import BadInput, Conflict, NotFound
 from models import AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
 from nodes import REGISTRY, plugins

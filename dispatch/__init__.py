@@ -4,10 +4,10 @@ from dispatch.active_run import Start, Ticket
 from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS
 from dispatch.limits import CHECKS, IMPORTS, PREVIEWS, SAVES, SEARCHES
+from dispatch.link_signing import Links
 from dispatch.poll import Found, Line, encode_item, encode_state, look, open_trigger, redacted_errors
 from dispatch.quick_runs import QuickRuns
 from dispatch.resources import Resources, make_services
-from dispatch.resume_links import Links
 from dispatch.run_options import Options
 
 __all__ = [

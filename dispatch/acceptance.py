@@ -9,7 +9,7 @@ from models import FlowLock, IdempotencyKey, Run, RunOptions, Unit, new_id
 
 from .active_run import Start
 from .agents.task import Task
-from .recorder import Recorder
+from .group_commit import Recorder
 from .resources import Resources
 from .run_record import RunRecord
 

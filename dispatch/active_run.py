@@ -12,7 +12,7 @@ from engine import Plan
 from models import Run, Write
 from nodes.credentials.keyring import Keyring
 
-from .recorder import Done
+from .group_commit import Done
 from .resources import Flow
 from .run_options import Options
 from .run_record import RunRecord

@@ -1,7 +1,7 @@
-"""Dispatcher of a process: accepts runs, claims pending ones, and chooses the thread that executes each.
+"""Dispatcher of a process: accepts runs, claims pending and abandoned ones, and chooses the thread that executes each.
 
 Every run goes through `_execute`, called by a thread of the pool, by a request that waits for a quick run, or, with
-`inline`, by the caller itself (tests, the command line).
+`inline`, by the caller itself. The database decides which process gets a run: see `claim` in `database/tables/runs.py`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .acceptance import make_record
 from .active_run import Active, Note, Start, Ticket
 from .executor import Executor, ForAnotherProcess
 from .free_space import FreeSpace
+from .group_commit import Done, Recorder
 from .input_validation import check_input
 from .lease import ProcessLease
 from .limits import limit_reached
 from .offers import Offers
 from .one_node import make_run_of_one_node
 from .queues import LANES, Lane, LocalQueue, Queue
-from .recorder import Done, Recorder
 from .resources import Resources
 from .resume_state import answer_name
 from .run_record import RunRecord

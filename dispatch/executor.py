@@ -19,9 +19,9 @@ from server_log.work_ids import CURRENT
 
 from .active_run import Active, HandedBack, StepSeen
 from .agents.services import AgentServices
+from .group_commit import Recorder
 from .lease import ProcessLease
 from .payloads import ValueGone
-from .recorder import Recorder
 from .resources import Resources
 from .resume_state import ResumeState
 from .run_record import RunRecord, RunTaken

@@ -1,4 +1,7 @@
-"""The lease of a process: while it lasts, other processes leave the runs of this one alone."""
+"""The lease of a process: while it lasts, other processes leave the runs of this one alone.
+
+`Dispatcher.sweep` (dispatcher.py) makes the runs of dead processes pending again.
+"""
 
 from __future__ import annotations
 

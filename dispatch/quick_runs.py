@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import engine
+from dispatch.group_commit import Turn
 from dispatch.payloads import RowValues
-from dispatch.recorder import Turn
 from engine import Job, Outcome, Plan
 from errors import NodeError
 from models import Fired, LockTimeout, Run, get_clock, is_write_blocked, new_id, now_ms

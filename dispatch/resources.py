@@ -24,10 +24,10 @@ from nodes.data.python_sandbox import Sandbox
 from nodes.files.files import Files, NoFiles
 
 from .agents.task import Task, is_task
+from .link_signing import Links
 from .payload_rows import PayloadRows
 from .payloads import Kept, Payloads
 from .plan_cache import Plans
-from .resume_links import Links
 from .run_options import Options
 
 Flow: TypeAlias = Workflow | Fired | Task  # a row, or the columns of it that a run needs

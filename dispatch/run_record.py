@@ -12,7 +12,7 @@ whole    of a run: written only after its end, as one unit
 
 | state of the step; of the run in the database: | running | ended or cancelled | pending again | claimed again |
 |---|---|---|---|---|
-| running, waiting (`Step.begin_one`) | written | dropped | dropped | dropped |
+| running, waiting (`Step.begin_one`, in `database/tables/steps.py`) | written | dropped | dropped | dropped |
 | ended (`Step.save_one`) | written | written | written | dropped |
 | ended, with tied writes | written | written | dropped | dropped |
 | ended and pure, after an answer or a start of another run | written | dropped | dropped | dropped |
@@ -32,8 +32,8 @@ import engine
 from errors import Conflict, NodeError, Unavailable
 from models import FlowLock, Item, LogEntry, Needed, Run, Step, Undone, Unit, Wait, Write, now_ms
 
+from .group_commit import Done, Recorder, WholeRun, insertions
 from .payloads import Payloads
-from .recorder import Done, Recorder, WholeRun, insertions
 
 log = logging.getLogger("headrace.dispatch")
 FULL_BUFFER = 256  # writes and steps

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import engine
 from models import Item, Run
 
-from .recorder import Done
+from .group_commit import Done
 from .run_record import RunRecord
 
 

@@ -1,4 +1,4 @@
-"""Execution of one node: its attempts, rounds and errors, and the steps that it hands to the record."""
+"""Execution of one node: its input, attempts, rounds and errors, and the steps that it hands to the record."""
 
 from __future__ import annotations
 

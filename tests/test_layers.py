@@ -97,7 +97,7 @@ LAZY = {
 }
 
 # A single file that may import what its folder may not.
-EXCEPTIONS = {"nodes/sql/node.py": {"playhouse"}, "dispatch/recorder.py": {"peewee"}}
+EXCEPTIONS = {"nodes/sql/node.py": {"playhouse"}, "dispatch/group_commit.py": {"peewee"}}
 
 ENVIRONMENT = {"environ", "environb", "getenv"}
 

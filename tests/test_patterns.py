@@ -227,8 +227,8 @@ COMPUTED = {
     "agent/prompts.py: re.escape(mark)": lambda prompts: [
         (re.compile(re.escape(prompts.new_mark()), re.IGNORECASE), "sub"),
     ],
-    "nodes/credentials/keyring.py: ''.join(map(_escaped_or_not, text))": lambda keyring: [
-        (pattern, "sub") for text in ("pass:wörd", "aaaaaaaa/aa/") for _, pattern in keyring.in_urls(text)
+    "nodes/credentials/redaction.py: ''.join(map(_escaped_or_not, text))": lambda redaction: [
+        (pattern, "sub") for text in ("pass:wörd", "aaaaaaaa/aa/") for _, pattern in redaction.in_urls(text)
     ],
     "nodes/data/xml_format.py: f'[:{START}]": lambda xml_text: [(xml_text._name_pattern(), "fullmatch")],
     "nodes/sql/params.py: f'(?P<skip>": lambda placeholders: [

@@ -1,5 +1,7 @@
 """Authentication of webhook callers: one check for each credential type, each in constant time.
 
+Events of app triggers, signed by their service, are checked in `app_events.py`.
+
 Formats: RFC 7617 (basic), RFC 6750 (bearer), GitHub's "Validating webhook deliveries", Stripe's "Verify webhook
 signatures manually".
 """

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from errors import ErrorKind, NodeError
 from net.egress import SAFE_HEADERS, Answer, Client, Options, Save, get_host
 from nodes.credentials.checks import Untested, checks
-from nodes.credentials.keyring import Credential, is_in
+from nodes.credentials.keyring import Credential
+from nodes.credentials.redaction import is_in
 from nodes.credentials.types import TYPES
 from nodes.http.authorization import CREDENTIALS, AccessToken, GrantToken, authorize
 from nodes.http.body import NO_BODY, Body

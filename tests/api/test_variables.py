@@ -2,7 +2,7 @@
 
 import pytest
 from test_error_shape import check_shape
-from test_resume import ended
+from test_resume_links import ended
 from world import flow, node
 
 from database import write

@@ -9,7 +9,7 @@ from world import add_flow, flow, fresh_database
 
 from database import execute, write
 from database.tables.steps import MAX_PACKED, STEP_COLUMNS
-from dispatch.recorder import WholeRun, insertions
+from dispatch.group_commit import WholeRun, insertions
 from errors import ERROR_KINDS
 from models import Run, Step, execute_units, now_ms
 

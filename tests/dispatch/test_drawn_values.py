@@ -8,7 +8,7 @@ from test_dispatch import output
 from world import add_flow, chain, node, run_of
 
 from dispatch import Start
-from dispatch.recorder import Recorder
+from dispatch.group_commit import Recorder
 from models import Lease, Run
 
 

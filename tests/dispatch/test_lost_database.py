@@ -11,7 +11,7 @@ from world import PATIENCE, add_flow, chain, node, process, run_of, steps_of
 import database
 from database import ConnectionLost, postgres
 from dispatch import Start, recorder
-from dispatch.recorder import Recorder, Turn, WholeRun
+from dispatch.group_commit import Recorder, Turn, WholeRun
 from models import Run
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from world import PATIENCE, add_flow, flow, node, run_at_once, run_of, steps_of
 
 from database import disconnect_thread
 from dispatch import Start, workers
-from dispatch.recorder import Recorder
+from dispatch.group_commit import Recorder
 from dispatch.workers import Workers
 from errors import NodeError
 from models import LogEntry, Step, now_ms

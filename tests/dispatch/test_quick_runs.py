@@ -16,8 +16,8 @@ from written import put
 
 import database
 from dispatch import QuickRuns, Start, quick_runs
+from dispatch.group_commit import WholeRun
 from dispatch.quick_runs import MAX_TURN, SLOW_RUNS, SLOW_SECONDS
-from dispatch.recorder import WholeRun
 from engine import plan
 from errors import BadInput, Unavailable, Unprocessable
 from models import LockTimeout, LogEntry, Run, RunDay, Step

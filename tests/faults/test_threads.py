@@ -18,7 +18,7 @@ import database
 from dispatch import Dispatcher, Resources, Start
 from dispatch.active_run import Active
 from dispatch.executor import Executor
-from dispatch.recorder import Recorder
+from dispatch.group_commit import Recorder
 from dispatch.run_record import RunRecord
 from errors import HeadraceError
 from models import Lease, Run, RunDay, Wait

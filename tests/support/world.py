@@ -23,7 +23,7 @@ import database
 import engine
 from config import Config
 from dispatch import Dispatcher, Resources, make_services
-from dispatch.recorder import Recorder
+from dispatch.group_commit import Recorder
 from errors import NodeError
 from models import Run, Step, Workflow
 from nodes.base import REGISTRY, Node

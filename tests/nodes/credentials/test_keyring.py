@@ -21,7 +21,8 @@ from errors import ExpressionError, NodeError, VaultError
 from expressions import compile_text
 from nodes.base import Context
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import HIDDEN, MAX_IN_STEPS, MAX_ONCE, Credential, Keyring, Needles, forms
+from nodes.credentials.keyring import MAX_IN_STEPS, MAX_ONCE, Credential, Keyring
+from nodes.credentials.redaction import HIDDEN, Needles, forms
 from nodes.credentials.types import TYPES
 
 TOKEN = "s3cr3t-T0ken/with+odd=signs&é'\"\\"

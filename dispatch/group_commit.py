@@ -1,4 +1,4 @@
-"""The recorder: the one writer thread of a process. It commits the writes of many runs as one transaction.
+"""Group commit: the recorder, the one writer thread of a process, commits the writes of many runs as one transaction.
 
 `run_record.py` decides which writes it gets. While one commit syncs to the disk, the next writes gather. So the busier
 the server, the fewer syncs a run costs.

@@ -1,4 +1,4 @@
-"""Resume links: signed URLs that answer a waiting run without an account.
+"""Signing of resume links: URLs that answer a waiting run without an account. `api/resume_links.py` takes the answers.
 
 A link consists of the run, the node and a signature of both, so it needs no row and exists from the start of the run.
 The row of the wait limits it to a single use and to the time of the wait.

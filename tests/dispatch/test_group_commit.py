@@ -24,8 +24,8 @@ from written import put
 from database import LockTimeout, disconnect_thread, lock_wait, write
 from database.tables.steps import STEP_COLUMNS
 from dispatch import run_record
+from dispatch.group_commit import Recorder, Revocable, insertions
 from dispatch.payloads import Payloads
-from dispatch.recorder import Recorder, Revocable, insertions
 from dispatch.run_record import FULL_BUFFER, MAX_LOG_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, RunRecord
 from engine import Step
 from errors import Conflict

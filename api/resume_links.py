@@ -1,4 +1,7 @@
-"""Resuming a waiting run: answering an approval or a callback, as a member or by a signed link.
+"""Resume links: answers to approvals and callbacks, which resume a waiting run, by a signed link or as a member.
+
+A wrong signature is refused here (`has_valid_link`), and so are answers that come too late: `Wait.explain_closed` in
+`database/tables/waits.py` gives the reason.
 
 Opening a link must change nothing, since mail scanners open links: GET shows a page, and its buttons POST.
 """

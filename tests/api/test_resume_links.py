@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from world import at_once, chain, flow, node
 
-from api import resume
+from api import resume_links
 from api.webhooks.refusal_log import RefusalLog
 from database import execute, write
 from models import Run, Wait, Workspace, without_signatures
@@ -288,7 +288,7 @@ def test_a_changed_link_is_not_valid(client, owner, waiting, links, change):
 def told(caplog, monkeypatch):
     """The log lines about refused links. Moving `told.clock` by a minute starts a new window."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(resume, "refusals", RefusalLog(lambda: clock.now))
+    monkeypatch.setattr(resume_links, "refusals", RefusalLog(lambda: clock.now))
     caplog.set_level("INFO", "headrace.resume")
 
     def lines():
