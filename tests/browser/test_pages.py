@@ -11,6 +11,7 @@ from serving import serving
 from world import ROOT, flow, node
 
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+TABLET = {"width": 1024, "height": 768}
 ROUTES = re.findall(r'<Route path="([^"]+)"', (ROOT / "web/src/app/Pages.tsx").read_text(encoding="utf-8"))
 REDIRECTS = {"/login"}
 # Objects of `seed` to show for each route with a parameter.
@@ -27,6 +28,10 @@ FULL = [(path, name) for path in ROUTES if path not in REDIRECTS for name in EXA
 LOADING = ".mantine-Skeleton-root, .mantine-Loader-root"
 WIDER = """() => [document.scrollingElement, document.querySelector("#content")].filter(Boolean)
     .map((part) => part.scrollWidth - part.clientWidth)"""
+# The texts of elements that can be scrolled sideways.
+SCROLLABLE = """() => [...document.querySelectorAll("*")]
+    .filter((one) => /auto|scroll/.test(getComputedStyle(one).overflowX) && one.scrollWidth > one.clientWidth + 1)
+    .map((one) => one.innerText.slice(0, 80))"""
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +89,15 @@ def test_a_page_with_data(page, server, log_in, axe, path, name):
     log_in(page)
     id_ = getattr(server.seeded, name) if name else ""
     everywhere(page, axe, path.replace(":id", id_))
+
+
+@pytest.mark.parametrize("path", ["/credentials", "/members", "/tokens", "/audit", "/files", "/runs/:run"])
+def test_nothing_scrolls_sideways_on_a_tablet(page, server, log_in, path):
+    page.set_viewport_size(TABLET)
+    log_in(page)
+    arrive(page, path.replace(":run", server.seeded.run))
+    expect(page.get_by_role("row").or_(page.get_by_role("treeitem")).nth(1)).to_be_visible()
+    assert page.evaluate(SCROLLABLE) == []
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
     <Table
       label="Credentials"
       head={["Name", "Type", "Used by", "Allowed hosts", "Changed", ""]}
-      minWidth={820}
+      minWidth={700}
     >
       {credentials.map((credential) => (
         <Tr key={credential.id} className={classes.row}>

@@ -16,7 +16,7 @@ interface AuditEntriesProps {
 export function AuditEntries({ entries, onTarget }: AuditEntriesProps) {
   return (
     <Card pad={false}>
-      <Table label="Audit log" head={["Time", "User", "Action", "Changes"]} minWidth={860}>
+      <Table label="Audit log" head={["Time", "User", "Action", "Changes"]} minWidth={700}>
         {entries.map((entry) => (
           <Tr key={entry.id} className={classes.entry}>
             <Td className={classes.when}>

@@ -46,7 +46,7 @@ export default function Members() {
       {error && <Refused error={error} onRetry={() => void refetch()} />}
       {data && (
         <Card pad={false}>
-          <Table label="Members" head={["Name", "Email", "Role", "Member since", ""]} minWidth={640}>
+          <Table label="Members" head={["Name", "Email", "Role", "Joined", ""]} minWidth={640}>
             {data.items.map((member) => (
               <MemberRow key={member.user_id} member={member} />
             ))}
