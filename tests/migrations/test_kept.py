@@ -18,7 +18,7 @@ import workflow_server
 from config import Config
 from constants import VERSION
 from database import backups
-from models import Base, Fact, Workspace
+from models import Base, ServerFact, Workspace
 
 HERE = Path(__file__).parent
 KEPT = sorted(HERE.glob("*.tar.xz"), key=lambda path: [int(part) for part in path.name.split(".")[:3]])
@@ -74,7 +74,7 @@ def owner(app):
 @pytest.fixture
 def resumed(app, owner):
     """The owner, once the server has been resumed."""
-    assert Fact.resume()
+    assert ServerFact.resume()
     app.extensions["headrace"].dispatcher.sweep()
     assert owner.get("/api/ready").json["paused"] is False
     return owner
