@@ -18,8 +18,8 @@ from . import accounts, login_throttle
 LIFETIME_MS = 72 * 3_600_000
 MAX_PENDING = 100
 MAX_A_DAY = 200
-# One error for unknown, used, withdrawn and expired links: it does not reveal which invitations existed.
-GONE = "This invitation is not valid. It was used or withdrawn, or its 72 hours are over; ask for a new one"
+# One error for unknown, used, revoked and expired links: it does not reveal which invitations existed.
+GONE = "This invitation is not valid. It was used or revoked, or its 72 hours are over; ask for a new one"
 
 Begin = Callable[[str], AuditEntry]
 

@@ -82,7 +82,7 @@ def test_an_invitation_link_works_once(members, guest, new_context, axe):
     another = new_context().new_page()
     another.goto(path_of(link))
     expect(another.get_by_role("heading", name="This invitation is no longer valid")).to_be_visible()
-    expect(another.get_by_text("It was used or withdrawn")).to_be_visible()
+    expect(another.get_by_text("It was used or revoked")).to_be_visible()
     axe(another)
     another.get_by_role("link", name="Log in").click()
     expect(another.get_by_label("Email")).to_be_visible()
