@@ -30,6 +30,8 @@ MAX_SCHEMA_WEIGHT = 2**28
 ONLY_IN_A_RUN = {"steps", "run", "item", "index", "secrets"}
 COLLECTING = "triggers of calls, messages and polled entries"
 MAX_NAMED_WAYS = 10  # ways out of a node in a message
+NO_RETRY = Retry()
+PACING = {"concurrency", "delay", "repeat", "rate", "debounce"}
 
 
 def build_nodes(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
@@ -183,14 +185,20 @@ class _Builder:
             branches=branches,
             references=frozenset(self.references),
             addresses=frozenset(self.addresses),
-            concurrency=self.concurrency(node),
-            delay=self.delay(),
-            repeat=self.repeat(node, branches),
-            rate=self.rate(node),
-            debounce=self.debounce(node),
+            **({} if self.raw.keys().isdisjoint(PACING) else self.pacing(node, branches)),
             reads_now=node.reads_now or not node.quick or "now" in self.roots,
         )
         return planned if len(self.issues) == before else None
+
+    def pacing(self, node: Node, branches: tuple[str, ...]) -> dict[str, Any]:
+        """Return the settings in PACING, which few nodes have."""
+        return {
+            "concurrency": self.concurrency(node),
+            "delay": self.delay(),
+            "repeat": self.repeat(node, branches),
+            "rate": self.rate(node),
+            "debounce": self.debounce(node),
+        }
 
     def sketch(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode:
         """Return the node without its config, as far as it is known after `build` found issues."""
@@ -228,7 +236,7 @@ class _Builder:
         return name or self.id
 
     def choice(self, key: str) -> str:
-        allowed = get_enum(NODE, key)
+        allowed: list[str] = NODE["properties"][key]["enum"]
         value = self.raw.get(key, allowed[0])
         if value not in allowed:
             self.bad(key, f"must be one of: {', '.join(allowed)}")
@@ -243,9 +251,10 @@ class _Builder:
 
     def number(self, holder: Mapping[str, Any], schema: dict[str, Any], key: str, default: Any, path: str = "") -> Any:
         """Return the number `holder[key]`, checked against the bounds in its schema."""
-        value, (low, high) = holder.get(key, default), get_bounds(schema, key)
+        value = holder.get(key, default)
         if value is None and default is None:
             return None
+        low, high = get_bounds(schema, key)
         whole = "integer" in schema["properties"][key]["type"]
         kind = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
@@ -257,7 +266,7 @@ class _Builder:
     def retry(self) -> Retry:
         raw = self.raw.get("retry")
         if raw is None:
-            return Retry()
+            return NO_RETRY
         if not isinstance(raw, dict):
             self.bad("retry", 'must be an object such as {"attempts": 3, "delay": 1, "backoff": 2}')
             return Retry()

@@ -560,7 +560,7 @@ class Registry(dict[str, Node]):
     find_more: Callable[[str], Node | None] = staticmethod(lambda type_: None)
 
     def get(self, type_: str, default: Any = None) -> Any:
-        found = super().get(type_)
+        found = dict.get(self, type_)
         if found is None:
             found = self.find_more(type_)
         return default if found is None else found
