@@ -18,7 +18,8 @@ import workflow_server
 from config import Config
 from constants import VERSION
 from database import backups
-from models import Base, ServerFact, Workspace
+from database.tables.base import DAY_MS
+from models import Base, ServerFact, Workspace, now_ms
 
 HERE = Path(__file__).parent
 KEPT = sorted(HERE.glob("*.tar.xz"), key=lambda path: [int(part) for part in path.name.split(".")[:3]])
@@ -48,6 +49,10 @@ def restored(request, tmp_path):
     quick = {"run_threads": 4, "durability": "normal", "grace": 1, "web_dir": tmp_path / "no-web"}
     config = Config(data_dir=tmp_path / "data", secret_key=KEY, **quick)
     backups.restore(config, tmp_path / "copy")
+    with closing(sqlite3.connect(config.database_path)) as connection, connection:
+        # These would be over: they last for days from the making of the archive.
+        connection.execute("UPDATE invitations SET expires_at = ?", (now_ms() + DAY_MS,))
+        connection.execute("UPDATE waits SET wake_at = ? WHERE reason LIKE 'approval:%'", (now_ms() + DAY_MS,))
     return config
 
 
