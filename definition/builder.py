@@ -430,7 +430,9 @@ class _Builder:
             self.bad("config", error.message)
             return Config({})
         per_item = {item.key: item.compiled for item in dynamic if item.field.metadata.get("x-per-item")}
-        return Config({**loaded, **per_item}, tuple(item for item in dynamic if item.key not in per_item))
+        if per_item:
+            return Config({**loaded, **per_item}, tuple(item for item in dynamic if item.key not in per_item))
+        return Config(loaded, tuple(dynamic))
 
     def has_unevaluated(self, key: str, value: Any, field_: fields.Field[Any]) -> bool:
         """Return True, and report an issue, if the setting has an expression that would not be evaluated."""
