@@ -24,7 +24,6 @@ from constants import LEVELS
 from errors import ConfigError
 
 from .value_kinds import (
-    ADDRESS,
     AUTHORITIES,
     BROKER,
     BUCKET,
@@ -41,6 +40,7 @@ from .value_kinds import (
     SQLITE,
     SWITCH,
     Kind,
+    address,
     matching,
     number,
     one_of,
@@ -150,7 +150,7 @@ class Config:
     )
     values_endpoint: str = setting(
         "AWS_ENDPOINT_URL_S3=",
-        ADDRESS,
+        address("https://minio.example.org"),
         "Address of the store of `HEADRACE_VALUES_URL`; it may be in your own network. Empty: AWS.",
     )
     values_region: str = setting(
@@ -286,7 +286,7 @@ class Config:
     )
     openai_base_url: str = setting(
         "OPENAI_BASE_URL=",
-        ADDRESS,
+        address("https://llm.example.org/v1"),
         "Address of a server compatible with OpenAI's API; it may be in your own network. Empty: OpenAI's.",
     )
     anthropic_api_key: str = setting(
@@ -294,11 +294,13 @@ class Config:
     )
     anthropic_base_url: str = setting(
         "ANTHROPIC_BASE_URL=",
-        ADDRESS,
+        address("https://anthropic.example.org"),
         "Address of a server compatible with Anthropic's API; it may be in your own network. Empty: Anthropic's.",
     )
     ollama_base_url: str = setting(
-        "OLLAMA_BASE_URL=http://localhost:11434/v1", ADDRESS, "Address of Ollama, for models named `ollama:…`."
+        "OLLAMA_BASE_URL=http://localhost:11434/v1",
+        address("http://ollama.example.org:11434/v1"),
+        "Address of Ollama, for models named `ollama:…`.",
     )
     llm_timeout: int = setting(
         "HEADRACE_LLM_TIMEOUT=120",
@@ -368,8 +370,8 @@ class Config:
     )
     otlp_url: str = setting(
         "HEADRACE_OTLP_URL=",
-        ADDRESS,
-        "Address of a collector for OpenTelemetry traces by OTLP over HTTP, such as http://collector:4318. Needs the "
+        address("http://collector:4318"),
+        "Address of a collector for OpenTelemetry traces by OTLP over HTTP. Needs the "
         "extra `otel`; the `OTEL_…` variables of OpenTelemetry apply too. Empty: no traces.",
     )
     audit_days: int = setting("HEADRACE_AUDIT_DAYS=365", number(0, 36_500), "Days to keep the audit log. 0: forever.")

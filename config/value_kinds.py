@@ -143,6 +143,11 @@ def _parse_address(text: str) -> str:
     return text
 
 
+def address(example: str) -> Kind:
+    """Return the kind of a setting that is an address of HTTP, or empty. Its description shows `example`."""
+    return Kind(f"empty or an address such as {example}", _parse_address)
+
+
 @dataclass(frozen=True, slots=True)
 class MailServer:
     """The server that Headrace's own mail goes through. `security` is tls, starttls or none; `sender` is an address."""
@@ -174,7 +179,6 @@ def _parse_mail_server(text: str) -> MailServer:
 
 PASSWORD = Kind("any text", str, secret=True)
 KEY = matching("empty or a key of printable ASCII characters without spaces", "[!-~]*", secret=True)
-ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _parse_address)
 FLAG = Kind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
 SWITCH = Kind("`1` or `0`, or `true` or `false`", lambda text: ("0", "false", "1", "true").index(text) > 1)
 MODEL = matching(

@@ -477,3 +477,8 @@ def test_memory_is_frozen_before_the_fork(gunicorn_conf):
         assert gc.get_freeze_count() > 0
     finally:
         gc.unfreeze()
+
+
+def test_each_address_has_an_example_of_its_own():
+    examples = re.findall(r"empty or an address such as (\S+)", (ROOT / "docs" / "settings.md").read_text("utf-8"))
+    assert len(examples) >= 6 and len(set(examples)) == len(examples)
