@@ -141,7 +141,8 @@ class Resendable(Shape):
 
 # Fields that RowWriter can write, with their functions; None: unchanged.
 PLAIN: dict[type[Field[Any]], Callable[[Any], Any] | None] = {
-    **dict.fromkeys((fields.String, fields.Integer, fields.Float, fields.Boolean)),
+    **dict.fromkeys((fields.String, fields.Integer, fields.Float)),
+    fields.Boolean: bool,  # SQLite has 0 and 1
     Time: iso,
     Json: fragment,
     Milliseconds: round,

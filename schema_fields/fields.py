@@ -21,7 +21,10 @@ class Options:
         super().__init__(*args, metadata=described, **more)  # type: ignore[call-arg]
 
 
-class Boolean(Options, fields.Boolean): ...
+class Boolean(Options, fields.Boolean):
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> bool | None:
+        """Return True or False also for the 0 and 1 of SQLite."""
+        return None if value is None else bool(value)
 
 
 class Dict(Options, fields.Dict): ...

@@ -133,10 +133,10 @@ def test_the_last_run_is_the_newest_whatever_became_of_it(owner, flow, end, stat
 
 def test_a_flow_is_failing_until_a_run_ends_well_or_is_cancelled(owner, flow, end):
     end(flow, "success")
-    assert not only(owner)["failing"]
+    assert only(owner)["failing"] is False
     failed = end(flow, "failed")
     end(flow, "running")
-    assert only(owner)["failing"] and only(owner)["last_run"]["status"] == "running"
+    assert only(owner)["failing"] is True and only(owner)["last_run"]["status"] == "running"
     with write():
         execute("UPDATE runs SET cancelled = 1 WHERE id = ?", (failed,))
     assert not only(owner)["failing"]

@@ -26,7 +26,7 @@ SAMPLES = {
     fields.String: ["", "text", "ü"],
     fields.Integer: [0, 7, -(2**53)],
     fields.Float: [0.0, 0.25, 1e300],
-    fields.Boolean: [True, False],
+    fields.Boolean: [True, False, 1, 0],  # SQLite has no boolean
     Time: [0, 1_795_615_061_232, 999],
     Milliseconds: [0, 0.4, 1_240.5, 3_600_000.0],
     Json: ['{"a":[1,null]}', b"[]", "null", {"a": 1}, [1]],
@@ -82,6 +82,15 @@ def test_a_row_of_the_database_goes_out_like_a_dict():
     shown = (found["id"], found["duration_ms"], found["duration_us"], found["created_at"])
     assert shown == ("run_1", 2, 1_500, "1970-01-01T00:00:01.000Z")
     assert found["cancelled"] is False and found["output"] is None
+
+
+def test_a_boolean_is_never_a_number():
+    flat = Out.from_dict({"a": fields.Boolean(), "b": fields.String()})()
+    slow = Out.from_dict({"a": fields.Boolean(), "b": fields.List(fields.Boolean())})()
+    assert flat.flat is not None and slow.flat is None
+    for value in (0, 1, False, True):
+        assert repr(flat.dump({"a": value, "b": ""})["a"]) == repr(bool(value))
+        assert repr(slow.dump({"a": value, "b": [value]})) == repr({"a": bool(value), "b": [bool(value)]})
 
 
 def test_a_custom_field_is_left_to_marshmallow():
