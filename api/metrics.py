@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import validate
 
+from api.http import query_parameters
 from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_server
@@ -88,15 +89,17 @@ class ReadyOut(HealthOut):
 
 @blueprint.get("/health")
 @allow_anyone
+@query_parameters.ignore
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def check_health() -> Any:
-    """Show that the process answers."""
+    """Show that the process answers. Query parameters are ignored."""
     return {"ok": True, "ts": iso(now_ms())}
 
 
 @blueprint.get("/ready")
 @allow_anyone
+@query_parameters.ignore
 @blueprint.doc(security=[])
 @blueprint.response(200, ReadyOut)
 def check_ready() -> Any:

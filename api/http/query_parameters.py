@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import current_app, request
 from marshmallow import Schema
@@ -24,6 +24,8 @@ MAX_LISTED = 5  # unknown names in an error
 # Metadata of a field whose empty value has a meaning, such as the session without a name.
 EMPTY_COUNTS = "allowEmptyValue"
 
+View = TypeVar("View", bound=Callable[..., Any])
+
 
 def mark(view: Any, schema: Schema) -> None:
     """Add the fields of the schema to the query parameters that the view accepts."""
@@ -37,6 +39,12 @@ def get_names(view: Callable[..., Any]) -> tuple[str, ...]:
     return names
 
 
+def ignore(view: View) -> View:
+    """Mark a view as one without parameters that accepts any: probes add numbers that no cache knows."""
+    view.ignores_query = True
+    return view
+
+
 def check() -> None:
     """Check that the view of this request accepts all of its query parameters.
 
@@ -44,7 +52,9 @@ def check() -> None:
     """
     raw = request.query_string
     if raw:
-        _check(current_app.view_functions[str(request.endpoint)], raw)
+        view = current_app.view_functions[str(request.endpoint)]
+        if not getattr(view, "ignores_query", False):
+            _check(view, raw)
 
 
 @lru_cache(MAX_CACHED)

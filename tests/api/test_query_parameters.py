@@ -123,3 +123,11 @@ def test_cached_query_strings_give_the_same_result_each_time(owner, make_run):
         for wrong in ("limit=0", "limit=2&flow=wf_1"):
             assert owner.get(f"/api/runs?{wrong}").status_code == 400
         assert owner.get("/api/logs?limit=2").json["items"] == []
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/api/health", "/api/ready"])
+def test_a_probe_may_add_any_parameters(client, method, path):
+    for query in ("_=1", "limit=x&workspace_id=ws_x&a[]=1", "%FF=%00", "="):
+        answer = client.open(f"{path}?{query}", method=method)
+        assert answer.status_code == 200 and (method == "HEAD" or answer.json["ok"] is True)
