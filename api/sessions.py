@@ -12,6 +12,7 @@ from api.http.auth import allow_anyone, check_role, get_workspace_id, require_ro
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
 from api.http.server import get_config
+from errors import Forbidden
 from models import Session, User, Workspace
 from schema_fields import Strict, text
 from schemas import Login, WhoOut
@@ -90,9 +91,11 @@ def move(body: dict[str, str]) -> Any:
 @require_role("viewer")
 @blueprint.response(204)
 def log_out() -> Any:
-    """End the session. With an API token, revoke that token."""
-    session, token = current_user.session, current_user.token
-    remove("session.closed" if token is None else "token.withdrawn", session or token)
+    """End the session. An API token has no session, so this refuses it: DELETE /api/tokens/:id revokes a token."""
+    token = current_user.token
+    if token is not None:
+        raise Forbidden(f"An API token has no session to end; revoke the token with DELETE /api/tokens/{token.id}")
+    remove("session.closed", current_user.session)
     response = Response(status=204)
     clear_session_cookie(response)
     return response

@@ -209,6 +209,7 @@ BY_SESSION = (
     "GET /api/tokens",
     "POST /api/tokens",
     "PATCH /api/auth/session",
+    "DELETE /api/auth/session",
     "GET /api/profile",
     "PATCH /api/profile",
     "GET /api/profile/sessions",

@@ -314,11 +314,21 @@ def test_a_token_ends_with_the_membership(owner, member, token_client):
     assert Membership.role_of(client.user.id, owner.workspace.id) is None
 
 
-def test_a_token_that_logs_out_is_withdrawn(token_client):
+def test_a_token_that_logs_out_is_told_how_to_revoke_it_and_stays(token_client, count_rows):
     client = token_client("viewer")
+    before = count_rows()
+    answer = client.delete("/api/auth/session")
+    assert answer.status_code == 403 and count_rows() == before
     assert client.get("/api/auth/session").json["session"]["id"] == client.token.id
-    assert client.delete("/api/auth/session").status_code == 204
+    address = answer.json["error"].rpartition(" ")[2]
+    assert client.delete(address).status_code == 204
     assert client.get("/api/auth/session").status_code == 401
+
+
+def test_a_session_that_logs_out_leaves_the_tokens(owner, token_client):
+    client = token_client("viewer")
+    assert owner.delete("/api/auth/session").status_code == 204
+    assert owner.get("/api/auth/session").status_code == 401 and client.get("/api/auth/session").status_code == 200
 
 
 def test_users_see_their_own_tokens_and_owners_all(owner, member, token_client):

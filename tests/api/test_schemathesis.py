@@ -83,7 +83,7 @@ def live(first_app, tmp_path_factory):
 
 
 def new_token(role="owner"):
-    """An API token of the owner, as headers: a new one for each request, since one of them ends its session."""
+    """An API token of the owner, as headers: a new one for each request, since some requests revoke one."""
     owner = Membership.get()
     _, text = ApiToken.issue(name="fuzz", role=role, user_id=owner.user_id, workspace_id=owner.workspace_id)
     return PLAIN | {"Authorization": f"Bearer {text}"}
