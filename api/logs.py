@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import orjson
+from flask import Response
+from marshmallow import validate
 
 from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
 from constants import LEVELS
 from errors import BadInput
-from models import LogEntry, LogFilters, Run
-from schema_fields import OneOrMore, Strict, Time, choice, fields, text
+from models import LogEntry, LogFilters, Run, without_signatures
+from schema_fields import OneOrMore, Strict, Time, Whole, choice, fields, text
 from schemas import MAX_WHOLE, LogOut, PageArgs, WholeArgs, listed
 
 blueprint = Resource("logs", "Log entries")
 MAX_DATA = 64 * 1024
 MAX_BRIEF = 300  # characters
+MAX_BUFFERED = 200  # entries of a log that is sent at once, with an ETag
+LOG = LogOut()
 
 
 class LogIn(Strict):
@@ -42,6 +48,10 @@ class LogArgs(PageArgs):
     search = text(200, is_stored=False, load_default=None, help="Text in the message")
     workflow_id = text(64, load_default=None)
     brief = fields.Boolean(load_default=False, help="Truncate long `data` to `{$cut: {bytes, start}}`")
+
+
+class RunLogArgs(WholeArgs):
+    limit = Whole(load_default=None, validate=validate.Range(1, MAX_WHOLE), help="Without it, all entries")
 
 
 @blueprint.get("/logs")
@@ -91,9 +101,27 @@ def write_entry(body: dict[str, Any]) -> Any:
 
 @blueprint.get("/logs/<run>")
 @require_role("viewer", run=Run, only_database=True)
-@blueprint.arguments(WholeArgs, location="query")
+@blueprint.arguments(RunLogArgs, location="query")
 @blueprint.response(200, listed(LogOut))
 def list_run_logs(args: dict[str, Any], run: Run) -> Any:
-    """List all log entries of a run, oldest first."""
-    items, cursor = LogEntry.of(run.id, args["limit"] or MAX_WHOLE, args["cursor"])
-    return {"items": items, "next_cursor": cursor}
+    """List all log entries of a run, oldest first; with a `limit` or a `cursor`, a page of them.
+
+    A long log is sent while it is read. It contains the entries that exist at the beginning.
+    """
+    is_whole = args["limit"] is None and args["cursor"] is None
+    limit = MAX_BUFFERED if is_whole else args["limit"] or MAX_WHOLE
+    items, cursor = LogEntry.of(run.id, limit, args["cursor"])
+    if cursor is None or not is_whole:
+        return {"items": items, "next_cursor": cursor}
+    pages = chain([items], LogEntry.pages_after(run.id, cursor))
+    return Response(_write_pages(pages, must_redact_links()), mimetype="application/json")
+
+
+def _write_pages(pages: Iterable[list[LogEntry]], redacts: bool) -> Iterator[bytes]:
+    """Yield the list of these entries as JSON. `redacts`: without the signatures of links (see link_redaction.py)."""
+    separator = b'{"items":['
+    for entries in pages:
+        text = orjson.dumps(LOG.dump(entries, many=True))[1:-1]
+        yield separator + (without_signatures(text) if redacts else text)
+        separator = b","
+    yield b'],"next_cursor":null}'

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 from peewee import IntegerField, TextField
 
 from constants import LEVELS
-from database import execute
+from database import execute, fetch_value
+from errors import NotFound
 
 from .base import IN_LIST, Base, Match, Rows, Write, encode_list, id_bounds, insert, made_at, new_id
 
 # Entries of schedules and polls begin with their flow (see scheduler/firing.py).
 SAYS_FLOW = re.compile(r'{"workflow_id":"(wf_[0-9A-Z]{26})"')
+PAGE = 100  # entries in memory, each of up to 75 KB
 OF_FLOW = (
     "CASE WHEN run_id IS NULL THEN data >= ? AND data < ? "
     "ELSE (SELECT r.workflow_id FROM runs r WHERE r.id = run_id) = ? END"
@@ -98,6 +100,20 @@ class LogEntry(Base):
         """Return the run's entries after the id `after`, oldest first, and the id for the next page."""
         rows = list(cls.each("run_id = ? AND id > ? ORDER BY id LIMIT ?", (run_id, after or "", limit + 1)))
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+    @classmethod
+    def pages_after(cls, run_id: str, after: str) -> Iterator[list[Self]]:
+        """Yield the run's entries after the id `after` in short pages, oldest first, up to the present last one.
+
+        Raises: NotFound if the run was deleted meanwhile.
+        """
+        end = fetch_value("SELECT MAX(id) FROM log_entries WHERE run_id = ?", (run_id,)) or "~"
+        while after < end:
+            rows = list(cls.each("run_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?", (run_id, after, end, PAGE)))
+            if not rows:
+                raise NotFound(f"The run {run_id} was deleted while its log was read")
+            yield rows
+            after = rows[-1].id
 
 
 def _match_flow(workflow_id: str) -> Match:

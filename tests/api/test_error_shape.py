@@ -206,7 +206,7 @@ BAD_QUERIES = [
     ("/api/runs", "limit", ("0", "201", "-1", "x")),
     ("/api/runs/{run}/steps", "limit", ("0", "201", "-1", "x")),
     ("/api/logs", "limit", ("0", "201", "-1", "x")),
-    ("/api/logs/{run}", "limit", ("0", "201", "-1", "x")),
+    ("/api/logs/{run}", "limit", ("0", "1001", "-1", "x")),
     ("/api/agent/logs", "limit", ("0", "201", "-1", "x")),
     ("/api/agent/memory", "limit", ("0", "201", "-1", "x")),
     ("/api/workflows/{flow}/versions", "limit", ("0", "201", "-1", "x")),

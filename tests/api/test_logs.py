@@ -1,8 +1,15 @@
 """Log entries."""
 
-import pytest
+import http.client
+from contextlib import closing
 
+import pytest
+from servers import PATIENCE, Server
+
+from database import execute, write
 from database.tables import base
+from errors import NotFound
+from models import LogEntry
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -206,3 +213,81 @@ def test_brief_entries_have_no_long_data(owner):
 def test_a_wrong_filter_is_400_and_named(owner, query, name):
     answer = owner.get(f"/api/logs?{query}")
     assert answer.status_code == 400 and answer.json["error"].startswith(f"{name}: ")
+
+
+# The whole log of a run
+
+
+def fill(run, count, message="m"):
+    """Write entries of a run at once."""
+    with write():
+        for _ in range(count):
+            execute(*LogEntry.entry(run["workspace_id"], run["id"], None, "info", message, '{"a":[1]}'))
+
+
+@pytest.mark.parametrize("count", [0, 1, 200, 201, 300, 2_500])
+def test_the_log_of_a_run_has_all_entries_oldest_first(owner, run, count):
+    fill(run, count)
+    answer = owner.get(f"/api/logs/{run['id']}")
+    assert answer.status_code == 200 and answer.json["next_cursor"] is None
+    assert [entry["id"] for entry in answer.json["items"]] == [entry.id for entry in LogEntry.select().order_by("id")]
+    assert all(entry["data"] == {"a": [1]} for entry in answer.json["items"])
+
+
+def test_the_log_of_a_run_has_pages_if_they_are_asked_for(owner, run):
+    fill(run, 2_500)
+    whole = owner.get(f"/api/logs/{run['id']}").json["items"]
+    first = owner.get(f"/api/logs/{run['id']}?limit=3").json
+    second = owner.get(f"/api/logs/{run['id']}?cursor={first['next_cursor']}").json
+    third = owner.get(f"/api/logs/{run['id']}?limit=1000&cursor={second['next_cursor']}").json
+    assert [len(page["items"]) for page in (first, second, third)] == [3, 1_000, 1_000]
+    assert first["items"] + second["items"] + third["items"] == whole[:2_003] and third["next_cursor"] is not None
+    assert owner.get(f"/api/logs/{run['id']}?limit=1001").status_code == 400
+
+
+def test_a_long_log_is_not_in_memory_as_a_whole_and_ends_with_what_was_there(run):
+    fill(run, 350)
+    first, *_ = LogEntry.select().order_by(LogEntry.id)
+    pages = LogEntry.pages_after(run["id"], first.id)
+    sizes = [len(next(pages))]
+    fill(run, 1)
+    assert sizes + [len(page) for page in pages] == [100, 100, 100, 49]
+
+
+def test_a_log_that_is_deleted_while_it_is_sent_does_not_look_complete(owner, run):
+    fill(run, 350)
+    pages = LogEntry.pages_after(run["id"], "")
+    next(pages)
+    owner.delete(f"/api/runs/{run['id']}")
+    with pytest.raises(NotFound, match="was deleted while its log was read"):
+        next(pages)
+
+
+def test_a_long_log_has_no_signatures_for_viewers(owner, member, run):
+    link = f"http://a.example/api/runs/{run['id']}/resume?node=a&token={'s' * 43}"
+    fill(run, 1_300, link)
+    assert owner.get(f"/api/logs/{run['id']}").text.count("sss") > 1_300
+    seen = member("viewer").get(f"/api/logs/{run['id']}")
+    assert "sss" not in seen.text and len(seen.json["items"]) == 1_300
+
+
+@pytest.mark.slow
+def test_a_server_breaks_off_the_log_of_a_run_that_is_deleted(tmp_path):
+    server = Server(tmp_path).start()
+    try:
+        server.log_in()
+        flow = server.call("POST", "/api/flows", {"name": "Echo", "definition": LOGGING})
+        run = server.call("POST", "/api/runs", {"workflow_id": flow["id"]})
+        body = {"message": "m", "run_id": run["id"], "data": "x" * 60_000}
+        for _ in range(400):  # more than sockets hold
+            server.call("POST", "/api/logs", body)
+        assert len(server.call("GET", f"/api/logs/{run['id']}")["items"]) == 400
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as connection:
+            connection.request("GET", f"/api/logs/{run['id']}", headers={"Authorization": f"Bearer {server.token}"})
+            answer = connection.getresponse()
+            assert answer.status == 200 and answer.read(10) == b'{"items":['
+            server.call("DELETE", f"/api/runs/{run['id']}", status=(204,))
+            with pytest.raises(http.client.IncompleteRead):
+                answer.read()
+    finally:
+        server.close()

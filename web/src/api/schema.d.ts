@@ -32,7 +32,7 @@ export interface paths {
         get: operations["get_session"];
         put?: never;
         post?: never;
-        /** End the session. With an API token, revoke that token. */
+        /** End the session. An API token has no session, so this refuses it: DELETE /api/tokens/:id revokes a token. */
         delete: operations["log_out"];
         options?: never;
         head?: never;
@@ -1003,7 +1003,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** List all log entries of a run, oldest first. */
+        /**
+         * List all log entries of a run, oldest first; with a `limit` or a `cursor`, a page of them.
+         * @description A long log is sent while it is read. It contains the entries that exist at the beginning.
+         */
         get: operations["list_run_logs"];
         put?: never;
         post?: never;
@@ -1302,7 +1305,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show that the process answers. */
+        /** Show that the process answers. Query parameters are ignored. */
         get: operations["get_health"];
         put?: never;
         post?: never;
@@ -6617,7 +6620,7 @@ export interface operations {
     list_run_logs: {
         parameters: {
             query?: {
-                /** @description Without it, up to 1000 */
+                /** @description Without it, all entries */
                 limit?: number | null;
                 cursor?: string | null;
             };

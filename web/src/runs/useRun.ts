@@ -87,13 +87,16 @@ export function useStep(run: Run, { number, status }: Pick<Step, "number" | "sta
   });
 }
 
-/** Fetch the log of a run, oldest first. */
+/** Entries of a log that the app shows: a browser cannot show any number. */
+export const SHOWN_ENTRIES = 1_000;
+
+/** Fetch the log of a run, oldest first, up to SHOWN_ENTRIES. */
 export function useRunLogs(run: Run | undefined, enabled = true) {
   const ended = run !== undefined && hasEnded(run);
   return api.useQuery(
     "get",
     "/api/logs/{run}",
-    { params: { path: { run: run?.id ?? "" } } },
+    { params: { path: { run: run?.id ?? "" }, query: { limit: SHOWN_ENTRIES } } },
     { enabled: enabled && run !== undefined, refetchInterval: pollOf(run), staleTime: ended ? 60_000 : 0 },
   );
 }

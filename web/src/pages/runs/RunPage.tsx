@@ -9,8 +9,9 @@ import { useVisited } from "@/app/commands/useVisited";
 import { LogLines } from "@/runs/LogLines";
 import { failedNode, type NodeState } from "@/runs/states";
 import { definitionOf } from "@/runs/useDefinition";
-import { type Run, useRun, useRunLogs, useRunSteps } from "@/runs/useRun";
+import { type Run, SHOWN_ENTRIES, useRun, useRunLogs, useRunSteps } from "@/runs/useRun";
 import { ValueView } from "@/runs/ValueView";
+import { count } from "@/ui/format";
 import { Empty, Loading, Refused } from "@/ui/states";
 import { FlowGraph } from "./RunGraph";
 import { RunHeader } from "./RunHeader";
@@ -116,6 +117,11 @@ function RunLog({ run, states }: { run: Run; states: ReadonlyMap<string, NodeSta
     <Framed>
       <Box p="md" className={classes.scrolls}>
         <LogLines entries={data.items} names={names} />
+        {data.next_cursor != null && (
+          <Text size="sm" c="var(--quiet)" mt="sm">
+            These are the first {count(SHOWN_ENTRIES)} entries. The API returns all of them.
+          </Text>
+        )}
       </Box>
     </Framed>
   );
