@@ -23,15 +23,16 @@ from api.http.auth import (
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
 from api.open_questions import ENGINES_OWN, list_asking_types, list_open_questions
+from api.recorded_runs import RunIn, complete
 from api.run_list import make_reference
-from constants import ENDED, RUN_STATUSES, TRIGGERS
+from constants import RUN_STATUSES, TRIGGERS
 from dispatch import PREVIEWS, SEARCHES
 from dispatch.payloads import Kept
 from dispatch.run_retry import RetryScope, find_retry_scope
-from errors import ERROR_KINDS, BadInput, Conflict, NotFound
-from models import Run, RunFilters, Step, Wait, Workflow, Write, now_ms
+from errors import ERROR_KINDS, Conflict, NotFound
+from models import Run, RunFilters, Step, Wait, Workflow, Write
 from nodes.base import REGISTRY
-from schema_fields import Items, Json, Milliseconds, OneOrMore, Out, Shape, Strict, Time, choice, fields, text
+from schema_fields import Items, Json, OneOrMore, Out, Shape, Strict, Time, choice, fields, text
 from schemas import (
     ANY_JSON,
     MAX_WHOLE,
@@ -50,7 +51,6 @@ from schemas import (
 blueprint = Resource("runs", "Runs and their steps")
 LATEST = 8
 MAX_CHILDREN = 200
-MAX_OUTPUT = 1_000_000
 MAX_ANSWER = 16_000_000  # characters of step values in a response; the rest are references
 # Fields of a step that are not a column of its row.
 COMPUTED = ("index", "number", "pinned", "input", "output")
@@ -166,20 +166,6 @@ class LatestArgs(Shape):
     brief = fields.Boolean(load_default=False, help="Omit input and output")
 
 
-class RunIn(Strict):
-    """A run that was executed elsewhere."""
-
-    workflow_id = text(64, required=True)
-    status = choice(RUN_STATUSES, load_default="success")
-    triggered_by = choice(TRIGGERS, load_default="manual")
-    started_at = Time(load_default=None)
-    finished_at = Time(load_default=None)
-    duration_ms = Milliseconds(load_default=None, validate=validate.Range(0, 10**12))
-    output = fields.Raw(load_default=None)
-    error_text = text(10_000, 0, load_default=None)
-    error_kind = choice(ERROR_KINDS, load_default=None)
-
-
 def check_version(value: Any) -> None:
     """Check the version of a retry. Raises: ValidationError if it is not `latest`, `same` or a number."""
     if value not in ("latest", "same") and not (type(value) is int and 0 < value < 2**31):
@@ -280,21 +266,13 @@ def list_runs(args: dict[str, Any]) -> Any:
 @blueprint.arguments(RunIn)
 @blueprint.response(201, RunOut)
 def record(body: dict[str, Any]) -> Any:
-    """Record a run that another system executed. Nothing is executed."""
-    flow = find(Workflow, body.pop("workflow_id"), "operator", "flow")
-    started, finished = body["started_at"], body["finished_at"]
-    if started is not None and finished is not None and finished < started:
-        raise BadInput("finished_at: is before started_at")
-    ended = body["status"] in ENDED
-    if finished is not None and not ended:
-        raise BadInput(f"finished_at: a run that is {body['status']} has not finished")
-    if ended:
-        finished = body["finished_at"] = finished if finished is not None else max(now_ms(), started or 0)
-        body["started_at"] = started = started if started is not None else finished
-        if body["duration_ms"] is None:
-            body["duration_ms"] = finished - started
-    body["output"] = _encode(body["output"])
-    return Run.record(flow, defer_start_entry("run.recorded"), **body)
+    """Record a run that another system executed. Nothing is executed.
+
+    The body may be a whole run, as another server returned it: fields that only that server knows are ignored. 409 if
+    there is, or was, a run with this `id`.
+    """
+    flow = find(Workflow, body["workflow_id"], "operator", "flow")
+    return Run.record(flow, defer_start_entry("run.recorded"), **complete(body))
 
 
 @blueprint.get("/runs/<run>")
@@ -584,15 +562,6 @@ def _find_step(run: Run, number: int) -> Step:
     if step is None:
         raise NotFound(f"The run has no step {number}")
     return step
-
-
-def _encode(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = orjson.dumps(value).decode()
-    if len(text) > MAX_OUTPUT:
-        raise BadInput(f"output: has more than {MAX_OUTPUT} bytes")
-    return text
 
 
 def _respond_json(text: bytes | None) -> Response:

@@ -47,6 +47,7 @@ STAYING = (
     f"SELECT id FROM runs_{{}} AS runs WHERE NOT COALESCE({OVER} AND NOT {AWAITED} AND NOT {NAMED}, FALSE) LIMIT ?"
 )
 OF_THEM = f"run_id {IN_LIST} LIMIT ?"
+TABLES_OF_RUNS = ("steps", "log_entries", "waits", "agent_runs", "idempotency_keys", "run_options")
 # The rows of runs in other tables; each statement deletes a limited number.
 ROWS_OF_RUNS = (
     f"DELETE FROM steps WHERE (run_id, seq) IN (SELECT run_id, seq FROM steps WHERE {OF_THEM})",

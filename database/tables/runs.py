@@ -12,7 +12,7 @@ from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
 from constants import ENDED, RUN_STATUSES, TRIGGERS, UNFINISHED
 from database import execute, fetch_value, is_postgres, lease_clock, write
-from errors import ERROR_KINDS
+from errors import ERROR_KINDS, Conflict
 
 from . import loops
 from .base import (
@@ -35,7 +35,7 @@ from .base import (
 )
 from .locks import FlowLock, lock_names, lock_runs
 from .logs import LogEntry
-from .retention import clear
+from .retention import TABLES_OF_RUNS, clear
 from .run_days import EndedRun
 from .units import Unit, execute_units
 from .workflows import Workflow
@@ -68,6 +68,15 @@ FIRST_QUEUED = f"SELECT MIN(id) FROM runs WHERE status = 'pending' AND waiting =
 UNQUEUE = (
     f"UPDATE runs SET waiting = NULL WHERE id {IN_LIST} AND status = 'pending' AND waiting = '{QUEUED}' "
     f"AND {RUNNING.format('runs.workflow_id')} = 0"
+)
+# The condition that no row has or names a run's id: something of a deleted run may be left for a while.
+NEVER_USED = " AND ".join(
+    f"NOT EXISTS (SELECT 1 FROM {table} WHERE {match})"
+    for table, match in (
+        ("runs", "id = ?"),
+        ("runs", "parent_run_id = ? AND parent_run_id IS NOT NULL"),
+        *((table, "run_id = ?") for table in TABLES_OF_RUNS),
+    )
 )
 CLOSE_RUNNING_STEPS = (
     "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', "
@@ -290,12 +299,23 @@ class Run(Timed, Base):
 
     @classmethod
     def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
-        """Record a run that was executed elsewhere; it counts like others. `note` adds a write to the transaction."""
+        """Record a run that was executed elsewhere; it counts like others. `note` adds a write to the transaction.
+
+        Raises: Conflict if a given id is that of a run, or of a deleted one of which something is left.
+        """
         run = cls.accept(flow, recorded=True, **values)
         noted = [] if note is None else [note(run)]
+        made = run._insertion_unless_known() if "id" in values else run.insertion()
         with write():
-            execute_units([[run.insertion(), *noted, *([run.counted()] if run.status in ENDED else [])]])
+            counts = execute_units([[made, *noted, *([run.counted()] if run.status in ENDED else [])]])[0]
+        if not counts[0]:
+            raise Conflict(f"There is or was a run with the id {run.id}; record this one with another id, or without")
         return run
+
+    def _insertion_unless_known(self) -> Write:
+        """Return the write that inserts its row, unless another row has or names its id."""
+        sql, params = self.insertion().with_condition(NEVER_USED, (self.id,) * NEVER_USED.count("?"))
+        return Decides(f"{sql} ON CONFLICT (id) DO NOTHING", params)
 
     @classmethod
     def select_where(cls, filters: RunFilters) -> Rows[Run]:

@@ -660,7 +660,11 @@ export interface paths {
          */
         get: operations["list_runs"];
         put?: never;
-        /** Record a run that another system executed. Nothing is executed. */
+        /**
+         * Record a run that another system executed. Nothing is executed.
+         * @description The body may be a whole run, as another server returned it: fields that only that server knows are ignored. 409 if
+         *     there is, or was, a run with this `id`.
+         */
         post: operations["create_run"];
         delete?: never;
         options?: never;
@@ -3154,7 +3158,17 @@ export interface components {
             searched?: components["schemas"]["SearchedOut"];
         };
         RunIn: {
+            /**
+             * @description The id of the run, if no run has had it. Its time is that of acceptance, by which lists are sorted
+             * @default null
+             */
+            id?: string | null;
             workflow_id: string;
+            /**
+             * @description The name of the flow at that time; without it, the present one
+             * @default null
+             */
+            workflow_name?: string | null;
             /**
              * @default success
              * @enum {string}
@@ -3175,8 +3189,13 @@ export interface components {
              * @default null
              */
             finished_at?: string | null;
-            /** @default null */
+            /**
+             * @description Without it, the time between start and end, if the run has ended
+             * @default null
+             */
             duration_ms?: number | null;
+            /** @default null */
+            input?: unknown;
             /** @default null */
             output?: unknown;
             /** @default null */
@@ -3186,6 +3205,8 @@ export interface components {
              * @enum {string|null}
              */
             error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
+            /** @default false */
+            cancelled?: boolean;
         };
         FileFieldOut: {
             /** @description The name of the part of the form */
