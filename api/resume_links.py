@@ -31,7 +31,7 @@ from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
 from nodes.base import Node
 from parsers.invisible_characters import visible
-from schema_fields import Strict, fields, text
+from schema_fields import Out, Strict, fields, text
 from schemas import Error, RunOut
 
 # Other query parameters are allowed, since mail programs that count clicks add their own.
@@ -76,6 +76,14 @@ class AnswerForm(Strict):
     body = text(
         MAX_BODY, 0, is_stored=False, load_default="", help="JSON of the answers to the other fields of the node"
     )
+
+
+class LinkAnswerOut(Out):
+    """The answer that a signed link has given. A link is permission to answer, not to see the run."""
+
+    run_id = fields.String()
+    node_id = fields.String()
+    answer = fields.String()
 
 
 def has_valid_link(path: dict[str, Any]) -> bool:
@@ -135,8 +143,8 @@ def ask(run: Run) -> Response:
     },
     responses={
         "200": {
-            "description": "The run; for a signed link `{run_id, node_id, answer}`",
-            "content": {"application/json": {"schema": RunOut}, "text/html": TEXT},
+            "description": "The run; for a signed link only what was answered",
+            "content": {"application/json": {"schema": {"anyOf": [RunOut, LinkAnswerOut]}}, "text/html": TEXT},
         },
         "default": {"description": "An error", "content": {"application/json": {"schema": Error}}},
     },
@@ -179,7 +187,6 @@ def answer(run: Run) -> Any:
     if _is_form_post():
         return _render_page(run, "Thank you", f"The run received your answer: {name}. You can close this page.")
     if signed:
-        # A link is permission to answer, not to see the run.
         return {"run_id": run.id, "node_id": node_id, "answer": name}
     return RunOut().dump(link_large_values(Run.get_by_id(run.id)))
 

@@ -4401,6 +4401,11 @@ export interface components {
              */
             body?: string;
         };
+        LinkAnswerOut: {
+            run_id: string;
+            node_id: string;
+            answer: string;
+        };
         CurlIn: {
             command: string;
         };
@@ -8149,13 +8154,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The run; for a signed link `{run_id, node_id, answer}` */
+            /** @description The run; for a signed link only what was answered */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunOut"];
+                    "application/json": components["schemas"]["RunOut"] | components["schemas"]["LinkAnswerOut"];
                     "text/html": string;
                 };
             };
