@@ -101,7 +101,7 @@ FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py model.py th
 POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/agents tests/api
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \
-	model_names.py) $(addprefix tests/api/test_,catalogue.py contract_table.py credential_checks.py description.py \
+	model_names.py) $(addprefix tests/api/test_,catalogue.py credential_checks.py description.py \
 	every_route.py importing.py previews.py static_app.py)
 POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(ALONE) $(NOT_POSTGRES)) -m 'not slow or postgres' $(PROFILE)
 

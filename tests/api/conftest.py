@@ -10,8 +10,11 @@ from apps import ECHO, EMAIL, copy_database, logged_in, make_config, started
 from chosen_engine import ON_POSTGRES
 from engines import snapshot
 from servers import until
+from strict_answers import Description
 
+import api
 import database
+from api.description import make_document
 from database import execute, write, write_lock
 from models import AgentRun, User, Workspace
 
@@ -208,3 +211,9 @@ def app(request, first_app, config):
 def ids(furnished):
     """The ids of rows of the first workspace's owner, by path parameter."""
     return dict(furnished[1])
+
+
+@pytest.fixture(scope="session")
+def description():
+    """The OpenAPI document, which answers are compared with."""
+    return Description(make_document(api.BLUEPRINTS))
