@@ -19,6 +19,8 @@ HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 WEBHOOK_METHODS, ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE"), "ANY"
 # The media types of a sent form.
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+# First characters that make a spreadsheet treat the text of a CSV cell as a formula, including full-width ones.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 # Operators of a condition on the rows of a table, with their labels.
 OPERATORS = {
     "eq": "is", "ne": "is not", "gt": "greater than", "gte": "at least", "lt": "less than", "lte": "at most",

@@ -17,7 +17,7 @@ from api.files import MAX_FORM, receive
 from api.http.auth import require_role
 from api.http.json_io import Resource, get_request
 from api.tables import MAX_FILTER, read_filter
-from constants import MULTIPART
+from constants import FORMULA_STARTS, MULTIPART
 from database.tables.data_rows import MAX_ROWS, Row, encode_cells, read_whole
 from database.tables.row_imports import RowImport
 from database.tables.table_columns import SYSTEM, Column, guess_type_of_texts, show_time, to_cell
@@ -32,8 +32,6 @@ MAX_BYTES = 50 * 2**20
 IN_MEMORY = 2**20
 MAX_ISSUES = 50
 SAMPLE = 64 * 1024
-# First characters by which a spreadsheet takes text for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ImportIn(Strict):
@@ -214,7 +212,7 @@ def _find_columns(
 ) -> tuple[list[Column | None], list[Column]]:
     """Return the column of each header, None to ignore it, and those of them that are new."""
     present = {column.name.lower(): column for column in table.listed}
-    wanted = [mapping.get(header, header) for header in (header.strip() for header in headers)]
+    wanted = [mapping.get(header, _unescape(header)) for header in (header.strip() for header in headers)]
     names = [None if not name or name.lower() in SYSTEM else name for name in wanted]
     missing = {name: at for at, name in enumerate(names) if name and name.lower() not in present}
     if missing and not creates:
@@ -244,7 +242,12 @@ def _encode(cells: Sequence[str], targets: Sequence[Column | None]) -> str:
 
 def _unescape(cell: str) -> str:
     """Return the text without the apostrophe that an export put before it."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
+    return cell[1:] if cell[:1] == "'" and _needs_apostrophe(cell) else cell
+
+
+def _needs_apostrophe(text: str) -> bool:
+    """Return True for text that begins like a formula, also after apostrophes: each import takes off one of them."""
+    return text.lstrip("'").startswith(FORMULA_STARTS)
 
 
 def _make_error(plan: Plan) -> BadInput:
@@ -275,5 +278,5 @@ def _format(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return "'" + value if value.startswith(FORMULA) else value
+        return "'" + value if _needs_apostrophe(value) else value
     return orjson.dumps(value).decode()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from constants import FORMULA_STARTS
 from errors import LimitExceeded, MalformedData
 from nodes.data.paths import MISSING, Path, path, read
 from nodes.fields import kind_of, text_of
@@ -22,8 +23,6 @@ MAX_COLUMNS = 16_384
 # short rows of a table with one long row counts, too.
 MAX_CELLS = 2_500_000
 SAMPLE, SAMPLE_ROWS = 64 * 1024, 20
-# First characters that make a spreadsheet treat text as a formula, including full-width ones.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 PLAIN_NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")
 DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?")
@@ -194,6 +193,6 @@ def _format_cell(value: Any) -> str:
 
 def _escape_formula(value: Any) -> str:
     text = _format_cell(value)
-    if isinstance(value, str) and text.startswith(FORMULA) and not PLAIN_NUMBER.fullmatch(text):
+    if isinstance(value, str) and text.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(text):
         return "'" + text
     return text

@@ -1,5 +1,7 @@
 """Tables and the key-value store over HTTP: columns, rows, pages, CSV."""
 
+import csv
+import io
 import json
 from io import BytesIO
 from urllib.parse import quote
@@ -210,6 +212,29 @@ def test_an_export_guards_formulas_and_is_imported_again_as_it_was(owner, table)
     copy = f"/api/tables/{owner.post('/api/tables', {'name': 'copy', 'columns': COLUMNS}).json['id']}"
     assert send_csv(owner, copy, answer.data).json["imported"] == 3
     assert [row["values"] for row in rows_of(owner, copy).json["items"]] == kept
+
+
+STARTS = ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"]
+
+
+def test_no_exported_cell_is_a_formula_and_an_import_restores_each_text(owner, table):
+    texts = [f"{mark}{start}1+1" for start in STARTS for mark in ("", "'", "''")] + ["'x", "''", "'"]
+    kept = [row["values"] for row in add(owner, table, *({"email": text} for text in texts))]
+    exported = owner.get(f"{table}/export").data
+    first, *rows = csv.DictReader(io.StringIO(exported.decode(), newline=""))
+    assert not [cell for row in (first, *rows) for cell in row.values() if cell.startswith(tuple(STARTS))]
+    copy = f"/api/tables/{owner.post('/api/tables', {'name': 'copy', 'columns': COLUMNS}).json['id']}"
+    assert send_csv(owner, copy, exported).json["imported"] == len(texts)
+    assert [row["values"] for row in rows_of(owner, copy).json["items"]] == kept
+
+
+def test_a_column_named_like_a_formula_is_found_again(owner):
+    columns = [{"name": "=1+1"}]
+    tables = [owner.post("/api/tables", {"name": name, "columns": columns}).json["id"] for name in ("one", "two")]
+    add(owner, f"/api/tables/{tables[0]}", {"=1+1": "a"})
+    exported = owner.get(f"/api/tables/{tables[0]}/export").data
+    assert b"'=1+1" in exported and send_csv(owner, f"/api/tables/{tables[1]}", exported).json["imported"] == 1
+    assert rows_of(owner, f"/api/tables/{tables[1]}").json["items"][0]["values"] == {"=1+1": "a"}
 
 
 # The key-value store

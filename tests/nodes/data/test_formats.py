@@ -170,7 +170,9 @@ def test_csv_has_the_columns_of_all_rows_in_order_of_occurrence(run):
     assert written(run, "csv", [{"é": "ü"}], bom=True) == "\ufeffé\r\nü\r\n"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "＝1", "-", "+"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\n=1", "＝1", "＠x", "-", "+"]
+)
 def test_text_that_spreadsheets_would_run_is_escaped(run, text):
     defused = written(run, "csv", [{text: text}])
     assert parse(run, "csv", defused, delimiter=",") == [{f"'{text}": f"'{text}"}]
@@ -218,7 +220,7 @@ def test_no_cell_starts_with_a_formula(rows):
     text = run_alone("csv", {"operation": "format"}, rows)
     for row in run_alone("csv", {"operation": "parse", "delimiter": ","}, text):
         for cell in row.values():
-            assert cell[:1] not in tuple("=@\t\r") and (cell[:1] not in ("-", "+") or cell[1:2].isdecimal())
+            assert cell[:1] not in tuple("=@\t\r\n＝＋－＠") and (cell[:1] not in ("-", "+") or cell[1:2].isdecimal())
 
 
 # JSON
