@@ -22,6 +22,7 @@ from models import lock_names
 from nodes.core.output import disposition
 from nodes.files.files import Absent, Files, Overfull, Present, guess_content_type
 from nodes.files.quota import OverQuota
+from nodes.files.staged import count_staged
 from nodes.http.response import to_safe_name
 from schema_fields import Cursor, Out, Shape, Strict, Time, choice, fields, text
 from schemas import Error, PageArgs, listed
@@ -66,6 +67,7 @@ class FileOut(Out):
 
 class FilesUsageOut(Out):
     used = fields.Integer(help="Bytes of all files; counted at most ten minutes ago")
+    staged = fields.Integer(help="Bytes of files of forms that are not sent yet")
     quota = fields.Integer(allow_none=True, help="`HEADRACE_FILES_QUOTA`; null: no limit")
     max_file_bytes = fields.Integer(help="`HEADRACE_FILE_MAX_BYTES`, the limit of each file")
 
@@ -165,8 +167,8 @@ def get_usage() -> Any:
     """Show how many bytes the files take, and the limits."""
     files = _get_files()
     with _translate_errors():
-        used = files.usage()
-    return {"used": used, "quota": files.quota or None, "max_file_bytes": files.max_bytes}
+        used, staged = files.usage(), count_staged(files)
+    return {"used": used, "staged": staged, "quota": files.quota or None, "max_file_bytes": files.max_bytes}
 
 
 @blueprint.post("/files-move")

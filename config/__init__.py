@@ -258,9 +258,9 @@ class Config:
         "HEADRACE_FILE_MAX_BYTES=100M", size("10G"), "Maximum size of a file in the workspace's files."
     )
     files_quota: int = setting(
-        "HEADRACE_FILES_QUOTA=0",
+        "HEADRACE_FILES_QUOTA=10G",
         size("100000G", low=0),
-        "Bytes that the files of a workspace may take together. 0: no limit.",
+        "Bytes that the files of a workspace may take together, those sent with forms too. 0: no limit.",
     )
     nodes_dir: Path | None = setting(
         "HEADRACE_NODES_DIR=",

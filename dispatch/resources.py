@@ -91,7 +91,9 @@ class Resources:
         config = self.config
         if config.is_postgres and config.files_dir is None:
             return NO_FILES
-        folder = self.files_folder or (config.files_dir or config.data_dir / "files") / workspace_id
+        if self.files_folder is not None:
+            return _files_of(self.files_folder, config.file_max_bytes, 0)
+        folder = (config.files_dir or config.data_dir / "files") / workspace_id
         return _files_of(folder, config.file_max_bytes, config.files_quota)
 
     def keyring_of(self, workspace_id: str) -> Keyring:

@@ -18,12 +18,13 @@ from flask import Request, Response
 
 from api.forms.answers import Item, Texts, make_start_texts, read_answers, take_texts
 from api.forms.look import Look, render
-from api.forms.upload import Sent, merge_files, read_sent
+from api.forms.upload import Sent, Storage, merge_files, read_sent
 from api.http.server import get_server
+from errors import HeadraceError
 from models import now_ms
 from nodes.core.form_fields import get_max_bytes, is_input, list_inputs, takes_several
 from nodes.files.files import Files
-from nodes.files.staged import discard
+from nodes.files.staged import discard, renew
 
 PURPOSE = "form page"
 MAX_AGE_MS = 24 * 3_600_000  # of an opened form: idempotency keys live as long
@@ -49,11 +50,15 @@ class Form:
     buttons: Sequence[tuple[str, str]]
     action: str
     look: Look
-    files: Files
-    min_free: int = 0
+    storage: Storage
     note: str = ""  # above the form, as in a test
     has_trap: bool = True
     must_choose: bool = False  # the buttons differ, so the key Enter presses none of them
+
+    @property
+    def files(self) -> Files:
+        """Return the files of the workspace."""
+        return self.storage.files
 
     @property
     def pages(self) -> list[Page]:
@@ -133,12 +138,14 @@ def open_form(form: Form, query: Mapping[str, Sequence[str]]) -> Response:
 
 def take(form: Form, request: Request) -> Filled | Response:
     """Return the filled form that the request sends, or the page that comes next."""
-    sent = read_sent(request, form.items, form.files, form.min_free)
+    sent = read_sent(request, form.items, form.storage)
     token = Token.read(sent.get("_state"), form.owner)
     progress = Progress(token or Token.make(), take_texts(form.items, sent.texts))
     _take_files(form, sent, progress)
     pages = form.pages
     progress.page = min(int(number) if (number := sent.get("_page")).isdecimal() else 0, len(pages) - 1)
+    if sent.refused is not None:
+        return _show_refused(form, progress, sent.refused)
     action = sent.get("_go")
     if action == "back":
         progress.page = max(0, progress.page - 1)
@@ -164,6 +171,15 @@ def take(form: Form, request: Request) -> Filled | Response:
         progress.page = _find_page(pages, problems)
         return show(form, progress, 422)
     return Filled(progress, answers, action, bool(sent.get("_website")), now_ms() - token.opened_at)
+
+
+def _show_refused(form: Form, progress: Progress, error: HeadraceError) -> Response:
+    """Return the page again, with everything that was entered, and with the reason why its files were not stored."""
+    progress.notice = f"{error.message}."
+    response = show(form, progress, error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def show(form: Form, progress: Progress, status: int = 200) -> Response:
@@ -233,6 +249,7 @@ def _take_files(form: Form, sent: Sent, progress: Progress) -> None:
         if len(dropped) and takes_several(item):
             sent.problems[name] = f"Choose at most {int(item['max'])} files for “{item.get('title') or name}”."
         discard(form.files, [file["key"] for file in (*dropped, *known) if file not in files[name]])
+        renew(form.files, [file["key"] for file in known if file in files[name]])
     progress.token = progress.token._replace(files=files)
 
 

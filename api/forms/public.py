@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -19,6 +20,7 @@ from api.forms.look import Look, show_message
 from api.forms.page_limits import limit_network, limit_pages
 from api.forms.results import make_run_address, show_result, take_next_page
 from api.forms.sent_files import make_answers, name_files
+from api.forms.upload import FULL, Storage
 from api.http.auth import get_user, has_role
 from api.http.json_io import get_request, to_unavailable
 from api.http.request_origin import check_origin, get_client
@@ -31,6 +33,7 @@ from errors import Conflict, DefinitionError, HeadraceError, NodeError, NotFound
 from models import DatabaseRefused, Hook, IdempotencyKey, LogEntry, WorkspaceStore, new_id, now_ms
 from nodes.core.form_nodes import to_ms
 from nodes.files.files import Absent
+from nodes.files.quota import OverQuota
 from nodes.files.staged import moving, settle
 from schema_fields.row_json import iso
 from security.login_throttle import get_network
@@ -100,7 +103,7 @@ def _find(path: str) -> tuple[Hook, Mapping[str, Any]]:
 
 def make_form(hook: Hook, config: Mapping[str, Any], action: str, note: str = "") -> Form:
     """Return the form of a form node."""
-    dispatcher = get_dispatcher()
+    dispatcher, subject = get_dispatcher(), f"{hook.flow.id} {hook.node_id}"
     return Form(
         owner=(hook.flow.id, hook.node_id),
         title=config["title"],
@@ -109,8 +112,13 @@ def make_form(hook: Hook, config: Mapping[str, Any], action: str, note: str = ""
         buttons=[("send", config.get("button") or "Send")],
         action=action,
         look=Look.of(config),
-        files=dispatcher.resources.files_of(hook.flow.workspace_id),
-        min_free=dispatcher.free_space.floor_at(get_config().data_dir),
+        storage=Storage(
+            dispatcher.resources.files_of(hook.flow.workspace_id),
+            dispatcher.free_space.floor_at(get_config().data_dir),
+            subject,
+            # Cached, so that a request counts once, with its first file or as a complete answer.
+            functools.cache(functools.partial(limit_pages, subject, config["rate_limit"])),
+        ),
         note=note,
     )
 
@@ -201,7 +209,7 @@ def take_answer(hook: Hook, config: Mapping[str, Any], form: Form, submit: Submi
     if filled.age_ms < config["min_seconds"] * 1000:
         return _again(form, filled, HASTY, 422)
     try:
-        limit_pages(f"{hook.flow.id} {hook.node_id}", config["rate_limit"])
+        form.storage.admit()
         return _lead_to(request, form, _start(hook, config, form, filled, key, submit), filled)
     except Closed:
         drop_files(form, filled.progress)
@@ -210,6 +218,8 @@ def take_answer(hook: Hook, config: Mapping[str, Any], form: Form, submit: Submi
         return _lead_to_twin(request, hook, form, filled, key)
     except TooMany:
         return _again(form, filled, CROWDED, 429)
+    except OverQuota:
+        return _again(form, filled, f"{FULL}.", 413)
     except (Unavailable, Conflict, NodeError, DatabaseRefused) as error:
         problem = to_unavailable(error) if isinstance(error, DatabaseRefused) else error
         log.warning("flow %s: an answer to a form was rejected: %s", hook.flow.id, problem.message)

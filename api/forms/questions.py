@@ -24,15 +24,16 @@ from api.forms.form import (
 from api.forms.look import PLAIN, Look, show_message
 from api.forms.page_limits import limit_network
 from api.forms.sent_files import make_answers, name_files
-from api.forms.upload import read_sent
+from api.forms.upload import FULL, Storage, read_sent
 from api.http.json_io import load, parse_json
 from api.http.server import get_config, get_dispatcher
 from api.open_questions import format_reason
 from definition import PlannedNode
-from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, TooMany, Unavailable
+from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, TooLarge, TooMany, Unavailable
 from models import Run, Wait
 from nodes.core.form_fields import complete, find_issues
 from nodes.files.files import Absent
+from nodes.files.quota import OverQuota
 from nodes.files.staged import moving
 from parsers.invisible_characters import visible
 
@@ -62,8 +63,11 @@ def make_question_form(run: Run, node: PlannedNode, reason: str, action: str, lo
         buttons=[(name, own.get(name) or LABELS.get(name, name)) for name in names],
         action=action,
         look=look,
-        files=dispatcher.resources.files_of(run.workspace_id),
-        min_free=dispatcher.free_space.floor_at(get_config().data_dir),
+        storage=Storage(
+            dispatcher.resources.files_of(run.workspace_id),
+            dispatcher.free_space.floor_at(get_config().data_dir),
+            f"{run.workflow_id} {node.id}",
+        ),
         has_trap=False,
         must_choose=len(names) > 1,
     )
@@ -83,6 +87,8 @@ def answer_with(
             dispatcher.answer(run, node_id, filled.button, value, by, None, note)
     except Absent:
         raise Conflict("The files are not there any more; open the page again, and choose them again") from None
+    except OverQuota:
+        raise TooLarge(FULL) from None
     except NodeError as error:
         raise Unavailable("The files cannot be stored at the moment; try again", retry_after=60) from error
 
@@ -135,7 +141,9 @@ def take_member_form(run: Run, node: PlannedNode, request: Request, by: str, sha
     Raises: BadInput if the answers or files do not match the fields. Then the files are deleted.
     """
     form = make_question_form(run, node, "", "", PLAIN)
-    sent = read_sent(request, form.items, form.files, form.min_free)
+    sent = read_sent(request, form.items, form.storage)
+    if sent.refused is not None:
+        raise sent.refused
     progress = Progress(Token.make()._replace(files=sent.files), {})
     try:
         given = load(shape, {name: texts[0] for name, texts in sent.texts.items()})

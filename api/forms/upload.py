@@ -6,9 +6,10 @@ so beside the field.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from flask import Request
@@ -16,46 +17,72 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
 from api.forms.answers import get_label
+from api.http.request_origin import get_client
 from constants import FORM, MULTIPART
-from errors import BadInput, NodeError, NotJson, Unavailable
+from errors import BadInput, HeadraceError, NodeError, NotJson, TooLarge, TooMany, Unavailable
 from nodes.core.form_fields import get_max_bytes, takes_several
 from nodes.files.files import Files, Overfull
-from nodes.files.staged import discard, staging
+from nodes.files.quota import OverQuota
+from nodes.files.staged import STAGED_SECONDS, Crowded, Source, discard, staging
 from nodes.http.response import to_safe_name
+from security.login_throttle import get_network
+
+log = logging.getLogger("headrace.forms")
 
 CHUNK = 64 * 1024
 MAX_TEXT_BYTES = 4 * 2**20  # of all texts together
 MAX_PARTS = 5_000
 # Bytes beyond the limit that are read and dropped, so that the browser shows an answer instead of a lost connection.
 SLACK = 64 * 2**20
+FULL = "There is no space left for files here, so yours were not stored. Send the form without files, or tell its owner"
+CROWDED = "Too many files of unfinished forms are stored here, so yours were not. Try again later"
+BROKEN = "Files cannot be stored at the moment; try again later"
+
+
+class Storage(NamedTuple):
+    """Storage of the files of a form before it is sent. `form` names it among all forms of the workspace.
+
+    `admit` is called before a file of a request is stored. It raises TooMany beyond the form's rate limit.
+    """
+
+    files: Files
+    min_free: int
+    form: str
+    admit: Callable[[], None] = lambda: None
 
 
 @dataclass
 class Sent:
-    """A sent form. `files` are `{"key", "name", "size"}` of staged files by field, `problems` the refused files."""
+    """A sent form. `files` are `{"key", "name", "size"}` of staged files by field, `problems` the refused files.
+
+    `refused` is the reason why no file of the form could be stored.
+    """
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    refused: HeadraceError | None = None
 
     def get(self, name: str) -> str:
         """Return the first text of this name; empty if there is none."""
         return self.texts.get(name, [""])[0]
 
 
-def read_sent(request: Request, items: Sequence[Mapping[str, Any]], files: Files, min_free: int) -> Sent:
+def read_sent(request: Request, items: Sequence[Mapping[str, Any]], storage: Storage) -> Sent:
     """Return the form in the body of the request; its files are staged.
 
     Raises: BadInput if it is malformed, NotJson for another content type, RequestEntityTooLarge if it is too large.
     """
     takers = {item["name"]: item for item in items if item.get("kind") == "file"}
-    room = sum(get_max_bytes(item, files.max_bytes) * int(item.get("max", 1)) for item in takers.values())
+    room = sum(get_max_bytes(item, storage.files.max_bytes) * int(item.get("max", 1)) for item in takers.values())
     request.max_content_length = MAX_TEXT_BYTES + room + (SLACK if takers else 0)
     if request.mimetype == FORM:
         return _read_texts(request)
     if request.mimetype != MULTIPART:
         raise NotJson("Send the form with a browser")
-    reader = _Reader(takers, files, min_free)
+    client = get_client()
+    network = None if client.is_shared else get_network(client.address)
+    reader = _Reader(takers, storage, Source(storage.form, network, room))
     try:
         reader.read(request)
     except ValueError as error:
@@ -83,14 +110,16 @@ def _read_texts(request: Request) -> Sent:
 class _Reader:
     """Reads a multipart body piece by piece."""
 
-    def __init__(self, takers: Mapping[str, Mapping[str, Any]], files: Files, min_free: int) -> None:
-        self.takers, self.files, self.min_free = takers, files, min_free
+    def __init__(self, takers: Mapping[str, Mapping[str, Any]], storage: Storage, source: Source) -> None:
+        self.takers, self.storage, self.source = takers, storage, source
+        self.files = storage.files
         self.sent = Sent()
         self.room = MAX_TEXT_BYTES
 
     def drop(self) -> None:
         """Delete the staged files."""
         discard(self.files, [file["key"] for found in self.sent.files.values() for file in found])
+        self.sent.files.clear()
 
     def read(self, request: Request) -> None:
         boundary = request.mimetype_params.get("boundary", "").encode("ascii", "replace")
@@ -115,30 +144,46 @@ class _Reader:
     def _take_file(self, field_name: str, filename: str, events: Iterator[Any]) -> None:
         """Stage a file, or drop it with a problem. A file input without a choice sends an empty file without a name."""
         item = self.takers.get(field_name)
-        found = self.sent.files.setdefault(field_name, []) if item is not None else []
-        problem = "" if item is None else _refuse(item, filename, len(found))
-        if item is None or problem or not filename:
+        problem = "" if item is None else _refuse(item, filename, len(self.sent.files.get(field_name, ())))
+        if item is None or problem or not filename or self.sent.refused is not None:
             for _ in _read_data(events):
                 continue
-            if problem and item is not None and filename:
+            if problem and filename:
                 self.sent.problems[field_name] = problem
             return
-        most = get_max_bytes(item, self.files.max_bytes)
         try:
-            with staging(self.files, self.min_free) as upload:
-                upload.room = most
-                for data in _read_data(events):
-                    upload.write(data)
+            self._stage(item, filename, events)
         except Overfull:
-            for _ in _read_data(events):
-                continue
-            self.sent.problems[field_name] = (
-                f"“{filename[:100]}” is larger than {format_size(most)}; choose another file."
-            )
+            most = format_size(get_max_bytes(item, self.files.max_bytes))
+            self.sent.problems[field_name] = f"“{filename[:100]}” is larger than {most}; choose another file."
+        except (NodeError, TooMany) as error:
+            self.drop()
+            self.sent.refused = self._explain(error)
+        else:
             return
-        except NodeError as error:
-            raise Unavailable("Files cannot be stored at the moment; try again later", retry_after=60) from error
-        found.append({"key": upload.name, "name": to_safe_name(filename), "size": upload.size})
+        for _ in _read_data(events):  # so that the browser shows the page instead of a lost connection
+            continue
+
+    def _stage(self, item: Mapping[str, Any], filename: str, events: Iterator[Any]) -> None:
+        """Store a file. Raises: Overfull, NodeError; TooMany beyond the rate limit."""
+        self.storage.admit()
+        room = get_max_bytes(item, self.files.max_bytes)
+        with staging(self.files, self.source, room, self.storage.min_free) as upload:
+            for data in _read_data(events):
+                upload.write(data)
+        file = {"key": upload.name, "name": to_safe_name(filename), "size": upload.size}
+        self.sent.files.setdefault(item["name"], []).append(file)
+
+    def _explain(self, error: NodeError | TooMany) -> HeadraceError:
+        """Return the reason for the sender, which says nothing about the workspace, and log the whole one."""
+        log.warning("workspace %s: files of a form were refused: %s", self.files.root.name, error)
+        if isinstance(error, TooMany):
+            return error
+        if isinstance(error, OverQuota):
+            return TooLarge(FULL)
+        if isinstance(error, Crowded):
+            return TooMany(CROWDED, retry_after=STAGED_SECONDS)
+        return Unavailable(BROKEN, retry_after=60)
 
 
 def _refuse(item: Mapping[str, Any], filename: str, count: int) -> str:

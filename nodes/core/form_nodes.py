@@ -165,7 +165,7 @@ class Form(TriggerNode):
         )
         closed_text = line("Text on the page of the closed form", most=1_000, title="Text when closed")
         rate_limit = whole(
-            "Maximum number of sent pages per minute, of all people together",
+            "Maximum number of answers per minute, of all people together; unfinished pages with files count, too",
             1,
             100_000,
             title="Rate limit (per minute)",

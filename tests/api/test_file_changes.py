@@ -171,4 +171,4 @@ def test_an_upload_beyond_the_quota_is_refused_and_the_usage_shown(owner, files,
     assert upload(owner, b"x" * 80).status_code == 201
     assert "quota of 100" in check_shape(upload(owner, b"x" * 30, name="b.csv"), 413)
     usage = owner.get("/api/files-usage").json
-    assert usage == {"used": 80, "quota": 100, "max_file_bytes": files.max_bytes}
+    assert usage == {"used": 80, "staged": 0, "quota": 100, "max_file_bytes": files.max_bytes}

@@ -4564,6 +4564,8 @@ export interface components {
         FilesUsageOut: {
             /** @description Bytes of all files; counted at most ten minutes ago */
             used: number;
+            /** @description Bytes of files of forms that are not sent yet */
+            staged: number;
             /** @description `HEADRACE_FILES_QUOTA`; null: no limit */
             quota: number | null;
             /** @description `HEADRACE_FILE_MAX_BYTES`, the limit of each file */
