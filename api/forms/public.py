@@ -1,42 +1,35 @@
-"""Public forms of active flows: their access, their closing time, and the run that an answer starts."""
+"""Public forms of active flows: their closing time, and the run that an answer starts."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
 from flask import Request, Response
-from flask_login import current_user
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
+from api.forms.access import get_sender, refuse
 from api.forms.form import Filled, Form, drop_files, open_form, show, take
 from api.forms.look import Look, show_message
 from api.forms.page_limits import limit_network, limit_pages
 from api.forms.results import make_run_address, show_result, take_next_page
 from api.forms.sent_files import make_answers, name_files
 from api.forms.upload import FULL, Storage
-from api.http.auth import get_user, has_role
 from api.http.json_io import get_request, to_unavailable
-from api.http.request_origin import check_origin, get_client
-from api.http.server import get_config, get_dispatcher, get_server
-from api.webhooks import load_secret
-from api.webhooks.auth import is_authentic
+from api.http.server import get_config, get_dispatcher
 from constants import FORM_METHOD
 from dispatch import Start, Ticket
 from errors import Conflict, DefinitionError, HeadraceError, NodeError, NotFound, TooMany, Unavailable
-from models import DatabaseRefused, Hook, IdempotencyKey, LogEntry, WorkspaceStore, new_id, now_ms
+from models import DatabaseRefused, Hook, IdempotencyKey, WorkspaceStore, new_id, now_ms
 from nodes.core.form_nodes import to_ms
 from nodes.files.files import Absent
 from nodes.files.quota import OverQuota
 from nodes.files.staged import moving, settle
 from schema_fields.row_json import iso
-from security.login_throttle import get_network
 
 log = logging.getLogger("headrace.forms")
 
@@ -46,7 +39,6 @@ SATURATED = "This form cannot be taken at the moment. Your answers are still her
 CROWDED = "Very many people are sending this form. Your answers are still here: try again in a minute."
 HASTY = "That was very quick. Check your answers and send them again."
 GONE = "Choose the files again: they are not kept for long."
-BASIC = 'Basic realm="form", charset="UTF-8"'
 MISSING = "There is no form at this address"
 # Submits an answer: the run's input, its idempotency key and the id of the new run.
 Submit = Callable[[Any, str, str], Ticket]
@@ -123,44 +115,7 @@ def make_form(hook: Hook, config: Mapping[str, Any], action: str, note: str = ""
     )
 
 
-# Who may open it, and until when
-
-
-def refuse(hook: Hook, config: Mapping[str, Any], look: Look) -> Response | None:
-    """Return the page for people who may not open the form; None if this person may."""
-    if config["access"] == "members":
-        if not current_user.is_authenticated:
-            text = "Log in to open this form, then come back to this page."
-            return show_message("For members only", text, look, 401, ("/", "Log in"))
-        if not has_role("viewer", hook.flow.workspace_id):
-            return show_message("For members only", "Your account may not open this form.", look, 403)
-        check_origin()
-    return _ask_password(hook, look) if config["access"] == "password" else None
-
-
-def _ask_password(hook: Hook, look: Look) -> Response | None:
-    """Return the page that makes a browser ask for the password; None if it was sent and is right."""
-    server, request = get_server(), get_request()
-    secret = load_secret(server.vault, hook, ("http_basic",))
-    key, client = f"form {hook.flow.id} {hook.node_id}", get_client()
-    network = client.address if client.is_shared else get_network(client.address)
-    if server.refusals and (wait := server.refusals.get_wait(key, network)):
-        raise TooMany("Too many wrong passwords; try again later", retry_after=math.ceil(wait))
-    if "Authorization" not in request.headers:
-        return _challenge(look)
-    if is_authentic("http_basic", secret, request.headers, b"", 0):
-        return None
-    if server.refusals.note(key, network, client.is_shared):
-        message = f"A wrong password for the form was sent from {client.address}. Logged at most once a minute"
-        data = orjson.dumps({"workflow_id": hook.flow.id, "address": client.address}).decode()
-        server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
-    return _challenge(look)
-
-
-def _challenge(look: Look) -> Response:
-    response = show_message("This form needs a password", "Reload the page to enter it.", look, 401)
-    response.headers["WWW-Authenticate"] = BASIC
-    return response
+# Until when it is open
 
 
 def is_closed(hook: Hook, config: Mapping[str, Any]) -> bool:
@@ -295,8 +250,7 @@ def _submit(hook: Hook, form: Form, filled: Filled, key: str, run_id: str, submi
 
 def _make_input(form: Form, filled: Filled, moved: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the input of the run: the answers, and in `_form` the path, the time and the user."""
-    by = get_user().email if current_user.is_authenticated else None
-    about = {"path": form.action.removeprefix(PREFIX), "submitted_at": iso(now_ms()), "by": by}
+    about = {"path": form.action.removeprefix(PREFIX), "submitted_at": iso(now_ms()), "by": get_sender()}
     return {**make_answers(form, filled, moved), "_form": about}
 
 

@@ -1,18 +1,20 @@
 """Results of an answer: the next page of the form, the thanks, or a page that waits for them.
 
-The address has the run and a signature, so it works in any browser, and a reload sends nothing again.
+The address has the run and a signature, so it works in any browser, and a reload sends nothing again. It stays in
+histories and logs, so a form for members, or with a password, checks them here too.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import Request, Response
 from marshmallow import ValidationError
 
+from api.forms.access import GONE, get_sender, refuse_run
 from api.forms.form import Form, open_form, take
 from api.forms.look import Look, show_message
 from api.forms.page_limits import limit_network
@@ -32,7 +34,8 @@ WAIT_SECONDS = 5.0  # in one request
 MAX_ROUNDS = 120  # of a page that looks again by itself, some twenty minutes
 PAUSES = (2, 3, 5, 10)  # seconds between them: the last one for all others
 MAX_TEXT = 5_000
-GONE = "This answer is no longer stored"
+# Returns the page for people who may not see the run, or None.
+Refuse = Callable[[Run, PlannedNode, Look], Response | None]
 
 
 def make_run_address(path: str, run_id: str) -> str:
@@ -40,11 +43,13 @@ def make_run_address(path: str, run_id: str) -> str:
     return f"{path}?{urlencode({'run': run_id, 'token': get_server().vault.sign(PURPOSE, run_id)})}"
 
 
-def show_result(request: Request) -> Response:
+def show_result(request: Request, refuse: Refuse = refuse_run) -> Response:
     """Show the page for the run that the signed address names, waiting for it a moment."""
     run, plan, node = _open(request)
     config = node.config.static
     look = Look.of(config)
+    if (refused := refuse(run, node, look)) is not None:
+        return refused
     has_pages = any(one.type == "form_page" and not one.disabled for one in plan.nodes)
     if config["respond"] == "immediately" and not has_pages:
         return _thank(run, config, look, None)
@@ -61,17 +66,20 @@ def show_result(request: Request) -> Response:
     return _thank(run, config, look, _read_output(run) if config["respond"] == "last" else None)
 
 
-def take_next_page(request: Request) -> Response:
+def take_next_page(request: Request, refuse: Refuse = refuse_run) -> Response:
     """Take the page of a form for which the run waits, then redirect to the next page."""
     run, plan, node = _open(request)
-    form = _find_page(request, run, plan, Look.of(node.config.static))
+    look = Look.of(node.config.static)
+    if (refused := refuse(run, node, look)) is not None:
+        return refused
+    form = _find_page(request, run, plan, look)
     if form is not None:
         limit_network(run.id)
         filled = take(form, request)
         if isinstance(filled, Response):
             return filled
         try:
-            answer_with(run, form.owner[1], form, filled)
+            answer_with(run, form.owner[1], form, filled, get_sender())
         except Conflict as error:
             log.info("run %s: a page was sent twice, or too late: %s", run.id, error.message)
     return Response(status=303, headers={"Location": make_run_address(request.path, run.id)})

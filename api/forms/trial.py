@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 from flask_login import current_user
 
+from api.forms.look import Look
 from api.forms.public import make_form, open_public, take_answer
 from api.forms.results import show_result, take_next_page
 from api.http.auth import has_role
@@ -17,17 +18,18 @@ from api.test_calls import find_forms, make_hook
 from definition import PlannedNode
 from dispatch import Options, Start, Ticket
 from errors import NotFound, Unavailable
-from models import Hook, Startable, WebhookListener
+from models import Hook, Run, Startable, WebhookListener
 
 LISTENED = "This is a test. The editor waits for one answer, and runs the flow on its canvas with it."
 UNHEARD = "This is a preview. To send it, choose Listen for a test call in the editor first."
+MISSING = "There is no form here, or you are not logged in as one of its editors"
 NOBODY = "The editor does not wait for an answer any more. Choose Listen for a test call there, and send it again"
 
 
 def open_test(flow: str, path: str) -> Response:
     """Show the form at this path of the flow under test, or the result of an answer to it."""
     if "run" in get_request().args:
-        return show_result(get_request())
+        return show_result(get_request(), _refuse_run)
     hook, node, listener = _find(flow, path)
     note = UNHEARD if listener is None else LISTENED
     config = {**node.config.static, "access": "public"}
@@ -38,7 +40,7 @@ def take_test(flow: str, path: str) -> Response:
     """Take a page of the form under test. The last one starts a run of the editor's definition."""
     check_origin()
     if "run" in get_request().args:
-        return take_next_page(get_request())
+        return take_next_page(get_request(), _refuse_run)
     hook, node, listener = _find(flow, path)
     config: dict[str, Any] = {**node.config.static, "access": "public", "min_seconds": 0}
     config.pop("max_answers", None)
@@ -58,6 +60,12 @@ def take_test(flow: str, path: str) -> Response:
     return take_answer(hook, config, make_form(hook, config, get_request().path, LISTENED), submit)
 
 
+def _refuse_run(run: Run, node: PlannedNode, look: Look) -> None:
+    """Let editors of the flow alone see the run, whoever may open the form. Raises: NotFound."""
+    if not current_user.is_authenticated or not has_role("editor", run.workspace_id):
+        raise NotFound(MISSING)
+
+
 def _find(flow: str, path: str) -> tuple[Hook, PlannedNode, WebhookListener | None]:
     """Return the form at this path of the definition that the editor listens with, else of the saved one.
 
@@ -65,7 +73,7 @@ def _find(flow: str, path: str) -> tuple[Hook, PlannedNode, WebhookListener | No
     """
     found = Startable.find(flow)
     if found is None or not current_user.is_authenticated or not has_role("editor", found.workspace_id):
-        raise NotFound("There is no form here, or you are not logged in as one of its editors")
+        raise NotFound(MISSING)
     row = WebhookListener.find(flow)
     listener = row if row is not None and row.is_open else None
     options = None if row is None else Options.of(row.options.encode())

@@ -22,6 +22,7 @@ from nodes.core.waits import WaitingNode, timeout_field
 from nodes.fields import choice, credential, line, number, setting, text, whole
 from parsers.invisible_characters import OF_TEXTS, visible
 from schema_fields.quick_schema import Schema
+from schema_fields.row_json import iso
 
 # Names that the texts after sending may read.
 EVALUATED_LATER = "The page after sending evaluates them"
@@ -223,7 +224,7 @@ class FormPage(WaitingNode):
             },
             "input": {"name": "Ada Brandt"},
             "branch": "received",
-            "output": {"day": "2026-01-09"},
+            "output": {"day": "2026-01-09", "_form": {"submitted_at": "2026-01-05T07:20:00.000Z", "by": None}},
         },
     )
 
@@ -245,4 +246,5 @@ class FormPage(WaitingNode):
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         if answer.name == "time":
             return Branch("timeout", None)
-        return Branch("received", complete(config["fields"], answer.value["fields"]))
+        about = {"submitted_at": iso(answer.at), "by": answer.by}
+        return Branch("received", {**complete(config["fields"], answer.value["fields"]), "_form": about})

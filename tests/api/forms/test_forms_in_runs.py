@@ -162,7 +162,7 @@ def test_editors_open_the_form_of_a_draft_and_its_answer_is_a_test(owner, client
     shown = owner.get(f"/api/workflows/{saved['id']}/test-call").json
     run = ended(owner, shown["run_id"])
     assert (run["triggered_by"], run["draft"], run["output"]) == ("manual", True, {"x": "Ada"})
-    assert "Thank you" in client.get(sent.headers["Location"]).text
+    assert "Thank you" in owner.get(sent.headers["Location"]).text
     other = owner.post(path, data={}, headers={"Origin": "https://evil.example"})
     assert other.status_code == 403
 

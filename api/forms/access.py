@@ -1,0 +1,80 @@
+"""Access to a form, its later pages and its result: for everybody, for members, or with a password."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import Response
+from flask_login import current_user
+
+from api.forms.look import Look, show_message
+from api.http.auth import get_user, has_role
+from api.http.json_io import get_request
+from api.http.request_origin import check_origin, get_client
+from api.http.server import get_server
+from api.test_calls import make_hook
+from api.webhooks import load_secret
+from api.webhooks.auth import is_authentic
+from definition import PlannedNode
+from errors import NotFound, TooMany
+from models import Hook, LogEntry, Run, Startable
+from security.login_throttle import get_network
+
+BASIC = 'Basic realm="form", charset="UTF-8"'
+GONE = "This answer is no longer stored"
+
+
+def get_sender() -> str | None:
+    """Return the e-mail address of the user who sends a form; None if nobody is logged in."""
+    return get_user().email if current_user.is_authenticated else None
+
+
+def refuse_run(run: Run, node: PlannedNode, look: Look) -> Response | None:
+    """Return the page for people who may not see the run of this form node; None if this person may.
+
+    Raises: NotFound if the flow was deleted.
+    """
+    flow = Startable.find(run.workflow_id)
+    if flow is None:
+        raise NotFound(GONE)
+    return refuse(make_hook(flow, node), node.config.static, look)
+
+
+def refuse(hook: Hook, config: Mapping[str, Any], look: Look) -> Response | None:
+    """Return the page for people who may not open the form; None if this person may."""
+    if config["access"] == "members":
+        if not current_user.is_authenticated:
+            text = "Log in to open this form, then come back to this page."
+            return show_message("For members only", text, look, 401, ("/", "Log in"))
+        if not has_role("viewer", hook.flow.workspace_id):
+            return show_message("For members only", "Your account may not open this form.", look, 403)
+        check_origin()
+    return _ask_password(hook, look) if config["access"] == "password" else None
+
+
+def _ask_password(hook: Hook, look: Look) -> Response | None:
+    """Return the page that makes a browser ask for the password; None if it was sent and is right."""
+    server, request = get_server(), get_request()
+    secret = load_secret(server.vault, hook, ("http_basic",))
+    key, client = f"form {hook.flow.id} {hook.node_id}", get_client()
+    network = client.address if client.is_shared else get_network(client.address)
+    if server.refusals and (wait := server.refusals.get_wait(key, network)):
+        raise TooMany("Too many wrong passwords; try again later", retry_after=math.ceil(wait))
+    if "Authorization" not in request.headers:
+        return _challenge(look)
+    if is_authentic("http_basic", secret, request.headers, b"", 0):
+        return None
+    if server.refusals.note(key, network, client.is_shared):
+        message = f"A wrong password for the form was sent from {client.address}. Logged at most once a minute"
+        data = orjson.dumps({"workflow_id": hook.flow.id, "address": client.address}).decode()
+        server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
+    return _challenge(look)
+
+
+def _challenge(look: Look) -> Response:
+    response = show_message("This form needs a password", "Reload the page to enter it.", look, 401)
+    response.headers["WWW-Authenticate"] = BASIC
+    return response
