@@ -224,7 +224,7 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
         value["params"] = read_params(config["path"], path)
     try:
         if config["respond"] == "stream":
-            return _answer_with_stream(value, submit)
+            return _answer_with_stream(hook, value, submit)
         ticket = submit(value, config["respond"] != "immediately")
         return RESPONDERS[config["respond"]](dispatcher, ticket)
     except Unavailable as error:
@@ -454,10 +454,11 @@ RESPONDERS: dict[str, Callable[[Dispatcher, Ticket], Response]] = {
 }
 
 
-def _answer_with_stream(value: Any, submit: Callable[[Any, bool], Ticket]) -> Response:
+def _answer_with_stream(hook: Hook, value: Any, submit: Callable[[Any, bool], Ticket]) -> Response:
     """Start the run and respond with its events. Raises: Unavailable, with nothing started, if there is no place."""
     streams: Streams = get_server().streams
-    stream = streams.begin()
+    client = get_client()
+    stream = streams.begin(hook, None if client.is_shared else get_network(client.address), get_request())
     try:
         return stream.make_response(submit(value, True))
     except BaseException:

@@ -4,24 +4,26 @@ Each node that responds sends one event, as soon as its step is on the disk; the
 The stream reads the record of the run, so it does not matter which process executes it. It ends with the connection,
 and cannot be resumed; the run goes on.
 
-An open stream holds a request thread. So only a quarter of the threads of a process have one.
+An open stream holds a request thread. So only a quarter of the threads of a process have one, and no webhook, caller or
+workspace can hold all of these places.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
-from flask import Response
+from flask import Request, Response
 
 import engine
 from dispatch import Dispatcher, Ticket
 from dispatch.payloads import Kept
 from errors import Unavailable
-from models import Run, Step
+from models import Hook, Run, Step
 from nodes.base import REGISTRY
 
 MAX_SECONDS = 600.0
@@ -36,32 +38,53 @@ TOO_MANY = "Too many answers are streamed at the moment; try again soon"
 
 
 class Streams:
-    """The open streams of one process, a limited number. Each also counts as a long wait of the dispatcher."""
+    """The open streams of one process, a limited number. Each also counts as a long wait of the dispatcher.
+
+    One webhook and one network address have at most half of the places, a workspace all but a quarter.
+    """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
-        self._free = threading.BoundedSemaphore(max(1, dispatcher.config.threads // 4))
+        self.places = max(1, dispatcher.config.threads // 4)
+        self._lock = threading.Lock()
+        self._open: Counter[str] = Counter()
 
-    def begin(self) -> Stream:
-        """Reserve the place for a stream; close it. Raises: Unavailable if there are too many."""
-        if not self._free.acquire(blocking=False):
-            raise Unavailable(TOO_MANY, retry_after=5)
-        if not self.dispatcher.waiting.take_long_place():
-            self._free.release()
-            raise Unavailable(TOO_MANY, retry_after=5)
-        return Stream(self)
+    def begin(self, hook: Hook, network: str | None, request: Request) -> Stream:
+        """Reserve the place for a stream to the request; close it. `network` is None for an address of many callers.
 
-    def end(self) -> None:
+        Raises: Unavailable if there are too many.
+        """
+        half, most = max(1, self.places // 2), max(1, self.places - max(1, self.places // 4))
+        limits = {
+            "": self.places,
+            f"workspace {hook.flow.workspace_id}": most,
+            f"hook {hook.flow.id} {hook.node_id}": half,
+        }
+        if network is not None:
+            limits[f"network {network}"] = half
+        with self._lock:
+            if any(self._open[key] >= limit for key, limit in limits.items()):
+                raise Unavailable(TOO_MANY, retry_after=5)
+            if not self.dispatcher.waiting.take_long_place():
+                raise Unavailable(TOO_MANY, retry_after=5)
+            self._open.update(limits.keys())
+        return Stream(self, limits.keys(), request)
+
+    def end(self, keys: Iterable[str]) -> None:
         """Free the place of a stream."""
         self.dispatcher.waiting.leave_long_place()
-        self._free.release()
+        with self._lock:
+            self._open.subtract(keys)
+            self._open += Counter()  # drops the keys of 0
 
 
 class Stream:
     """The place of a stream, and its response."""
 
-    def __init__(self, streams: Streams) -> None:
-        self.streams, self.dispatcher = streams, streams.dispatcher
+    def __init__(self, streams: Streams, keys: Iterable[str], request: Request) -> None:
+        self.streams, self.dispatcher, self.keys = streams, streams.dispatcher, keys
+        # Of our HTTP worker; other servers do not tell.
+        self._has_disconnected = getattr(request.environ.get("gunicorn.socket"), "has_disconnected", lambda: False)
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -71,7 +94,7 @@ class Stream:
             if self._is_closed:
                 return
             self._is_closed = True
-        self.streams.end()
+        self.streams.end(self.keys)
 
     def make_response(self, ticket: Ticket) -> Response:
         """Return the response with the events of the run. The server closes the stream with it."""
@@ -88,7 +111,7 @@ class Stream:
             ticket.active.heard = changed.set
         yield make_event({"run_id": run_id}, "run")
         silent_since = time.monotonic()
-        while True:
+        while not self._has_disconnected():
             changed.clear()
             # The run first: all steps of a run that has ended are on the disk.
             run = Run.find(run_id)

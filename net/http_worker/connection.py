@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import select
 import socket
 import struct
 import termios
@@ -106,6 +107,12 @@ class Connection:
                 sent -= len(first)
             while self.unsent and not self.unsent[0]:
                 self.unsent.popleft()
+
+    def has_disconnected(self) -> bool:
+        """Return True if the client has closed the connection. Reads nothing, so the answering thread may ask."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def reset_on_close(self) -> None:
         """Make the system drop unsent data when the socket is closed."""

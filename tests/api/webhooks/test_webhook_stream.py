@@ -1,19 +1,26 @@
 """Webhooks that answer with server-sent events: one for each response of the run, and its end."""
 
 import http.client
+import itertools
 import json
 import threading
 import time
+from contextlib import ExitStack, closing
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from servers import until
 from serving import serving
 from test_webhooks import STOP, definition
 
 from api.webhooks import event_stream as stream
 from api.webhooks.event_stream import make_event
-from models import Run
+from dispatch.waiting import Waiting
+from errors import Unavailable
+from models import Hook, Run
 
+NUMBERS = itertools.count(10)
 PATH = "/api/webhooks/orders"
 WAIT = {"id": "wait", "type": "wait", "config": {"seconds": 0.6}}
 
@@ -86,21 +93,54 @@ def test_test_calls_stream_too(owner, client, make_flow):
     assert [data for name, _, data in parse(answer.text) if name == "message"] == ["1"]
 
 
+def begin(streams, number, workspace="ws", network=""):
+    """Reserve a place for a call of the webhook of this number from a network of its own, unless one is given."""
+    hook = Hook("hook", SimpleNamespace(id=f"wf_{number}", workspace_id=workspace), None, None, None, None)
+    return streams.begin(hook, network or f"203.0.113.{next(NUMBERS)}", SimpleNamespace(environ={}))
+
+
+def begin_all(streams, *args):
+    """Reserve places until there are too many. Return the streams."""
+    open_ = []
+    with pytest.raises(Unavailable, match="Too many"):
+        while True:
+            open_.append(begin(streams, *args))
+    return open_
+
+
 def test_the_number_of_streams_is_limited_and_no_run_starts_beyond_it(app, client, hook):
     hook(said("one", 1))
-    streams = app.extensions["headrace"].streams
-    open_ = []
-    with pytest.raises(Exception, match="Too many"):
+    streams, open_ = app.extensions["headrace"].streams, []
+    with pytest.raises(Unavailable, match="Too many"):
         while True:
-            open_.append(streams.begin())
+            open_.append(begin(streams, len(open_), f"ws_{len(open_)}"))
     answer = client.post(PATH, {})
     assert answer.status_code == 503 and answer.headers["Retry-After"] == "5" and Run.select().count() == 0
     for one in open_:
         one.close()
         one.close()
-    assert len(open_) == max(1, app.extensions["headrace"].config.threads // 4)
+    assert len(open_) == streams.places == max(1, app.extensions["headrace"].config.threads // 4)
     for _ in range(len(open_) + 1):
         assert client.post(PATH, {}).status_code == 200
+
+
+@pytest.mark.parametrize(("threads", "of_one", "of_workspace"), [(1, 1, 1), (8, 1, 1), (16, 2, 3), (64, 8, 12)])
+def test_no_webhook_caller_or_workspace_takes_all_places(threads, of_one, of_workspace):
+    config = SimpleNamespace(threads=threads)
+    streams = stream.Streams(SimpleNamespace(config=config, waiting=Waiting(SimpleNamespace(config=config))))
+    open_ = begin_all(streams, 1)
+    assert len(open_) == of_one
+    open_ += begin_all(streams, 2)
+    assert len(open_) == min(of_workspace, 2 * of_one)
+    if streams.places > 1:
+        open_ += [begin(streams, 3, "another")]
+    for one in open_:
+        one.close()
+    callers = begin_all(streams, 4, "ws", "203.0.113.9")
+    assert len(callers) == of_one
+    for one in callers:
+        one.close()
+    assert not streams._open, "nothing is kept of closed streams"
 
 
 def test_a_run_that_takes_too_long_leaves_the_stream(client, hook, monkeypatch):
@@ -142,3 +182,63 @@ def test_events_come_at_once_and_the_run_outlives_its_caller(tmp_path):
             ended.wait(0.25)
         steps = server.call("GET", f"/api/runs/{run_id}/steps")["items"]
         assert [step["node_id"] for step in steps if step["status"] == "success"][-1] == "two"
+
+
+LONG = [said("one", 1), {"id": "wait", "type": "wait", "config": {"seconds": 300}}, said("two", 2)]
+
+
+def connect(server, path, address):
+    """Call a webhook from this loopback address. Return the open connection, and the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20, source_address=(address, 0))
+    connection.request("POST", f"/api/webhooks/{path}", body=b"{}", headers={"Content-Type": "application/json"})
+    return connection, connection.getresponse().status
+
+
+def add_hooks(server):
+    """Add streaming webhooks `a` and `b`, and `c` in a workspace of its own."""
+    session = server.session()
+    other = server.call("POST", "/api/workspaces", {"name": "Other"}, headers=session)["id"]
+    for path in "abc":
+        body = {"name": path, "status": "active", "definition": definition(*LONG, path=path, respond="stream")}
+        there = {**session, "X-Workspace-Id": other} if path == "c" else {}
+        server.call("POST", "/api/flows", body, headers=there)
+
+
+@pytest.mark.slow
+def test_strangers_at_one_stream_leave_places_to_others_and_free_theirs_as_they_go(tmp_path):
+    with serving(tmp_path, HEADRACE_THREADS=16) as server, ExitStack() as stack:
+        add_hooks(server)
+
+        def call(path, address):
+            connection, status = connect(server, path, address)
+            stack.enter_context(closing(connection))
+            return connection, status
+
+        crowd = [call("a", "127.0.0.1") for _ in range(12)]
+        assert [status for _, status in crowd].count(200) == 2, "of one address"
+        assert [call("a", f"127.0.0.{number}")[1] for number in range(2, 6)] == [503] * 4, "of one webhook"
+        assert call("c", "127.0.0.1")[1] == 503, "of one address, at any webhook"
+        assert [call("b", f"127.0.0.{number}")[1] for number in range(2, 5)] == [200, 503, 503], "of one workspace"
+        assert call("c", "127.0.0.6")[1] == 200, "another workspace"
+        for connection, _ in crowd:
+            connection.close()
+        gone = time.monotonic()
+        until(lambda: call("a", "127.0.0.1")[1] == 200, "a place is free", seconds=5)
+        assert time.monotonic() - gone < 2
+
+
+@pytest.mark.slow
+def test_a_caller_that_leaves_data_behind_frees_its_place_too(tmp_path):
+    with serving(tmp_path, HEADRACE_THREADS=4) as server:
+        add_hooks(server)
+        connection, status = connect(server, "a", "127.0.0.1")
+        assert status == 200
+        connection.sock.sendall(b"GET / HTTP/1.1\r\n")
+        connection.close()
+
+        def is_free():
+            again, status = connect(server, "c", "127.0.0.1")
+            again.close()
+            return status == 200
+
+        until(is_free, "the place is free", seconds=2)
