@@ -106,13 +106,15 @@ def post_worker_init(worker):
 
     def close():
         stopped.get()
-        server.dispatcher.close()
+        # Requests of open connections, which are closed by their next response, may still start runs.
+        server.dispatcher.close(refuses=False)
         # The worker waits for its connections first. If a client never closes one, the worker is killed while waiting,
         # which must not count as a death of its runs.
         server.dispatcher.wait_for_the_grace_time()
         server.stop()
 
     def stop(number, frame):
+        server.dispatcher.is_stopping = True  # at once, for the next answer
         stopped.put(number)
         worker.handle_exit(number, frame)
 

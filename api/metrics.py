@@ -93,8 +93,15 @@ class ReadyOut(HealthOut):
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def check_health() -> Any:
-    """Show that the process answers. Query parameters are ignored."""
+    """Show that the process answers. 503 from the moment at which it is told to stop. Query parameters are ignored."""
+    check_not_stopping()
     return {"ok": True, "ts": iso(now_ms())}
+
+
+def check_not_stopping() -> None:
+    """Raise Unavailable if the server is stopping, so that proxies and clients use another one."""
+    if get_server().dispatcher.is_stopping:
+        raise Unavailable("The server is stopping; send the request again in a few seconds", retry_after=5)
 
 
 @blueprint.get("/ready")
@@ -110,6 +117,7 @@ def check_ready() -> Any:
     except Exception as error:
         raise Unavailable(f"The database does not respond: {type(error).__name__}") from error
     server.dispatcher.check_space()
+    check_not_stopping()
     if not server.dispatcher.is_open():
         raise Unavailable("The server accepts no runs at the moment", retry_after=1)
     if is_write_blocked():

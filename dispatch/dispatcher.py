@@ -82,7 +82,7 @@ class Dispatcher:
         self.broker = broker
         self.offers = None if broker is None else Offers(broker, self._find_lane, clock)
         self._local = threading.local()
-        self._stopping = threading.Event()
+        self.is_stopping = self._refuses = False
         self.is_paused = config.paused
 
     # The life of the process
@@ -107,10 +107,10 @@ class Dispatcher:
         if was and not self.is_paused:
             log.info("the server is not paused any more")
 
-    def close(self) -> None:
-        """Accept no more runs, and begin the grace period. At its end, all waits for runs end."""
+    def close(self, refuses: bool = True) -> None:
+        """Claim no runs, with `refuses` accept none, and begin the grace period. At its end, all waits for runs end."""
         self.waiting.ends_at = min(self.waiting.ends_at, time.monotonic() + self.config.grace)
-        self._stopping.set()
+        self.is_stopping, self._refuses = True, self._refuses or refuses
         if self.broker is not None:
             self.broker.close()
 
@@ -163,7 +163,7 @@ class Dispatcher:
     def is_open(self) -> bool:
         """Return True if the process accepts new runs."""
         has_room = max(len(self._active), self._backlog) < self.config.max_pending
-        return self.lease.is_alive() and not self._stopping.is_set() and has_room
+        return self.lease.is_alive() and not self._refuses and has_room
 
     def active_count(self) -> int:
         """Return the number of runs that this process has queued or executes."""
@@ -443,7 +443,7 @@ class Dispatcher:
 
         The calling thread of the broker waits meanwhile, so that the broker brings no more runs than are executed.
         """
-        if self._stopping.is_set() or self.is_paused or not self.lease.is_alive() or run_id in self._set_aside:
+        if self.is_stopping or self.is_paused or not self.lease.is_alive() or run_id in self._set_aside:
             return
         run = Run.find(run_id)
         if run is None or run.status != "pending" or run.waiting is not None or run.recorded:
@@ -493,7 +493,7 @@ class Dispatcher:
 
     def _pick_up(self) -> bool:
         """Start runs. Return True if one needs no thread: it has ended, is in the slow lane or cannot be read."""
-        if self._stopping.is_set() or self.is_paused or not self.lease.is_alive():
+        if self.is_stopping or self.is_paused or not self.lease.is_alive():
             return False
         with self._choosing:
             chosen = self._choose()

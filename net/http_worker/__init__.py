@@ -34,7 +34,7 @@ from .request_ids import RequestIds
 from .shortcut import Shortcut
 
 CLOSE_SECONDS = 2.0  # for a client to read the end of its last response
-STOP_IDLE_SECONDS = 2.0  # for idle connections when the worker stops: a request may be on its way
+STOP_IDLE_SECONDS = 2.0  # for a connection without its first request when the worker stops: it may be on its way
 CROWDED_SECONDS = 1.0  # for a connection without a request, when the maximum number of connections is open
 SWEEP_SECONDS = 0.5  # between two checks of deadlines
 
@@ -99,7 +99,7 @@ class HttpWorker(ThreadWorker):
             has_room = len(self.connections) < self.worker_connections
             self.set_accept_enabled(has_room and time.monotonic() >= self.accept_after)
             self.turn()
-        self.set_accept_enabled(False)
+        self.stop_listening()
         now = time.monotonic()
         self.idle_until, ends = now + STOP_IDLE_SECONDS, now + self.cfg.graceful_timeout
         while self.connections and time.monotonic() < ends:
@@ -109,7 +109,13 @@ class HttpWorker(ThreadWorker):
                 self.drop(connection)
         # Threads that still answer use the queue, so it stays open until the process ends.
         self.tpool.shutdown(wait=False)
+
+    def stop_listening(self) -> None:
+        """Accept the connections in the kernel's queue, and close the listeners, so that later ones are refused."""
+        self.set_accept_enabled(False)
         for listener in self.sockets:
+            while self.accept(listener):
+                pass
             listener.close()
 
     def turn(self) -> None:
@@ -134,7 +140,8 @@ class HttpWorker(ThreadWorker):
                 continue
             if connection.state is State.SENDING:
                 self.extend_deadline(connection, now)
-            elif self.idle_until is not None and not connection.received and connection.state is not State.BODY:
+            elif self.idle_until is not None and connection.state is State.HEAD and not connection.received:
+                # Idle ones keep their deadline, before which a proxy closes them: a request may always be on its way.
                 connection.deadline = min(connection.deadline, self.idle_until)
             elif is_full and connection.state in WAITING:
                 connection.deadline = min(connection.deadline, connection.since + CROWDED_SECONDS)
@@ -191,8 +198,8 @@ class HttpWorker(ThreadWorker):
         elif connection.state is not State.CLOSED:
             self.receive(connection)
 
-    def accept(self, listener: Any) -> None:
-        """Accept one connection from the kernel's queue."""
+    def accept(self, listener: Any) -> bool:
+        """Accept one connection from the kernel's queue. Return False if there is none that can be accepted."""
         try:
             sock, client = listener.accept()
         except OSError as error:
@@ -201,11 +208,12 @@ class HttpWorker(ThreadWorker):
                 self.accept_after = time.monotonic() + 1.0
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EPERM, errno.EPROTO):
                 raise
-            return
+            return False
         sock.setblocking(False)
         connection = Connection(sock, client, listener.getsockname(), time.monotonic())
         self.connections.add(connection)
         self.watch(connection, selectors.EVENT_READ)
+        return True
 
     # Receiving
 
@@ -372,6 +380,8 @@ class HttpWorker(ThreadWorker):
             exchange.environ["wsgi.multithread"] = True
             exchange.environ["wsgi.file_wrapper"] = Files
             exchange.answer = self.wsgi(exchange.environ, exchange.response.start_response)
+            if not self.alive:  # it may have begun to stop since `prepare`
+                exchange.response.force_close()
             if self.request_ids is not None:
                 self.request_ids.add_header(exchange)
             exchange.items = iter(exchange.answer)

@@ -185,10 +185,10 @@ def test_a_called_run_that_is_deleted_before_its_output_was_read_fails_the_node(
     made = called(node("w", "ask"))
     run = submit(inline, chain(call(made)))
     (child,) = children(run)
-    inline._stopping.set()  # so that the parent is not claimed yet
+    inline.is_stopping = True  # so that the parent is not claimed yet
     inline.cancel(child, "ann")
     run_of(child.id).remove()
-    inline._stopping.clear()
+    inline.is_stopping = False
     inline.sweep()
     assert error_of(run.id) == f"the run {child.id} failed: its run was deleted"
 

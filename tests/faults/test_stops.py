@@ -1,5 +1,8 @@
 """Servers that are stopped properly while runs are in progress, and workers that sleep longer than their lease."""
 
+import http.client
+import os
+import signal
 import socket
 import time
 from collections import Counter, defaultdict
@@ -16,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 RUNS = 8
 GRACE = 1
 LATER = 30  # seconds after the grace period until the server must have stopped
+SOON = 5  # seconds until a stopping server refuses connections
 
 
 def waiting(effects):
@@ -97,6 +101,82 @@ def test_a_run_that_ends_within_the_grace_period_is_not_released(serve, effects)
     assert server.ended() == 0
     assert states(server.database) == {("success", None, 0): RUNS}
     assert all(done_once(effects, id_, 1) for id_ in ids)
+
+
+HOOK = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "called", "respond": "immediately"}}]}
+CALL = (
+    b"POST /api/webhooks/called HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 2\r\n\r\n{}"
+)
+
+
+def is_refused(server):
+    """Return True if nothing listens on the server's port."""
+    try:
+        socket.create_connection(("127.0.0.1", server.port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def ask_kept(connection, method, path):
+    """Return the status and the headers of a response on this connection."""
+    connection.request(method, path, b"{}" if method == "POST" else None, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.headers
+
+
+def test_a_stopping_server_refuses_connections_and_serves_those_that_are_open(serve, effects):
+    server = serve(HEADRACE_GRACE=30, WEB_CONCURRENCY=3)
+    flow = server.add_flow(waiting(effects))
+    server.add_flow(HOOK, "Hook")
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        kept = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(3)]
+        for connection in kept:
+            stack.callback(connection.close)
+            status, headers = ask_kept(connection, "GET", "/api/health")
+            assert (status, headers["Connection"]) == (200, "keep-alive")
+        answer = pool.submit(server._exchange, "POST", f"/api/workflows/{flow}/run?wait=60", {}, {})
+        effects.wait_for(2)
+        server.terminate()
+        until(lambda: is_refused(server), "connections are refused", SOON)
+        until(lambda: any("Worker exiting" in line for line in server.lines), "it stops", SOON)
+        asked = [("GET", "/api/health", 503), ("GET", "/api/ready", 503), ("POST", "/api/webhooks/called", 202)]
+        for connection, (method, path, expected) in zip(kept, asked, strict=True):
+            status, headers = ask_kept(connection, method, path)
+            assert (path, status, headers["Connection"]) == (path, expected, "close")
+        with socket.socket() as other:  # as the next server does
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", server.port))
+            other.listen()
+        effects.opened.set()
+        got, _ = answer.result()
+        assert (got.status, got.headers["Connection"]) == (200, "close")
+    assert server.ended() == 0
+    assert states(server.database) == {("success", None, 0): 2}
+
+
+def test_calls_that_wait_in_the_kernels_queue_are_answered_before_the_listener_is_closed(serve):
+    server, calls = serve(HEADRACE_GRACE=10), 200
+    server.add_flow(HOOK)
+    workers = server.workers()
+    for worker in workers:
+        server.freeze(worker)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 30)) for _ in range(calls)]
+        for client in clients:
+            client.sendall(CALL)
+        server.terminate()
+        server.said("Handling signal: term")
+        for worker in workers:
+            os.kill(worker, signal.SIGTERM)  # as the master does; it is pending until the worker goes on
+            server.thaw(worker)
+        heads = [client.recv(4096) for client in clients]
+    assert Counter(head.split(b"\r\n")[0] for head in heads) == {b"HTTP/1.1 202 ACCEPTED": calls}
+    assert all(b"Connection: close" in head for head in heads)
+    assert server.ended() == 0
+    assert len(ask(server.database, "SELECT id FROM runs")) == calls
 
 
 def of_both(server, effects):

@@ -1309,7 +1309,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show that the process answers. Query parameters are ignored. */
+        /** Show that the process answers. 503 from the moment at which it is told to stop. Query parameters are ignored. */
         get: operations["get_health"];
         put?: never;
         post?: never;
