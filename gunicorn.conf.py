@@ -98,6 +98,7 @@ def post_worker_init(worker):
     worker.shortcut = server.shortcut
     if worker.shortcut is not None:  # as in benchmarks/echo.py
         worker.shortcut.start()
+    worker.error_headers = server.error_headers
     worker.on_response = server.requests.count
     if _config.log_format == "json":
         worker.request_ids = RequestIds(_config.trusted_proxies > 0)

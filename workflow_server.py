@@ -31,6 +31,7 @@ import cli
 import config as settings
 import database
 from api.http.request_metrics import RequestMetrics
+from api.run_answer import protect_headers
 from api.shortcut import Shortcut
 from api.webhooks.event_stream import Streams
 from api.webhooks.jwt import KeySets, make_fetch
@@ -95,6 +96,7 @@ class Server:
         self.dispatcher = Dispatcher(resources, self.recorder, inline, broker=broker)
         self.dispatcher.lanes = lanes
         self.requests = RequestMetrics()
+        self.error_headers = protect_headers([])  # of requests that are refused without the app
         counted: list[Histogram | Counter] = [
             self.recorder.commit_seconds, self.recorder.group_size, self.requests.seconds,
         ]  # fmt: skip

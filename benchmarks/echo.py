@@ -12,9 +12,10 @@ class Nothing:
     """Stands for the parts of a Headrace process."""
 
     first_login = shortcut = None
+    error_headers = ()
 
     def __init__(self) -> None:
-        self.requests = self  # the metrics, which count nothing
+        self.requests = self.dispatcher = self  # the metrics, and the runs: there are none
 
     def count(self, *_: object) -> None:
         pass
@@ -23,6 +24,12 @@ class Nothing:
         pass
 
     def stop(self) -> None:
+        pass
+
+    def close(self, refuses: bool = True) -> None:
+        pass
+
+    def wait_for_the_grace_time(self) -> None:
         pass
 
 

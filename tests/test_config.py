@@ -423,7 +423,7 @@ def test_a_start_warns_of_misspelt_settings_in_the_environment_and_in_the_file(t
 
 
 class FakePart:
-    shortcut = None
+    shortcut, error_headers = None, ()
 
     def __init__(self):
         self.calls = []

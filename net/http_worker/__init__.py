@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import selectors
 import socket
 import time
@@ -30,6 +29,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
 from .connection import HEAD_SECONDS, Connection, Exchange, State
 from .parsing import MAX_HEAD, DatedResponse, begin_response, decode_chunks, keep_settings, make_body, parse_head
+from .refusals import find_status, make_refusal
 from .request_ids import RequestIds
 from .shortcut import Shortcut
 
@@ -43,7 +43,6 @@ MAX_HELD = 128 * 1024**2  # bytes of incomplete bodies and unsent responses in a
 WAITING = (State.IDLE, State.HEAD, State.CLOSING)
 NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-REASONS = {408: "Request Timeout", 413: "Content Too Large", 503: "Service Unavailable"}
 TOO_SLOW = (
     f"The request came too slowly: its head must arrive within {HEAD_SECONDS:g} seconds, and its body, after "
     f"{FREE_SECONDS:g} seconds, at {MIN_RATE // 1024} KB a second or faster"
@@ -61,12 +60,13 @@ class HttpWorker(ThreadWorker):
     """Serves HTTP/1.1 without TLS. `max_body` is the largest body, in bytes, that the loop reads.
 
     `shortcut` answers some complete requests in the loop. With `request_ids`, requests have ids. `on_response` is
-    called with each exchange that ends, and its duration in seconds.
+    called with each exchange that ends, and its duration in seconds. Refusals have `error_headers`.
     """
 
     max_body = 5 * 1024**2
     shortcut: Shortcut | None = None
     request_ids: RequestIds | None = None
+    error_headers: Sequence[tuple[str, str]] = ()
     on_response: Callable[[Exchange, float], None] | None = None
     alive: bool
 
@@ -437,6 +437,8 @@ class HttpWorker(ThreadWorker):
             self.log.error("Error handling request", exc_info=error)
         else:
             self.handle_error(exchange.request, connection, connection.client, error)
+            exchange.response = DatedResponse(exchange.request, connection, self.cfg)
+            exchange.response.status = exchange.response.status_code = find_status(error)
         self.end(exchange)
         self.finish(connection, False)
 
@@ -536,14 +538,19 @@ class HttpWorker(ThreadWorker):
 
     def refuse(self, connection: Connection, status: int, message: str) -> None:
         """Refuse a request without calling the app, and close."""
-        body = json.dumps({"error": message}).encode()
-        retry = "Retry-After: 5\r\n" if status == 503 else ""
-        head = (
-            f"HTTP/1.1 {status} {REASONS[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n{retry}\r\n"
-        )
-        connection.sendall(head.encode() + body)
+        connection.sendall(make_refusal(status, message, self.error_headers))
         self.flush_and_close(connection)
+
+    def handle_error(self, req: Any, client: Connection, addr: Any, exc: Exception) -> None:
+        """Log an error of a request or of the app, and queue a response."""
+        status = find_status(exc)
+        if status == 500:
+            self.log.exception("Error handling request %s %s", getattr(req, "method", ""), getattr(req, "uri", ""))
+            message = "Internal error; the server's log has the details"
+        else:
+            self.log.warning("Invalid request from ip=%s: %s", addr[0] if addr else "", exc)
+            message = f"The request is not valid HTTP, or more than the server reads: {exc}"
+        client.sendall(make_refusal(status, message, self.error_headers))
 
     def flush_and_close(self, connection: Connection) -> None:
         """Send the queued data that the client accepts immediately, and close."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 import io
 import time
 from functools import lru_cache
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
 from gunicorn.config import Config
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
-from gunicorn.http.errors import InvalidChunkSize, LimitRequestHeaders, NoMoreData
+from gunicorn.http.errors import (
+    InvalidChunkSize,
+    LimitRequestHeaders,
+    NoMoreData,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import Response
@@ -20,6 +27,7 @@ from .body import StreamedBody
 from .connection import Connection, Exchange
 
 MAX_HEAD = 64 * 1024  # bytes
+get_name = itemgetter(0)
 # The attributes that header checks need.
 ANY_REQUEST = SimpleNamespace(method="POST", version=(1, 1))
 PLAIN = SimpleNamespace(protocol="http")
@@ -64,9 +72,22 @@ def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
     if len(head) > MAX_HEAD:
         raise LimitRequestHeaders(f"the head is larger than {MAX_HEAD} bytes")
     try:
-        return HeadRequest(cfg, IterUnreader([head]), connection.client, connection.requests + 1)
+        request = HeadRequest(cfg, IterUnreader([head]), connection.client, connection.requests + 1)
     except NoMoreData:
         raise LimitRequestHeaders("the head has no end") from None
+    names = [*map(get_name, request.headers)]
+    if (hosts := names.count("HOST")) != 1 and (hosts or request.version >= (1, 1)):
+        raise ParseException("it must have one Host header")
+    if "TRANSFER-ENCODING" in names:
+        check_codings(request)
+    return request
+
+
+def check_codings(request: Any) -> None:
+    """Raise UnsupportedTransferCoding if the body has a coding other than `chunked`: gunicorn undoes no other one."""
+    for name, value in request.headers:
+        if name == "TRANSFER-ENCODING" and value.strip(" \t").lower() != "chunked":
+            raise UnsupportedTransferCoding(value)
 
 
 def make_body(connection: Connection, exchange: Exchange) -> Any:

@@ -59,7 +59,10 @@ class ServerLogger(Logger):
         if not self.has_access_log:
             return
         if not self.is_json:
-            super().access(resp, req, environ, request_time)
+            # Requests that are refused while they are read have no environment.
+            version = ".".join(map(str, req.version))
+            read = {"REQUEST_METHOD": req.method, "RAW_URI": req.uri, "SERVER_PROTOCOL": f"HTTP/{version}"}
+            super().access(resp, req, environ or read, request_time)
         else:
             status = int(str(resp.status).split(None, 1)[0])
             path = hide_queries(req.path or req.uri or "")

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Server
 
+from api.run_answer import SECURITY_HEADERS
 from net.http_worker.body import MAX_LINE, Chunks
 
+SECURITY = {"Cache-Control": "no-store", **dict(SECURITY_HEADERS)}
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 LOGIN = b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -35,7 +37,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def talk(server):
-    """`talk(*pieces)` sends the pieces one by one, and returns the statuses of all responses until the end."""
+    """`talk(*pieces)` sends the pieces one by one, and returns their statuses; `talk.got` has all responses."""
 
     def begin(*pieces, pause=0.0, ends=False):
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
@@ -175,11 +177,21 @@ def test_any_bytes_as_chunks_have_an_end_or_wait_for_more(garbage):
         (LOGIN + b"Content-Length: 6000000\r\n\r\n" + b"x" * 6_000_000, 413),
         (CHUNKED + chunks(b"x" * 65_536) * 90 + b"0\r\n\r\n", 413),
         (CHUNKED + chunks(b"x") * 100_000, 413),
+        (b"GET /api/health HTTP/1.1\r\n\r\n", 400),
+        (HEALTH.replace(b"\r\n\r\n", b"\r\nHost: other\r\n\r\n"), 400),
+        (CHUNKED.replace(b"chunked", b"gzip, chunked") + chunks(BODY) + b"0\r\n\r\n", 501),
+        (CHUNKED.replace(b"chunked", b"gzip\r\nTransfer-Encoding: chunked") + chunks(BODY) + b"0\r\n\r\n", 501),
+        (LOGIN + b"Expect: the-unexpected\r\n\r\n", 417),
     ],
-    ids=range(15),
+    ids=range(20),
 )
-def test_invalid_requests_are_refused_and_the_connection_closes(talk, request_, status):
+def test_invalid_requests_are_refused_like_others_and_the_connection_closes(talk, request_, status):
     assert talk(request_ + LAST) == [status]
+    head, _, body = talk.got.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    assert headers["Content-Type"] == "application/json" and headers["Connection"] == "close"
+    assert list(json.loads(body)) == ["error"] and int(headers["Content-Length"]) == len(body)
+    assert SECURITY.items() <= headers.items()
 
 
 def test_a_disconnected_client_does_not_affect_others(server, talk):

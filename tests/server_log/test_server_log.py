@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 
 import pytest
 from servers import PASSWORD, Server, until
@@ -26,6 +27,7 @@ class Burst(Node):
         raise RuntimeError("two\\nlines")
 """
 SESAME = "open-sesame"
+BROKEN = b"POST /api/broken HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnot a size\r\n"
 HOOK = {"id": "hook", "type": "webhook"}
 
 
@@ -154,6 +156,9 @@ def test_text_is_as_it_was_and_hides_queries(tmp_path, access_log):
     server = serve(tmp_path, HEADRACE_ACCESS_LOG=access_log)
     try:
         assert send(server, "POST", f"/api/webhooks/quick?key={SESAME}", {"X-Request-Id": "a"}) == (200, None)
+        with socket.create_connection(("127.0.0.1", server.port), 60) as client:
+            client.sendall(BROKEN)
+            assert client.recv(4096).startswith(b"HTTP/1.1 400 Bad Request\r\n")
         send(server, "POST", "/api/webhooks/bursting")
         until(lambda: any("RuntimeError: two" in line for line in list(server.lines)), "the error is logged")
         stop(server)
@@ -168,4 +173,6 @@ def test_text_is_as_it_was_and_hides_queries(tmp_path, access_log):
     )
     assert re.search(raised, text)
     assert ('"POST /api/webhooks/quick?... HTTP/1.1" 200' in text) == (access_log == "1")
+    assert ('"POST /api/broken HTTP/1.1" 400' in text) == (access_log == "1")
+    assert text.count("Traceback") == 1
     assert SESAME not in text and PASSWORD not in text
