@@ -55,6 +55,7 @@ from security import accounts, key_rotation
 from security.credentials import Credentials
 from security.vault import Vault
 from server_log import install, startup_message
+from server_log.text_lines import make_handler
 
 gc.freeze()
 gc.enable()
@@ -280,7 +281,7 @@ def serve(lanes: Collection[Lane] | None = None, concurrency: int | None = None)
 
 def main() -> None:
     """Serve, or run the command in the arguments."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, handlers=[make_handler()])
     cli.main(obj=serve)
 
 

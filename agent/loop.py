@@ -423,7 +423,8 @@ class _Call:
         except DatabaseLost:
             raise
         except Exception as error:
-            log.error("Tool %s raised\n%s", self.tool.name, self._clean_text(traceback.format_exc()))
+            trace = self._clean_text(traceback.format_exc())
+            log.error("Tool %s raised\n%s", self.tool.name, trace, extra={"traceback": trace})
             error_text = f"the tool has a bug ({type(error).__name__}); the server's log has details"
         if error_text is None:
             self.replay.end(entry, "success")

@@ -273,7 +273,8 @@ def run_test(
     except NodeError as error:
         message = error.message
     except Exception:
-        log.error("a credential could not be tested\n%s", keyring.clean_text(traceback.format_exc()))
+        trace = keyring.clean_text(traceback.format_exc())
+        log.error("a credential could not be tested\n%s", trace, extra={"traceback": trace})
     return Trial(status, keyring.clean_text(message)[:MAX_MESSAGE], (time.perf_counter() - began) * 1000)
 
 

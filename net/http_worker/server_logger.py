@@ -13,6 +13,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from server_log.json_lines import JsonFormatter, JsonHandler
+from server_log.text_lines import TextFormatter
 
 QUERY = re.compile(r"[?#][^\s'\"]*")
 HIDDEN = "?..."
@@ -39,6 +40,9 @@ class ServerLogger(Logger):
             for logger in (self.error_log, self.access_log):
                 logger.handlers[:] = [_to_json(handler) for handler in logger.handlers]
         self.needs_environ = self.has_access_log and not self.is_json
+
+    def _set_handler(self, log: Any, output: Any, fmt: logging.Formatter, stream: Any = None) -> None:
+        super()._set_handler(log, output, TextFormatter(fmt._fmt, fmt.datefmt), stream)
 
     def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         """Log a warning, such as that of an invalid request, without queries."""

@@ -159,6 +159,12 @@ def test_text_is_as_it_was_and_hides_queries(tmp_path, access_log):
         with socket.create_connection(("127.0.0.1", server.port), 60) as client:
             client.sendall(BROKEN)
             assert client.recv(4096).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+            client.close()
+        server.call("POST", "/api/credentials", {"name": "key", "type": "http_bearer", "data": {"token": SESAME}})
+        guarded = webhook("guarded/:id", "noop")
+        guarded["nodes"][0]["config"] |= {"auth": "header", "credential": "key"}
+        server.add_flow(guarded)
+        assert send(server, "POST", "/api/webhooks/guarded/%0d%e2%80%a8FAKE")[0] == 401
         send(server, "POST", "/api/webhooks/bursting")
         until(lambda: any("RuntimeError: two" in line for line in list(server.lines)), "the error is logged")
         stop(server)
@@ -175,4 +181,5 @@ def test_text_is_as_it_was_and_hides_queries(tmp_path, access_log):
     assert ('"POST /api/webhooks/quick?... HTTP/1.1" 200' in text) == (access_log == "1")
     assert ('"POST /api/broken HTTP/1.1" 400' in text) == (access_log == "1")
     assert text.count("Traceback") == 1
+    assert r"webhook guarded/\r\u2028FAKE: a caller at 127.0.0.1 was refused" in text
     assert SESAME not in text and PASSWORD not in text
