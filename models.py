@@ -65,7 +65,7 @@ from database.tables.users import ApiToken, Membership, Session, User, Workspace
 from database.tables.variables import VariableSet, find_variables
 from database.tables.waits import Wait
 from database.tables.webhook_listeners import WebhookListener
-from database.tables.webhook_paths import PARAM, Patterns, read_params, shape_of
+from database.tables.webhook_paths import MAX_CALLED, PARAM, Patterns, read_params, shape_of
 from database.tables.webhooks import MAX_PATTERNS, Fired, Hook, Webhook, expand_methods
 from database.tables.workflow_labels import (
     Favourite,

@@ -18,7 +18,16 @@ from api.audit import record_change
 from api.http.auth import allow_anyone, get_user, require_role
 from api.http.json_io import Resource, get_request
 from api.http.server import get_dispatcher
-from api.webhooks import ANSWER_TYPES, ERROR_TYPES, OPTIONS, FiredOut, check_not_embedded, take_call, take_event
+from api.webhooks import (
+    ANSWER_TYPES,
+    ERROR_TYPES,
+    OPTIONS,
+    FiredOut,
+    check_not_embedded,
+    split_path,
+    take_call,
+    take_event,
+)
 from api.webhooks import blueprint as webhooks
 from api.workflows import make_pins_field, read_options
 from constants import WEBHOOK_METHODS
@@ -217,7 +226,7 @@ def _methods_of(node: PlannedNode) -> tuple[str, ...]:
 def _find_called(nodes: list[PlannedNode], path: str) -> list[PlannedNode]:
     """Return the webhooks whose path this is, or matches, in the order in which active flows look for them."""
     shapes = {shape_of(node.config.static["path"]) for node in nodes}
-    found = [path, *Patterns(shape for shape in shapes if PARAM in shape).find(path)]
+    found = [path, *Patterns(shape for shape in shapes if PARAM in shape).find(split_path(path))]
     return [node for shape in found for node in nodes if shape_of(node.config.static["path"]) == shape]
 
 

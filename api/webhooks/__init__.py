@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, cast
+from urllib.parse import unquote
 
 import orjson
 from flask import Request, Response
@@ -49,7 +50,7 @@ from dispatch import Dispatcher, Start, Ticket
 from dispatch.debounce import collect
 from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
-from models import PARAM, Hook, LogEntry, RegisteredHook, Run, Webhook, now_ms, read_params
+from models import MAX_CALLED, PARAM, Hook, LogEntry, RegisteredHook, Run, Webhook, now_ms, read_params
 from nodes.app_triggers.app_trigger import SECRET_TYPES, AppTrigger
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES
@@ -148,7 +149,18 @@ def _start_event(hook: Hook, plan: Plan, node: PlannedNode, value: Any, key: str
 
 def find_hook(path: str, method: str) -> Hook | None:
     """Return the webhook for calls of this path: the one with exactly this path, else one whose parameters match."""
-    return Hook.at(path, method) or Hook.of_pattern(path, method)
+    return Hook.at(path, method) or Hook.of_pattern(split_path(path), method)
+
+
+def split_path(path: str) -> list[str]:
+    """Return the parts of the request's path, which ends with `path`. A slash sent as `%2F` does not separate parts."""
+    sent = get_request().environ.get("RAW_URI", "").partition("?")[0].rstrip("/")
+    if "%2f" in sent.lower() and len(path) <= MAX_CALLED:
+        parts = [unquote(part) for part in sent.split("/")]
+        for start in range(len(parts)):
+            if "/".join(parts[start:]) == path:
+                return parts[start:]
+    return path.split("/")
 
 
 def _answer_unmatched(path: str, method: str) -> Response:
@@ -156,7 +168,7 @@ def _answer_unmatched(path: str, method: str) -> Response:
 
     Raises: MethodNotAllowed if the path has other methods; NotFound if no active flow has it.
     """
-    methods = Webhook.methods_of(path)
+    methods = Webhook.methods_of(path, split_path(path))
     if method == "HEAD" and "GET" in methods:
         return Response(status=200, headers={"Allow": ", ".join(methods)})
     if methods:
@@ -172,7 +184,9 @@ Options: TypeAlias = Callable[[dict[str, Any], str], tuple[Sequence[str], Mappin
 def _find_options(address: dict[str, Any], method: str) -> tuple[Sequence[str], Mapping[str, Any]]:
     path = address["path"].strip("/")
     hook = find_hook(path, method)
-    return Webhook.methods_of(path), {} if hook is None else load_config(get_server().dispatcher, hook)
+    return Webhook.methods_of(path, split_path(path)), {} if hook is None else load_config(
+        get_server().dispatcher, hook
+    )
 
 
 OPTIONS: dict[str, Options] = {"webhooks.fire": _find_options}
@@ -221,7 +235,7 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
     if proof.claims is not None:
         value["jwt"] = proof.claims
     if PARAM in config["path"]:
-        value["params"] = read_params(config["path"], path)
+        value["params"] = read_params(config["path"], split_path(path))
     try:
         if config["respond"] == "stream":
             return _answer_with_stream(hook, value, submit)

@@ -7,7 +7,7 @@ regular expressions from user input.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 PARAM = ":"
 MAX_CALLED = 4_096  # characters of a called path that are compared; a request line is not longer
@@ -20,17 +20,17 @@ def shape_of(path: str) -> str:
     return "/".join(PARAM if part.startswith(PARAM) else part for part in path.split("/"))
 
 
-def read_params(path: str, called: str) -> dict[str, str]:
-    """Return the parameters of a call by name: those of `orders/:id` for a called path that matches it."""
-    pairs = zip(path.split("/"), called.split("/"), strict=False)
+def read_params(path: str, called: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of a call by name: those of `orders/:id` for the parts of a path that matches it."""
+    pairs = zip(path.split("/"), called, strict=False)
     return {name[1:]: value for name, value in pairs if name.startswith(PARAM)}
 
 
-def is_match(shape: str, called: str) -> bool:
-    """Return True if a call of this path belongs to the shape. A parameter is never empty."""
-    parts, given = shape.split("/"), called.split("/")
-    return len(parts) == len(given) and all(
-        part == value or (part == PARAM and value != "") for part, value in zip(parts, given, strict=True)
+def is_match(shape: str, called: Sequence[str]) -> bool:
+    """Return True if a call with these parts of its path belongs to the shape. A parameter is never empty."""
+    parts = shape.split("/")
+    return len(parts) == len(called) and all(
+        part == value or (part == PARAM and value != "") for part, value in zip(parts, called, strict=True)
     )
 
 
@@ -52,11 +52,11 @@ class Patterns:
             found.setdefault((parts[0], len(parts)), []).append(shape)
         self._shapes: Mapping[tuple[str, int], list[str]] = found
 
-    def find(self, called: str) -> list[str]:
-        """Return the shapes that match the called path. A fixed part takes precedence over a parameter."""
-        if not self._shapes or len(called) > MAX_CALLED:
+    def find(self, called: Sequence[str]) -> list[str]:
+        """Return the shapes that match these parts of a path. A fixed part takes precedence over a parameter."""
+        if not self._shapes or sum(map(len, called)) > MAX_CALLED:
             return []
-        key = called.partition("/")[0], called.count("/") + 1
+        key = called[0], len(called)
         return [shape for shape in self._shapes.get(key, ()) if is_match(shape, called)]
 
 

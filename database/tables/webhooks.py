@@ -16,7 +16,7 @@ by one query; for other calls, a table of all shapes is kept in memory until any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -95,13 +95,13 @@ class Webhook(Base):
                 execute("DELETE FROM webhooks WHERE path = ? AND method = ?", (path, method))
 
     @classmethod
-    def methods_of(cls, path: str) -> list[str]:
-        """Return the methods that a call of this path may have; none if no active flow has it."""
+    def methods_of(cls, path: str, parts: Sequence[str]) -> list[str]:
+        """Return the methods that a call of this path, with these parts, may have; none if no active flow has it."""
         sql = (
             "SELECT w.method FROM webhooks w JOIN workflows f ON f.id = w.workflow_id "
             "WHERE w.path = ? AND f.status = 'active' AND w.method <> ?"
         )
-        shapes = [path, *_get_patterns().find(path)]
+        shapes = [path, *_get_patterns().find(parts)]
         return sorted({method for shape in shapes for (method,) in execute(sql, (shape, FORM_METHOD))})
 
 
@@ -233,9 +233,9 @@ class Hook(NamedTuple):
         return _hooks.get((path, method), lambda: cls._read(path, method))
 
     @classmethod
-    def of_pattern(cls, path: str, method: str) -> Hook | None:
-        """Return the webhook whose path with parameters matches this path; None if no active flow has one."""
-        found = (cls.at(shape, method) for shape in _get_patterns().find(path))
+    def of_pattern(cls, parts: Sequence[str], method: str) -> Hook | None:
+        """Return the webhook whose path with parameters matches these parts; None if no active flow has one."""
+        found = (cls.at(shape, method) for shape in _get_patterns().find(parts))
         return next(filter(None, found), None)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Responses to requests that the worker refuses without the app, in the form of the API's errors."""
+"""Refusals: responses without the app, in the form of the API's errors."""
 
 from __future__ import annotations
 

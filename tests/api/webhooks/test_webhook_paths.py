@@ -28,6 +28,28 @@ def test_parameters_of_the_path_are_in_the_input(client, hook):
     assert client.post("/api/webhooks/shops/nord/orders/7/").json["params"]["id"] == "7"
 
 
+@pytest.mark.parametrize("sent", ["a%2Fb", "a%2fb", "a%2Fb/"])
+def test_a_slash_sent_as_an_escape_belongs_to_its_parameter(client, owner, hook, sent):
+    hook("items/:id/sub/:sub")
+    last = hook("items/:id")
+    got = client.post(f"/api/webhooks/items/a%2Fb%20%C3%A9/sub/{sent}?q=%2F").json
+    assert got["params"] == {"id": "a/b é", "sub": "a/b"} and got["path"] == "items/a/b é/sub/a/b"
+    assert client.post("/api/webhooks/items/a%252Fb").json["params"] == {"id": "a%2Fb"}
+    assert client.post(f"/api/webhooks/items/{sent}").json["params"] == {"id": "a/b"}
+    assert runs_of(last) == 2
+    assert client.get(f"/api/webhooks/items/{sent}").headers["Allow"] == "POST"
+    assert client.options(f"/api/webhooks/items/{sent}").headers["Allow"] == "POST, OPTIONS"
+    assert client.post("/api/webhooks/items%2Fa").status_code == 404
+
+
+def test_an_escaped_slash_is_as_any_other_in_a_path_without_parameters(client, hook):
+    hook("items/:id")
+    fixed = hook("items/a/b", "Fixed")
+    assert "params" not in client.post("/api/webhooks/items/a%2Fb").json
+    assert "params" not in client.post("/api/webhooks/items%2Fa/b").json
+    assert runs_of(fixed) == 2
+
+
 def test_a_path_without_parameters_has_none_in_its_input(client, hook):
     hook("orders")
     assert "params" not in client.post("/api/webhooks/orders").json
