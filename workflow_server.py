@@ -99,7 +99,7 @@ class Server:
         self.requests = RequestMetrics()
         self.error_headers = protect_headers([])  # of requests that are refused without the app
         counted: list[Histogram | Counter] = [
-            self.recorder.commit_seconds, self.recorder.group_size, self.requests.seconds,
+            self.recorder.commit_seconds, self.recorder.group_size, self.requests.seconds, self.requests.responses,
         ]  # fmt: skip
         counted += [] if broker is None else [broker.offer_counts]
         self.metrics = MetricsPublisher(self.dispatcher, counted)

@@ -14,7 +14,7 @@ from flask import Response
 from api.http.server import get_dispatcher
 from constants import ENDED
 from dispatch import Dispatcher
-from dispatch.histograms import COUNT, INFINITY, SECONDS, SIZES, SUM, format_bound
+from dispatch.histograms import COUNT, INFINITY, REQUEST_SECONDS, SECONDS, SIZES, SUM, format_bound
 from dispatch.lanes import count_by_lane
 from models import (
     Count,
@@ -65,11 +65,8 @@ METRICS = (
     Metric("headrace_broker_deaf_seconds", "gauge", "Longest silence of the broker while runs were pending", ("role",)),
     Metric("headrace_commit_seconds", "histogram", "Duration of commits of runs", (), SECONDS),
     Metric("headrace_commit_size", "histogram", "Units of writes in a commit of runs", (), SIZES),
-    Metric(
-        *("headrace_http_request_duration_seconds", "histogram", "Duration of requests"),
-        ("method", "route", "status"),
-        SECONDS,
-    ),
+    Metric("headrace_http_request_seconds", "histogram", "Duration of requests", ("route",), REQUEST_SECONDS),
+    Metric("headrace_http_responses_total", "counter", "Responses by class of the status", ("status",)),
     Metric("headrace_paused", "gauge", "1 while the server is paused and starts nothing"),
     Metric("headrace_schedules_overdue", "gauge", "Schedules over a minute late"),
     Metric("headrace_polls_failing", "gauge", "Triggers whose last poll failed"),
@@ -86,7 +83,7 @@ def export() -> Response:
 
     registry = CollectorRegistry()
     registry.register(_Collector(get_dispatcher()))
-    return Response(generate_latest(registry), mimetype="text/plain; version=0.0.4; charset=utf-8")
+    return Response(generate_latest(registry), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 class _Collector:

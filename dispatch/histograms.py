@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from models import Count
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+REQUEST_SECONDS = (0.005, 0.025, 0.1, 0.5, 2.5)  # few, since each route has them
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 INFINITY, SUM = "+Inf", "sum"
 COUNT = "count"  # the part of a counter
