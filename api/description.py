@@ -6,6 +6,7 @@ unless the route is in IRREGULAR. Generated clients name their functions by it, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,8 +102,28 @@ def make_document(blueprints: Sequence[Blueprint]) -> dict[str, Any]:
     api.ma_plugin.converter.add_attribute_function(describe_field)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    found: dict[str, Any] = api.spec.to_dict()
-    return found
+    found: dict[str, Any] = api.spec.to_dict()  # shared with the next call, so it is not changed
+    schemas = {name: say_defaults(schema) for name, schema in found["components"]["schemas"].items()}
+    return found | {"components": found["components"] | {"schemas": schemas}}
+
+
+def say_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with the defaults of its properties in their descriptions.
+
+    A `default` in a body misleads generators: openapi-typescript makes the property required, and clients of
+    openapi-python-client send it. That of a query parameter is harmless: it means the same as its absence.
+    """
+    if "properties" not in schema:
+        return schema
+    return schema | {"properties": {name: _say_default(part) for name, part in schema["properties"].items()}}
+
+
+def _say_default(part: dict[str, Any]) -> dict[str, Any]:
+    if "default" not in part:
+        return part
+    texts = [part["description"]] if "description" in part else []
+    texts.append(f"Default: `{json.dumps(part['default'], ensure_ascii=False)}`")
+    return {key: value for key, value in part.items() if key != "default"} | {"description": ". ".join(texts)}
 
 
 def make_operation_id(method: str, path: str) -> str:
@@ -137,7 +158,10 @@ def describe_field(converter: Any, field: Field[Any], ret: dict[str, Any], **opt
     """Change `ret`, the JSON Schema of a field, to a reference to the `component` in its metadata, if any.
 
     Other objects without properties get `additionalProperties`: code generators would treat them as empty objects.
+    A default of null is left out: it means that the field is absent.
     """
+    if ret.get("default", ...) is None:
+        del ret["default"]
     name = field.metadata.get("component")
     if name is not None:
         reference = {"$ref": definition_schema.REF + name}

@@ -99,7 +99,7 @@ class FlowArgs(PageArgs):
     trigger = text(64, load_default=None, help="Flows with this type of trigger: webhook, schedule")
     folder = FolderPath(load_default=None, help="Flows in this folder and its subfolders")
     subfolders = fields.Boolean(load_default=True, help="False: not in subfolders; without a folder: in no folder")
-    tag = TagsArg(load_default=(), help="Flows with this tag, or with all of several, separated by commas")
+    tag = TagsArg(load_default=None, help="Flows with this tag, or with all of several, separated by commas")
     favourite = fields.Boolean(load_default=None, help="Only your favourites, or only others")
     sort = choice(FLOW_SORTS, load_default="newest")
     brief = fields.Boolean(load_default=False, help="Omit `definition_json`")
@@ -159,7 +159,7 @@ def load_page(workspace_id: str, user_id: str, args: Mapping[str, Any]) -> tuple
     ids = None if args["trigger"] is None else _find_with_trigger(workspace_id, args["trigger"])
     folders, favourite = _find_folders(workspace_id, args["folder"], args["subfolders"]), args["favourite"]
     filters = FlowFilters(
-        workspace_id, args["status"], args["search"], args["failing"], ids, folders, args["tag"],
+        workspace_id, args["status"], args["search"], args["failing"], ids, folders, args["tag"] or (),
         marked_by=user_id if favourite else None, not_marked_by=user_id if favourite is False else None,
     )  # fmt: skip
     listed, after = flow_page(filters, args["sort"], args["limit"], _parse_cursor(args["cursor"], args["sort"]))

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import jsonschema
+import marshmallow
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_every_route import OPEN
@@ -13,6 +14,7 @@ import definition as definitions
 from api import description, openapi
 from definition import schema
 from errors import DefinitionError
+from schema_fields import Shape
 
 DOCUMENT = json.loads(openapi.make_document())
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -169,6 +171,62 @@ def test_the_apps_types_have_no_object_that_is_always_empty():
     assert [line.split()[2] for line in empty] == ["webhooks", "$defs"]  # there are none, as in every such file
 
 
+def check_value(schema, value):
+    """Fail if the schema, a part of the document, does not accept the value."""
+    validator = jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    assert [error.message for error in validator.iter_errors(value)] == [], (schema, value)
+
+
+def schemas():
+    """Yield every object that may be a schema, with its path: not a table of properties or of answers by name."""
+    return ((path, part) for path, part in walk(DOCUMENT) if not path.endswith(("/properties", "/responses")))
+
+
+def test_every_default_and_example_is_a_value_of_its_schema():
+    """Also a default that a description names: in a body there is no other."""
+    checked = 0
+    for path, part in schemas():
+        values = [part[key] for key in ("default", "example") if key in part]
+        if path.startswith("/components/"):
+            values += map(json.loads, re.findall(r"Default: `(.*)`$", str(part.get("description", ""))))
+        for value in [*values, *part.get("examples", ())]:
+            check_value(part, value)
+            checked += 1
+    assert checked > 80
+
+
+def shapes(base=Shape):
+    """Yield every schema class of requests and responses."""
+    for shape in base.__subclasses__():
+        yield shape
+        yield from shapes(shape)
+
+
+def test_a_default_that_a_client_sends_means_the_default():
+    checked, wrong = 0, []
+    for shape in set(shapes()):
+        for name, field in shape().load_fields.items():
+            default = field.load_default
+            if default not in (marshmallow.missing, None) and not callable(default):
+                checked += 1
+                sent = json.loads(json.dumps(field._serialize(default, None, None)))  # as apispec does
+                if field.deserialize(sent) != (list(default) if isinstance(default, tuple) else default):
+                    wrong.append(f"{shape.__name__}.{name}: {sent!r}")
+    assert not wrong and checked > 50
+
+
+def test_only_query_parameters_have_a_default():
+    """Types of openapi-typescript require a property with a default, and Python clients send it."""
+    places = [path for path, part in schemas() if "default" in part]
+    assert len(places) > 30 and all("/parameters/" in path for path in places)
+
+
+def test_a_default_of_a_body_is_in_its_description():
+    properties = DOCUMENT["components"]["schemas"]["WorkflowNode"]["properties"]
+    assert properties["on_error"]["description"].endswith('. Default: `"fail"`')
+    assert DOCUMENT["components"]["schemas"]["TokenIn"]["properties"]["role"]["description"] == 'Default: `"operator"`'
+
+
 def test_a_list_that_is_given_whole_has_no_default_limit():
     for path, most in (("/api/runs/{run}/steps", 200), ("/api/logs/{run}", 1_000)):
         (limit,) = [item for item in DOCUMENT["paths"][path]["get"]["parameters"] if item.get("name") == "limit"]
@@ -180,7 +238,7 @@ def test_a_list_that_is_given_whole_has_no_default_limit():
 
 def test_the_parts_of_a_definition_are_components():
     for name, part in schema.COMPONENTS.items():
-        assert DOCUMENT["components"]["schemas"][name] == json.loads(json.dumps(part))
+        assert DOCUMENT["components"]["schemas"][name] == json.loads(json.dumps(description.say_defaults(part)))
     (body,) = OPERATIONS["post /api/flows"]["requestBody"]["content"].values()
     assert "WorkflowDefinition" in json.dumps(resolved(body["schema"])["properties"]["definition"])
     (answer,) = OPERATIONS["get /api/runs/{run}/definition"]["responses"]["200"]["content"].values()

@@ -2229,21 +2229,16 @@ export interface components {
             /** @description Timeout of one attempt in seconds; default: only the flow's timeout applies */
             timeout?: number | null;
             /**
-             * @description Action if the last attempt fails: `fail` ends the run, `continue` outputs `{"error": text}`, `branch` outputs it to the branch `error`
-             * @default fail
+             * @description Action if the last attempt fails: `fail` ends the run, `continue` outputs `{"error": text}`, `branch` outputs it to the branch `error`. Default: `"fail"`
              * @enum {string}
              */
             on_error?: "fail" | "continue" | "branch";
             /**
-             * @description Action if the server stops while the node runs: `retry` executes it again with the same idempotency key; `fail` ends the run as failed
-             * @default retry
+             * @description Action if the server stops while the node runs: `retry` executes it again with the same idempotency key; `fail` ends the run as failed. Default: `"retry"`
              * @enum {string}
              */
             on_interrupt?: "retry" | "fail";
-            /**
-             * @description If true, the node is not executed and its input passes through; a trigger, or a node with branches, is skipped
-             * @default false
-             */
+            /** @description If true, the node is not executed and its input passes through; a trigger, or a node with branches, is skipped. Default: `false` */
             disabled?: boolean;
             /** @description Position in the editor; the engine ignores it */
             position?: components["schemas"]["WorkflowPosition"] | null;
@@ -2251,43 +2246,25 @@ export interface components {
             notes?: string | null;
         };
         WorkflowRetry: {
-            /**
-             * @description Maximum number of attempts, including the first
-             * @default 3
-             */
+            /** @description Maximum number of attempts, including the first. Default: `3` */
             attempts?: number;
-            /**
-             * @description Seconds before the second attempt
-             * @default 1
-             */
+            /** @description Seconds before the second attempt. Default: `1` */
             delay?: number;
-            /**
-             * @description Factor by which each further delay grows, up to one hour
-             * @default 2
-             */
+            /** @description Factor by which each further delay grows, up to one hour. Default: `2` */
             backoff?: number;
         };
         WorkflowRepeat: {
             /** @description Condition after each round, an expression: `{{ output.status == 'done' }}`. It also sees `round`, the number of the round from 1 */
             until: string;
-            /**
-             * @description Seconds between two rounds
-             * @default 10
-             */
+            /** @description Seconds between two rounds. Default: `10` */
             every?: number;
-            /**
-             * @description Maximum number of rounds; then the node fails
-             * @default 100
-             */
+            /** @description Maximum number of rounds; then the node fails. Default: `100` */
             at_most?: number;
         };
         WorkflowRate: {
             /** @description Number of calls */
             calls: number;
-            /**
-             * @description Seconds in which that many calls may start
-             * @default 60
-             */
+            /** @description Seconds in which that many calls may start. Default: `60` */
             per?: number;
             /** @description Name of the limit: all nodes of the workspace with the same name share it. Default: the node has its own */
             key?: string | null;
@@ -2298,8 +2275,7 @@ export interface components {
             /** @description Expression for the call: `{{ input.body.id }}`. Calls with different values start different runs. Default: all calls start one run */
             key?: string | null;
             /**
-             * @description Input of the run: that of the `last` or the `first` call, or a list of `all` of them
-             * @default last
+             * @description Input of the run: that of the `last` or the `first` call, or a list of `all` of them. Default: `"last"`
              * @enum {string}
              */
             keep?: "last" | "first" | "all";
@@ -2327,35 +2303,22 @@ export interface components {
             timezone?: string;
             /** @description Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT` */
             timeout?: number | null;
-            /**
-             * @description Maximum number of concurrent runs; 0: no limit
-             * @default 0
-             */
+            /** @description Maximum number of concurrent runs; 0: no limit. Default: `0` */
             max_concurrent_runs?: number;
             /**
-             * @description Action if that limit is reached: `queue` lets the new run wait, `skip` rejects it
-             * @default queue
+             * @description Action if that limit is reached: `queue` lets the new run wait, `skip` rejects it. Default: `"queue"`
              * @enum {string}
              */
             overlap?: "queue" | "skip";
-            /**
-             * @description Maximum number of nodes of one run that are executed at the same time, if they do not depend on each other
-             * @default 1
-             */
+            /** @description Maximum number of nodes of one run that are executed at the same time, if they do not depend on each other. Default: `1` */
             parallel?: number;
             /** @description Id of the flow to run when a run of this one fails; its trigger must be of type `error` */
             error_workflow_id?: string | null;
-            /**
-             * @description Constants, available to all expressions of the flow as `vars.<name>`; before the workspace's
-             * @default {}
-             */
+            /** @description Constants, available to all expressions of the flow as `vars.<name>`; before the workspace's. Default: `{}` */
             vars?: {
                 [key: string]: unknown;
             };
-            /**
-             * @description A description of the flow for readers; the engine ignores it
-             * @default
-             */
+            /** @description A description of the flow for readers; the engine ignores it. Default: `""` */
             description?: string;
             /** @description Id of the template that the flow was made from; the editor shows the remaining set-up */
             template?: string;
@@ -2367,19 +2330,12 @@ export interface components {
             text?: string;
             /** @description Position in the editor */
             position?: components["schemas"]["WorkflowPosition"] | null;
-            /**
-             * @description Width in pixels
-             * @default 240
-             */
+            /** @description Width in pixels. Default: `240` */
             width?: number;
-            /**
-             * @description Height in pixels
-             * @default 160
-             */
+            /** @description Height in pixels. Default: `160` */
             height?: number;
             /**
-             * @description Color of the paper
-             * @default yellow
+             * @description Color of the paper. Default: `"yellow"`
              * @enum {string}
              */
             color?: "yellow" | "blue" | "green" | "red" | "violet" | "gray";
@@ -2391,14 +2347,10 @@ export interface components {
             name?: string;
             /** @description Ids of the nodes within the frame; a node is in one group at most */
             nodes: string[];
-            /**
-             * @description If true, the editor shows the group as one card
-             * @default false
-             */
+            /** @description If true, the editor shows the group as one card. Default: `false` */
             folded?: boolean;
             /**
-             * @description Color of the frame
-             * @default gray
+             * @description Color of the frame. Default: `"gray"`
              * @enum {string}
              */
             color?: "gray" | "yellow" | "blue" | "green" | "red" | "violet";
@@ -2571,14 +2523,11 @@ export interface components {
         TokenIn: {
             name: string;
             /**
-             * @default operator
+             * @description Default: `"operator"`
              * @enum {string}
              */
             role?: "viewer" | "operator" | "editor" | "owner";
-            /**
-             * @description Days until it expires; default: never
-             * @default null
-             */
+            /** @description Days until it expires; default: never */
             days?: number | null;
         };
         InvitationOut: {
@@ -2722,7 +2671,7 @@ export interface components {
             tags?: string[];
             name: string;
             /**
-             * @default draft
+             * @description Default: `"draft"`
              * @enum {string}
              */
             status?: "draft" | "active" | "archived";
@@ -2784,39 +2733,20 @@ export interface components {
         PinIn: {
             /** @description The output, any JSON */
             output: unknown;
-            /**
-             * @description The branch it takes; required for a node with branches
-             * @default null
-             */
+            /** @description The branch it takes; required for a node with branches */
             branch?: string | null;
         };
         StartIn: {
-            /** @default null */
             input?: unknown;
-            /**
-             * @description A WorkflowDefinition to run instead of the saved one, without saving it; editors only
-             * @default null
-             */
+            /** @description A WorkflowDefinition to run instead of the saved one, without saving it; editors only */
             definition?: components["schemas"]["WorkflowDefinition"] | null;
-            /**
-             * @description Id of a node: only it and its predecessors are executed, and its output is the run's
-             * @default null
-             */
+            /** @description Id of a node: only it and its predecessors are executed, and its output is the run's */
             until?: string | null;
-            /**
-             * @description Id of the only node that is executed; editors only
-             * @default null
-             */
+            /** @description Id of the only node that is executed; editors only */
             only?: string | null;
-            /**
-             * @description With `only`: an ended run of this flow, whose recorded outputs the node is given
-             * @default null
-             */
+            /** @description With `only`: an ended run of this flow, whose recorded outputs the node is given */
             from_run?: string | null;
-            /**
-             * @description Outputs by node id for nodes that are not executed; editors only
-             * @default null
-             */
+            /** @description Outputs by node id for nodes that are not executed; editors only */
             pinned?: {
                 [key: string]: components["schemas"]["PinIn"];
             } | null;
@@ -2982,30 +2912,17 @@ export interface components {
             scheduled: components["schemas"]["ScheduledOut"] | null;
         };
         PublishIn: {
-            /**
-             * @description Refuse a draft with another revision
-             * @default null
-             */
+            /** @description Refuse a draft with another revision */
             revision?: number | null;
-            /**
-             * @description The name of the version
-             * @default null
-             */
+            /** @description The name of the version */
             name?: string | null;
-            /**
-             * @description A note about the version
-             * @default null
-             */
+            /** @description A note about the version */
             note?: string | null;
-            /**
-             * @description Activate the flow in the same step
-             * @default false
-             */
+            /** @description Activate the flow in the same step. Default: `false` */
             activate?: boolean;
             /**
              * Format: date-time
              * @description Publish at this time instead of now
-             * @default null
              */
             at?: string | null;
         };
@@ -3068,15 +2985,9 @@ export interface components {
             ids: string[];
             /** @description Move them to this folder; null: out of all folders */
             folder?: string | null;
-            /**
-             * @description Up to 20 tags
-             * @default []
-             */
+            /** @description Up to 20 tags. Default: `[]` */
             add_tags?: string[];
-            /**
-             * @description Up to 20 tags
-             * @default []
-             */
+            /** @description Up to 20 tags. Default: `[]` */
             remove_tags?: string[];
         };
         FoundPlaceOut: {
@@ -3158,54 +3069,33 @@ export interface components {
             searched?: components["schemas"]["SearchedOut"];
         };
         RunIn: {
-            /**
-             * @description The id of the run, if no run has had it. Its time is that of acceptance, by which lists are sorted
-             * @default null
-             */
+            /** @description The id of the run, if no run has had it. Its time is that of acceptance, by which lists are sorted */
             id?: string | null;
             workflow_id: string;
-            /**
-             * @description The name of the flow at that time; without it, the present one
-             * @default null
-             */
+            /** @description The name of the flow at that time; without it, the present one */
             workflow_name?: string | null;
             /**
-             * @default success
+             * @description Default: `"success"`
              * @enum {string}
              */
             status?: "pending" | "running" | "success" | "failed";
             /**
-             * @default manual
+             * @description Default: `"manual"`
              * @enum {string}
              */
             triggered_by?: "manual" | "schedule" | "webhook";
-            /**
-             * Format: date-time
-             * @default null
-             */
+            /** Format: date-time */
             started_at?: string | null;
-            /**
-             * Format: date-time
-             * @default null
-             */
+            /** Format: date-time */
             finished_at?: string | null;
-            /**
-             * @description Without it, the time between start and end, if the run has ended
-             * @default null
-             */
+            /** @description Without it, the time between start and end, if the run has ended */
             duration_ms?: number | null;
-            /** @default null */
             input?: unknown;
-            /** @default null */
             output?: unknown;
-            /** @default null */
             error_text?: string | null;
-            /**
-             * @default null
-             * @enum {string|null}
-             */
+            /** @enum {string|null} */
             error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
-            /** @default false */
+            /** @description Default: `false` */
             cancelled?: boolean;
         };
         FileFieldOut: {
@@ -3297,13 +3187,12 @@ export interface components {
         };
         RetryIn: {
             /**
-             * @default failed
+             * @description Default: `"failed"`
              * @enum {string}
              */
             from?: "start" | "failed";
             /**
              * @description Without it: latest, or same for a run that was started with a definition, `until` or `pinned`
-             * @default null
              * @example latest
              * @example same
              * @example 3
@@ -3450,7 +3339,7 @@ export interface components {
         };
         SavedFilterIn: {
             /**
-             * @default runs
+             * @description Default: `"runs"`
              * @enum {string}
              */
             page?: "runs" | "flows";
@@ -3518,15 +3407,12 @@ export interface components {
         LogIn: {
             message: string;
             /**
-             * @default info
+             * @description Default: `"info"`
              * @enum {string}
              */
             level?: "debug" | "info" | "warning" | "error";
-            /** @default null */
             run_id?: string | null;
-            /** @default null */
             node_id?: string | null;
-            /** @default null */
             data?: unknown;
         };
         LogOut: {
@@ -3861,38 +3747,24 @@ export interface components {
             /**
              * Format: date-time
              * @description The `updated_at` that the change is based on; null: any
-             * @default null
              */
             updated_at?: string | null;
         };
         TaskIn: {
             agent_id: string;
             task: string;
-            /**
-             * @description The material of the task, as data
-             * @default null
-             */
+            /** @description The material of the task, as data */
             input?: unknown;
-            /** @default null */
             session?: string | null;
-            /**
-             * @description Add memories to the task; default: as the agent defines
-             * @default null
-             */
+            /** @description Add memories to the task; default: as the agent defines */
             memory?: boolean | null;
-            /**
-             * @description Such as openai:gpt-5
-             * @default null
-             */
+            /** @description Such as openai:gpt-5 */
             model?: string | null;
             /** @description By type of tool, for tools that name none; `llm` is for the model */
             credentials?: {
                 [key: string]: string;
             };
-            /**
-             * @description Seconds
-             * @default 30
-             */
+            /** @description Seconds. Default: `30.0` */
             wait?: number;
         };
         ToolCallOut: {
@@ -4029,13 +3901,10 @@ export interface components {
             agent_id: string;
             key: string;
             content: string;
-            /** @default  */
+            /** @description Default: `""` */
             session?: string | null;
             tags?: string[];
-            /**
-             * @description Seconds until it expires; default: never
-             * @default null
-             */
+            /** @description Seconds until it expires; default: never */
             expires_in?: number | null;
         };
         ForgottenOut: {
@@ -4192,10 +4061,7 @@ export interface components {
             data: {
                 [key: string]: unknown;
             };
-            /**
-             * @description Allowed hosts; null: the hosts in its values
-             * @default null
-             */
+            /** @description Allowed hosts; null: the hosts in its values */
             hosts?: string[] | null;
         };
         CredentialOut: {
@@ -4247,20 +4113,14 @@ export interface components {
             url?: string;
             /** @description Allow sending a test message */
             send?: boolean;
-            /**
-             * @description Its name in messages
-             * @default
-             */
+            /** @description Its name in messages. Default: `""` */
             name?: string;
             type: string;
             /** @description The values, which are not saved */
             data: {
                 [key: string]: unknown;
             };
-            /**
-             * @description Allowed hosts; null: the hosts in its values
-             * @default null
-             */
+            /** @description Allowed hosts; null: the hosts in its values */
             hosts?: string[] | null;
         } & {
             [key: string]: unknown;
@@ -4339,22 +4199,13 @@ export interface components {
             next_cursor?: string | null;
         };
         ListenIn: {
-            /**
-             * @description A WorkflowDefinition that the call runs instead of the saved one, without saving it
-             * @default null
-             */
+            /** @description A WorkflowDefinition that the call runs instead of the saved one, without saving it */
             definition?: components["schemas"]["WorkflowDefinition"] | null;
-            /**
-             * @description Outputs by node id for nodes that are not executed
-             * @default null
-             */
+            /** @description Outputs by node id for nodes that are not executed */
             pinned?: {
                 [key: string]: components["schemas"]["PinIn"];
             } | null;
-            /**
-             * @description How long to listen
-             * @default 120
-             */
+            /** @description How long to listen. Default: `120` */
             seconds?: number;
         };
         AddressOut: {
@@ -4391,14 +4242,11 @@ export interface components {
             question?: string | null;
         };
         AnswerForm: {
-            /** @default  */
+            /** @description Default: `""` */
             answer?: string;
-            /** @default  */
+            /** @description Default: `""` */
             comment?: string;
-            /**
-             * @description JSON of the answers to the other fields of the node
-             * @default
-             */
+            /** @description JSON of the answers to the other fields of the node. Default: `""` */
             body?: string;
         };
         LinkAnswerOut: {
@@ -4469,20 +4317,11 @@ export interface components {
             workflow_id: string;
             /** @description The node of the templates */
             node_id: string;
-            /**
-             * @description The definition being edited; default: the flow's
-             * @default null
-             */
+            /** @description The definition being edited; default: the flow's */
             definition?: components["schemas"]["WorkflowDefinition"] | null;
-            /**
-             * @description A run of the flow, whose values are used
-             * @default null
-             */
+            /** @description A run of the flow, whose values are used */
             run_id?: string | null;
-            /**
-             * @description Outputs by node id that replace those recorded by the run
-             * @default null
-             */
+            /** @description Outputs by node id that replace those recorded by the run */
             pinned?: {
                 [key: string]: components["schemas"]["PinIn"];
             } | null;
@@ -4490,10 +4329,7 @@ export interface components {
             template?: unknown;
             /** @description Several templates */
             templates?: unknown[];
-            /**
-             * @description Evaluate `template` also for this many items of the node's loop; without a loop, with the data of this many of the flow's last runs
-             * @default 0
-             */
+            /** @description Evaluate `template` also for this many items of the node's loop; without a loop, with the data of this many of the flow's last runs. Default: `0` */
             each?: number;
         };
         PreviewedOut: {
@@ -4545,15 +4381,9 @@ export interface components {
             next_cursor?: string | null;
         };
         UploadForm: {
-            /**
-             * @description Path of the file: `reports/may.csv`. With a slash at its end, a folder, in which the file keeps its name. Empty: its name, in no folder
-             * @default
-             */
+            /** @description Path of the file: `reports/may.csv`. With a slash at its end, a folder, in which the file keeps its name. Empty: its name, in no folder. Default: `""` */
             path?: string;
-            /**
-             * @description Replace an existing file
-             * @default false
-             */
+            /** @description Replace an existing file. Default: `false` */
             overwrite?: boolean;
             /**
              * Format: binary
@@ -4613,7 +4443,7 @@ export interface components {
         ColumnIn: {
             name: string;
             /**
-             * @default text
+             * @description Default: `"text"`
              * @enum {string}
              */
             type?: "text" | "number" | "boolean" | "date" | "json";
@@ -4669,20 +4499,11 @@ export interface components {
             deleted: number;
         };
         ImportForm: {
-            /**
-             * @description The column for each header as JSON: `{"E-mail": "email", "Notes": null}`; null ignores it. Headers that are not mentioned mean the column of the same name
-             * @default
-             */
+            /** @description The column for each header as JSON: `{"E-mail": "email", "Notes": null}`; null ignores it. Headers that are not mentioned mean the column of the same name. Default: `""` */
             mapping?: string;
-            /**
-             * @description Add columns that the table lacks, with guessed types
-             * @default false
-             */
+            /** @description Add columns that the table lacks, with guessed types. Default: `false` */
             create_columns?: boolean;
-            /**
-             * @description Import the other rows if some are not valid
-             * @default false
-             */
+            /** @description Import the other rows if some are not valid. Default: `false` */
             skip_invalid?: boolean;
             /**
              * Format: binary
@@ -4720,10 +4541,7 @@ export interface components {
         EntryIn: {
             /** @description Any JSON */
             value: unknown;
-            /**
-             * @description Seconds until it is deleted; default: never
-             * @default null
-             */
+            /** @description Seconds until it is deleted; default: never */
             ttl?: number | null;
         };
         VariableOut: {
@@ -5410,7 +5228,7 @@ export interface operations {
                 /** @description False: not in subfolders; without a folder: in no folder */
                 subfolders?: boolean;
                 /** @description Flows with this tag, or with all of several, separated by commas */
-                tag?: string;
+                tag?: string | null;
                 /** @description Only your favourites, or only others */
                 favourite?: boolean | null;
                 sort?: "newest" | "name" | "updated" | "last_run";
