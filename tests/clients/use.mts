@@ -1,4 +1,7 @@
-/** Use a server through a client that is typed by its description: `node use.mjs URL EMAIL PASSWORD`. */
+/**
+ * Use a server through a client that is typed by its description: `node use.mjs URL EMAIL PASSWORD`. Print what lists it
+ * got, as JSON by path.
+ */
 import createClient, { type Middleware } from "openapi-fetch";
 import type { components, paths } from "./schema.js";
 
@@ -40,9 +43,10 @@ check(wrong.error?.error.includes("'end'") === true, wrong);
 definition.nodes?.push({ id: "end", type: "noop" });
 const flow = await client.POST("/api/flows", { body: { name: "Hello", definition } });
 check(flow.data?.version === 1, flow);
+const workflow_id = flow.data.id;
 
 const started = await client.POST("/api/workflows/{flow}/run", {
-  params: { path: { flow: flow.data.id }, query: { wait: 20 } },
+  params: { path: { flow: workflow_id }, query: { wait: 20 } },
   body: { input: { name: "Ada" } },
 });
 check(started.data?.status === "success", started);
@@ -53,6 +57,17 @@ const steps = await client.GET("/api/runs/{run}/steps", { params: { path } });
 check(steps.data?.items.map((step) => step.node_id).join() === "start,say,end", steps);
 const logs = await client.GET("/api/logs/{run}", { params: { path } });
 check(logs.data?.items.map((entry) => entry.message).join() === "Hello, Ada", logs);
-const runs = await client.GET("/api/runs", { params: { query: { limit: 5, workflow_id: flow.data.id } } });
+const runs = await client.GET("/api/runs", { params: { query: { limit: 5, workflow_id } } });
 check(runs.data?.items.map((item) => item.id).join() === path.run, runs);
-console.log("all done");
+const flows = await client.GET("/api/flows");
+check(flows.data?.items.some((item) => item.id === workflow_id) === true, flows);
+const nodes = await client.GET("/api/nodes");
+check(nodes.data !== undefined, nodes);
+const lists = {
+  "/api/flows": flows.data,
+  [`/api/runs?limit=5&workflow_id=${workflow_id}`]: runs.data,
+  [`/api/runs/${path.run}/steps`]: steps.data,
+  [`/api/logs/${path.run}`]: logs.data,
+  "/api/nodes": nodes.data,
+};
+console.log(JSON.stringify(lists));

@@ -1,17 +1,22 @@
-"""Use a server through its generated client: `use.py URL EMAIL PASSWORD`."""
+"""Use a server through its generated client: `use.py URL EMAIL PASSWORD`. Print what lists it got, as JSON by path."""
 
+import json
 import sys
+from typing import Any
 
 from headrace_client import Client
 from headrace_client.api.auth import get_session, log_in
+from headrace_client.api.catalogue import list_nodes
 from headrace_client.api.logs import list_run_logs
 from headrace_client.api.runs import get_run, list_run_steps, list_runs
-from headrace_client.api.workflows import create_flow, run_flow
+from headrace_client.api.workflows import create_flow, list_flows, run_flow
 from headrace_client.models import (
     Error,
     FlowIn,
+    FlowItemOutList,
     Login,
     LogOutList,
+    NodesOut,
     RunItemOutFoundList,
     RunOut,
     RunWholeOut,
@@ -26,7 +31,7 @@ from headrace_client.models import (
 )
 
 
-def main(url: str, email: str, password: str) -> None:
+def main(url: str, email: str, password: str) -> dict[str, Any]:
     client = Client(base_url=url)
     with client:
         refused = log_in.sync(client=client, body=Login(email=email, password="not this one"))
@@ -58,8 +63,18 @@ def main(url: str, email: str, password: str) -> None:
         assert isinstance(logs, LogOutList) and [entry.message for entry in logs.items] == ["Hello, Ada"], logs
         runs = list_runs.sync(client=client, limit=5, workflow_id=flow.id)
         assert isinstance(runs, RunItemOutFoundList) and [item.id for item in runs.items] == [run.id], runs
+        flows = list_flows.sync(client=client)
+        assert isinstance(flows, FlowItemOutList) and flow.id in [item.id for item in flows.items], flows
+        types = list_nodes.sync(client=client)
+        assert isinstance(types, NodesOut), types
+        return {
+            "/api/flows": flows.to_dict(),
+            f"/api/runs?limit=5&workflow_id={flow.id}": runs.to_dict(),
+            f"/api/runs/{run.id}/steps": steps.to_dict(),
+            f"/api/logs/{run.id}": logs.to_dict(),
+            "/api/nodes": types.to_dict(),
+        }
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
-    print("all done")  # noqa: T201
+    print(json.dumps(main(*sys.argv[1:])))  # noqa: T201
