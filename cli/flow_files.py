@@ -15,11 +15,13 @@ import definition as definitions
 from cli.base import FILE, NEW_FILE, find_workspace, format_json, main, open_database, read_json, to_one_line
 from cli.transfers import check_options, export_archive, import_archive, is_archive
 from config import Config
-from errors import BadInput, NotFound, TooLarge
+from errors import BadInput, Conflict, NotFound, TooLarge
 from importing import curl, openapi
 from importing.secret_detection import Suggestion
-from models import AuditEntry, LabelChange, Preset, Workflow
+from models import AuditEntry, LabelChange, Preset, Workflow, definitions_of, versions_of
 from schemas import FlowIn
+
+MAX_NAMED = 5  # flows in a message
 
 
 class FlowFile(NamedTuple):
@@ -96,8 +98,13 @@ def export_flow(flow: Workflow) -> dict[str, Any]:
 @click.option("--curl", "command", metavar="COMMAND|-", help="Print the http node for this cURL command.")
 @click.option("--workspace", "workspace_id", metavar="ID", help="The target workspace; required if there are several.")
 @click.option("--name", help="Name of the flow; required if the file has none.")
-def import_file(file: Path | None, command: str | None, workspace_id: str | None, name: str | None) -> None:
+@click.option("--again", is_flag=True, help="Import flows although the workspace has flows with their definitions.")
+def import_file(
+    file: Path | None, command: str | None, workspace_id: str | None, name: str | None, again: bool
+) -> None:
     """Create draft flows from an exported file, a template or a bare definition: all flows of the file, or none.
+
+    If the workspace already has a flow with the definition of one of them, none is created, unless --again is given.
 
     An OpenAPI document, JSON or YAML, becomes presets in the palette. With --curl, nothing is stored. An archive of
     `export --all` is restored into the server's database, which must be empty.
@@ -105,24 +112,25 @@ def import_file(file: Path | None, command: str | None, workspace_id: str | None
     if (file is None) == (command is None):
         raise click.UsageError("Give either a file or a cURL command with --curl")
     if file is None:
-        if workspace_id or name:
-            raise click.UsageError("--workspace and --name need a file; --curl stores nothing")
+        if workspace_id or name or again:
+            raise click.UsageError("--workspace, --name and --again need a file; --curl stores nothing")
         print_node(str(command))
         return
     if is_archive(file):
-        check_options(workspace=workspace_id, name=name)
+        check_options(workspace=workspace_id, name=name, again=again or None)
         import_archive(file)
         return
     raw = file.read_bytes()
     if not openapi.is_openapi(raw):
-        import_flows(file, raw, workspace_id, name)
-    elif name is not None:
-        raise click.UsageError(f"--name needs a flow; {file} is an OpenAPI document")
+        import_flows(file, raw, workspace_id, name, again)
+    elif name is not None or again:
+        option = "--again" if name is None else "--name"
+        raise click.UsageError(f"{option} needs a flow; {file} is an OpenAPI document")
     else:
         import_palette(raw, workspace_id)
 
 
-def import_flows(file: Path, raw: bytes, workspace_id: str | None, name: str | None) -> None:
+def import_flows(file: Path, raw: bytes, workspace_id: str | None, name: str | None, again: bool) -> None:
     """Create draft flows from the file and print their ids and names."""
     value = read_json(raw, str(file))
     found = [parse_flow(item) for item in value] if isinstance(value, list) else [parse_flow(value)]
@@ -131,10 +139,31 @@ def import_flows(file: Path, raw: bytes, workspace_id: str | None, name: str | N
     with open_database() as config:
         workspace = find_workspace(workspace_id)
         rows = [make_draft(flow if name is None else flow._replace(name=name), config) for flow in found]
+        if not again:
+            check_new(workspace.id, [row["definition_json"] for row in rows])
         with database.write():
             made = [create_flow(workspace.id, row) for row in rows]
     for flow in made:
         click.echo(f"{flow.id} {flow.name}")
+
+
+def check_new(workspace_id: str, definitions_json: Iterable[str]) -> None:
+    """Check that the workspace has no flow with one of these definitions. Raises: Conflict if it has."""
+    given = {sort_keys(text) for text in definitions_json}
+    stored = definitions_of([id_ for id_, _ in versions_of(workspace_id)])
+    doubles = [id_ for id_, _, text in stored if sort_keys(text) in given]
+    if doubles:
+        flows = [flow for id_ in doubles[:MAX_NAMED] if (flow := Workflow.find(id_)) is not None]
+        named = ", ".join(f"{flow.name!r} ({flow.id})" for flow in flows)
+        raise Conflict(
+            f"Nothing was imported: the workspace already has the same definition in {len(doubles)} "
+            f"flow{'s' if len(doubles) > 1 else ''}, such as {named}. To import it once more, add --again"
+        )
+
+
+def sort_keys(text: str) -> bytes:
+    """Return JSON text in a form that is the same for the same value."""
+    return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
 
 
 def create_flow(workspace_id: str, row: dict[str, Any]) -> Workflow:

@@ -368,7 +368,7 @@ def test_export_prints_a_flow_for_people_and_for_run(flow, folder):
 def test_export_writes_all_flows_to_a_file_that_import_reads(flow, folder):
     call("export", "--flows", "--out", "all.json")
     assert [item["name"] for item in json.loads((folder / "all.json").read_text())] == ["Größe"]
-    (line,) = call("import", "all.json").stdout.splitlines()
+    (line,) = call("import", "all.json", "--again").stdout.splitlines()
     id_, name = line.split(" ")
     made = Workflow.get_by_id(id_)
     assert (made.name, made.status, made.version) == (name, "draft", 1) == ("Größe", "draft", 1)
@@ -382,10 +382,31 @@ def test_folder_and_tags_of_a_flow_are_exported_and_imported(flow, folder):
     exported = json.loads(call("export", flow.id).stdout)
     assert (exported["folder"], exported["tags"]) == ("Shop/Orders", ["x", "y"])
     (folder / "flow.json").write_text(json.dumps(exported))
-    made = Workflow.find(call("import", "flow.json").stdout.split(" ")[0])
+    made = Workflow.find(call("import", "flow.json", "--again").stdout.split(" ")[0])
     assert (made.folder, made.tags) == ("Shop/Orders", ("x", "y"))
     (folder / "flow.json").write_text(json.dumps({**exported, "tags": ["a,b"]}))
     assert "tags: must not contain a comma" in refused("import", "flow.json")
+
+
+def test_import_refuses_a_flow_that_the_workspace_has_already(flow, file):
+    call("export", flow.id, "--out", "exported.json")
+    other = {"name": "Other", "definition": ECHO}
+    message = refused("import", "exported.json")
+    assert f"'Größe' ({flow.id})" in message and "add --again" in message
+    reordered = {key: BRANCHING[key] for key in reversed(BRANCHING)}
+    assert flow.id in refused("import", file([other, {"name": "Renamed", "definition": reordered}]))
+    assert Workflow.select().count() == 1
+    call("import", "exported.json", "--again")
+    call("import", file({"name": "Größe", "definition": ECHO}))
+    assert Workflow.select().count() == 3
+
+
+def test_import_compares_with_the_flows_of_the_workspace_alone(flow, file):
+    other = Workspace.found("Other", User.get())
+    twice = file([{"name": name, "definition": BRANCHING} for name in ("A", "B")])
+    call("import", twice, "--workspace", other.id)
+    assert [made.workspace_id for made in Workflow.select()].count(other.id) == 2
+    assert "in 2 flows, such as 'A' (" in refused("import", twice, "--workspace", other.id)
 
 
 def test_import_accepts_a_bare_definition_with_a_name(data_dir, file):

@@ -44,6 +44,7 @@ def test_a_curl_command_is_read_from_stdin():
         (["--curl", f"wget https://a.example -u ada:{SECRET}"], "must start with curl"),
         (["--curl", "curl https://a.example", "--name", "A"], "stores nothing"),
         (["--curl", "curl https://a.example", "--workspace", "ws_1"], "stores nothing"),
+        (["--curl", "curl https://a.example", "--again"], "stores nothing"),
     ],
 )
 def test_an_invalid_import_is_rejected_without_repeating_a_secret(file, args, word):
@@ -80,6 +81,7 @@ def test_the_palette_is_that_of_the_given_workspace(data_dir, file):
         ("swagger: '2.0'", [], "Swagger 2"),
         ("openapi: 3.1.0\npaths: [", [], "neither JSON nor YAML"),
         (PETSTORE.decode(), ["--name", "A"], "--name needs a flow"),
+        (PETSTORE.decode(), ["--again"], "--again needs a flow"),
     ],
 )
 def test_an_invalid_document_is_rejected(data_dir, file, text, args, word):
