@@ -37,13 +37,14 @@ http {{
 """
 
 
-def adapted(text, server_port, http_port, https_port, folder):
+def adapted(text, server_ports, http_port, https_port, folder):
     """Return the configuration with these ports, only for this machine, and with the certificate in the folder."""
+    servers = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in server_ports)
     changes = [
         (r"listen \[::\]:\d+( ssl)?;", "", 2),
         (r"listen 80;", f"listen 127.0.0.1:{http_port};", 1),
         (r"listen 443 ssl;", f"listen 127.0.0.1:{https_port} ssl;", 1),
-        (r"server 127\.0\.0\.1:8000;", f"server 127.0.0.1:{server_port};", 1),
+        (r"server 127\.0\.0\.1:8000 max_fails=0;", servers, 1),
         (r"/etc/letsencrypt/live/flows\.example\.com/", f"{folder}/", 2),
         (r"server_name flows\.example\.com;", "server_name localhost;", 2),
     ]
@@ -74,14 +75,14 @@ def make_certificate(folder):
 
 
 class Nginx:
-    """nginx in front of the server at this port, from `start` to `close`. `http` and `https` are its ports."""
+    """nginx in front of the servers at these ports, from `start` to `close`. `http` and `https` are its ports."""
 
-    def __init__(self, folder, server_port):
+    def __init__(self, folder, *server_ports):
         self.folder, self.http, self.https = folder, free_port(), free_port()
         self.certificate = folder / "fullchain.pem"
         make_certificate(folder)
         text = (ROOT / "deploy" / "nginx.conf").read_text()
-        conf = adapted(text, server_port, self.http, self.https, folder)
+        conf = adapted(text, server_ports, self.http, self.https, folder)
         user = "user root;" if os.getuid() == 0 else ""
         (folder / "nginx.conf").write_text(AROUND.format(folder=folder, conf=conf, user=user))
         self._log = (folder / "log").open("w+")
