@@ -38,7 +38,7 @@ def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> 
     assert node_id is not None
     if flow.status == "archived":
         raise Conflict("The flow is archived; make it a draft or active to run it")
-    check_input(plan, node_id, lambda: start.input)
+    check_input(plan, node_id, lambda: start.input, flow.workspace_id)
     debouncer = Debouncer(resources, flow, plan, node_id, start.triggered_by, how)
     call = debouncer.make_call(start.input, debouncer.encode(start.input))
     with write():

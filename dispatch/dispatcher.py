@@ -231,7 +231,7 @@ class Dispatcher:
             return self.ticket_of(first)
         plan = self.resources.plan_with(options, flow)
         self.check_open()
-        check_input(plan, start.trigger_node, lambda: start.input)
+        check_input(plan, start.trigger_node, lambda: start.input, flow.workspace_id)
         is_left = self.config.role == "web" and not (start.is_awaited or plan.is_quick)
         active = self._accept(start, plan, is_left)
         limit = plan.settings.max_concurrent_runs

@@ -178,7 +178,8 @@ class Executor:
             links=resources.links_for(run, plan), keyring=keyring, files=resources.files_of(run.workspace_id),
             agents=AgentServices(resources, self.lease, used, keyring), timeout=config.run_timeout,
             max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,
-            clock=get_clock(), rates=partial(RateLimit.take, run.workspace_id), workers=make_workers,
+            workspace_id=run.workspace_id, clock=get_clock(), rates=partial(RateLimit.take, run.workspace_id),
+            workers=make_workers,
         )  # fmt: skip
 
     def _on_step(self, active: Active, record: AnyRecord, step: engine.Step) -> None:

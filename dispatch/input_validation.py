@@ -11,8 +11,10 @@ from errors import Issue, NodeError, Unavailable, Unprocessable
 from nodes.core.triggers import AskingNode, InputRefused
 
 
-def check_input(plan: Plan, trigger_node: str | None, value: Callable[[], Any], done: Collection[str] = ()) -> None:
-    """Check the input with the triggers that the run would execute; `value` returns the input.
+def check_input(
+    plan: Plan, trigger_node: str | None, value: Callable[[], Any], workspace_id: str, done: Collection[str] = ()
+) -> None:
+    """Check the input with the triggers that the run of this workspace would execute; `value` returns the input.
 
     Without a `trigger_node`, all triggers of the flow check it, except the nodes in `done`, which are not executed.
 
@@ -25,7 +27,7 @@ def check_input(plan: Plan, trigger_node: str | None, value: Callable[[], Any], 
     fired = plan.by_id.get(trigger_node) if trigger_node is not None else None
     for planned in plan.nodes if trigger_node is None else (fired,) if fired is not None else ():
         if isinstance(planned.node, AskingNode) and planned.id not in done and _asks(planned):
-            _check(planned.node, planned.config.static, value())
+            _check(planned.node, planned.config.static, value(), workspace_id)
 
 
 def _asks(planned: PlannedNode) -> bool:
@@ -34,9 +36,9 @@ def _asks(planned: PlannedNode) -> bool:
     return is_whole and "input_schema" in planned.config.static
 
 
-def _check(node: AskingNode, config: dict[str, Any], value: Any) -> None:
+def _check(node: AskingNode, config: dict[str, Any], value: Any, workspace_id: str) -> None:
     try:
-        node.check(config, value)
+        node.check(config, value, workspace_id)
     except InputRefused as error:
         issues = [Issue(_within(issue["path"]), issue["message"]) for issue in error.issues]
         raise Unprocessable(error.message[0].upper() + error.message[1:], issues) from None

@@ -45,10 +45,10 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
     id_, payloads = new_id("run"), resources.payloads
     value = start.input
     if value is None and source is not None:
-        check_input(plan, None, lambda: resources.input_of(source))
+        check_input(plan, None, lambda: resources.input_of(source), flow.workspace_id)
         text, size = source.input, source.input_bytes
     else:
-        check_input(plan, None, lambda: value)
+        check_input(plan, None, lambda: value, flow.workspace_id)
         text, size = payloads.keep(id_, "input", _encode(value, resources.config.max_value_bytes))
     given = payloads.keep(id_, "options", options.encoded())
     made = Run.accept(

@@ -161,6 +161,7 @@ def _context(
         services=resources.services,
         keyring=keyring,
         files=resources.files_of(flow.workspace_id),
+        workspace_id=flow.workspace_id,
     )
 
 

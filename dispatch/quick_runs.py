@@ -132,7 +132,7 @@ class QuickRuns:
         self.dispatcher.check_open()
         try:
             if plan.checks_input:
-                check_input(plan, start.trigger_node, lambda: start.input)
+                check_input(plan, start.trigger_node, lambda: start.input, start.flow.workspace_id)
             was_quick = self._execute(start, plan, told)
         except NotQuick:
             self._note_slow(version)

@@ -48,7 +48,7 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     else:
         kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
     done = set(kept) - {run.error_node_id}
-    check_input(plan, run.trigger_node, lambda: resources.input_of(run), done)
+    check_input(plan, run.trigger_node, lambda: resources.input_of(run), run.workspace_id, done)
     limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
     made = Run.accept(
         flow, id=new_id("run"), workflow_version=number, input=run.input, input_bytes=run.input_bytes,

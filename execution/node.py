@@ -372,7 +372,7 @@ class Execution:
         return Context(
             node.id, self.outputs, scope, self.idempotency_key(index), deadline, job.log, job.store,
             job.services, job.flows, job.keyring, job.files, functools.partial(self.pause, deadline), retries,
-            job.agents, job.stop, index, answer, self.links(), job.clock,
+            job.agents, job.stop, index, answer, self.links(), job.clock, job.workspace_id,
         )  # fmt: skip
 
     def idempotency_key(self, index: int | None) -> str:

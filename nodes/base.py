@@ -1,8 +1,7 @@
 """Base of node types: the class `Node`, the context of its execution, and the registry of all types.
 
-A node type is one class with a literal `type`, a docstring (its description in the catalog), a `Config` schema (its
-validation, form and docs at once) and `run`. Subclassing `Node` registers it. Independent of the database, HTTP and the
-status of a run.
+A node type is one class with a literal `type`, a docstring (its description), a `Config` schema (its validation, form
+and docs at once) and `run`. Subclassing `Node` registers it. Independent of the database, HTTP and the run's status.
 """
 
 from __future__ import annotations
@@ -338,7 +337,7 @@ class Context:
     `pause(seconds)` sleeps, at most until the deadline; it raises NodeError soon after the run is to stop, for which
     `stopped()` returns the reason. `retries` is the number of attempts left. `index` is the number of the item. A node
     that `asks` resumes with `answer`; `links(question)` returns the URLs that answer a question. `clock` is the time of
-    day, in nanoseconds since 1970.
+    day, in nanoseconds since 1970. Outside of a workspace, `workspace_id` is None.
     """
 
     node_id: str
@@ -360,6 +359,7 @@ class Context:
     answer: Answer | None = None
     links: Callable[[str], dict[str, str]] | None = None
     clock: Callable[[], int] = time.time_ns
+    workspace_id: str | None = None
 
     @property
     def place(self) -> str:

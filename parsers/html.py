@@ -10,6 +10,8 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
+from .html_nesting import TooDeep, check_nesting
+
 MAX_MATCHES = 100_000
 # Elements whose text is not shown.
 HIDDEN = {"script", "style", "template", "noscript"}
@@ -26,11 +28,13 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
     if they are too large. `most` is the maximum number of characters.
     """
     try:
-        document = LexborHTMLParser(data.decode("utf-8", "replace"))
+        text = data.decode("utf-8", "replace")
+        check_nesting(text)
+        document = LexborHTMLParser(text)
         return {"result": Picker(options["most"]).pick(document, options["selectors"])}, ()
     except TooMuch as error:
         return {"problem": str(error)}, ()
-    except (SelectolaxError, UnicodeError, MemoryError) as error:
+    except (SelectolaxError, TooDeep, UnicodeError, MemoryError) as error:
         return {"problem": f"cannot be read within the limits: {error}"}, ()
 
 

@@ -17,12 +17,15 @@ import orjson
 from errors import NodeError
 
 from .child import receive, send
+from .places import NoPlace, Places
 
 ROOT = Path(__file__).parents[1]
 # `-I`: ignore the environment, which has the server's secrets, and the working directory.
 CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.child import serve; serve(sys.argv[2])"
-# At most one process for each processor: more would only compete for time and memory.
-_places = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
+# A workspace has at most one process for each processor: more would only compete. One more is for the others.
+_places = Places(max(2, os.cpu_count() or 2) + 1)
+# Limits on the time of a parser alone, without the wait for a process.
+PARSE_SECONDS = {"html": 5.0, "html_text": 5.0}
 MAX_PIECE, MAX_PIECES = 64 * 2**20, 1_000
 Result = tuple[dict[str, Any], list[bytes]]
 
@@ -48,21 +51,23 @@ def refuse_to_wait(refuse: Callable[[], object] | None) -> None:
     _thread.refuse = refuse
 
 
-def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) -> dict[str, Any]:
-    """Return the result of a parser.
+def read_apart(
+    kind: str, options: dict[str, Any], data: bytes, seconds: float, workspace_id: str | None
+) -> dict[str, Any]:
+    """Return the result of a parser, in a process of this workspace; None: of all work for no workspace.
 
     Raises: Unreadable if it takes more than `seconds` or fails, NodeError if no process is free.
     """
     if _thread.refuse is not None:
         _thread.refuse()
     end = time.monotonic() + seconds
-    if not _places.acquire(timeout=seconds):
-        raise NodeError(f"the {describe_kind(kind)} was not read: all parsers were busy for {seconds:.3g} s; try again")
     try:
-        with Reader(kind) as reader:
-            return reader.read(options, data, max(0.0, end - time.monotonic()))[0]
-    finally:
-        _places.release()
+        with _places.take(workspace_id, seconds), Reader(kind) as reader:
+            left = max(0.0, end - time.monotonic())
+            return reader.read(options, data, min(left, PARSE_SECONDS.get(kind, left)))[0]
+    except NoPlace:
+        busy = f"all parsers of the workspace were busy for {seconds:.3g} s"
+        raise NodeError(f"the {describe_kind(kind)} was not read: {busy}; try again") from None
 
 
 class Reader:

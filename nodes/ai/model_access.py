@@ -49,11 +49,11 @@ def price_of(choice: Choice) -> Callable[[Any], float | None]:
     return (lambda response: 0.0) if choice.provider in FREE_PROVIDERS else cost_of
 
 
-def find_issues(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[str]:
-    """Return the issues of an answer as text for the model, redacted by `clean`."""
+def find_issues(ctx: Context, schema: Mapping[str, Any], data: Any) -> list[str]:
+    """Return the issues of an answer as redacted text for the model."""
     try:
         to_json(data)
-        found = issues_of(schema, data, clean)
+        found = issues_of(schema, data, ctx.clean, ctx.workspace_id)
         return [f"{issue['path'] or 'the answer'}: {issue['message']}"[:MAX_ISSUE] for issue in found]
     except NodeError as error:
         return [error.message[:MAX_ISSUE]]

@@ -64,14 +64,15 @@ class InputRefused(NodeError):
 class AskingNode(TriggerNode):
     """A trigger started by people and programs with an input, which may have a schema."""
 
-    def check(self, config: Mapping[str, Any], input: Any) -> None:
+    def check(self, config: Mapping[str, Any], input: Any, workspace_id: str | None) -> None:
         """Raise InputRefused if the input does not match the `input_schema`, NodeError if it cannot be validated."""
-        issues = issues_of(config["input_schema"], input) if "input_schema" in config else []
+        schema = config.get("input_schema")
+        issues = [] if schema is None else issues_of(schema, input, workspace_id=workspace_id)
         if issues:
             raise InputRefused(issues)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        self.check(config, input)
+        self.check(config, input, ctx.workspace_id)
         return input
 
 

@@ -346,7 +346,8 @@ class Selector(fields.Field[dict[str, Any]]):
 class Html(Node):
     """Extracts texts, attributes or HTML from a page by CSS selectors.
 
-    A selector without a match gives null, or an empty list.
+    A selector without a match gives null, or an empty list. The page may have 500 levels of elements, and takes 5 s at
+    most.
     """
 
     type = "html"
@@ -397,7 +398,7 @@ class Html(Node):
         html = text_of_config(config, input, "html")
         options = {"selectors": config["selectors"], "most": MAX_TEXT}
         data = html.encode("utf-8", "replace")
-        found = read_apart("html", options, data, ctx.seconds_left(HTML_SECONDS))
+        found = read_apart("html", options, data, ctx.seconds_left(HTML_SECONDS), ctx.workspace_id)
         if "problem" in found:
             raise MalformedData(f"html: {found['problem']}")
         return found["result"]

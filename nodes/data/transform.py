@@ -168,5 +168,5 @@ class Validate(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         data = config.get("data", input)
-        issues = issues_of(config["schema"], data, ctx.clean)
+        issues = issues_of(config["schema"], data, ctx.clean, ctx.workspace_id)
         return Branch("invalid", issues) if issues else Branch("valid", data)

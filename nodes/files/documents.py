@@ -89,7 +89,7 @@ def _parse(kind: str, options: dict[str, Any], where: str, ctx: Context) -> Any:
     files = ctx.need_files()
     if files.size(where) > MAX_FILE:
         raise LimitExceeded(f"{where!r} has more than {MAX_FILE} bytes")
-    found = read_apart(kind, options, files.read(where), ctx.seconds_left(READ_SECONDS))
+    found = read_apart(kind, options, files.read(where), ctx.seconds_left(READ_SECONDS), ctx.workspace_id)
     if "problem" in found:
         raise MalformedData(f"{where!r} {found['problem']}")
     return found

@@ -67,7 +67,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
 
 def _read(url: str, host: str, answer: Answer, ctx: Context) -> Feed:
     options = {"url": url, "content_type": answer.headers.get("content-type", "")}
-    found = read_apart("feed", options, answer.content, ctx.seconds_left(READ_SECONDS))
+    found = read_apart("feed", options, answer.content, ctx.seconds_left(READ_SECONDS), ctx.workspace_id)
     if "problem" in found:
         raise MalformedData(f"the response of {host} {found['problem']}")
     given = {"etag": answer.headers.get("etag", ""), "modified": answer.headers.get("last-modified", "")}

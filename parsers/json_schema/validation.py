@@ -64,9 +64,11 @@ def weight_of(schema: Mapping[str, Any]) -> int:
     return WEIGHT_APART if validator is None else validator.size.compiled
 
 
-def issues_of(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[dict[str, str]]:
+def issues_of(
+    schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str, workspace_id: str | None = None
+) -> list[dict[str, str]]:
     """Return the issues of the data under the schema, as `{"path", "message"}`, at most MAX_ISSUES; of large data
-    perhaps only the first. `clean` redacts secrets in a message.
+    perhaps only the first. `clean` redacts secrets in a message, `workspace_id` is that of the data.
 
     Raises: NodeError if the schema is invalid, the data is not JSON, or the validation would take too long.
     """
@@ -83,7 +85,7 @@ def issues_of(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] 
                 return [_issue(error.instance_path, error.message, clean) for error in errors]
     except (ValueError, TypeError) as error:
         raise NodeError(f"the data cannot be validated: {error}", permanent=True) from None
-    return _find_issues_apart(schema_text, text, clean)
+    return _find_issues_apart(schema_text, text, clean, workspace_id)
 
 
 def _path(parts: Iterable[str | int]) -> str:
@@ -144,12 +146,14 @@ def _find_problem_apart(schema: bytes) -> str:
     return _describe(found["path"], found["problem"]) if "problem" in found else ""
 
 
-def _find_issues_apart(schema: bytes, data: bytes, clean: Callable[[str], str]) -> list[dict[str, str]]:
+def _find_issues_apart(
+    schema: bytes, data: bytes, clean: Callable[[str], str], workspace_id: str | None
+) -> list[dict[str, str]]:
     try:
         try:
-            found = _validate_apart(schema, data, whole=True)
+            found = _validate_apart(schema, data, True, workspace_id)
         except Unreadable:
-            found = _validate_apart(schema, data, whole=False)  # the first issue alone may be within the limits
+            found = _validate_apart(schema, data, False, workspace_id)  # the first issue alone may be within the limits
     except NodeError as error:
         raise NodeError(f"the data cannot be validated by this schema: {_reason(error)}", error.permanent) from None
     if "problem" in found:
@@ -162,8 +166,8 @@ def _reason(error: NodeError) -> str:
     return error.message.removeprefix("the schema cannot be read: ")
 
 
-def _validate_apart(schema: bytes, data: bytes, whole: bool) -> dict[str, Any]:
+def _validate_apart(schema: bytes, data: bytes, whole: bool, workspace_id: str | None = None) -> dict[str, Any]:
     """Return the result of `separate_process.py`. Raises: NodeError."""
     seconds = SECONDS + SECONDS_A_BYTE * (len(schema) + len(data))
     options = {"schema": orjson.Fragment(schema), "seconds": seconds, "whole": whole}
-    return read_apart("json_schema.separate_process", options, data, PATIENCE + seconds)
+    return read_apart("json_schema.separate_process", options, data, PATIENCE + seconds, workspace_id)

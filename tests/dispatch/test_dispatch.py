@@ -455,3 +455,9 @@ def test_a_cancellation_interrupts_the_delay_before_a_retry(dispatcher):
     assert failed.wait(PATIENCE)
     dispatcher.cancel(dispatcher.waiting.wait(dispatcher.ticket_of(run), 0), "ann")
     assert finished(dispatcher, run).error_text == "cancelled by ann"
+
+
+def test_a_node_knows_the_workspace_of_its_run(dispatcher, types):
+    types.offer("tell", lambda config, input, ctx: ctx.workspace_id)
+    run = finished(dispatcher, submit(dispatcher, chain(node("a", "tell"))))
+    assert output(dispatcher, run) == run.workspace_id == "ws_1"

@@ -48,6 +48,14 @@ def test_its_run_is_executed_at_once(source, tmp_path):
     assert run.status == "success" and orjson.loads(run.output) == {"key": "new"}
 
 
+def test_a_poll_knows_the_workspace_of_its_flow(source, process):
+    asked = []
+    source.during = lambda ctx: asked.append(ctx.workspace_id)
+    active()
+    process.look()
+    assert asked == ["ws_1"]
+
+
 def test_with_backlog_existing_entries_start_runs_oldest_first(source, process):
     source.shown = ["a", "b", "c"]
     active(definition(backlog=True))

@@ -116,13 +116,15 @@ def _cut_text(text: str, room: int, clean: Callable[[str], str] = str) -> str:
     return _Cutter(clean).text(text, room)
 
 
-def find_issues(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> list[str]:
-    """Return the issues of these arguments, redacted by `clean`, for the model to correct."""
+def find_issues(
+    tool: Tool, arguments: Any, clean: Callable[[str], str] = str, workspace_id: str | None = None
+) -> list[str]:
+    """Return the issues of these arguments, redacted by `clean`, for the model of this workspace to correct."""
     if not isinstance(arguments, dict):
         return ["the arguments must be a JSON object"]
     try:
         size_of(arguments, "the object of the arguments", MAX_ARGUMENTS)
-        found = issues_of(tool.parameters, arguments, clean)
+        found = issues_of(tool.parameters, arguments, clean, workspace_id)
         return [_cut_text(f"{issue['path'] or 'arguments'}: {issue['message']}", MAX_ISSUE) for issue in found]
     except NodeError as error:
         return [_cut_text(clean(error.message), MAX_ERROR)]

@@ -111,7 +111,7 @@ class HTTPTool:
         ctx, html = self.tool_ctx.ctx, to_text(_detect_charset(answer))
         options, left = {"url": answer.url, "most": MAX_PAGE}, ctx.seconds_left(PAGE_SECONDS)
         try:
-            found = read_apart("html_text", options, html.encode("utf-8", "replace"), left)
+            found = read_apart("html_text", options, html.encode("utf-8", "replace"), left, ctx.workspace_id)
         except Unreadable as error:
             return {"note": error.message, "html": html}
         # Redact: the text may have been truncated within a secret.
