@@ -89,19 +89,26 @@ class Connections:
         """Exchange the code of an answer, and store the grant. Return the credential.
 
         Whatever is raised, an earlier grant is unchanged. Raises: BadInput if the answer has an error, no code or
-        another issuer; Conflict if the credential was changed meanwhile; NodeError if the service gives no tokens.
+        another issuer, or none although the credential has one; Conflict if the credential was changed meanwhile;
+        NodeError if the service gives no tokens.
         """
         if not attempt.use():
             raise Conflict(f"This answer was used already. {BEGIN_AGAIN} if the account is not connected.")
         row = models.Credential.find(attempt.credential_id)
         known = self._open_attempt(attempt)
-        if row is None or not is_same_account(known["data"], self._open(row)):
+        if row is None or not is_same_account(known["data"], data := self._open(row)):
             raise Conflict(f"The credential was changed or deleted meanwhile. {BEGIN_AGAIN}.")
-        settings = settings_of(row.type, self._open(row))
+        settings = settings_of(row.type, data)
         if "iss" in answer and not is_issuer(settings, answer["iss"]):
             raise BadInput(f"The answer came from another service than the one that was asked (iss). {BEGIN_AGAIN}.")
         if "error" in answer:
             raise BadInput(explain_refusal(answer["error"], answer.get("error_description", "")))
+        # Of services in our list it is not certain that they name themselves.
+        if data.get("issuer") and "iss" not in answer:
+            raise BadInput(
+                "The answer does not name the service that it comes from (iss), although the credential has an issuer. "
+                f"Remove the issuer from the credential if the service sends no iss. {BEGIN_AGAIN}."
+            )
         if not answer.get("code"):
             raise BadInput(f"The answer of the service has no code. {BEGIN_AGAIN}.")
         issued = exchange_code(settings, answer["code"], known["verifier"], known["redirect_url"], self._context(row))

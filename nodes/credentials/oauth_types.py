@@ -82,7 +82,10 @@ class OAuth2(CredentialType):
     authorization_url = _url("The page that asks for consent: https://login.example.com/authorize", "Authorization URL")
     token_url = _url("The URL that issues tokens: https://login.example.com/token", "Token URL")
     revocation_url = _url("The URL that revokes tokens (RFC 7009), if the service has one", "Revocation URL")
-    issuer = text("The issuer, if the service names itself in its answers (RFC 9207)", title="Issuer")
+    issuer = text(
+        "The issuer, if the service names itself in its answers (RFC 9207): answers without it are refused",
+        title="Issuer",
+    )
     auth = choice(
         "How requests for tokens contain the client's id and secret",
         {"header": "In the header", "body": "In the body", "none": "Only the id, no secret"},

@@ -217,6 +217,20 @@ def test_a_known_issuer_is_compared_exactly(owner, there):
     connect(owner, account, there)
 
 
+def test_an_answer_without_an_issuer_is_refused_if_the_credential_has_one(owner, there):
+    account = make_account(owner, there, issuer=there.url)
+    fails(receive(owner, there.consent(begin(owner, account))), 400, "Remove the issuer from the credential")
+    assert connection_of(owner, account)["status"] == "not_connected" and not there.asked
+    denied = urlencode({"state": state_of(begin(owner, account)), "error": "access_denied"})
+    fails(owner.get(f"{CALLBACK}?{denied}"), 400, "Access was not granted")
+    there.names_issuer = True
+    connect(owner, account, there)
+
+
+def test_a_service_of_the_list_need_not_name_its_issuer(owner, there):
+    connect(owner, make_account(owner, there, provider="google"), there)
+
+
 def test_a_credential_that_was_changed_meanwhile_is_not_connected(owner, account, there):
     location = there.consent(begin(owner, account))
     data = there.credential(client_id="another")
