@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
+from marshmallow import ValidationError
 
 from errors import NodeError, Unavailable
+from net.egress import Options
+from nodes.credentials.oauth_types import check_secure_url
 
 MAX_TOKEN = 8_000  # characters
 MAX_AGE = 3_600.0  # seconds after which a key set is fetched again
@@ -213,7 +216,10 @@ def make_fetch(client: Callable[[], Any]) -> Callable[[str], bytes]:
     """Return the function that fetches a key set with the HTTP client of nodes, and so under its egress rule."""
 
     def fetch(url: str) -> bytes:
-        answer = client().fetch("GET", url, seconds=FETCH_SECONDS, headers=[("Accept", "application/json")])
+        _check_url(url)
+        options = Options(allow=lambda following, sends_body: _check_url(following))
+        accept = [("Accept", "application/json")]
+        answer = client().fetch("GET", url, seconds=FETCH_SECONDS, headers=accept, options=options)
         if answer.status != 200:
             raise NodeError(f"{answer.who} answered {answer.status} {answer.reason}".rstrip())
         if len(answer.content) > MAX_SET_BYTES:
@@ -222,3 +228,12 @@ def make_fetch(client: Callable[[], Any]) -> Callable[[str], bytes]:
         return content
 
     return fetch
+
+
+def _check_url(url: str) -> None:
+    """Raise NodeError if others on the way could replace the keys at this address, of an old credential or redirect."""
+    try:
+        check_secure_url(url)
+    except ValidationError:
+        why = "others on the way could replace the keys that it returns"
+        raise NodeError(f"the JWKS URL and its redirects must start with https://, because {why}", True) from None

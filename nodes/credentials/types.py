@@ -39,7 +39,13 @@ from nodes.credentials.http_types import (
     HttpQuery,
     OAuth1,
 )
-from nodes.credentials.oauth_types import TOKEN_TYPES, GoogleServiceAccount, OAuth2, OAuth2RefreshToken
+from nodes.credentials.oauth_types import (
+    TOKEN_TYPES,
+    GoogleServiceAccount,
+    OAuth2,
+    OAuth2RefreshToken,
+    check_secure_url,
+)
 from nodes.fields import choice, credential, flag, header_name, header_value, setting, whole
 
 HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
@@ -456,7 +462,7 @@ class Jwt(CredentialType):
     )
     jwks_url = text(
         "The address of the issuer's public keys: https://login.example.com/.well-known/jwks.json",
-        check_url,
+        check_secure_url,
         title="JWKS URL",
     )
     issuer = text("The issuer (iss) that a token must name", title="Issuer")

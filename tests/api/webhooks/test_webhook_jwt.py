@@ -9,9 +9,19 @@ import pytest
 from joserfc import jwk, jwt
 from test_webhooks import definition
 
-from api.webhooks.jwt import MAX_AGE, MAX_KEYS, MAX_STALE, MIN_PAUSE, KeySets, read_claims, read_key_set
+from api.webhooks.jwt import (
+    MAX_AGE,
+    MAX_KEYS,
+    MAX_STALE,
+    MIN_PAUSE,
+    KeySets,
+    make_fetch,
+    read_claims,
+    read_key_set,
+)
 from errors import NodeError, Unavailable
-from models import Run
+from models import Credential, Run
+from net.egress import Client, Rule
 
 pytestmark = [
     pytest.mark.usefixtures("shared_server"),
@@ -175,6 +185,29 @@ def test_what_is_not_a_set_of_public_keys_is_refused(content):
         read_key_set(content)
 
 
+@pytest.fixture
+def client_of_keys():
+    client = Client(Rule(["127.0.0.1"]))
+    yield client
+    client.close()
+
+
+def test_a_key_set_is_fetched_over_https_only(httpserver, client_of_keys):
+    """Of this machine also over http, as other addresses of credentials."""
+    fetch = make_fetch(lambda: client_of_keys)
+    httpserver.expect_request("/jwks").respond_with_data(b"{}")
+    assert fetch(httpserver.url_for("/jwks")) == b"{}"
+    with pytest.raises(NodeError, match="must start with https://"):
+        fetch("http://login.example.com/jwks")
+
+
+def test_a_key_set_is_not_fetched_from_a_redirect_to_http(httpserver, client_of_keys):
+    target = {"Location": "http://login.example.com/jwks"}
+    httpserver.expect_request("/jwks").respond_with_data(status=302, headers=target)
+    with pytest.raises(NodeError, match="its redirects must start with https://"):
+        make_fetch(lambda: client_of_keys)(httpserver.url_for("/jwks"))
+
+
 # Webhooks
 
 
@@ -217,6 +250,15 @@ def test_a_key_set_that_the_server_may_not_fetch_refuses_all_callers(client, hoo
     assert answer.status_code == 503 and "127.0.0.1" not in answer.text
 
 
+def test_an_old_credential_whose_keys_come_over_http_refuses_all_callers(server, client, hook, caplog):
+    hook(jwks_url="https://login.example.com/jwks")
+    (row,) = Credential.select()
+    sealed = server.vault.seal({"jwks_url": "http://login.example.com/jwks", "leeway": 60})
+    Credential.update(data=sealed, updated_at=row.updated_at + 1).where(Credential.id == row.id).execute()
+    assert call(client, token(RSA, "RS256", {**CLAIMS, "exp": int(time.time()) + 60})).status_code == 503
+    assert "the JWKS URL and its redirects must start with https://" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("data", "text"),
     [
@@ -226,6 +268,7 @@ def test_a_key_set_that_the_server_may_not_fetch_refuses_all_callers(client, hoo
         ({"public_key": "nothing"}, "public key in PEM"),
         ({"public_key": jwk.ECKey.generate_key("P-256").as_pem(private=True).decode()}, "the public key"),
         ({"jwks_url": "ftp://x"}, "must be a URL"),
+        ({"jwks_url": "http://login.example.com/jwks"}, "must start with https://"),
     ],
 )
 def test_a_credential_without_a_usable_key_is_refused(owner, data, text):
