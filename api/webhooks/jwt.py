@@ -64,7 +64,8 @@ def read_claims(secret: Mapping[str, Any], authorization: str, now: float, key_s
     token = token.strip()
     if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_TOKEN or not token.isascii():
         return None
-    with suppress(JoseError, ValueError, TypeError):
+    # JSON that is nested too deeply is a RecursionError.
+    with suppress(JoseError, ValueError, TypeError, RecursionError):
         found = find_key(secret, token, key_sets)
         if found is None:
             return None

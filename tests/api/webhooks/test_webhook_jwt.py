@@ -13,6 +13,7 @@ from api.webhooks.jwt import (
     MAX_AGE,
     MAX_KEYS,
     MAX_STALE,
+    MAX_TOKEN,
     MIN_PAUSE,
     KeySets,
     make_fetch,
@@ -103,6 +104,30 @@ def test_the_scheme_must_be_bearer():
     secret = {"secret": SECRET, "algorithm": "HS256", "leeway": 0}
     assert read_claims(secret, f"bearer  {hs256()}", NOW, None) == CLAIMS
     assert [read_claims(secret, text, NOW, None) for text in (hs256(), f"Basic {hs256()}", "Bearer")] == [None] * 3
+
+
+def nested(levels):
+    """Return the payload of a token whose claim `a` is nested this deeply."""
+    return b'{"exp": %d, "a": %s1%s}' % (int(time.time()) + 60, b"[" * levels, b"]" * levels)
+
+
+def signed(payload):
+    """Return a token with this payload and a good signature."""
+    head, body = (base64.urlsafe_b64encode(part).rstrip(b"=") for part in (b'{"alg":"HS256"}', payload))
+    mark = base64.urlsafe_b64encode(hmac.digest(SECRET.encode(), head + b"." + body, "sha256")).rstrip(b"=")
+    return b".".join((head, body, mark)).decode()
+
+
+@pytest.mark.parametrize("levels", [300, 1_000, 1_500, 2_900])
+def test_a_token_with_deeply_nested_claims_proves_nothing(levels):
+    sent = signed(nested(levels))
+    assert len(sent) <= MAX_TOKEN and read({"secret": SECRET}, sent, time.time()) is None
+    head = base64.urlsafe_b64encode(b'{"alg":"RS256","kid":%s1%s}' % (b"[" * levels, b"]" * levels)).decode()
+    assert Issuer(RSA).read(f"{head}.e30.AAAA") is None
+
+
+def test_a_token_that_is_too_long_is_not_read():
+    assert read({"secret": SECRET}, signed(nested(3_000)), time.time()) is None
 
 
 # Key sets
@@ -242,6 +267,12 @@ def test_a_caller_without_a_valid_token_is_refused(client, hook):
         answer = call(client, sent)
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
     assert Run.select().count() == 0
+
+
+@pytest.mark.parametrize("levels", [100, 250, 251, 252, 253, 254, 255, 1_500])
+def test_deeply_nested_claims_are_no_error_of_the_server(client, hook, levels):
+    hook(secret=SECRET)
+    assert call(client, signed(nested(levels))).status_code in ((200,) if levels == 100 else (200, 400, 401))
 
 
 def test_a_key_set_that_the_server_may_not_fetch_refuses_all_callers(client, hook):
