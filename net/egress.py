@@ -457,7 +457,11 @@ def parse_url(url: str) -> Any:
         found = httpx.URL(url)
     except (httpx.InvalidURL, ValueError, TypeError):
         raise NodeError("the URL is not valid", permanent=True) from None
-    if found.scheme not in ("http", "https") or not found.host:
+    try:
+        host = found.host  # decodes Punycode
+    except UnicodeError:
+        raise NodeError("the host of the URL is not a valid domain name", permanent=True) from None
+    if found.scheme not in ("http", "https") or not host:
         raise NodeError("the URL must begin with http:// or https:// and name a host", permanent=True)
     if not 0 < (found.port or 80) < 65_536:
         raise NodeError("the port of the URL must be from 1 to 65535", permanent=True)

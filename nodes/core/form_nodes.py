@@ -38,9 +38,13 @@ EXAMPLE_FIELDS = [
 
 def check_redirect(value: str) -> None:
     """Reject an address that is neither on this server nor HTTPS."""
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        is_secure = parts.scheme == "https" and bool(parts.hostname)
+    except ValueError:
+        is_secure = False
     is_local = value.startswith("/") and not value.startswith(("//", "/\\"))
-    if not is_local and not (parts.scheme == "https" and parts.hostname):
+    if not is_local and not is_secure:
         raise ValidationError("Must be an https:// address, or a path of this server such as /forms/next.")
     if any(letter in value for letter in "\\\r\n\t "):
         raise ValidationError("Must be an address without spaces or backslashes.")

@@ -3,10 +3,13 @@ import socket
 
 import pytest
 from each import for_each
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from properties import examples
 from pytest_httpserver import HTTPServer
 
 from errors import ConfigError, NodeError
-from net.egress import Client, Rule, is_public, tls_context
+from net.egress import Client, Rule, describe_url, get_host, is_public, parse_url, tls_context
 
 
 def address(text):
@@ -113,6 +116,65 @@ def test_a_redirect_out_of_http_is_refused(client, httpserver, target):
     httpserver.expect_request("/").respond_with_data(status=302, headers={"Location": target})
     with pytest.raises(NodeError):
         fetch(client, f"http://127.0.0.1:{httpserver.port}/")
+
+
+def test_a_host_that_is_no_domain_name_is_refused(client, httpserver):
+    for url in ("http://.xn--/", "http://%xn--/"):
+        assert refusal(client, url) == "the host of the URL is not a valid domain name"
+    httpserver.expect_request("/").respond_with_data(status=302, headers={"Location": "http://%xn--/"})
+    assert "not valid" in refusal(client, httpserver.url_for("/"))
+
+
+@pytest.mark.parametrize("url", ["http://xn--/", "http://XN--0/", "http://xn--a/", "http://xn--zz-zzz/"])
+def test_a_host_in_broken_punycode_is_looked_up_as_it_is(client, httpserver, url):
+    host = url[7:-1].lower()
+    httpserver.expect_request("/").respond_with_data(status=302, headers={"Location": url})
+    for address in (url, httpserver.url_for("/")):
+        with pytest.raises(NodeError, match=f"{host} cannot be resolved: no host has this name"):
+            fetch(client, address)
+
+
+PIECES = [
+    *(
+        "://",
+        "xn--",
+        "XN--",
+        "[",
+        "]",
+        "@",
+        ":",
+        "/",
+        "?",
+        "#",
+        "a",
+        "\u00e9",
+        "\u2603",
+        "\u2488",
+        ".",
+        "..",
+        "%",
+        "%41",
+    ),
+    *("::1", "0x7f", "99999", "\udc80", "\0", " ", "\\", "-", "localhost", "\u3002", "\xad", "\u200d", "127.0.0.1"),
+]
+URLS = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["http://", "https://", "http://xn--", "HTTP:", ""]),
+        st.lists(st.sampled_from(PIECES), max_size=8).map("".join) | st.text(max_size=30),
+    ),
+)
+
+
+@settings(max_examples=examples(1_000))
+@given(URLS)
+def test_a_text_is_a_url_that_can_be_described_or_refused(text):
+    try:
+        url = parse_url(text)
+    except NodeError as error:
+        assert error.permanent and error.message.startswith("the ")
+    else:
+        assert url.scheme in ("http", "https") and get_host(text) == url.host and describe_url(url)
 
 
 def test_secrets_do_not_follow_a_redirect_to_another_host(client, names, httpserver):

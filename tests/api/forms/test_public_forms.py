@@ -411,7 +411,9 @@ def test_a_form_may_lead_elsewhere(client, active):
     assert send(client).headers["Refresh"] == "0; url=https://example.com/thanks?x=1"
 
 
-@pytest.mark.parametrize("redirect", ["http://example.com", "//example.com", "javascript:alert(1)", "/\\example.com"])
+@pytest.mark.parametrize(
+    "redirect", ["http://example.com", "//example.com", "javascript:alert(1)", "/\\example.com", "https://["]
+)
 def test_a_redirect_to_an_unsafe_address_is_refused(make_flow, owner, redirect):
     body = {"name": "x", "status": "active", "definition": make_definition(redirect=redirect)}
     answer = owner.post("/api/flows", body)
