@@ -37,8 +37,9 @@ MAX_UNZIPPED = 64 * 1024
 GZIP = b"\x1f"
 GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Protocol assignments and 6to4 relays, which `is_global` classifies differently in different Python versions.
-SPECIAL_V4 = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
+# Protocol assignments and 6to4 relays, which `is_global` classifies differently in different Python versions; and the
+# host of an Azure machine, which gives it secrets. Other clouds have theirs at addresses that are not public.
+SPECIAL_V4 = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 # Headers with the same meaning for every server. Others may be secret and are not sent to another host by a redirect.
 SAFE_HEADERS = {
     *("accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "host"),

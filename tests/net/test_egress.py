@@ -28,7 +28,16 @@ def refusal(client, url):
 
 
 @pytest.mark.parametrize(
-    "text", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+    "text",
+    [
+        "8.8.8.8",
+        "168.63.129.15",
+        "168.63.129.17",
+        "2606:4700::1111",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",
+        "2002:808:808::1",
+    ],
 )
 def test_addresses_of_the_internet_are_public(text):
     assert is_public(address(text))
@@ -44,6 +53,21 @@ def test_addresses_of_the_internet_are_public(text):
 )  # fmt: skip
 def test_addresses_outside_the_internet_are_refused(text):
     assert not is_public(address(text))
+    assert not Rule([]).permits("a.example", address(text))
+
+
+CLOUDS = {
+    "most": "169.254.169.254", "AWS ECS": "169.254.170.2", "AWS EKS": "169.254.170.23", "AWS IPv6": "fd00:ec2::254",
+    "AWS EKS IPv6": "fd00:ec2::23", "Azure host": "168.63.129.16", "Google IPv6": "fd20:ce::254",
+    "Alibaba": "100.100.100.200", "Oracle classic": "192.0.0.192", "Tencent": "169.254.0.23",
+    "Scaleway": "169.254.42.42", "Scaleway IPv6": "fd00:42::42", "Linode": "169.254.169.255",
+    "Linode IPv6": "fd00:a9fe:a9fe::1", "Azure by NAT64": "64:ff9b::a83f:8110", "Azure mapped": "::ffff:168.63.129.16",
+    "Azure by 6to4": "2002:a83f:8110::1", "Alibaba by NAT64": "64:ff9b::6464:64c8",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CLOUDS.values(), ids=list(CLOUDS))
+def test_no_cloud_gives_its_secrets_to_a_flow(text):
     assert not Rule([]).permits("a.example", address(text))
 
 
