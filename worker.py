@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 from celery import Celery
 from celery.worker import state as celery_state
 from celery.worker.consumer import Consumer
-from celery.worker.control import Panel
 from kombu import Connection, Exchange
 from kombu import Queue as BrokerQueue
 
@@ -35,15 +34,13 @@ MAX_OFFERS = 10_000  # ids that wait for the thread that sends them; older ones 
 MAX_ID_LENGTH = 64
 SOCKET_SECONDS = 1  # timeout of the broker
 FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0  # seconds between two attempts; doubled after each
-RETRY_SECONDS = 10.0  # until the consumer restarts after an unexpected end
+RETRY_SECONDS = 10.0  # at least between two starts of the consumer
 RESTART_SECONDS = 60.0  # until the consumer restarts if runs are pending but no message arrives
 # Options of the sending connection: it must not wait for long. Kombu reads max_retries, its transports the timeouts.
 SENDING = {
     "amqp": {"max_retries": 0, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS},
     "redis": {"max_retries": 0, "socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS},
 }
-# Commands of Celery's remote control that are switched off: they could end a thread between an effect and its record.
-REFUSED = ("terminate", "revoke", "revoke_by_stamped_headers")
 
 
 def make_app(url: str) -> Celery:
@@ -62,6 +59,7 @@ def make_app(url: str) -> Celery:
         worker_prefetch_multiplier=1,
         worker_pool="threads",
         worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,  # whoever can write to the broker could shut down all workers
         worker_cancel_long_running_tasks_on_connection_loss=True,  # only tasks acknowledged late; there are none
         worker_enable_soft_shutdown_on_idle=False,
         broker_connection_retry_on_startup=True,
@@ -69,8 +67,6 @@ def make_app(url: str) -> Celery:
         broker_connection_timeout=SOCKET_SECONDS * 4,
         broker_heartbeat=10,
     )
-    for name in REFUSED:
-        Panel.data.pop(name, None)
     for name in ("celery", "kombu"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log each message
     logging.getLogger("celery.worker").addFilter(_drop_traceback)
@@ -84,12 +80,28 @@ def _drop_traceback(record: logging.LogRecord) -> bool:
 
 
 class Receiver(Consumer):
-    """Celery's consumer, without the many queues that it would declare on RabbitMQ for delayed tasks."""
+    """Celery's consumer, which drops messages that it cannot read: an error of one would end it, and the broker would
+    deliver the message again. It does not declare the many queues that Celery has on RabbitMQ for delayed tasks.
+    """
 
     class Blueprint(Consumer.Blueprint):
         default_steps: ClassVar = [
             step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in str(step)
         ]
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """Return the function that takes each message."""
+        handle = super().create_task_handler(*args, **options)
+
+        def receive(message: Any) -> None:
+            try:
+                handle(message)
+            except Exception as error:  # if the connection is lost, the next read says so
+                log.warning("A message of the broker cannot be read, and is dropped: %s", _describe(error))
+                if not message.acknowledged:
+                    message.reject_log_error(log, self.connection_errors)
+
+        return receive
 
 
 class CeleryQueue:
@@ -230,7 +242,7 @@ class CeleryQueue:
         self.app.set_default()  # Celery's threads look for the task there
         self.app.finalize()
         while True:
-            celery_state.should_stop = None
+            began, celery_state.should_stop = self.clock(), None
             if self._closed.is_set():  # after the line above: `close` does both in the other order
                 return
             try:
@@ -243,7 +255,7 @@ class CeleryQueue:
             except Exception as error:
                 log.error("The consumer of the broker has failed: %s", _describe(error))
             self._consumer = None
-            if not self._closed.wait(RETRY_SECONDS):
+            if not self._closed.wait(max(0.0, RETRY_SECONDS - (self.clock() - began))):
                 log.warning("The consumer of the broker has ended; it starts again")
 
     def _is_connected(self) -> bool:

@@ -12,10 +12,10 @@ from servers import until
 from world import PATIENCE
 
 pytest.importorskip("celery")
-from celery.worker.control import Panel
-from kombu import Connection
+from amqp.exceptions import ChannelError
+from kombu import Connection, Exchange
 
-from worker import MAX_OFFERS, NAMES, REFUSED, RESTART_SECONDS, CeleryQueue
+from worker import MAX_OFFERS, NAMES, RESTART_SECONDS, RETRY_SECONDS, TASK, CeleryQueue
 
 pytestmark = pytest.mark.slow
 
@@ -196,7 +196,69 @@ def test_a_failure_while_a_run_begins_does_not_end_the_worker(begin, broker):
     assert {got.get(timeout=PATIENCE) for _ in range(3)} == {"run_0", "run_1", "run_2"}
 
 
-def test_commands_that_would_end_a_thread_are_refused(receive):
+JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
+OURS = {"task": TASK, "id": "1"}
+DEEP = b"[" * 100_000
+HOSTILE = {
+    "a number": (b"1", JSON),
+    "a number with headers": (b"1", JSON | {"headers": OURS}),
+    "nothing": (b"", JSON | {"headers": OURS}),
+    "no list of arguments": (b"[5, {}, {}]", JSON | {"headers": OURS}),
+    "too few parts": (b"[1, 2]", JSON | {"headers": OURS}),
+    "too deep": (DEEP, JSON | {"headers": OURS}),
+    "not UTF-8": (b"\xff\xfe", JSON | {"headers": OURS}),
+    "no id": (b"[[], {}, {}]", JSON | {"headers": {"task": TASK}}),
+    "an object as id": (b"[[], {}, {}]", JSON | {"headers": {"task": TASK, "id": {"a": 1}}}),
+    "an object as task": (b"[[], {}, {}]", JSON | {"headers": {"task": {"a": 1}, "id": "1"}}),
+    "another task": (b"[[], {}, {}]", JSON | {"headers": {"task": "celery.ping"}}),
+    "a strange time": (b"[[], {}, {}]", JSON | {"headers": OURS | {"eta": "x", "expires": [1], "timelimit": 5}}),
+    "strange callbacks": (b'[[], {}, {"callbacks": 5, "chain": 9}]', JSON | {"headers": OURS}),
+    "unknown type": (b"abc", {"content_type": "application/x-evil", "content_encoding": "binary"}),
+    "unknown type with headers": (
+        b"abc", {"content_type": "application/x-evil", "content_encoding": "binary", "headers": OURS},
+    ),
+    "pickle": (
+        b"cos\nsystem\n.", {"content_type": "application/x-python-serialize", "content_encoding": "binary",
+                            "headers": OURS},
+    ),
+    "unknown encoding": (b"abc", {"content_type": "application/json", "content_encoding": "x", "headers": OURS}),
+    "bad compression": (b"abc", JSON | {"headers": OURS | {"compression": "application/x-gzip"}}),
+    "old protocol": (b'{"task": 5, "id": [1], "args": 5}', JSON),
+}  # fmt: skip
+
+
+def test_a_hostile_message_does_not_end_the_consumer(begin, receive, broker):
+    """A good message after each comes to the same consumer at once, and the broker keeps no hostile one."""
+    worker, got = receive("runs")
+    first, web = worker._consumer, begin()
+    with Connection(broker.url) as connection:
+        producer = connection.Producer(exchange=Exchange("headrace", type="direct"), auto_declare=False)
+        for number, (kind, (body, properties)) in enumerate(HOSTILE.items()):
+            producer.publish(body, routing_key=NAMES["runs"], **properties)
+            web.offer(f"run_{number}", "runs")
+            assert got.get(timeout=PATIENCE) == f"run_{number}", kind
+            assert worker._consumer is first and not worker.state().is_down, kind
+        with suppress(ChannelError):  # Redis has no queue that is empty
+            assert connection.default_channel.queue_declare(NAMES["runs"], passive=True).message_count == 0
+    assert got.empty()
+
+
+def test_a_message_that_the_client_of_redis_cannot_read_ends_the_consumer_once(begin, receive, broker):
+    if broker.name != "Redis":
+        pytest.skip("this broker has properties of a message apart from its body")
+    worker, got = receive("runs")
+    first, start = worker._consumer, time.monotonic()
+    worker.clock = lambda: time.monotonic() + RETRY_SECONDS  # it has run for longer than the pause
+    with Connection(broker.url) as connection:
+        connection.default_channel.client.lpush(NAMES["runs"], b"garbage")
+    until(lambda: worker._consumer not in (None, first) and not worker.state().is_down, "the consumer starts again")
+    assert time.monotonic() - start < RETRY_SECONDS
+    assert heard(begin(), got) == "run_1"
+
+
+def test_workers_take_no_commands_from_the_broker(receive, broker):
+    """Celery's remote control can shut workers down, and its commands have no password."""
     worker, _ = receive("runs")
-    until(lambda: worker.app.control.ping(timeout=1), "the worker answers to other commands")
-    assert not set(REFUSED) & set(Panel.data)
+    worker.app.control.shutdown()
+    assert worker.app.control.ping(timeout=1) == [] and not worker.state().is_down
+    assert "Control" not in {type(step).__name__ for step in worker._consumer.consumer.steps}
