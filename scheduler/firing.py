@@ -54,39 +54,47 @@ def get_fire_times(due: Due) -> FireTimes:
     return Interval(due.every or 0.0, due.anchor_ms)
 
 
-def decide(due: Due, now: int) -> Decision:
+def decide(due: Due, now: int, present_since: int = 0) -> Decision:
     """Return the instants to fire and the next one.
 
-    Instants within the grace period always fire, because the loss of a leader is not a downtime; earlier ones follow
-    the `catch_up` policy.
+    Instants after `present_since` fire, unless they are older than the grace period: the loss of a leader is not a
+    downtime. Earlier ones were missed, and follow the `catch_up` policy.
     """
     try:
         fire_times = get_fire_times(due)
     except UNREADABLE as error:
         return Decision(due, [], None, broken=str(error))
-    since, edge = max(due.anchor_ms, due.next_at - 1), now - GRACE_MS - 1
+    since, edge = max(due.anchor_ms, due.next_at - 1), max(now - GRACE_MS - 1, min(present_since, now))
     first = fire_times.after(since)
     if first is None or first > now:
         return Decision(due, [], first)
-    late, missed = _catch_up(fire_times, due.catch_up, since, edge, first) if first <= edge else ([], None)
+    late, told = _catch_up(fire_times, due.catch_up, since, edge, now) if first <= edge else ([], None)
+    missed = None if told is None else Missed(first, told, len(late))
     in_time = list(fire_times.between(max(since, edge), now))
     return Decision(due, late + in_time, fire_times.after(now), missed)
 
 
-def _catch_up(fire_times: FireTimes, policy: str, since: int, until: int, first: int) -> tuple[list[int], Missed]:
-    """Return the missed instants to fire, and a message."""
-    if policy == "none":
-        return [], Missed(first, "no missed times are fired", 0)
-    if policy == "last":
-        newest = fire_times.newest(since, until) or first
-        return [newest], Missed(first, f"only the latest missed time, {iso(newest)}, is fired", 1)
+def _catch_up(fire_times: FireTimes, policy: str, since: int, until: int, now: int) -> tuple[list[int], str | None]:
+    """Return the missed instants to fire, and a message: None if these are all, and none is older than the grace.
+
+    With the policy "none", the latest one still fires within the grace: the server started a moment too late for it.
+    """
+    recent = now - GRACE_MS
+    if policy in ("none", "last"):
+        newest = fire_times.newest(since, until)
+        assert newest is not None
+        if newest >= recent and fire_times.after(since) == newest:
+            return [newest], None
+        if policy == "none" and newest < recent:
+            return [], "no missed times are fired"
+        return [newest], f"only the latest missed time, {iso(newest)}, is fired"
     found = list(islice(fire_times.between(since, until), MAX_COUNTED))
     if len(found) <= MAX_CAUGHT_UP:
-        return found, Missed(first, f"all {len(found)} missed times are fired", len(found))
+        return found, None if found[0] >= recent else f"all {len(found)} missed times are fired"
     kept, dropped = found[-MAX_CAUGHT_UP:], f"{len(found) - MAX_CAUGHT_UP}"
     if len(found) == MAX_COUNTED:
         kept, dropped = _newest(fire_times, since, until), f"more than {dropped}"
-    return kept, Missed(first, f"the latest {MAX_CAUGHT_UP} missed times are fired; {dropped} are dropped", len(kept))
+    return kept, f"the latest {MAX_CAUGHT_UP} missed times are fired; {dropped} are dropped"
 
 
 def _newest(fire_times: FireTimes, since: int, until: int) -> list[int]:
@@ -99,12 +107,15 @@ def _newest(fire_times: FireTimes, since: int, until: int) -> list[int]:
     return found[::-1]
 
 
-def fire_due(now: int, may_start: MayStart = lambda flow: None) -> list[str]:
-    """Fire due schedules; return the ids of new, pending runs. `may_start(flow)` may return a reason not to start."""
+def fire_due(now: int, may_start: MayStart = lambda flow: None, present_since: int = 0) -> list[str]:
+    """Fire due schedules; return the ids of new, pending runs. `may_start(flow)` may return a reason not to start.
+
+    Instants up to `present_since` were missed: no process was there to fire them.
+    """
     runs: list[str] = []
     while True:
         page = Schedule.due(now, PAGE)
-        for batch in _batches(decide(due, now) for due in page):
+        for batch in _batches(decide(due, now, present_since) for due in page):
             runs += _carry_out(batch, now, may_start)
         if len(page) < PAGE:
             return runs

@@ -53,6 +53,9 @@ class Leader:
     """One process's part in the election. Call `tick` every half second, and `stop` at the end.
 
     `on_fired` receives the ids of new runs after their commit. `may_start`: see `fire_due`.
+
+    A process is present, leading or standing by, as long as its ticks succeed, with gaps of a lease at most. Instants
+    before that were missed, if no other process has fired them.
     """
 
     def __init__(
@@ -68,18 +71,25 @@ class Leader:
         self._lease = Leadership(LEASE_NAME, self.owner, LEASE_MS, wall)
         self._led = False  # at the last tick
         self._shift: int | None = None
+        self._present_since = self._last_tick = 0
 
     def tick(self) -> None:
         """Fire due schedules, if this process leads."""
         now = self.wall()
         jumped = self._clock_was_set(now)
+        if jumped or now - self._last_tick > LEASE_MS:
+            self._present_since = now
+        self._take_part(now, jumped)
+        self._last_tick = self.wall()
+
+    def _take_part(self, now: int, jumped: bool) -> None:
         led, self._led = self._led, self._lease.renew()
         if not self._led:
             return
         if jumped or not led:
             realign(self.wall)
             Poll.take_over(self.owner, self.wall())
-        runs = fire_due(now, self.may_start)
+        runs = fire_due(now, self.may_start, self._present_since)
         if runs:
             self.on_fired(runs)
 

@@ -359,7 +359,8 @@ class Schedule(TriggerNode):
             title="Time zone",
         )
         catch_up = choice(
-            "Which runs to make up for after the server was down",
+            "Which runs to make up for after no server was there to start them, however briefly. Skip still starts "
+            "one for the latest time if that is at most a minute ago",
             {"none": "Skip", "last": "Run the last one", "all": "Run all"},
             load_default="last",
             title="Missed runs",
