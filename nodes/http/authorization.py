@@ -64,6 +64,9 @@ class Authorization:
         """
         return False
 
+    def note_rejected(self) -> None:
+        """Note that the request was rejected after `renew`, too."""
+
 
 class Basic(Authorization):
     """A user name and a password (RFC 7617)."""
@@ -292,6 +295,9 @@ class GrantToken(AccessToken):
             return False
         self.rejected = self.token.value
         return True
+
+    def note_rejected(self) -> None:
+        self.tokens.note_useless(self.credential)
 
 
 # The types of credentials that HTTP requests accept. `constants.HTTP_CREDENTIALS` names the same.

@@ -114,7 +114,12 @@ class HTTPClient:
             return answer
         # A redirect may have led to another site, which must not choose the challenge.
         is_ours = self.credential.may_go_to(get_host(answer.url))
-        return self._send(call) if is_ours and self.authorization.renew(answer) else answer
+        if not is_ours or not self.authorization.renew(answer):
+            return answer
+        answer = self._send(call)
+        if answer.status == 401:
+            self.authorization.note_rejected()
+        return answer
 
     def _send(self, call: Call) -> Answer:
         for host in _hosts(call):

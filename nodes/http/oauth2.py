@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -42,8 +43,9 @@ DEFAULT_LIFE, MAX_LIFE = 300.0, 86_400.0
 # Not used in its last seconds, because it must still be valid on arrival.
 MARGIN = 30.0
 POLL = 0.1  # seconds between two looks at a grant that another thread or process refreshes
-# A token that was refreshed this short a time ago (ms) and is rejected is not refreshed again: that would not help.
-FRESH_MS = 30_000
+# Seconds without another renewal after a service has rejected the token of one, too: that does not help.
+USELESS = 30.0
+FRESH_MS = 30_000  # age up to which the test of a credential trusts a refresh
 AHEAD_MS = 60_000  # by how much the clock may have been set back before a token counts as due
 CONNECT_AGAIN = "connect the account again in Credentials"
 
@@ -63,6 +65,7 @@ class _Entry:
         self.lock = threading.Lock()
         self.token: Token | None = None
         self.grants: GrantStore | None = None
+        self.useless_until = -math.inf  # of renewals, on the cache's clock
 
 
 class Tokens:
@@ -98,6 +101,14 @@ class Tokens:
         entry = self._entry(credential)
         if entry.token is token:
             entry.token = None
+
+    def note_useless(self, credential: Credential) -> None:
+        """Note that the service has rejected a token that was got because it had rejected the one before."""
+        self._entry(credential).useless_until = self.clock() + USELESS
+
+    def may_help(self, credential: Credential) -> bool:
+        """Return True if a renewal may help: the last one was not useless, or some time has passed."""
+        return self.clock() >= self._entry(credential).useless_until
 
     def grants(self, credential: Credential) -> GrantStore:
         """Return the grant in memory of a credential that brings its refresh token along, and has no row."""
@@ -289,8 +300,7 @@ def may_renew(credential: Credential, token: Token, ctx: Context, tokens: Tokens
         return False
     if grant.access_token != token.value:
         return True
-    is_fresh = grant.refreshed_at is not None and 0 <= ctx.now_ms() - grant.refreshed_at < FRESH_MS
-    return bool(_find_renewal(credential, grant, ctx.now_ms())) and not is_fresh
+    return bool(_find_renewal(credential, grant, ctx.now_ms())) and tokens.may_help(credential)
 
 
 def check_grant(credential: Credential, ctx: Context) -> str:
@@ -301,9 +311,11 @@ def check_grant(credential: Credential, ctx: Context) -> str:
     if credential.grants is None:
         raise Untested("Save the credential first, and connect the account if it is one: a test may change its tokens")
     server, token = get_token_host(credential), get_token(credential, ctx)
-    if may_renew(credential, token, ctx):
-        token = get_token(credential, ctx, rejected=token.value)
     grant = credential.grants.read()
+    at = None if grant is None else grant.refreshed_at
+    if (at is None or not 0 <= ctx.now_ms() - at < FRESH_MS) and may_renew(credential, token, ctx):
+        token = get_token(credential, ctx, rejected=token.value)
+        grant = credential.grants.read()
     if grant is None or grant.refreshed_at is None:
         raise Untested(f"The account is connected; {server} gives no way to test that without an address. Enter a URL")
     return f"{server} issued a token" + ("" if token.life == float("inf") else f" valid for {token.life:.6g} s")

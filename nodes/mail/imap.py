@@ -140,7 +140,7 @@ def _log_in_with(client: Any, token: MailToken) -> None:
         except client.abort:
             raise
         except client.error as error:
-            if is_last or not token.renew():
+            if not token.renew(is_last):
                 raise NodeError(
                     f"the access token was rejected: {_message_of(error)}", True, kind="credential"
                 ) from None

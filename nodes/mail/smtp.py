@@ -115,7 +115,7 @@ def _log_in_with(client: SMTP, credential: Credential, token: MailToken) -> None
             return
         if code < 500:
             _expect(235, (code, said))
-        if is_last or not token.renew():
+        if not token.renew(is_last):
             raise refusal(str(credential.data["host"]), reason(code, said))
 
 

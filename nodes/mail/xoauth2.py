@@ -35,8 +35,11 @@ class MailToken:
         self.ctx.hide(login)
         return login
 
-    def renew(self) -> bool:
-        """Return True if the server refused the token, and another one can be got."""
+    def renew(self, is_last: bool) -> bool:
+        """Return True if another token can be got than this one, which the server refused, for one more attempt."""
+        if is_last:
+            self.authorization.note_rejected()
+            return False
         return self.authorization.reject()
 
 

@@ -428,6 +428,27 @@ def test_a_rejected_token_is_renewed_once_and_the_request_repeated(owner, accoun
     assert run_flow(owner, make_flow, there)["output"]["body"]["name"] == "Zoë" and there.refreshes == 1
 
 
+def test_a_token_that_was_just_renewed_is_renewed_again_once_it_is_rejected(owner, account, there, make_flow):
+    connect(owner, account, there)
+    OAuthGrant.update(refresh_at=0).execute()
+    assert run_flow(owner, make_flow, there)["status"] == "success" and there.refreshes == 1
+    for refreshes in (2, 3):
+        there.reject_access()
+        assert run_flow(owner, make_flow, there)["status"] == "success" and there.refreshes == refreshes
+    assert connection_of(owner, account)["status"] == "connected"
+
+
+def test_an_account_that_was_revoked_right_after_a_renewal_is_not_connected(owner, account, there, make_flow):
+    connect(owner, account, there)
+    OAuthGrant.update(refresh_at=0).execute()
+    assert run_flow(owner, make_flow, there)["status"] == "success" and there.refreshes == 1
+    there.revoke_all()
+    run = run_flow(owner, make_flow, there)
+    assert run["status"] == "failed" and run["error_kind"] == "credential" and there.refreshes == 2
+    shown = connection_of(owner, account)
+    assert shown["status"] == "revoked" and "invalid_grant" in shown["reason"]
+
+
 def test_a_service_that_rejects_every_token_is_not_asked_for_more_and_more(owner, account, there, make_flow):
     connect(owner, account, there)
     for _ in range(3):
