@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from apscheduler.executors.base import BaseExecutor, MaxInstancesReachedError
 from apscheduler.executors.pool import BasePoolExecutor, ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.util import undefined
@@ -64,7 +65,20 @@ def get_clock_shift() -> float:
     return time.time() - time.monotonic()
 
 
-class SingleThread(BasePoolExecutor):
+class OneAtATime(BaseExecutor):
+    """Skips a call of a job that is still running. Each call does all work that is due, so none is lost."""
+
+    def submit_job(self, job: Any, run_times: list[datetime]) -> None:
+        """Submit the call, or skip it. APScheduler itself would log a warning about each skipped one."""
+        with suppress(MaxInstancesReachedError):
+            super().submit_job(job, run_times)
+
+
+class Threads(OneAtATime, ThreadPoolExecutor):
+    """A pool of threads."""
+
+
+class SingleThread(OneAtATime, BasePoolExecutor):
     """A single thread that keeps its database connection, because opening one costs more than a tick."""
 
     def __init__(self) -> None:
@@ -110,7 +124,7 @@ class Scheduler:
         self.poller: Poller | None = None
         self.retention: Retention | None = None
         # Separate executors: sweeps must not delay ticks, and retention can take minutes.
-        executors = {"ticks": SingleThread(), "default": ThreadPoolExecutor(2), "retention": ThreadPoolExecutor(1)}
+        executors = {"ticks": SingleThread(), "default": Threads(2), "retention": Threads(1)}
         limit_logging(["apscheduler.scheduler", *(f"apscheduler.executors.{name}" for name in executors)])
         self._scheduler = ClockAwareScheduler(
             timezone="UTC",
