@@ -71,7 +71,10 @@ REPEAT = _object(
 RATE = _object(
     ("calls",),
     calls=_field("integer", "Number of calls", minimum=1, maximum=1_000_000),
-    per=_field("number", "Seconds in which that many calls may start", minimum=0.001, maximum=MAX_PAUSE, default=60),
+    per=_field(
+        "number", "Seconds within which at most that many calls start: a sliding window",
+        minimum=0.001, maximum=MAX_PAUSE, default=60,
+    ),
     key=_field(
         OPTIONAL_TEXT,
         "Name of the limit: all nodes of the workspace with the same name share it. Default: the node has its own",

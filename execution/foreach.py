@@ -82,8 +82,7 @@ class Loop(Execution):
         if self.node.node.answers and self.job.links is not None:
             links = self.job.links(f"{self.node.id}:{index}")
             scope["steps"] = {**self.scope["steps"], self.node.id: links}
-        begun = None if open_ is None else self.resumed(open_, index, encoded)
-        state = self.attempts(index, item, scope, encoded, begun)
+        state = self.attempts(index, item, scope, encoded, open_)
         if self.node.node.adds_item and not state.held and isinstance(state.output, dict):
             state = state._replace(output={**state.output, "item": item})
         return state

@@ -26,6 +26,7 @@ NS_IN_MS = 1_000_000
 MAX_ERROR_TEXT = 2_000
 SHORT_PAUSE = 5.0  # seconds; a longer pause is recorded as a wait, which holds no thread
 MIN_WAIT = 0.5  # seconds; ended waits are looked for about twice a second
+TURN = "its turn (rate limit)"  # the reason of a wait
 
 
 class State(NamedTuple):
@@ -223,7 +224,7 @@ class Execution:
 
     def go_on(self, open_: Open) -> State:
         """Finish a step that waited, with its answer; or begin it, after a pause."""
-        return self.attempts(None, self.given.output, self.scope, None, self.resumed(open_))
+        return self.attempts(None, self.given.output, self.scope, None, open_)
 
     def resumed(self, open_: Open, index: int | None = None, item: bytes | None = None) -> tuple[Mark, Answer | None]:
         """Return the mark and the answer of a step that waited; one with effects is recorded as running again."""
@@ -236,19 +237,22 @@ class Execution:
 
     def attempts(
         self, index: int | None, given: Any, scope: dict[str, Any], item: bytes | None,
-        begun: tuple[Mark, Answer | None] | None = None,
+        open_: Open | None = None,
     ) -> State:  # fmt: skip
         """Try, and try again as `retry` says, but not before the remote side allows it (`retry_after`).
 
-        `begun` is a first attempt that has waited, and its answer. With `repeat`, each round has attempts of its own.
+        `open_` is a first attempt that has waited. With `repeat`, each round has attempts of its own.
         """
         retry = self.node.retry
-        if begun is None:
+        if open_ is None:
             tried = self.job.tried.get((self.node.id, index), 0) if self.job.tried else 0
             if self.node.rate is not None and (held := self.take_turn(index, tried + 1, item)) is not None:
                 return held
-            begun = self.begin(index, tried + 1, item), None
-        mark, answer = begun
+            mark, answer = self.begin(index, tried + 1, item), None
+        else:
+            if self.node.rate is not None and (held := self.take_turn(index, open_.attempt, item, open_)) is not None:
+                return held
+            mark, answer = self.resumed(open_, index, item)
         while True:
             try:
                 result = self.call(given, scope, index, answer, max(0, retry.attempts - mark.attempt))
@@ -294,25 +298,39 @@ class Execution:
             index, 1, mark.item, repeat.every, f"round {number + 1} of at most {repeat.at_most}", slept
         )
 
-    def take_turn(self, index: int | None, attempt: int, item: bytes | None) -> State | None:
-        """Take a call of the node's rate limit, and wait for its turn. Return the state if that is a long wait."""
+    def take_turn(self, index: int | None, attempt: int, item: bytes | None, open_: Open | None = None) -> State | None:
+        """Start by the node's rate limit, after a wait for its turn. Return the state if that is a long wait.
+
+        `open_` is a step that has waited, for its turn or for something else.
+        """
         rate, limits = self.node.rate, self.job.rates
         if rate is None or limits is None:
             return None
-        own = f"{self.run.scope['workflow'].get('id', '')} {self.node.id}"
-        seconds = limits(rate.key or own, rate.calls, rate.per)
-        return self.pause_on_record(index, attempt, item, seconds, "its turn (rate limit)")
+        key = rate.key or f"{self.run.scope['workflow'].get('id', '')} {self.node.id}"
+        has_waited = open_ is not None and open_.reason == TURN
+        while (seconds := limits(key, rate.calls, rate.per, has_waited)) > 0:
+            if (held := self.pause_on_record(index, attempt, item, seconds, TURN, open_=open_)) is not None:
+                return held
+            has_waited = True
+        return None
 
     def pause_on_record(
-        self, index: int | None, attempt: int, item: bytes | None, seconds: float, reason: str, slept: float = 0.0
-    ) -> State | None:
-        """Sleep. If the pause and the seconds `slept` before are long, record a waiting step and return HELD."""
+        self, index: int | None, attempt: int, item: bytes | None, seconds: float, reason: str, slept: float = 0.0,
+        open_: Open | None = None,
+    ) -> State | None:  # fmt: skip
+        """Sleep. If the pause and the seconds `slept` before are long, record a waiting step and return HELD.
+
+        That step is `open_` if it has waited before.
+        """
         if slept + seconds <= SHORT_PAUSE:
             if seconds > 0:
                 self.job.sleep(min(seconds, max(0.0, self.run.deadline - time.monotonic())))
                 check_time(self.run, self.node)
             return None
-        mark = self.begin(index, attempt, item, announce=False)
+        if open_ is None:
+            mark = self.begin(index, attempt, item, announce=False)
+        else:
+            mark = Mark(open_.seq, attempt, index, item, open_.started_at, 0.0)
         until = self.job.clock() // NS_IN_MS + int(seconds * 1000)
         kind: WaitKind = "pause" if index is None else "item_pause"
         self.record(mark, "waiting", wait=Suspend(until, reason, kind=kind))

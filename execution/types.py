@@ -131,10 +131,10 @@ class Job:
     `links(node_id)` returns the signed addresses at which a waiting node can be
     answered, `links(node_id, question)` those for one question; `flows` starts other flows; `keyring` opens
     credentials, and redacts their values in every step. `clock` is the time of day, in nanoseconds since 1970.
-    `workspace_id` is for the server's log and the places of parsers. `rates(key, calls, per)` takes a call of a rate
-    limit of the workspace, and returns the seconds until its turn; `workers(count)` is a context with threads, whose
-    `submit` is that of an `Executor`: without it, nodes and items run one after the other; with it, several threads may
-    call the functions of the job at the same time.
+    `workspace_id` is for the server's log and the places of parsers. `rates(key, calls, per, has_waited)` takes a start
+    of a rate limit of the workspace and returns 0, or the seconds after which to ask again; `workers(count)` is a
+    context with threads, whose `submit` is that of an `Executor`: without it, nodes and items run one after the other;
+    with it, several threads may call the functions of the job at the same time.
     """
 
     run_id: str
@@ -165,5 +165,5 @@ class Job:
     max_value_bytes: int = 16 * 2**20
     workspace_id: str | None = None
     clock: Callable[[], int] = time.time_ns
-    rates: Callable[[str, float, float], float] | None = None
+    rates: Callable[[str, int, float, bool], float] | None = None
     workers: Callable[[int], AbstractContextManager[Workers]] | None = None

@@ -226,18 +226,37 @@ def test_each_item_is_repeated_on_its_own(types):
 def test_a_node_waits_for_its_turn():
     asked, pauses = [], []
 
-    def rates(key, calls, per):
-        asked.append((key, calls, per))
-        return 2.0 if len(asked) > 1 else 0.0
+    def rates(*asks):
+        asked.append(asks)
+        return {2: 2.0, 3: 0.1}.get(len(asked), 0.0)
 
     made = chain(node("a", "act", foreach="{{ input }}", rate={"calls": 3, "per": 9, "key": "k"}))
     assert run(made, [1, 2], rates=rates, sleep=pauses.append).status == "success"
-    assert asked == [("k", 3, 9)] * 2 and pauses == [2.0]
+    assert asked == [("k", 3, 9, has_waited) for has_waited in (False, False, True, True)] and pauses == [2.0, 0.1]
 
 
-def test_a_long_wait_for_its_turn_is_on_record_and_takes_no_second_turn(types):
-    made = chain(node("a", "act", rate={"calls": 1}))
-    done = run(made, rates=lambda key, calls, per: 50.0)
+def test_a_long_wait_for_its_turn_is_on_record_and_asks_again(types):
+    made, asked = chain(node("a", "act", rate={"calls": 1})), []
+
+    def rates(seconds):
+        return lambda key, calls, per, has_waited: asked.append(has_waited) or seconds
+
+    done = run(made, rates=rates(50.0))
     assert done.waits == {"a": "its turn (rate limit)"} and not types.effects
-    open_ = Open(done.steps[-1].seq, 1, 5, answer=object(), is_pause=True)
-    assert run(made, waiting={"a": open_}, first_seq=9).status == "success" and len(types.effects) == 1
+    step = done.steps[-1]
+    open_ = Open(step.seq, 1, 5, step.wait.reason, answer=object(), is_pause=True)
+    again = run(made, waiting={"a": open_}, first_seq=9, rates=rates(20.0))
+    assert again.waits == done.waits and not types.effects and [step.seq for step in again.steps] == [open_.seq]
+    assert run(made, waiting={"a": open_}, first_seq=9, rates=rates(0.0)).status == "success"
+    assert len(types.effects) == 1 and asked == [False, True, True]
+
+
+def test_a_round_after_a_long_pause_keeps_the_rate(types):
+    asked = []
+    made = chain(node("a", "act", rate={"calls": 1}, repeat={"until": "{{ round > 1 }}", "every": 60}))
+    open_ = Open(3, 1, 5, "round 2 of at most 100", answer=object(), is_pause=True)
+    done = run(
+        made, waiting={"a": open_}, rounds={("a", None): 1}, first_seq=9,
+        rates=lambda key, calls, per, has_waited: asked.append(has_waited) or 0.0,
+    )  # fmt: skip
+    assert done.status == "success" and asked == [False]

@@ -31,6 +31,7 @@ class Effects:
         self.random = random
         self.opened = threading.Event()
         self._seen = Counter()
+        self.arrivals = []  # times of all requests, on the monotonic clock
         self._changed = threading.Condition()
         self._server = _Listener((host, 0), type("Handler", (_Handler,), {"effects": self}))
         self.url = f"http://{host}:{self._server.server_port}/echo"
@@ -48,6 +49,7 @@ class Effects:
         """Count a request. Return its number among those with its key, and the delay of its response."""
         with self._changed:
             self._seen[key] += 1
+            self.arrivals.append(time.monotonic())
             self._changed.notify_all()
             return self._seen[key], self.random.uniform(0, SLOWEST)
 

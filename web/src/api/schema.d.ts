@@ -2264,7 +2264,7 @@ export interface components {
         WorkflowRate: {
             /** @description Number of calls */
             calls: number;
-            /** @description Seconds in which that many calls may start. Default: `60` */
+            /** @description Seconds within which at most that many calls start: a sliding window. Default: `60` */
             per?: number;
             /** @description Name of the limit: all nodes of the workspace with the same name share it. Default: the node has its own */
             key?: string | null;
