@@ -96,8 +96,13 @@ class _Run:
         links = job.links
         self.links = {} if links is None else {id_: links(id_) for id_ in plan.answerable}
         self.steps: dict[str, Any] = dict(self.links)
-        self.timeout = min(plan.settings.timeout or job.timeout, job.timeout)
-        self.deadline = time.monotonic() + self.timeout
+        self.ends_at: int | None = None  # by the flow's timeout, in ms since 1970
+        seconds = job.timeout
+        if plan.settings.timeout is not None:
+            now = job.clock() // NS_IN_MS
+            self.ends_at = (job.started_at or now) + int(plan.settings.timeout * 1000)
+            seconds = min(seconds, (self.ends_at - now) / 1000)
+        self.deadline = time.monotonic() + seconds
         # The context of quick nodes: they use no services of the server, and keep no reference to it.
         self.context = Context("", {}, {}, "", self.deadline, job.log, keyring=job.keyring, files=job.files)
         self.scope = {
@@ -158,7 +163,7 @@ class _Run:
         if open_ is not None and open_.answer is None:
             self.waits[node.id] = open_.reason
             return HELD
-        check_time(self, node)
+        check_time(self, node, open_)
         if node.foreach is not None:
             return make_loop(self, node, live).map(open_)
         execution = Execution(self, node, live)

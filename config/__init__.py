@@ -239,7 +239,7 @@ class Config:
         "Maximum number of waiting runs; further ones are refused with status 503.",
     )
     run_timeout: int = setting(
-        "HEADRACE_RUN_TIMEOUT=3600", number(1, 31_536_000), "Maximum duration of a run, in seconds."
+        "HEADRACE_RUN_TIMEOUT=3600", number(1, 31_536_000), "Maximum seconds for which a run works without a wait."
     )
     webhook_wait: int = setting(
         "HEADRACE_WEBHOOK_WAIT=30",

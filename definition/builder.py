@@ -318,7 +318,7 @@ class _Builder:
             self.bad("repeat.until", "must be an expression for the output, such as {{ output.status == 'done' }}")
             return None
         numbers = {key: self.number(raw, REPEAT, key, _default(REPEAT, key), "repeat.") for key in ("every", "at_most")}
-        return Repeat(compiled, **numbers)
+        return Repeat(compiled, **numbers, for_at_most=self.number(raw, REPEAT, "for_at_most", None, "repeat."))
 
     def rate(self, node: Node) -> Rate | None:
         raw = self.part("rate", RATE, RATE_EXAMPLE)

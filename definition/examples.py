@@ -148,6 +148,9 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "input": None,
             "error": "repeat: its condition was not met after 3 rounds (at_most)",
         },
+        "for_at_most": {
+            "definition": _flow({**_HTTP, "repeat": {"until": "{{ output.body.done }}", "for_at_most": 600}})
+        },
     },
     "WorkflowRate": {
         "calls": {"definition": _flow({**_HTTP, "rate": {"calls": 10}})},

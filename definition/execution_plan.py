@@ -34,11 +34,15 @@ class Retry:
 
 
 class Repeat(NamedTuple):
-    """Rounds of a node: at most `at_most`, with `every` seconds between them, until the condition `until` is true."""
+    """Rounds of a node, with `every` seconds between them, until the condition `until` is true.
+
+    There are at most `at_most`, and none begins more than `for_at_most` seconds after the first.
+    """
 
     until: Template | Constant
     every: float = 10.0
     at_most: int = 100
+    for_at_most: float | None = None
 
     def is_over(self, scope: Mapping[str, Any]) -> bool:
         """Return True if the condition is met. Raises: NodeError if it cannot be evaluated."""
@@ -69,7 +73,7 @@ class Debouncing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of a workflow; `timeout` is the run timeout in seconds, None for the server's default.
+    """Settings of a workflow; `timeout` limits the seconds from a run's start to its end.
 
     Without a `timezone` it is the workspace's. At most `parallel` nodes of a run are executed at the same time.
     """

@@ -42,6 +42,7 @@ OPTIONAL_NUMBER, OPTIONAL_TEXT = ["number", "null"], ["string", "null"]
 MAX_NOTES, MAX_NOTE, MAX_GROUPS = 200, 5_000, 200
 MAX_DESCRIPTION = 2_000  # of a flow
 MAX_PAUSE = 86_400  # seconds
+MAX_TIMEOUT = 2_592_000  # seconds, of a run
 MAX_CONCURRENCY = 100
 MAX_PARALLEL = 16
 MAX_COORDINATE = 1_000_000  # of a note on the canvas
@@ -67,7 +68,13 @@ REPEAT = _object(
     },
     every=_field("number", "Seconds between two rounds", minimum=0, maximum=MAX_PAUSE, default=10),
     at_most=_field("integer", "Maximum number of rounds; then the node fails", minimum=1, maximum=10_000, default=100),
-)
+    for_at_most=_field(
+        OPTIONAL_NUMBER,
+        "Maximum of seconds from the start of the first round, over all pauses and restarts; then the node fails. "
+        "Default: only `at_most` applies",
+        minimum=0.001, maximum=MAX_TIMEOUT,
+    ),
+)  # fmt: skip
 RATE = _object(
     ("calls",),
     calls=_field("integer", "Number of calls", minimum=1, maximum=1_000_000),
@@ -169,7 +176,10 @@ SHORT_EDGE = _field(
 SETTINGS = _object(
     timezone=_field("string", "IANA time zone of the flow's schedules, like Europe/Berlin. Default: the workspace's"),
     timeout=_field(
-        OPTIONAL_NUMBER, "Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT`", minimum=0.001, maximum=2_592_000
+        OPTIONAL_NUMBER,
+        "Seconds from the start of a run after which it fails, whatever it waits for. Default: none; waits end as "
+        "their nodes say, and `HEADRACE_RUN_TIMEOUT` limits the work between them",
+        minimum=0.001, maximum=MAX_TIMEOUT,
     ),
     max_concurrent_runs=_field(
         "integer", "Maximum number of concurrent runs; 0: no limit", minimum=0, maximum=10_000, default=0

@@ -25,6 +25,7 @@ class ResumeState:
     settled: dict[tuple[str, int | None], Settled] = field(default_factory=dict)
     tried: dict[tuple[str, int | None], int] = field(default_factory=dict)
     rounds: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    rounds_began: dict[tuple[str, int | None], int] = field(default_factory=dict)
     waiting: dict[str, Open] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     running: list[Step] = field(default_factory=list)
@@ -55,9 +56,11 @@ class ResumeState:
         if step.final:
             self.final = step
         elif step.status == "running":
+            self.rounds_began.setdefault(key, step.started_at)
             self.running.append(step)
             self.tried[key] = step.attempt
         elif step.status == "repeated":
+            self.rounds_began.setdefault(key, step.started_at)
             self.rounds[key] = self.rounds.get(key, 0) + 1
             self.tried.pop(key, None)
         elif step.status == "waiting":
@@ -65,6 +68,7 @@ class ResumeState:
         elif step.status in ("success", "skipped") or step.has_output:
             self.settled[key] = self._settled(step, load)
         else:
+            self.rounds_began.setdefault(key, step.started_at)
             self.tried[key] = step.attempt
 
     def _settled(self, step: Step, load: Load) -> Settled:

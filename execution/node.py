@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import random
 import time
 import traceback
@@ -88,8 +89,8 @@ class Running(Protocol):
     steps: dict[str, Any]
     links: dict[str, Any]
     waits: dict[str, str]
-    timeout: float
     deadline: float
+    ends_at: int | None
     context: Context
     numbers: Iterator[int]
 
@@ -168,20 +169,28 @@ def put_together(run: Running, nodes: Sequence[PlannedNode], target: PlannedNode
     return outputs
 
 
-def check_time(run: Running, node: PlannedNode) -> None:
-    """Raise if the run must not go on to this node: it was cancelled, or its time is over."""
+def check_time(run: Running, node: PlannedNode, open_: Open | None = None) -> None:
+    """Raise if the run must not go on to this node: it was cancelled, or its time is over.
+
+    `open_` is a step that has waited. No wait lasts longer than the run may: if it ended then, the time is over, even
+    if the clock of this machine is behind.
+    """
     reason = run.job.stop()
     if reason is not None:
         raise Cancelled(reason)
-    if time.monotonic() > run.deadline:
-        raise Failure(node, f"the run exceeded its timeout of {run.timeout:g} s", "timeout")
+    is_over = time.monotonic() > run.deadline
+    if run.ends_at is not None and open_ is not None and open_.answer is not None:
+        is_over = is_over or open_.answer.at >= run.ends_at
+    if is_over:
+        raise Failure(node, f"the run exceeded its timeout of {find_timeout(run)[1]:g} s", "timeout")
 
 
-def describe_timeout(run: Running) -> str:
+def find_timeout(run: Running) -> tuple[str, float]:
     """Return the name and the seconds of the timeout that ends the run."""
-    own = run.plan.settings.timeout is not None and run.plan.settings.timeout <= run.job.timeout
-    whose = "the flow's timeout (settings.timeout)" if own else "the longest time of a run (HEADRACE_RUN_TIMEOUT)"
-    return f"{whose} of {run.timeout:g} s"
+    own, job = run.plan.settings.timeout, run.job
+    if own is not None and (own <= job.timeout or (run.ends_at or 0) <= job.clock() // NS_IN_MS):
+        return "the flow's timeout (settings.timeout)", own
+    return "the longest time of a run (HEADRACE_RUN_TIMEOUT)", job.timeout
 
 
 def next_seq(run: Running) -> int:
@@ -207,6 +216,7 @@ class Execution:
         self.size = 0  # bytes of its outputs so far, for all items
         if node.repeat is not None:
             self.rounds: dict[int | None, int] = {}  # by item, the number of the present round
+            self.round_ends: dict[int | None, int] = {}  # by item, when no more rounds begin, in ms
         self.scope: dict[str, Any] = {**run.scope, "input": self.given.output}
         if node.reads_now:
             self.scope["now"] = get_now(run.job)
@@ -253,6 +263,9 @@ class Execution:
             if self.node.rate is not None and (held := self.take_turn(index, open_.attempt, item, open_)) is not None:
                 return held
             mark, answer = self.resumed(open_, index, item)
+        if self.node.repeat is not None and self.node.repeat.for_at_most is not None:
+            began = self.job.rounds_began.get((self.node.id, index), mark.started_at)
+            self.round_ends[index] = began + int(self.node.repeat.for_at_most * 1000)
         while True:
             try:
                 result = self.call(given, scope, index, answer, max(0, retry.attempts - mark.attempt))
@@ -265,8 +278,10 @@ class Execution:
                 left = self.run.deadline - time.monotonic()
                 if error.permanent or mark.attempt >= retry.attempts or 0 < left < error.retry_after:
                     return self.fail(mark, error)
-                self.record(mark, "failed", error_text=self.shown(error), error_kind=error.kind)
                 pause, attempt = max(retry.pause(mark.attempt, random.random()), error.retry_after), mark.attempt + 1
+                if pause > self.left_for_rounds(index):
+                    return self.fail(mark, error)
+                self.record(mark, "failed", error_text=self.shown(error), error_kind=error.kind)
                 self.job.sleep(max(0.0, min(pause, left)))
             else:
                 attempt = 1
@@ -278,7 +293,7 @@ class Execution:
     def next_round(self, mark: Mark, result: Any, scope: dict[str, Any]) -> State | None:
         """End the round of a `repeat`. Return the state if it was the last one, or if the pause is a wait.
 
-        Raises: NodeError if the condition is not met after the last round.
+        Raises: NodeError if the condition is not met after the last round, or no other may begin in time.
         """
         repeat, index = self.node.repeat, mark.item_index
         assert repeat is not None
@@ -288,8 +303,9 @@ class Execution:
         if repeat.is_over({**scope, "output": output, "round": number}):
             return self.finish(mark, result)
         if number >= repeat.at_most:
-            text = f"repeat: its condition was not met after {number} round{'' if number == 1 else 's'} (at_most)"
-            raise NodeError(text, permanent=True, kind="limit")
+            raise out_of_rounds(number, "at_most")
+        if repeat.every > self.left_for_rounds(index):
+            raise self.out_of_time(number)
         self.rounds[index] = number + 1
         self.record(mark, "repeated", output=encoded)
         # Many short pauses would hold the thread as long as a long one.
@@ -297,6 +313,16 @@ class Execution:
         return self.pause_on_record(
             index, 1, mark.item, repeat.every, f"round {number + 1} of at most {repeat.at_most}", slept
         )
+
+    def left_for_rounds(self, index: int | None) -> float:
+        """Return the seconds for which the rounds of a `repeat` may still go on."""
+        ends_at = None if self.node.repeat is None else self.round_ends.get(index)
+        return math.inf if ends_at is None else ends_at / 1000 - self.job.clock() / 1e9
+
+    def out_of_time(self, number: int) -> NodeError:
+        """Return the error of a `repeat` whose time is over in or after this round."""
+        assert self.node.repeat is not None
+        return out_of_rounds(number, f"for_at_most {self.node.repeat.for_at_most:g} s")
 
     def take_turn(self, index: int | None, attempt: int, item: bytes | None, open_: Open | None = None) -> State | None:
         """Start by the node's rate limit, after a wait for its turn. Return the state if that is a long wait.
@@ -349,11 +375,17 @@ class Execution:
             answer = job.answers.get(node.id)
         if node.timeout is not None:
             deadline = min(deadline, time.monotonic() + node.timeout)
+        ends = deadline
+        if node.repeat is not None:
+            left = self.left_for_rounds(index)
+            if left <= 0:  # the pause before it has ended late
+                raise self.out_of_time(self.round_of(index) - 1)
+            ends = min(deadline, time.monotonic() + left)
         if node.node.quick:
             ctx = self.run.context
-            ctx.node_id, ctx.inputs, ctx.scope, ctx.deadline = node.id, self.outputs, scope, deadline
+            ctx.node_id, ctx.inputs, ctx.scope, ctx.deadline = node.id, self.outputs, scope, ends
         else:
-            ctx = self.context(scope, index, answer, retries, deadline)
+            ctx = self.context(scope, index, answer, retries, ends)
             self.run.context.node_id = node.id  # for the server's log
         try:
             # The expressions of a polling trigger are those of its polls, which see other names.
@@ -366,7 +398,7 @@ class Execution:
             else:
                 result = node.node.resume(config, given, answer)
         except NodeError as error:
-            raise self.in_time(error, deadline) from error.__cause__
+            raise self.in_time(error, deadline, index) from error.__cause__
         except DatabaseLost:
             raise  # the node is not at fault, and the run goes on later
         except Exception as error:
@@ -403,13 +435,16 @@ class Execution:
         """Return the number of the present round of a `repeat`, from 1, also after a crash."""
         return self.rounds.get(index) or self.job.rounds.get((self.node.id, index), 0) + 1
 
-    def in_time(self, error: NodeError, deadline: float) -> NodeError:
+    def in_time(self, error: NodeError, deadline: float, index: int | None) -> NodeError:
         """Return the error of an attempt; if a timeout ended the attempt, name that."""
         now = time.monotonic()
         if now >= self.run.deadline:
-            ended_by = describe_timeout(self.run)
+            name, seconds = find_timeout(self.run)
+            ended_by = f"{name} of {seconds:g} s"
         elif now >= deadline:
             ended_by = f"the node's timeout of {self.node.timeout:g} s"
+        elif self.node.repeat is not None and self.left_for_rounds(index) <= 0:
+            return self.out_of_time(self.round_of(index))
         else:
             return error
         return NodeError(f"{ended_by} ended it: {error.message}", error.permanent, error.retry_after, "timeout")
@@ -504,9 +539,24 @@ class Execution:
     def record(self, mark: Mark, status: str, **more: Any) -> None:
         """Hand an ended step to the record. Items of pure nodes are not recorded: to repeat them costs nothing."""
         self.job.keyring.end_step(self.node.id, mark.item_index)
+        if status == "waiting" and self.run.ends_at is not None:
+            more["wait"] = limit_wait(more["wait"], self.run.ends_at)
         if mark.item_index is None or self.node.records_items:
             ended = None if status == "waiting" else self.job.clock() // NS_IN_MS
             self.job.on_step(make_step(self.node, mark, self.inputs, status, ended, more))
+
+
+def out_of_rounds(number: int, bound: str) -> NodeError:
+    """Return the error of a `repeat` that has reached a bound after so many rounds."""
+    text = f"repeat: its condition was not met after {number} round{'' if number == 1 else 's'} ({bound})"
+    return NodeError(text, permanent=True, kind="limit")
+
+
+def limit_wait(wait: Suspend, ends_at: int) -> Suspend:
+    """Return the wait, which lasts no longer than the run may. A loop goes on when its items end."""
+    if wait.kind == "loop":
+        return wait
+    return replace(wait, until=ends_at if wait.until is None else min(wait.until, ends_at))
 
 
 def make_step(

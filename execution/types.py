@@ -125,12 +125,14 @@ class Job:
 
     `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` returns
     the reason to end the run early, or None. `settled` maps (node_id, index or None) to its result, `tried` to the
-    number of failed or interrupted attempts, `rounds` to the number of rounds of a `repeat` that have ended, `waiting`
-    a node id, or `node:index` for an item, to its waiting step, `answers` the id of a node that asks to its last
-    answer; `first_seq` is the next free number of a step. `sleep` is called with a short pause, in seconds.
-    `links(node_id)` returns the signed addresses at which a waiting node can be
-    answered, `links(node_id, question)` those for one question; `flows` starts other flows; `keyring` opens
+    number of failed or interrupted attempts, `rounds` to the number of rounds of a `repeat` that have ended,
+    `rounds_began` to the start of its first one (ms), `waiting` a node id, or `node:index` for an item, to its waiting
+    step, `answers` the id of a node that asks to its last answer; `first_seq` is the next free number of a step.
+    `sleep` is called with a short pause, in seconds. `links(node_id)` returns the signed addresses at which a waiting
+    node can be answered, `links(node_id, question)` those for one question; `flows` starts other flows; `keyring` opens
     credentials, and redacts their values in every step. `clock` is the time of day, in nanoseconds since 1970.
+    `timeout` is the maximum of seconds for this execution, `started_at` the start of the run (ms; None: now), from
+    which the flow's own timeout counts.
     `workspace_id` is for the server's log and the places of parsers. `rates(key, calls, per, has_waited)` takes a start
     of a rate limit of the workspace and returns 0, or the seconds after which to ask again; `workers(count)` is a
     context with threads, whose `submit` is that of an `Executor`: without it, nodes and items run one after the other;
@@ -146,6 +148,7 @@ class Job:
     settled: Mapping[tuple[str, int | None], Settled] = field(default_factory=dict)
     tried: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
     rounds: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
+    rounds_began: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
     waiting: Mapping[str, Open] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     first_seq: int = 0
@@ -160,6 +163,7 @@ class Job:
     files: Files | None = None
     agents: Agents | None = None
     timeout: float = 3600.0
+    started_at: int | None = None
     max_steps: int = 100_000
     max_items: int = 10_000
     max_value_bytes: int = 16 * 2**20

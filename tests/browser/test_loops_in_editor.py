@@ -37,13 +37,14 @@ def test_the_options_of_a_node_have_loops_repeats_and_rates(editor):
     editor.panel.get_by_label("Pause (s)").fill("2")
     editor.panel.get_by_label("Condition").fill("{{ output.body.done }}")
     editor.panel.get_by_label("Every (s)").fill("30")
+    editor.panel.get_by_label("Max time (s)").fill("600")
     editor.panel.get_by_label("Calls", exact=True).fill("60")
     editor.panel.get_by_label("Shared by").fill("example")
     editor.panel.get_by_label("Shared by").blur()
     editor.saved()
     (call,) = editor.definition["nodes"]
     assert (call["concurrency"], call["delay"]) == (5, 2)
-    assert call["repeat"] == {"until": "{{ output.body.done }}", "every": 30}
+    assert call["repeat"] == {"until": "{{ output.body.done }}", "every": 30, "for_at_most": 600}
     assert call["rate"] == {"calls": 60, "key": "example"}
 
 

@@ -2260,6 +2260,8 @@ export interface components {
             every?: number;
             /** @description Maximum number of rounds; then the node fails. Default: `100` */
             at_most?: number;
+            /** @description Maximum of seconds from the start of the first round, over all pauses and restarts; then the node fails. Default: only `at_most` applies */
+            for_at_most?: number | null;
         };
         WorkflowRate: {
             /** @description Number of calls */
@@ -2301,7 +2303,7 @@ export interface components {
         WorkflowSettings: {
             /** @description IANA time zone of the flow's schedules, like Europe/Berlin. Default: the workspace's */
             timezone?: string;
-            /** @description Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT` */
+            /** @description Seconds from the start of a run after which it fails, whatever it waits for. Default: none; waits end as their nodes say, and `HEADRACE_RUN_TIMEOUT` limits the work between them */
             timeout?: number | null;
             /** @description Maximum number of concurrent runs; 0: no limit. Default: `0` */
             max_concurrent_runs?: number;

@@ -17,7 +17,7 @@ export interface FlowNode {
   foreach?: Json;
   concurrency?: number | null;
   delay?: number | null;
-  repeat?: { until: string; every?: number; at_most?: number };
+  repeat?: { until: string; every?: number; at_most?: number; for_at_most?: number | null };
   debounce?: { seconds: number; key?: string | null; keep?: "last" | "first" | "all" };
   rate?: { calls: number; per?: number; key?: string | null };
   retry?: { attempts?: number; delay?: number; backoff?: number };

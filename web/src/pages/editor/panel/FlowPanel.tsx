@@ -162,7 +162,8 @@ function Settings() {
       />
       <NumberInput
         label="Timeout (seconds)"
-        placeholder="Server default"
+        description="A run fails this long after its start, whatever it waits for."
+        placeholder="No limit for waits"
         min={0.001}
         value={settings.timeout ?? ""}
         readOnly={readOnly}

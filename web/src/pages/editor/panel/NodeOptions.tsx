@@ -116,6 +116,17 @@ function RepeatFields({ node, readOnly, onPatch }: OptionsProps) {
               readOnly={readOnly}
               onChange={(value) => patch({ at_most: asNumber(value) })}
             />
+            <NumberInput
+              label="Max time (s)"
+              description="From the first round on, over all pauses. Then the node fails."
+              placeholder="No limit"
+              min={0.001}
+              max={2_592_000}
+              value={repeat.for_at_most ?? ""}
+              readOnly={readOnly}
+              onChange={(value) => patch({ for_at_most: asNumber(value) })}
+              style={{ gridColumn: "1 / -1" }}
+            />
           </SimpleGrid>
         )}
       </Stack>
