@@ -34,6 +34,7 @@ from api.http.request_metrics import RequestMetrics
 from api.run_answer import protect_headers
 from api.shortcut import Shortcut
 from api.webhooks.event_stream import Streams
+from api.webhooks.guesses import Guesses
 from api.webhooks.jwt import KeySets, make_fetch
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
@@ -107,9 +108,10 @@ class Server:
         self.scheduler = Scheduler(self.dispatcher, {self.metrics.publish: PUBLISH_SECONDS, hooks.tick: HOOK_SECONDS})
         self.rates = RateLimits(config.data_dir / "rates")
         self.refusals = RefusalLog()
+        self.guesses = Guesses(self.rates)
         self.streams = Streams(self.dispatcher)
         self.key_sets = KeySets(make_fetch(resources.services.http))
-        self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
+        self.shortcut = Shortcut(self.dispatcher, self.vault, self.guesses)
         lock_wait.limit_threads(max(1, config.threads // 2))
         self.first_login: startup_message.Login | None = None
         self.has_seen_proxy = False  # an untrusted one: see api/http/request_origin.py

@@ -92,7 +92,7 @@ class Parts:
         self.plan = made.dispatcher.resources.plan_of(self.hook.flow)
         self.dispatcher, self.shortcut = made.dispatcher, made.shortcut
         pairs = self.request.headers
-        call = Call("POST", self.request.path, "", dict(pairs), pairs, BODY)
+        call = Call("POST", self.request.path, "", dict(pairs), pairs, BODY, PEER.client)
         headers = {name.lower(): value for name, value in pairs}
         self.value = {"method": "POST", "path": PATH, "query": {}, "headers": headers, "body": json.loads(call.body)}
         self.payloads = Payloads(Path("unused"), 2**20)

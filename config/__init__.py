@@ -433,6 +433,11 @@ class Config:
         return not self.public_url and _shorten(self.host) in WILDCARDS
 
     @property
+    def hides_clients(self) -> bool:
+        """Return True if a proxy must be in front, as its HTTPS shows, and clients' addresses are not taken from it."""
+        return self.public_url.startswith("https://") and not self.trusted_proxies
+
+    @property
     def database(self) -> Path | str:
         """Return the path of the SQLite file, or the URL of the PostgreSQL database."""
         return self.database_url if self.is_postgres else self.database_path

@@ -48,14 +48,13 @@ def invite(entry: AuditEntry, email: str, role: str, inviter: User) -> tuple[Inv
 
 
 def find(token: str, address: str, is_shared: bool) -> Invitation:
-    """Return the pending invitation with this token. `is_shared`: many clients share the address.
+    """Return the pending invitation with this token. `is_shared`: the address may be that of many clients.
 
-    Raises: NotFound if there is none; TooMany after many invalid tokens.
+    Raises: NotFound if there is none; TooMany after many invalid tokens. A valid one always works: nobody guesses it.
     """
-    login_throttle.check_links(address, is_shared)
     found = Invitation.by_token(token)
     if found is None:
-        login_throttle.note_bad_link(address)
+        login_throttle.count_bad_link(address, is_shared)
         raise NotFound(GONE)
     return found
 
@@ -122,8 +121,8 @@ def _use(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
                 raise NotFound(GONE)
             yield entry
     except Conflict as error:
-        with begin("invitation.refused").about(invitation).note(reason=error.message).written() as entry:
-            login_throttle.note_bad_link(str(entry.address))
+        login_throttle.count_refusal(str(invitation.id))
+        begin("invitation.refused").about(invitation).note(reason=error.message).save_new()
         raise
 
 

@@ -2,12 +2,14 @@
 concurrent attempts in any process are no more than consecutive ones.
 
 An attacker at one address is blocked. An account attacked from many addresses becomes slow for unknown addresses, and
-never closes for those from which its user logged in recently.
+never for those from which its user logged in recently, unless the attacker has such an address too: then it is slow
+there, but never closed.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 
 from database import write
@@ -17,8 +19,9 @@ from models import LoginAddress, LoginFailure, User, lock_names, now_ms
 WINDOW_MS = 15 * 60_000
 # Failures within WINDOW_MS that block: an account from one address; all accounts from that address.
 MAX_FAILURES = {"pair": 10, "address": 50}
+SHARED_FACTOR = 10  # by which an address may fail more often if it may be that of many clients
 MAX_BAD_LINKS = 50  # from one address; tokens cannot be guessed, so this only limits the server's work
-FREE_FAILURES = 10  # of an account, from any address; after these each attempt waits twice as long as the previous one
+FREE_FAILURES = 10  # of an account; after these each attempt waits twice as long as the previous one
 MAX_PAUSE = 60  # seconds
 
 
@@ -49,38 +52,43 @@ class Attempt(NamedTuple):
 def count_attempt(account: str, address: str, user: User | None, is_shared: bool = False) -> Attempt:
     """Count an attempt at this account's password; `user` is None for an unknown account.
 
-    `is_shared`: many clients share the address, so it is not blocked as one.
+    `is_shared`: the address may be that of many clients.
 
     Raises: TooMany with the seconds to wait, if no attempt is allowed now.
     """
     made = Attempt(account, get_network(address))
-    keys = made.keys
+    keys, factor = made.keys, SHARED_FACTOR if is_shared else 1
     with write():
         lock_names("login", keys.values())
-        waits = [_get_block("pair", keys)]
-        if user is None or not LoginAddress.is_known(user.id, made.network):
-            waits += [_get_pause(keys["account"]), 0 if is_shared else _get_block("address", keys)]
+        if user is not None and LoginAddress.is_known(user.id, made.network):
+            # Its user may be behind the same proxy as the attacker.
+            waits = [_get_pause(keys["pair"])]
+        else:
+            waits = [_get_pause(keys["account"]), _get_block("address", keys, factor)]
+            waits += [_get_pause(keys["pair"]) if is_shared else _get_block("pair", keys)]
         if max(waits) > 0:
             raise TooMany("Too many failed logins; try again later", retry_after=-(-max(waits) // 1000))
         LoginFailure.note(keys.values(), WINDOW_MS)
     return made
 
 
-def check_links(address: str, is_shared: bool) -> None:
-    """Check the recent invalid invitation links of this address. Raises: TooMany if there are too many."""
-    row = None if is_shared else LoginFailure.recent(_make_link_key(address), WINDOW_MS)
-    if row is not None and row.count >= MAX_BAD_LINKS:
+def count_bad_link(address: str, is_shared: bool) -> None:
+    """Count an invalid invitation link of this address. Raises: TooMany if there are too many."""
+    _count_link(get_network(address), MAX_BAD_LINKS * (SHARED_FACTOR if is_shared else 1))
+
+
+def count_refusal(invitation: str) -> None:
+    """Count a use of this invitation that was refused. Raises: TooMany if there are too many, with a valid link."""
+    _count_link(invitation, MAX_BAD_LINKS)
+
+
+def _count_link(name: str, most: int) -> None:
+    key = f"link:{name}"
+    row = LoginFailure.recent(key, WINDOW_MS)
+    if row is not None and row.count >= most:
         wait = -(-(row.since + WINDOW_MS - now_ms()) // 1000)
         raise TooMany("Too many invalid invitation links; try again later", retry_after=max(1, wait))
-
-
-def note_bad_link(address: str) -> None:
-    """Count an invitation link that is invalid, or belongs to another person."""
-    LoginFailure.note([_make_link_key(address)], WINDOW_MS)
-
-
-def _make_link_key(address: str) -> str:
-    return f"link:{get_network(address)}"
+    LoginFailure.note([key], WINDOW_MS)
 
 
 def lock(*accounts: str) -> None:
@@ -96,6 +104,7 @@ def forget(account: str) -> None:
         LoginFailure.forget_all(f"pair:{account} ")
 
 
+@lru_cache(4_096)
 def get_network(address: str) -> str:
     """Return the unit that counts as one address: for IPv6 its /64, which one client has. Other text is unchanged."""
     try:
@@ -109,14 +118,14 @@ def get_network(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
-def _get_block(kind: str, keys: dict[str, str]) -> int:
+def _get_block(kind: str, keys: dict[str, str], factor: int = 1) -> int:
     """Return the milliseconds until this counter's failures expire, if they block; else 0."""
     row = LoginFailure.recent(keys[kind], WINDOW_MS)
-    return 0 if row is None or row.count < MAX_FAILURES[kind] else row.since + WINDOW_MS - now_ms()
+    return 0 if row is None or row.count < MAX_FAILURES[kind] * factor else row.since + WINDOW_MS - now_ms()
 
 
 def _get_pause(key: str) -> int:
-    """Return the milliseconds until the next attempt at an account with many failures; at most 0 if it is allowed."""
+    """Return the milliseconds until the next attempt after many failures; at most 0 if it is allowed."""
     row = LoginFailure.recent(key, WINDOW_MS)
     if row is None or row.count < FREE_FAILURES:
         return 0

@@ -17,6 +17,10 @@ from config import Config
 from .setup import write
 
 Login = tuple[str, str]  # address and generated password
+HIDDEN_CLIENTS = (
+    "HEADRACE_PUBLIC_URL is https, but HEADRACE_TRUSTED_PROXIES is 0, so all clients count as one address in limits "
+    "and logs; set it to the number of proxies in front"
+)
 
 
 def warn_local_links(config: Config) -> str:
@@ -28,6 +32,11 @@ def warn_local_links(config: Config) -> str:
         f"because HOST is {config.host} and HEADRACE_PUBLIC_URL is not set. Set HEADRACE_PUBLIC_URL to the address at\n"
         "which people reach the server.\n\n"
     )
+
+
+def warn_hidden_clients(config: Config) -> str:
+    """Return a warning if all clients appear to have the address of a proxy; else empty text."""
+    return f"Warning: {HIDDEN_CLIENTS}.\n\n" if config.hides_clients else ""
 
 
 def format_first_login(login: Login) -> str:
@@ -53,7 +62,8 @@ class StartupMessage:
         """Count a ready worker. Replacements of workers are not counted: the pipe is empty then."""
         if os.read(self._counter, 1) == b"\1":
             login = format_first_login(self.login) if self.login else ""
-            self._tell(warn_local_links(self.config), f"Headrace is ready:  {self.config.base_url}\n", login)
+            warnings = warn_local_links(self.config), warn_hidden_clients(self.config)
+            self._tell(*warnings, f"Headrace is ready:  {self.config.base_url}\n", login)
 
     def _report_failure(self) -> None:
         # Called in forked processes too.

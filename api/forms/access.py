@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +15,10 @@ from api.http.json_io import get_request
 from api.http.request_origin import check_origin, get_client
 from api.http.server import get_server
 from api.test_calls import make_hook
-from api.webhooks import load_secret
-from api.webhooks.auth import is_authentic
+from api.webhooks import begin_guess, load_secret, make_limit_key
+from api.webhooks.auth import get_secret_text, is_authentic
 from definition import PlannedNode
-from errors import NotFound, TooMany
+from errors import NotFound
 from models import Hook, LogEntry, Run, Startable
 from security.login_throttle import get_network
 
@@ -59,18 +58,18 @@ def _ask_password(hook: Hook, look: Look) -> Response | None:
     """Return the page that makes a browser ask for the password; None if it was sent and is right."""
     server, request = get_server(), get_request()
     secret = load_secret(server.vault, hook, ("http_basic",))
-    key, client = f"form {hook.flow.id} {hook.node_id}", get_client()
-    network = client.address if client.is_shared else get_network(client.address)
-    if server.refusals and (wait := server.refusals.get_wait(key, network)):
-        raise TooMany("Too many wrong passwords; try again later", retry_after=math.ceil(wait))
+    key, address = f"form {make_limit_key(hook)}", get_client().address
+    guess = begin_guess(key, get_secret_text(secret))
     if "Authorization" not in request.headers:
         return _challenge(look)
     if is_authentic("http_basic", secret, request.headers, b"", 0):
+        guess.mark_right()
         return None
-    if server.refusals.note(key, network, client.is_shared):
-        message = f"A wrong password for the form was sent from {client.address}. Logged at most once a minute"
-        data = orjson.dumps({"workflow_id": hook.flow.id, "address": client.address}).decode()
+    if server.refusals.note(key, get_network(address)):
+        message = f"A wrong password for the form was sent from {address}. Logged at most once a minute"
+        data = orjson.dumps({"workflow_id": hook.flow.id, "address": address}).decode()
         server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
+    guess.mark_wrong()
     return _challenge(look)
 
 

@@ -10,16 +10,13 @@ from errors import TooMany, Unavailable
 from security.login_throttle import get_network
 
 PAGES_PER_MINUTE = 40  # sent pages of one form from one network address
+SHARED_PAGES = 400  # the same, if the address may be that of many clients
 
 
 def limit_network(form: str) -> None:
-    """Count a sent page of this form from the client's network address. Raises: TooMany, Unavailable.
-
-    An address that many clients share is not counted.
-    """
+    """Count a sent page of this form from the client's network address. Raises: TooMany, Unavailable."""
     client = get_client()
-    if not client.is_shared:
-        limit_pages(f"{form} {get_network(client.address)}", PAGES_PER_MINUTE)
+    limit_pages(f"{form} {get_network(client.address)}", SHARED_PAGES if client.is_shared else PAGES_PER_MINUTE)
 
 
 def limit_pages(form: str, per_minute: int) -> None:

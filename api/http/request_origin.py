@@ -103,27 +103,29 @@ def clear_session_cookie(response: Response) -> None:
 
 
 class Client(NamedTuple):
-    """The client's network address. `is_shared`: the address is a proxy's, shared by many clients."""
+    """The client's network address. `is_shared`: it may be that of an untrusted proxy, and so of many clients."""
 
     address: str
     is_shared: bool
 
 
 def get_client() -> Client:
-    """Return the client of this request. The first request through an untrusted proxy logs a warning."""
+    """Return the client of this request. The first request through an untrusted proxy logs a warning.
+
+    No header decides whether an address is shared: every client could send it.
+    """
     address = request.remote_addr or ""
-    forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
     server = get_server()
-    if not forwarded or server.config.trusted_proxies or not _is_private(address):
+    if server.config.trusted_proxies or not _is_private(address):
         return Client(address, False)
-    if not server.has_seen_proxy:
+    if not server.has_seen_proxy and ("X-Forwarded-For" in request.headers or "Forwarded" in request.headers):
         server.has_seen_proxy = True
         log.warning(
-            "requests come through the untrusted proxy %s, so all clients appear to have its address and failed logins "
-            "are counted together. Set HEADRACE_TRUSTED_PROXIES to the number of proxies in front of the server",
+            "requests come through the untrusted proxy %s, so all clients appear to have its address, and limits count "
+            "them together. Set HEADRACE_TRUSTED_PROXIES to the number of proxies in front of the server",
             address,
         )
-    return Client(address, True)
+    return Client(address, server.config.hides_clients)
 
 
 def _is_private(address: str) -> bool:

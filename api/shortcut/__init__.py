@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.webhooks.refusal_log import RefusalLog
+from api.webhooks.guesses import Guesses
 from database import DatabaseRefused, limit_waits, settings_commits
 from dispatch import Dispatcher, QuickRuns
 from errors import HeadraceError
@@ -26,10 +26,10 @@ VIEW_HEADERS = {"IDEMPOTENCY-KEY", "TRANSFER-ENCODING", "EXPECT", "UPGRADE"}
 class Shortcut:
     """Serves requests in the loop of a worker process."""
 
-    def __init__(self, dispatcher: Dispatcher, vault: Vault, refusals: RefusalLog) -> None:
+    def __init__(self, dispatcher: Dispatcher, vault: Vault, guesses: Guesses) -> None:
         self.runs = QuickRuns(dispatcher)
         self.end_turn = self.runs.end_turn
-        self._webhooks = webhooks.WebhookCalls(self.runs, vault, refusals)
+        self._webhooks = webhooks.WebhookCalls(self.runs, vault, guesses)
         self._runs = runs.RunCalls(self.runs)
         self._is_remote = dispatcher.config.is_postgres
 
@@ -54,6 +54,7 @@ class Shortcut:
         if is_odd or "%" in path or len(body) > MAX_BODY:
             return False
         try:
-            return take(Call(request.method, path, request.query, headers, request.headers, body), reply)
+            peer = request.peer_addr
+            return take(Call(request.method, path, request.query, headers, request.headers, body, peer), reply)
         except (HeadraceError, DatabaseRefused):
             return False

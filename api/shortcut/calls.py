@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Response
@@ -24,7 +24,7 @@ Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
 
 
 class Call(NamedTuple):
-    """A request: unescaped path, raw query, headers with unique names, body.
+    """A request: unescaped path, raw query, headers with unique names, body, and the address of its socket.
 
     `headers` has upper-case names; `pairs` has the headers in their original order.
     """
@@ -35,6 +35,7 @@ class Call(NamedTuple):
     headers: Mapping[str, str]
     pairs: Sequence[tuple[str, str]]
     body: bytes
+    peer: Any
 
     @property
     def is_json(self) -> bool:

@@ -14,10 +14,10 @@ from werkzeug.datastructures import Headers
 
 from api.http.json_io import parse_json
 from api.run_answer import WEBHOOK_ANSWERS, secure_headers
-from api.webhooks import SATURATED, load_secret
+from api.webhooks import SATURATED, load_secret, make_limit_key
 from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import filter_headers, parse_query
-from api.webhooks.refusal_log import RefusalLog
+from api.webhooks.guesses import Guesses
 from database import settings_commits
 from database.changes import QueryCache
 from definition import Plan
@@ -25,6 +25,7 @@ from dispatch import QuickRuns, Start
 from errors import HeadraceError
 from models import Hook, now_ms
 from nodes.core.triggers import CREDENTIAL_TYPES
+from security.login_throttle import get_network
 from security.vault import Vault
 
 from .calls import MAX_BODY, Call, Reply, ReplyPolicy, send_answer
@@ -43,14 +44,15 @@ class Route(NamedTuple):
     plan: Plan
     config: Mapping[str, Any]
     dedupe: str | None  # the idempotency header, in upper case
+    target: str  # of guesses at its secret
 
 
 class WebhookCalls:
     """Serves calls of webhooks."""
 
-    def __init__(self, runs: QuickRuns, vault: Vault, refusals: RefusalLog) -> None:
-        self.runs, self.vault, self.refusals = runs, vault, refusals
-        self.trusts_proxies = runs.dispatcher.config.trusted_proxies > 0
+    def __init__(self, runs: QuickRuns, vault: Vault, guesses: Guesses) -> None:
+        self.runs, self.vault, self.guesses = runs, vault, guesses
+        self.proxies = runs.dispatcher.config.trusted_proxies
         self._routes: QueryCache[tuple[str, str], Route] = QueryCache(settings_commits)
 
     def take(self, call: Call, reply: Reply) -> bool:
@@ -62,7 +64,7 @@ class WebhookCalls:
             return False
         # A proxy header may replace the Host header (see ProxyFix), which is part of the run's input.
         host = call.headers.get("HOST")
-        if self.trusts_proxies and call.headers.get("X-FORWARDED-HOST", host) != host:
+        if self.proxies and call.headers.get("X-FORWARDED-HOST", host) != host:
             return False
         hook, config = route.hook, route.config
         if len(call.body) > (config.get("max_body_bytes") or MAX_BODY) or not (call.is_json or not call.body):
@@ -71,8 +73,9 @@ class WebhookCalls:
         if config["auth"] != "none":
             secret = load_secret(self.vault, hook, CREDENTIAL_TYPES[config["auth"]])
             sent = Headers(call.pairs)
-            if self.refusals or not is_authentic(str(hook.secret_type), secret, sent, call.body, now_ms() / 1000):
+            if self.guesses or not is_authentic(str(hook.secret_type), secret, sent, call.body, now_ms() / 1000):
                 return False
+            self.guesses.note_right(route.target, self._find_network(call))
             secret_header = get_header_name(str(hook.secret_type), secret)
         value = {
             "method": call.method,
@@ -83,6 +86,14 @@ class WebhookCalls:
         }
         send = partial(send_answer, reply, POLICY, WEBHOOK_ANSWERS[config["respond"]])
         return self.runs.start(Start(hook.flow, value, "webhook", hook.node_id), route.plan, send)
+
+    def _find_network(self, call: Call) -> str:
+        """Return the network address of the client, as the view finds it."""
+        if self.proxies and (forwarded := call.headers.get("X-FORWARDED-FOR")):
+            hops = forwarded.split(",")
+            if len(hops) >= self.proxies:
+                return get_network(hops[-self.proxies].strip())
+        return get_network(call.peer if isinstance(call.peer, str) else call.peer[0])
 
     def _find_route(self, path: str, method: str) -> Route | None:
         """Return the webhook at this address if its flow may be quick."""
@@ -109,4 +120,4 @@ class WebhookCalls:
         ):
             return None
         dedupe = config.get("dedupe_header")
-        return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())
+        return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper(), make_limit_key(hook))

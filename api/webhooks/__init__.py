@@ -36,14 +36,14 @@ from api.run_answer import (
     merge_headers,
 )
 from api.webhooks.app_events import answer_body, answer_query, find_delivery, find_event, is_signed, read_fields
-from api.webhooks.auth import get_header_name, is_authentic
+from api.webhooks.auth import get_header_name, get_secret_text, is_authentic
 from api.webhooks.body import build_input
 from api.webhooks.cross_origin import add_headers, make_preflight
 from api.webhooks.event_stream import Streams
+from api.webhooks.guesses import Guess, Guesses
 from api.webhooks.jwt import KeySets, read_claims
 from api.webhooks.networks import is_in_networks
 from api.webhooks.rate_limit import RateLimits
-from api.webhooks.refusal_log import RefusalLog
 from constants import WEBHOOK_METHODS
 from definition import Plan, PlannedNode
 from dispatch import Dispatcher, Start, Ticket
@@ -224,11 +224,14 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
     raw = read_raw(request)
     proof = NO_PROOF
     if config["auth"] != "none":
-        check_failures(hook)
-        proof = _authenticate(hook, config["auth"], request, raw)
+        secret = load_secret(server.vault, hook, CREDENTIAL_TYPES[config["auth"]])
+        guess = begin_guess(make_limit_key(hook), get_secret_text(secret))
+        proof = _authenticate(hook, config["auth"], secret, request, raw)
         if not proof.is_valid:
             note_refusal(hook, path, "the secret is missing or wrong")
-            return refuse_caller(CHALLENGES.get(config["auth"]))
+            guess.mark_wrong()
+            return _refuse_caller(CHALLENGES.get(config["auth"]))
+        guess.mark_right()
     if (limit := config.get("rate_limit")) is not None:
         _count_call(hook, limit)
     value = build_input(request, path, raw, proof.header)
@@ -259,9 +262,9 @@ class Proof(NamedTuple):
 NO_PROOF = Proof(True)
 
 
-def _authenticate(hook: Hook, auth: str, request: Request, raw: bytes) -> Proof:
-    """Check the secret, signature or token of a call. Raises: Unavailable if its credential cannot be used."""
-    secret, now = load_secret(get_server().vault, hook, CREDENTIAL_TYPES[auth]), now_ms() / 1000
+def _authenticate(hook: Hook, auth: str, secret: Mapping[str, Any], request: Request, raw: bytes) -> Proof:
+    """Check the secret, signature or token of a call. Raises: Unavailable if the keys for it cannot be fetched."""
+    now = now_ms() / 1000
     if auth != "jwt":
         type_ = str(hook.secret_type)
         return Proof(is_authentic(type_, secret, request.headers, raw, now), get_header_name(type_, secret))
@@ -277,20 +280,16 @@ def _authenticate(hook: Hook, auth: str, request: Request, raw: bytes) -> Proof:
     return Proof(claims is not None, claims=claims)
 
 
-def refuse_caller(challenge: tuple[str, str] | None = None) -> Response:
+def begin_guess(target: str, *secrets: str | None) -> Guess:
+    """Begin an attempt of this client at one of the secrets. Raises: TooMany after many wrong ones; Unavailable."""
+    guesses: Guesses = get_server().guesses
+    return guesses.begin(target, get_client(), [secret for secret in secrets if secret is not None])
+
+
+def _refuse_caller(challenge: tuple[str, str] | None = None) -> Response:
     """Return the response to a caller who failed to authenticate."""
     answer = make_json_answer({"error": "You may not call this webhook"}, 401, *([challenge] if challenge else []))
     return _to_response(answer)
-
-
-def check_failures(hook: Hook) -> None:
-    """Check the caller's recent failures.
-
-    Raises: TooMany if the address was refused often of late, since guessing a secret takes many attempts.
-    """
-    refusals: RefusalLog = get_server().refusals
-    if refusals and (wait := refusals.get_wait(make_limit_key(hook), get_network(get_client().address))):
-        raise TooMany("Too many calls failed to authenticate; try again later", retry_after=math.ceil(wait))
 
 
 def take_event(hook: Hook, node: PlannedNode, path: str, submit: Callable[[Any, str | None], Ticket]) -> Response:
@@ -301,16 +300,23 @@ def take_event(hook: Hook, node: PlannedNode, path: str, submit: Callable[[Any, 
     request, config, preset = get_request(), node.config.static, cast(AppTrigger, node.node).preset
     challenge = preset.get("challenge", {})
     if request.method == "GET":
+        # Counted apart, so that guesses at it do not keep out events.
+        guess = begin_guess(f"verify token {make_limit_key(hook)}", config["verify_token"])
         answer = answer_query(challenge, config["verify_token"], request)
         if answer is None:
+            note_refusal(hook, path, "the verify token is missing or wrong")
+            guess.mark_wrong()
             raise Forbidden("The verify token is not that of this trigger")
+        guess.mark_right()
         return Response(answer, mimetype="text/plain")
     raw, header = read_raw(request), preset["verify"].get("header")
-    check_failures(hook)
-    verify, now = preset["verify"], now_ms() / 1000
-    if not any([is_signed(verify, secret, request.headers, raw, now) for secret in load_signing_secrets(hook, node)]):
+    verify, now, secrets = preset["verify"], now_ms() / 1000, load_signing_secrets(hook, node)
+    guess = begin_guess(make_limit_key(hook), *secrets)
+    if not any([is_signed(verify, secret, request.headers, raw, now) for secret in secrets]):
         note_refusal(hook, path, "the signature is missing, wrong or too old")
-        return refuse_caller()
+        guess.mark_wrong()
+        return _refuse_caller()
+    guess.mark_right()
     value = build_input(request, path, raw, None if header is None else header.lower())
     body = value["body"] = read_fields(preset, value["body"])
     if (answered := answer_body(challenge, body)) is not None:
@@ -356,13 +362,9 @@ def _check_address(hook: Hook, networks: list[str], path: str) -> None:
 
 
 def note_refusal(hook: Hook, path: str, reason: str) -> None:
-    """Count a caller who was refused, and log it in the flow's log at most once a minute for each address.
-
-    An address that many clients share is only logged: blocking it would block all of them.
-    """
-    server = get_server()
-    address, is_shared = get_client()
-    if not server.refusals.note(make_limit_key(hook), address if is_shared else get_network(address), is_shared):
+    """Log a caller who was refused in the flow's log, at most once a minute for each address."""
+    server, address = get_server(), get_client().address
+    if not server.refusals.note(make_limit_key(hook), get_network(address)):
         return
     log.info("webhook %s: a caller at %s was refused", path, address)
     message = f"A caller at {address} was refused: {reason}. Logged at most once a minute"
@@ -371,7 +373,7 @@ def note_refusal(hook: Hook, path: str, reason: str) -> None:
 
 
 def make_limit_key(hook: Hook) -> str:
-    """Return the webhook's key for rate limits and the refusal log."""
+    """Return the webhook's key for rate limits, guesses and the refusal log."""
     return f"{hook.flow.id} {hook.node_id}"
 
 

@@ -36,6 +36,11 @@ def get_header_name(type_: str, secret: Mapping[str, Any]) -> str:
     return str(secret["name"]).lower() if type_ == "http_header" else "authorization"
 
 
+def get_secret_text(values: Mapping[str, Any]) -> str | None:
+    """Return the secret that a caller could guess; None for a public key."""
+    return next((str(values[name]) for name in ("value", "password", "token", "secret") if values.get(name)), None)
+
+
 def _equals(given: str, expected: str) -> bool:
     # WSGI decodes headers as Latin-1; encoding them again gives the bytes that were sent, mostly UTF-8.
     return hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode())

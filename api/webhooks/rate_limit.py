@@ -41,8 +41,8 @@ class RateLimits:
         self._fd = -1
         self._slots: mmap.mmap | None = None
 
-    def take(self, name: str, per_minute: int) -> float:
-        """Take one call of this limit. Return 0, or the seconds until the next call is allowed.
+    def take(self, name: str, per_minute: int, count: int = 1) -> float:
+        """Take one call of this limit; with `count` 0 only look. Return 0, or the seconds until the next is allowed.
 
         After a minute without calls, `per_minute` calls are allowed at once; then one each `60 / per_minute` seconds.
 
@@ -61,7 +61,8 @@ class RateLimits:
                 empty_at = (slot.empty_at if is_known else now) + step
                 if empty_at > now + MINUTE:
                     return (empty_at - now - MINUTE) / 1e9
-                SLOT.pack_into(slots, slot.at, key, empty_at)
+                if count:
+                    SLOT.pack_into(slots, slot.at, key, empty_at)
                 return 0.0
             finally:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)

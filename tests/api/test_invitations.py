@@ -385,11 +385,14 @@ def test_without_a_valid_password_accounts_are_not_revealed(client, other, invit
 
 def test_links_that_are_not_valid_are_bounded(client, invite):
     token = invite()
-    for _ in range(login_throttle.MAX_BAD_LINKS):
-        login_throttle.note_bad_link("127.0.0.1")
+    for number in range(login_throttle.MAX_BAD_LINKS):
+        headers = {"X-Forwarded-For": f"203.0.113.{number}"}
+        assert client.post("/api/invitations/look", {"token": f"x{number}"}, headers=headers).status_code == 404
     for path, more in (("look", {}), ("redeem", {"password": CHOSEN})):
-        answer = client.post(f"/api/invitations/{path}", {"token": token, **more})
+        answer = client.post(f"/api/invitations/{path}", {"token": "x", **more})
         assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+    # A valid link cannot be guessed, so guessers do not keep its holder out.
+    assert client.post("/api/invitations/look", {"token": token}).status_code == 200
 
 
 def test_refused_redemptions_fill_no_audit_trail(other, invite, redeem):

@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,13 @@ class FakeBroker:
 
     def state(self):
         return self.answer
+
+
+def test_ready_warns_of_a_proxy_that_is_not_trusted(server, client, monkeypatch):
+    assert client.get("/api/ready").json["warning"] is None
+    monkeypatch.setattr(server, "config", replace(server.config, public_url="https://flows.example.org"))
+    answer = client.get("/api/ready")
+    assert answer.status_code == 200 and "HEADRACE_TRUSTED_PROXIES" in answer.json["warning"]
 
 
 def test_the_state_of_the_broker_is_published_and_ready_tells_it(server, client, read, monkeypatch):

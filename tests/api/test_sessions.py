@@ -223,13 +223,51 @@ def test_addresses_of_one_network_count_as_one(address, network):
     assert login_throttle.get_network(address) == network
 
 
-def test_many_behind_a_proxy_that_is_not_trusted_do_not_lock_each_other_out(client, server, caplog):
-    fail("address:127.0.0.1", ADDRESS)
-    forwarded = {"X-Forwarded-For": "198.51.100.1"}
+def test_a_proxy_that_is_not_trusted_is_logged_once(client, caplog):
     for _ in range(3):
-        assert guess(client, 1, "another@example.org", headers=forwarded) == [401]
+        guess(client, 1, "another@example.org", headers={"X-Forwarded-For": "198.51.100.1"})
     warnings = [record.message for record in caplog.records if "HEADRACE_TRUSTED_PROXIES" in record.message]
     assert len(warnings) == 1 and "127.0.0.1" in warnings[0]
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded"])
+def test_no_header_of_the_client_lifts_a_limit(client, name):
+    fail("address:127.0.0.1", ADDRESS - 1)
+    statuses = [
+        *guess(client, 1, "another@example.org", headers={name: "198.51.100.1"}),
+        *guess(client, 1, "third@example.org", headers={name: "198.51.100.2"}),
+    ]
+    assert statuses == [401, 429]
+
+
+@pytest.fixture
+def hidden(server, monkeypatch):
+    """Let all clients have the address of a proxy, as far as the server can tell."""
+    config = replace(server.config, public_url="https://flows.example.org", trusted_proxies=0)
+    monkeypatch.setattr(server, "config", config)
+
+
+def test_many_behind_a_proxy_that_is_not_trusted_have_a_wider_limit(client, hidden):
+    fail("address:127.0.0.1", ADDRESS * login_throttle.SHARED_FACTOR - 1)
+    assert guess(client, 1, "another@example.org") == [401]
+    assert guess(client, 1, "third@example.org") == [429]
+
+
+def test_behind_a_proxy_that_is_not_trusted_an_account_becomes_slow_and_never_closed(client, hidden):
+    assert guess(client, PAIR + 1) == [401] * PAIR + [429]
+    fail("pair:owner@example.org 127.0.0.1", 20)
+    fail("account:owner@example.org", 20)
+    move_back(login_throttle.MAX_PAUSE * 1000)
+    assert client.post("/api/auth/login", LOGIN).status_code == 200
+
+
+def test_an_attacker_at_a_known_address_makes_it_slow_and_never_closed(client):
+    assert client.post("/api/auth/login", LOGIN).status_code == 200
+    fail("pair:owner@example.org 127.0.0.1", 3 * PAIR)
+    answer = client.post("/api/auth/login", LOGIN)
+    assert answer.status_code == 429 and int(answer.headers["Retry-After"]) <= login_throttle.MAX_PAUSE
+    move_back(login_throttle.MAX_PAUSE * 1000)
+    assert client.post("/api/auth/login", LOGIN).status_code == 200
 
 
 def test_a_client_from_far_away_passes_for_no_proxy(client, caplog):

@@ -112,6 +112,20 @@ def test_the_start_warns_of_links_that_work_only_on_this_machine(host):
     assert startup_message.warn_local_links(Config(host=host, public_url="https://flows.example.org")) == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "proxies", "warned"),
+    [
+        ("https://flows.example.org", 0, True),
+        ("https://flows.example.org", 1, False),
+        ("http://flows.example.org", 0, False),
+        ("", 0, False),
+    ],
+)
+def test_the_start_warns_of_a_proxy_that_is_not_trusted(url, proxies, warned):
+    told = startup_message.warn_hidden_clients(Config(public_url=url, trusted_proxies=proxies))
+    assert ("HEADRACE_TRUSTED_PROXIES" in told) == warned and (told.strip().count("\n"), bool(told)) == (0, warned)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "flows.lan", "192.0.2.1"])
 def test_other_addresses_are_used_for_links_unchanged(host):
     assert startup_message.warn_local_links(Config(host=host)) == ""

@@ -221,6 +221,19 @@ def test_whatsapp_is_answered_its_challenge_if_it_knows_the_verify_token(client,
     assert client.get(f"/api/webhooks/{PATH}").status_code == 403 and Run.select().count() == 0
 
 
+def test_guesses_at_a_verify_token_are_limited_and_do_not_keep_out_events(client, trigger):
+    trigger("whatsapp")
+    asked = {"hub.mode": "subscribe", "hub.verify_token": "guess", "hub.challenge": "1"}
+    statuses = [
+        client.get(
+            f"/api/webhooks/{PATH}", query_string=asked, headers={"X-Forwarded-For": f"203.0.113.{number}"}
+        ).status_code
+        for number in range(40)
+    ]
+    assert statuses[:10] == [403] * 10 and statuses.count(429) > 25
+    assert call(client, "whatsapp").status_code == 200 and Run.select().count() == 1
+
+
 def test_a_ping_of_github_is_answered_without_a_run(client, trigger):
     trigger("github")
     answer = call(client, "github", {"zen": "Keep it logically awesome."}, headers={"X-GitHub-Event": "ping"})

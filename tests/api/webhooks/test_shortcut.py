@@ -287,7 +287,7 @@ def test_a_refused_call_and_all_calls_within_a_minute_are_left_to_the_view(
     behind, client, protected, server, monkeypatch, way
 ):
     now = [1000.0]
-    monkeypatch.setattr(server.refusals, "_clock", lambda: now[0])
+    monkeypatch.setattr(server.guesses, "clock", lambda: now[0])
     headers = protected(way)
 
     def call(headers):
@@ -407,6 +407,34 @@ def test_the_host_that_a_trusted_proxy_names_is_that_of_the_input(config, hook, 
         answer = proxied.test_client().post(PATH, json={}, headers=headers)
         named = "localhost" if forwarded is None else forwarded.rpartition(", ")[2]
         assert answer.json["headers"]["host"] == named and behind.taken == taken
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "network"),
+    [
+        (0, "203.0.113.1", "127.0.0.1"),
+        (1, "198.51.100.7, 203.0.113.1", "203.0.113.1"),
+        (1, "2001:db8::7", "2001:db8::/64"),
+        (2, "198.51.100.7, 203.0.113.1,10.0.0.1", "203.0.113.1"),
+        (2, "203.0.113.1", "127.0.0.1"),
+        (1, "", "127.0.0.1"),
+    ],
+)
+def test_the_loop_and_the_view_know_the_same_callers(config, protected, proxies, forwarded, network):
+    headers = {**protected("bearer"), "X-Forwarded-For": forwarded}
+    proxied = workflow_server.create_app(replace(config, trusted_proxies=proxies))
+    server = proxied.extensions["headrace"]
+    server.start()
+    wait_for_changes()
+    found = []
+    server.guesses.note_right = lambda target, network: found.append((target, network))
+    try:
+        assert proxied.test_client().post(PATH, data=b"{}", headers=headers).status_code == 200
+        proxied.wsgi_app = behind = BehindShortcut(proxied)
+        assert proxied.test_client().post(PATH, data=b"{}", headers=headers).status_code == 200
+        assert behind.taken == 1 and found[0] == found[1] and found[0][1] == network
     finally:
         server.stop()
 

@@ -1,6 +1,7 @@
 """Authentication of webhook callers: each type, invalid secrets and signatures, and that no secret is recorded."""
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 import time
@@ -9,9 +10,21 @@ import orjson
 import pytest
 from engines import stored_bytes
 
+from api.http.request_origin import Client
 from api.webhooks.auth import is_authentic
-from api.webhooks.refusal_log import MAX_LINES, MAX_REFUSALS, WINDOW, RefusalLog
+from api.webhooks.guesses import (
+    KNOWN_SECONDS,
+    LONG_SECRET,
+    MAX_OF_ADDRESS,
+    MAX_OF_SECRET,
+    MAX_OF_SHARED,
+    RECENT,
+    Guesses,
+)
+from api.webhooks.rate_limit import RateLimits
+from api.webhooks.refusal_log import MAX_LINES, WINDOW, RefusalLog
 from database import execute, write
+from errors import TooMany, Unavailable
 from models import LogEntry, Run
 from nodes.credentials.types import TYPES
 
@@ -365,6 +378,11 @@ RIGHT = {"X-Key": "hunter2hunter2"}
 
 
 @pytest.fixture
+def rates(tmp_path):
+    return RateLimits(tmp_path / "rates")
+
+
+@pytest.fixture
 def hook(protected):
     auth, type_, data, _ = WAYS["header"]
     return protected(auth, type_, data)
@@ -381,23 +399,122 @@ def told(server):
     return [row for row in LogEntry.select().order_by(LogEntry.id) if "was refused" in row.message]
 
 
-def test_a_caller_with_many_failures_must_wait_and_others_need_not(client, hook):
-    assert [guess(client).status_code for _ in range(MAX_REFUSALS + 1)] == [401] * MAX_REFUSALS + [429]
+def guess_from(client, number, **headers):
+    """Guess from another address for each number."""
+    return guess(client, {"REMOTE_ADDR": f"198.18.{number >> 8}.{number & 255}"}, **headers).status_code
+
+
+class Clock:
+    """The clock of both limits: `now` in seconds."""
+
+    def __init__(self, server, monkeypatch):
+        self.now = 1_000_000.0
+        monkeypatch.setattr(server.guesses, "clock", lambda: self.now)
+        monkeypatch.setattr(server.rates, "clock", lambda: int(self.now * 1e9))
+
+
+@pytest.fixture
+def clock(server, monkeypatch):
+    return Clock(server, monkeypatch)
+
+
+def test_a_caller_with_many_failures_must_wait_and_others_need_not(client, hook, clock):
+    assert [guess(client).status_code for _ in range(MAX_OF_ADDRESS + 1)] == [401] * MAX_OF_ADDRESS + [429]
     answer = call(client, X_Key="hunter2hunter2")
-    assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= WINDOW
+    assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= RECENT
     assert client.post("/api/webhooks/safe", {}, headers=RIGHT, environ_base=FAR).status_code == 200
 
 
-def test_a_guesser_waits_for_a_minute(client, hook, server, monkeypatch):
-    now = [1000.0]
-    monkeypatch.setattr(server.refusals, "_clock", lambda: now[0])
-    for _ in range(MAX_REFUSALS):
+def test_a_guesser_has_a_guess_every_six_seconds_until_a_quiet_minute_has_passed(client, hook, clock):
+    for _ in range(MAX_OF_ADDRESS):
         guess(client)
-    now[0] += WINDOW - 1
+    clock.now += 5
     assert call(client, X_Key="hunter2hunter2").status_code == 429
-    now[0] += 1
+    clock.now += 1
     assert call(client, X_Key="hunter2hunter2").status_code == 200
-    assert [guess(client).status_code for _ in range(MAX_REFUSALS + 1)] == [401] * MAX_REFUSALS + [429]
+    assert [guess(client).status_code for _ in range(2)] == [401, 429]
+    clock.now += RECENT
+    assert [guess(client).status_code for _ in range(MAX_OF_ADDRESS + 1)] == [401] * MAX_OF_ADDRESS + [429]
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_no_header_of_the_caller_lifts_the_limit_or_moves_it(client, hook, clock, name):
+    statuses = [guess(client, **{name: f"203.0.113.{number}"}).status_code for number in range(3 * MAX_OF_ADDRESS)]
+    assert statuses == [401] * MAX_OF_ADDRESS + [429] * 2 * MAX_OF_ADDRESS
+    assert call(client, X_Key="hunter2hunter2", X_Forwarded_For="203.0.113.99").status_code == 429
+
+
+def test_guesses_from_many_addresses_are_limited_together(client, hook, clock):
+    statuses = [guess_from(client, number) for number in range(MAX_OF_SECRET + 20)]
+    assert statuses == [401] * MAX_OF_SECRET + [429] * 20
+    # The right secret from an unknown address is refused too: else each guess would be answered.
+    assert guess_from(client, 500, **RIGHT) == 429
+    clock.now += 1
+    assert guess_from(client, 500, **RIGHT) == 200
+
+
+def test_an_address_with_the_right_secret_is_served_while_others_guess(client, hook, clock):
+    assert guess_from(client, 500, **RIGHT) == 200
+    for number in range(MAX_OF_SECRET + 1):
+        guess_from(client, number)
+    assert guess_from(client, 501, **RIGHT) == 429
+    assert guess_from(client, 500, **RIGHT) == 200
+    assert [guess_from(client, 500) for _ in range(MAX_OF_ADDRESS + 1)] == [401] * MAX_OF_ADDRESS + [429]
+
+
+def test_one_address_does_not_use_up_the_limit_of_all(client, hook, clock):
+    for _ in range(2 * MAX_OF_SECRET):
+        guess(client)
+    assert guess_from(client, 500, **RIGHT) == 200
+
+
+def test_nobody_can_keep_out_the_callers_of_a_long_secret(client, protected, clock):
+    protected("header", "http_header", {"name": "X-Key", "value": "k" * LONG_SECRET})
+    assert {guess_from(client, number) for number in range(MAX_OF_SECRET + 20)} == {401}
+    assert guess_from(client, 500, **{"X-Key": "k" * LONG_SECRET}) == 200
+
+
+def test_many_behind_a_proxy_that_is_not_trusted_have_a_wider_limit(client, hook, clock, server, monkeypatch):
+    config = dataclasses.replace(server.config, public_url="https://flows.example.org", trusted_proxies=0)
+    monkeypatch.setattr(server, "config", config)
+    statuses = [guess(client).status_code for _ in range(MAX_OF_SHARED + 20)]
+    assert statuses == [401] * MAX_OF_SHARED + [429] * 20
+    assert call(client, X_Key="hunter2hunter2").status_code == 429
+    clock.now += 1
+    assert call(client, X_Key="hunter2hunter2").status_code == 200
+    assert len(told(server)) == 1
+
+
+def test_known_addresses_are_bounded_and_forgotten(rates, monkeypatch):
+    monkeypatch.setattr("api.webhooks.guesses.MAX_KNOWN", 100)
+    now = [1000.0]
+    guesses = Guesses(rates, lambda: now[0])
+    for number in range(1_000):
+        guesses.note_right("hook", f"192.0.2.{number}")
+    assert len(guesses._known) + len(guesses._known_before) <= 200
+    assert guesses._is_known("hook", "192.0.2.999") and not guesses._is_known("hook", "192.0.2.1")
+    for _ in range(2):
+        now[0] += KNOWN_SECONDS
+        guesses.note_right("another", "192.0.2.1")
+    assert not guesses._is_known("hook", "192.0.2.999")
+
+
+def test_processes_count_guesses_together(tmp_path):
+    client = Client("192.0.2.1", False)
+    statuses = []
+    processes = [Guesses(RateLimits(tmp_path / "rates")) for _ in range(2)]
+    for number in range(3 * MAX_OF_ADDRESS):
+        try:
+            processes[number % 2].begin("hook", client, ["short"]).mark_wrong()
+            statuses.append(401)
+        except TooMany:
+            statuses.append(429)
+    assert statuses.count(401) == MAX_OF_ADDRESS
+
+
+def test_a_file_of_limits_that_cannot_be_opened_refuses_guesses(tmp_path):
+    with pytest.raises(Unavailable, match="cannot be authenticated"):
+        Guesses(RateLimits(tmp_path / "missing" / "rates")).begin("hook", Client("", False), []).mark_wrong()
 
 
 def test_refusals_are_in_the_log_of_the_flow_once_a_minute_for_each_address(client, hook, server, monkeypatch, owner):
@@ -424,21 +541,12 @@ def test_many_addresses_fill_neither_the_log_nor_the_memory(monkeypatch):
     assert len(refusals._counts) == 100
 
 
-def test_refusals_count_until_the_last_window_is_over():
+def test_guesses_count_for_a_minute_after_the_last_one(rates):
     now = [1000.0]
-    refusals = RefusalLog(lambda: now[0])
-    assert not refusals
-    refusals.note("hook", "192.0.2.1")
-    now[0] += WINDOW - 1
-    refusals.note("hook", "192.0.2.2")
-    now[0] += WINDOW - 1
-    assert refusals
+    guesses = Guesses(rates, lambda: now[0])
+    assert not guesses
+    guesses.begin("hook", Client("192.0.2.1", False), []).mark_wrong()
+    now[0] += RECENT - 1
+    assert guesses
     now[0] += 1
-    assert not refusals
-
-
-def test_one_behind_a_proxy_that_is_not_trusted_cannot_stop_all_others(client, hook, server):
-    forwarded = {"X-Forwarded-For": "198.51.100.7"}
-    assert {guess(client, **forwarded).status_code for _ in range(2 * MAX_REFUSALS)} == {401}
-    assert call(client, X_Key="hunter2hunter2", X_Forwarded_For="198.51.100.7").status_code == 200
-    assert len(told(server)) == 1
+    assert not guesses

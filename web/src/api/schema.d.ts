@@ -3929,6 +3929,8 @@ export interface components {
              * @enum {string|null}
              */
             broker: "up" | "down" | null;
+            /** @description A setting to correct, although the server is ready; null if there is none */
+            warning: string | null;
         };
         DayOut: {
             day: string;
