@@ -115,7 +115,7 @@ class NotJson(HeadraceError):
 
 
 class Unprocessable(HeadraceError):
-    """The input does not match the flow's input schema."""
+    """The input does not match the flow's input schema, or not the request whose idempotency key it repeats."""
 
     status = 422
 

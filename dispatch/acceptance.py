@@ -19,7 +19,7 @@ def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Pl
 
     Raises: BadInput if the input is too large.
     """
-    flow, input, triggered_by, trigger_node, key, options, note, _, run_id = start
+    flow, input, triggered_by, trigger_node, key, options, note, _, run_id, request_hash = start
     try:
         encoded = engine.encode(input, resources.config.max_value_bytes)
     except NodeError as error:
@@ -39,7 +39,7 @@ def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Pl
     unless = limit if plan.settings.overlap == "skip" else 0
 
     def made() -> Unit:
-        bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
+        bound = IdempotencyKey.take(flow.id, key, id_, request_hash) if key is not None else []
         more = flow.record(run) if isinstance(flow, Task) else []
         lock = [FlowLock(flow.id, alone=True)] if unless else []
         return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more, *lock]

@@ -84,7 +84,8 @@ class Start(NamedTuple):
     `trigger_node` is the trigger that fired (None: the run begins at all triggers), `key` the idempotency key.
     `options` change the flow for this run. The write of `note` is committed together with the run. `is_awaited`: a
     caller waits for its end, so the process that accepts it executes it. `run_id` is that of the new run, if the caller
-    made it, as for files that are in place before the run.
+    made it, as for files that are in place before the run. `request_hash` is that of the only request that `key` stands
+    for.
     """
 
     flow: Flow
@@ -96,6 +97,7 @@ class Start(NamedTuple):
     note: Note | None = None
     is_awaited: bool = True
     run_id: str | None = None
+    request_hash: str | None = None
 
 
 class Ticket(NamedTuple):

@@ -32,7 +32,8 @@ log = logging.getLogger("headrace.dispatch")
 def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> Ticket:
     """Record a call, in the run that collects calls of its window or in a new run. Return its ticket.
 
-    Raises: BadInput if the key cannot be computed or the input is too large, Conflict if the flow is archived.
+    Raises: BadInput if the key cannot be computed or the input is too large, Conflict if the flow is archived,
+        Unprocessable if another request had the idempotency key.
     """
     flow, node_id = start.flow, start.trigger_node
     assert node_id is not None
@@ -43,12 +44,13 @@ def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> 
     call = debouncer.make_call(start.input, debouncer.encode(start.input))
     with write():
         collected = debouncer.open([call.window])
-        if start.key is not None and (first := IdempotencyKey.run_of(flow.id, start.key)) is not None:
+        key, request_hash = start.key, start.request_hash
+        if key is not None and (first := IdempotencyKey.run_of(flow.id, key, request_hash)) is not None:
             return Ticket(first, False)
         run = collected.add(call)
         collected.save()
-        if start.key is not None:
-            execute_all(IdempotencyKey.take(flow.id, start.key, str(run.id)))
+        if key is not None:
+            execute_all(IdempotencyKey.take(flow.id, key, str(run.id), request_hash))
     return Ticket(run, True)
 
 

@@ -221,13 +221,13 @@ class Dispatcher:
 
         `here` lets the caller's thread execute a quick run, which saves a change of threads.
 
-        Raises: BadInput if the options do not fit, Unprocessable if the flow does not accept the input, Conflict if it
-            is archived or has its maximum of active runs, Unavailable if no run can start at the moment.
+        Raises: BadInput if the options do not fit, Unprocessable if the flow refuses the input or the key was another
+            request's, Conflict if it is archived or has its maximum of active runs, Unavailable if no run can start.
         """
         flow, key, options = start.flow, start.key, start.options
         if flow.status == "archived":
             raise Conflict("The flow is archived; make it a draft or active to run it")
-        if key is not None and (first := IdempotencyKey.run_of(flow.id, key)) is not None:
+        if key is not None and (first := IdempotencyKey.run_of(flow.id, key, start.request_hash)) is not None:
             return self.ticket_of(first)
         plan = self.resources.plan_with(options, flow)
         self.check_open()
@@ -242,10 +242,10 @@ class Dispatcher:
             except HeadraceError as error:
                 self._active.pop(active.run.id, None)
                 self.executor.remove_values(active.run.id, error.__cause__)
-                first = IdempotencyKey.run_of(flow.id, key) if isinstance(error, Conflict) and key else None
-                if first is None:
-                    raise
-                return self.ticket_of(first)
+                is_repeated = isinstance(error, Conflict) and key is not None
+                if is_repeated and (first := IdempotencyKey.run_of(flow.id, str(key), start.request_hash)) is not None:
+                    return self.ticket_of(first)
+                raise
         if is_left:
             self._leave(active)
         else:

@@ -41,6 +41,7 @@ from api.webhooks.body import build_input
 from api.webhooks.cross_origin import add_headers, make_preflight
 from api.webhooks.event_stream import Streams
 from api.webhooks.guesses import Guess, Guesses
+from api.webhooks.idempotency import read_key
 from api.webhooks.jwt import KeySets, read_claims
 from api.webhooks.networks import is_in_networks
 from api.webhooks.rate_limit import RateLimits
@@ -49,7 +50,7 @@ from definition import Plan, PlannedNode
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.debounce import collect
 from dispatch.payloads import Kept
-from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
+from errors import DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from models import MAX_CALLED, PARAM, Hook, LogEntry, RegisteredHook, Run, Webhook, now_ms, read_params
 from nodes.app_triggers.app_trigger import SECRET_TYPES, AppTrigger
 from nodes.core.output import disposition
@@ -63,7 +64,6 @@ from security.vault import Vault
 log = logging.getLogger("headrace.webhooks")
 blueprint = Resource("webhooks", "Addresses of flows, called by other systems", any_query=True)
 
-MAX_KEY_LENGTH = 200
 MAX_METHOD = 20  # characters
 CHALLENGES = {
     "basic": ("WWW-Authenticate", 'Basic realm="webhook", charset="UTF-8"'),
@@ -106,8 +106,9 @@ class Slashes(PathConverter):
 def fire(path: str) -> Response:
     """Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
 
-    The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
-    call within 24 hours gets the same response and starts no second run.
+    The body may have any content type. With an idempotency key in the header that the node names, or in
+    `Idempotency-Key` if the node has authentication, a repeated call within 24 hours gets the same response and starts
+    no second run. 422 if the key comes with another body.
     """
     request, path = get_request(), path.strip("/")
     check_not_embedded(request)
@@ -123,16 +124,14 @@ def fire(path: str) -> Response:
     config = planned.config.static
 
     def submit(value: Any, is_awaited: bool) -> Ticket:
-        key = _read_idempotency_key(request, hook.node_id, config.get("dedupe_header"))
+        key, request_hash = read_key(request, hook.node_id, config, value)
+        start = Start(hook.flow, value, "webhook", hook.node_id, key, is_awaited=is_awaited, request_hash=request_hash)
         if planned.debounce is not None:
             dispatcher.check_open()
-            start = Start(hook.flow, value, "webhook", hook.node_id, key)
             return collect(dispatcher.resources, start, plan, planned.debounce)
         # This thread may execute quick runs: it waits for the end anyway, or a commit of the whole run costs no more
         # than a commit of its row.
-        return dispatcher.submit(
-            Start(hook.flow, value, "webhook", hook.node_id, key, is_awaited=is_awaited), here=True
-        )
+        return dispatcher.submit(start, here=True)
 
     return take_call(hook, config, path, submit)
 
@@ -426,18 +425,6 @@ def load_secret(vault: Vault, hook: Hook, types: Collection[str]) -> Mapping[str
     ids = {"node_id": hook.node_id, "workflow_id": hook.flow.id}
     log.error("node %s of flow %s cannot use its credential: %s", hook.node_id, hook.flow.id, reason, extra=ids)
     raise Unavailable("This webhook cannot authenticate its callers at the moment")
-
-
-def _read_idempotency_key(request: Request, node_id: str, header: str | None) -> str | None:
-    """Return the idempotency key of this request, or None. Raises: BadInput if it is empty or too long."""
-    name, value = "Idempotency-Key", request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if header is not None and header in request.headers:
-        name, value = header, request.headers[header]
-    if value is None:
-        return None
-    if not 0 < len(value) <= MAX_KEY_LENGTH:
-        raise BadInput(f"{name}: must have 1 to {MAX_KEY_LENGTH} characters")
-    return f"hook:{node_id}:{value}"
 
 
 # Answers

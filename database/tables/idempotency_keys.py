@@ -4,33 +4,53 @@ from __future__ import annotations
 
 from peewee import CompositeKey, IntegerField, TextField
 
+from errors import Unprocessable
+
 from .base import DAY_MS, Base, Expiring, Write, insert, now_ms
 from .runs import Run
 
+OTHER_REQUEST = (
+    "This idempotency key was used within 24 hours for a request with another method, path or body; send a new key "
+    "for a new request"
+)
+
 
 class IdempotencyKey(Expiring, Base):
-    """A key under which a run was started; it identifies that run for a day."""
+    """A key under which a run was started; it identifies that run for a day.
+
+    `request_hash` is the hash of the request that brought the key, if it stands for this request only.
+    """
 
     expired, kept_ms = "created_at < ?", DAY_MS
     workflow_id = TextField()
     key = TextField()
     run_id = TextField()
     created_at = IntegerField()
+    request_hash = TextField(null=True)
 
     class Meta:
         primary_key = CompositeKey("workflow_id", "key")
 
     @classmethod
-    def take(cls, workflow_id: str, key: str, run_id: str) -> list[Write]:
+    def take(cls, workflow_id: str, key: str, run_id: str, request_hash: str | None = None) -> list[Write]:
         """Return writes that bind the key to the run, if it has a row; the second fails if the key is bound already."""
         now = now_ms()
         stale = "DELETE FROM idempotency_keys WHERE workflow_id = ? AND key = ? AND created_at < ?"
-        row = {"workflow_id": workflow_id, "key": key, "run_id": run_id, "created_at": now}
+        row = {
+            "workflow_id": workflow_id, "key": key, "run_id": run_id, "created_at": now, "request_hash": request_hash,
+        }  # fmt: skip
         bound = insert("idempotency_keys", row).with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
         return [Write(stale, (workflow_id, key, now - DAY_MS)), bound]
 
     @classmethod
-    def run_of(cls, workflow_id: str, key: str) -> Run | None:
-        """Return the run started under this key within a day, or None."""
+    def run_of(cls, workflow_id: str, key: str, request_hash: str | None = None) -> Run | None:
+        """Return the run started under this key within a day, or None.
+
+        Raises: Unprocessable if another request had the key.
+        """
         row = cls.one("workflow_id = ? AND key = ? AND created_at >= ?", workflow_id, key, now_ms() - DAY_MS)
-        return None if row is None else Run.find(row.run_id)
+        if row is None:
+            return None
+        if None not in (row.request_hash, request_hash) and row.request_hash != request_hash:
+            raise Unprocessable(OTHER_REQUEST)
+        return Run.find(row.run_id)

@@ -255,7 +255,8 @@ class Webhook(TriggerNode):
         )
         dedupe_header = setting(
             fields.String,
-            "The header with the idempotency key: a repeated request with the same value starts no second run",
+            "The header with the idempotency key: a repeated request with the same value starts no second run. With "
+            "authentication, `Idempotency-Key` works too",
             literal=True,
             validate=header_name,
             title="Idempotency header",

@@ -56,8 +56,9 @@ def stopped_in_a_write(path):
 
 
 def hook(path, respond, type_="set", **config):
+    given = {"path": path, "respond": respond, "methods": ["POST"], "dedupe_header": "Idempotency-Key"}
     nodes = [
-        {"id": "h", "type": "webhook", "config": {"path": path, "respond": respond, "methods": ["POST"]}},
+        {"id": "h", "type": "webhook", "config": given},
         {"id": "a", "type": type_, "config": config},
     ]
     return {"nodes": nodes, "edges": [["h", "a"]]}

@@ -20,7 +20,11 @@ def hooked(url, respond):
     """Return a flow with a webhook `/faults/<respond>` and two requests, and a Respond node between them if needed."""
     body = {"n": "{{ trigger.body.n }}"}
     nodes = [
-        {"id": "hook", "type": "webhook", "config": {"path": f"faults/{respond}", "respond": respond}},
+        {
+            "id": "hook",
+            "type": "webhook",
+            "config": {"path": f"faults/{respond}", "respond": respond, "dedupe_header": "Idempotency-Key"},
+        },
         http_node("one", url, body),
         {"id": "answer", "type": "respond", "config": {"body": {**body, "run_id": "{{ run.id }}"}}},
         http_node("two", url, body),

@@ -118,7 +118,7 @@ def runs(server):
 
 def triggers(server, feed_url):
     """Call a webhook, let a schedule fire, and let a feed be polled."""
-    hook = flow(node("hook", "webhook", {"path": "kept", "respond": "last"}))
+    hook = flow(node("hook", "webhook", {"path": "kept", "respond": "last", "dedupe_header": "Idempotency-Key"}))
     server.add_flow(hook, "Called")
     server.call("POST", "/api/webhooks/kept", {"order": 7}, headers={"Idempotency-Key": "seven"})
     ticks = server.add_flow(flow(node("tick", "schedule", {"every": 1})), "Ticks")

@@ -109,7 +109,7 @@ class LinkedTeam:
 
     def add_flow(self, url, path=None, second=None):
         """Add a flow that sends a request to `url` and to `second`. It begins by hand, or by the webhook at `path`."""
-        hook = {"id": "start", "type": "webhook", "config": {"path": path}}
+        hook = {"id": "start", "type": "webhook", "config": {"path": path, "dedupe_header": "Idempotency-Key"}}
         first = {"id": "start", "type": "manual"} if path is None else hook
         n = "{{ trigger.n }}" if path is None else "{{ trigger.body.n }}"
         nodes = [first, http_node("one", url, {"n": n}), http_node("two", second or url, {"n": n})]

@@ -275,6 +275,44 @@ def test_deeply_nested_claims_are_no_error_of_the_server(client, hook, levels):
     assert call(client, signed(nested(levels))).status_code in ((200,) if levels == 100 else (200, 400, 401))
 
 
+def call_with_key(client, body=None, **claims):
+    """Call with the key "1". Return the claims that the answer has; the answer is that of the first run of the key."""
+    claims = {"iss": CLAIMS["iss"], "aud": "orders", "exp": int(time.time()) + 60, **claims}
+    headers = {"Authorization": f"Bearer {hs256(claims)}", "Idempotency-Key": "1"}
+    answer = client.post("/api/webhooks/orders", body or {}, headers=headers)
+    return answer.json["jwt"] if answer.status_code == 200 else answer.status_code
+
+
+def test_a_key_of_one_caller_does_not_answer_another(client, hook):
+    hook(secret=SECRET)
+    assert call_with_key(client, {"card": "alice-4111"}, sub="alice")["sub"] == "alice"
+    assert call_with_key(client, {"card": "bob"}, sub="bob")["sub"] == "bob"
+    assert call_with_key(client, {"card": "bob"}, sub="bob", iss="https://other.example.com")["iss"] != CLAIMS["iss"]
+    assert Run.select().count() == 3
+
+
+def test_a_callers_key_counts_for_their_next_token_and_one_body(client, hook):
+    hook(secret=SECRET)
+    first = call_with_key(client, {"card": 1}, sub="alice", jti="first", iat=1)
+    assert call_with_key(client, {"card": 1}, sub="alice", jti="second", iat=2) == first
+    assert call_with_key(client, {"card": 2}, sub="alice") == 422
+    assert Run.select().count() == 1
+
+
+def test_callers_without_a_subject_are_told_apart_by_their_other_claims(client, hook):
+    hook(secret=SECRET)
+    first = call_with_key(client, email="alice@example.org", jti="first")
+    assert call_with_key(client, email="alice@example.org", jti="second") == first
+    assert call_with_key(client, email="bob@example.org")["email"] == "bob@example.org"
+
+
+def test_callers_whose_token_names_nobody_have_the_key_for_this_token(client, hook):
+    hook(secret=SECRET)
+    first = call_with_key(client, jti="first")
+    assert call_with_key(client, jti="first", exp=first["exp"]) == first
+    assert call_with_key(client, jti="second")["jti"] == "second"
+
+
 def test_a_key_set_that_the_server_may_not_fetch_refuses_all_callers(client, hook):
     hook(jwks_url="http://127.0.0.1:9/jwks")
     answer = call(client, token(RSA, "RS256", {**CLAIMS, "exp": int(time.time()) + 60}))

@@ -1,4 +1,4 @@
-"""Calls of webhooks: routing, responses, and that a repeated call starts no second run."""
+"""Calls of webhooks: routing and responses."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from world import at_once
 
 from api.files import stream
 from database import execute, write
-from models import LogEntry, Run, Step, Webhook
+from models import Run, Step, Webhook
 
 pytestmark = pytest.mark.usefixtures("shared_server", "way")
 
@@ -355,76 +355,6 @@ def test_a_large_response_is_complete(client, hook):
     hook(respond(body="{{ input.body.text }}"), respond="node")
     text = "é" * 200_000
     assert client.post("/api/webhooks/orders", {"text": text}).text == text
-
-
-# Repeated calls
-
-
-@pytest.mark.parametrize("mode", ["immediately", "last", "node"])
-def test_the_same_key_answers_the_first_run_again(client, hook, mode):
-    hook(ADD, respond=mode)
-    headers = {"Idempotency-Key": "k-1"}
-    first = client.post("/api/webhooks/orders", {"a": 1, "b": 1}, headers=headers)
-    again = client.post("/api/webhooks/orders", {"a": 5, "b": 5}, headers=headers)
-    assert (again.status_code, again.data) == (first.status_code, first.data)
-    assert Run.select().count() == 1
-    client.post("/api/webhooks/orders", {"a": 1, "b": 1}, headers={"Idempotency-Key": "k-2"})
-    client.post("/api/webhooks/orders", {"a": 1, "b": 1})
-    assert Run.select().count() == 3
-
-
-def test_the_nodes_own_header_marks_a_call_and_the_usual_one_where_it_is_missing(client, hook):
-    hook(dedupe_header="X-GitHub-Delivery")
-    for headers in (
-        {"X-GitHub-Delivery": "d1", "Idempotency-Key": "1"},
-        {"X-GitHub-Delivery": "d1", "Idempotency-Key": "2"},
-        {"Idempotency-Key": "3"},
-        {"Idempotency-Key": "3"},
-    ):
-        client.post("/api/webhooks/orders", {}, headers=headers)
-    assert Run.select().count() == 2
-
-
-def test_the_same_key_on_another_webhook_of_the_flow_is_another_key(client, make_flow):
-    nodes = [{"id": id_, "type": "webhook", "config": {"path": id_}} for id_ in ("a", "b")]
-    make_flow({"nodes": nodes}, status="active")
-    ids = {client.post(f"/api/webhooks/{path}", headers={"Idempotency-Key": "k"}).json["run_id"] for path in "ab"}
-    assert len(ids) == 2
-
-
-@pytest.mark.parametrize("key", ["", "x" * 201])
-def test_a_key_that_cannot_be_is_400(client, hook, key):
-    hook()
-    answer = client.post("/api/webhooks/orders", {}, headers={"Idempotency-Key": key})
-    assert answer.status_code == 400 and "Idempotency-Key" in answer.json["error"] and Run.select().count() == 0
-
-
-def test_a_key_of_a_day_ago_is_new(client, hook):
-    hook()
-    first = client.post("/api/webhooks/orders", headers={"Idempotency-Key": "k"}).json["run_id"]
-    with write():
-        execute("UPDATE idempotency_keys SET created_at = created_at - 86400001")
-    assert client.post("/api/webhooks/orders", headers={"Idempotency-Key": "k"}).json["run_id"] != first
-
-
-@pytest.mark.parametrize("key", ["hook:hook:k", "run:k", "k"])
-def test_idempotency_keys_of_runs_and_of_webhook_calls_are_separate(client, owner, hook, key):
-    flow = hook()
-    run = owner.post(f"/api/workflows/{flow['id']}/run", {"input": {}}, headers={"Idempotency-Key": key}).json
-    called = client.post("/api/webhooks/orders", headers={"Idempotency-Key": "k"}).json
-    assert called["run_id"] != run["id"]
-
-
-def test_thirty_calls_with_the_same_key_at_once_are_one_run(app, hook):
-    hook(ADD, {"id": "note", "type": "log", "config": {"message": "ran"}}, respond="last")
-    headers = {"Idempotency-Key": "once"}
-
-    def call(number):
-        answer = app.test_client().post("/api/webhooks/orders", {"a": 1, "b": 2}, headers=headers)
-        return answer.status_code, answer.json["sum"]
-
-    assert set(at_once(30, call)) == {(200, 3)}
-    assert Run.select().count() == 1 and LogEntry.select().count() == 1
 
 
 # Trouble

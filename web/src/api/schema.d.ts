@@ -1527,34 +1527,39 @@ export interface paths {
         };
         /**
          * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
-         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
-         *     call within 24 hours gets the same response and starts no second run.
+         * @description The body may have any content type. With an idempotency key in the header that the node names, or in
+         *     `Idempotency-Key` if the node has authentication, a repeated call within 24 hours gets the same response and starts
+         *     no second run. 422 if the key comes with another body.
          */
         get: operations["call_webhook_by_get"];
         /**
          * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
-         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
-         *     call within 24 hours gets the same response and starts no second run.
+         * @description The body may have any content type. With an idempotency key in the header that the node names, or in
+         *     `Idempotency-Key` if the node has authentication, a repeated call within 24 hours gets the same response and starts
+         *     no second run. 422 if the key comes with another body.
          */
         put: operations["call_webhook_by_put"];
         /**
          * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
-         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
-         *     call within 24 hours gets the same response and starts no second run.
+         * @description The body may have any content type. With an idempotency key in the header that the node names, or in
+         *     `Idempotency-Key` if the node has authentication, a repeated call within 24 hours gets the same response and starts
+         *     no second run. 422 if the key comes with another body.
          */
         post: operations["call_webhook_by_post"];
         /**
          * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
-         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
-         *     call within 24 hours gets the same response and starts no second run.
+         * @description The body may have any content type. With an idempotency key in the header that the node names, or in
+         *     `Idempotency-Key` if the node has authentication, a repeated call within 24 hours gets the same response and starts
+         *     no second run. 422 if the key comes with another body.
          */
         delete: operations["call_webhook_by_delete"];
         options?: never;
         head?: never;
         /**
          * Call the webhook of an active flow, with a method and authentication as configured in its webhook node.
-         * @description The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
-         *     call within 24 hours gets the same response and starts no second run.
+         * @description The body may have any content type. With an idempotency key in the header that the node names, or in
+         *     `Idempotency-Key` if the node has authentication, a repeated call within 24 hours gets the same response and starts
+         *     no second run. 422 if the key comes with another body.
          */
         patch: operations["call_webhook_by_patch"];
         trace?: never;
