@@ -41,8 +41,10 @@ class InvitationOut(Out):
 
 
 class InvitationMade(InvitationOut):
-    link = fields.String(help="Only in the answer to its creation; works once")
-    mailed = fields.Boolean(help="True if a mail with the link was sent")
+    link = fields.String(
+        allow_none=True, help="Works once; only in the answer to its creation, and null if the server sends mail"
+    )
+    mailed = fields.Boolean(help="True if the mail server accepted a mail with the link")
 
 
 class InvitationToken(Strict):
@@ -82,8 +84,10 @@ def list_invitations(args: dict[str, Any]) -> Any:
 def create_invitation(body: dict[str, str]) -> Any:
     """Invite a person by address. Replaces an earlier invitation of that address to this workspace.
 
-    Only this answer has the link, which works once and for 72 hours. The answer is the same whether or not the address
-    has an account.
+    The link works once and for 72 hours. If the server sends mail (HEADRACE_SMTP_URL), only the mail has it: its
+    recipient alone learns whether the address has an account, and creates one for it. If not, this answer alone has it.
+    The answer is the same whether or not the address has an account. `mailed: false` with a `link` of null: the mail
+    server rejected the mail; invite the person again once the reason in the server's log is gone.
     """
     return send_invitation(body["email"], body["role"])
 
@@ -97,17 +101,21 @@ def delete_invitation(invitation: Invitation) -> None:
 
 
 def send_invitation(email: str, role: str) -> Invitation:
-    """Invite a person into this request's workspace and mail the link. Return the fields of InvitationMade."""
+    """Invite a person into this request's workspace. Return the fields of InvitationMade.
+
+    The inviter gets the link only if the server sends no mail: any holder can create an account for the address.
+    """
     from nodes.mail import server_mail
 
     server = get_server()
     row, token = invitations.invite(begin_entry("invitation.created"), email, role, get_user())
     # In the fragment, so that neither logs nor Referer headers contain it.
-    row.link = f"{server.config.base_url}/invitation#{token}"
+    link = f"{server.config.base_url}/invitation#{token}"
     place = Workspace.get_by_id(row.workspace_id).name
-    body = invitations.write_mail(place, get_user(), row.role, row.link)
+    body = invitations.write_mail(place, get_user(), row.role, link)
     services = server.dispatcher.resources.services
     row.mailed = server_mail.send(server.config, services, row.email, invitations.SUBJECT, body, row.id)
+    row.link = link if server.config.mail_server is None else None
     return _add_inviter(row)
 
 

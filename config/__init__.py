@@ -186,7 +186,7 @@ class Config:
         "HEADRACE_SMTP_URL=",
         or_empty(MAIL_SERVER),
         "Mail server for the server's own mail: invitations. Write special characters in the user name or password as "
-        "in any URL (`@` is `%40`). Empty: no mail is sent, and the inviter passes the link on.",
+        "in any URL (`@` is `%40`). Empty: no mail is sent, and the inviter gets the link and passes it on.",
     )
     egress_allow: tuple[str, ...] = setting(
         "HEADRACE_EGRESS_ALLOW=", EGRESS, "Loopback, private and reserved targets that nodes may reach."

@@ -1,7 +1,8 @@
 """Invitations to workspaces: an owner creates a single-use link, and its recipient accepts.
 
-The link alone creates a new account, without a check of the address: any holder of the link can use it. So it does not
-change an existing account: joining with one takes the link and a login.
+The link alone creates a new account: any holder of the link can use it. If the server sends mail, only the mail has the
+link, which so checks the address too; if not, the inviter passes it on. The link does not change an existing account:
+joining with one takes the link and a login.
 """
 
 from __future__ import annotations

@@ -227,8 +227,10 @@ export interface paths {
         put?: never;
         /**
          * Invite a person by address. Replaces an earlier invitation of that address to this workspace.
-         * @description Only this answer has the link, which works once and for 72 hours. The answer is the same whether or not the address
-         *     has an account.
+         * @description The link works once and for 72 hours. If the server sends mail (HEADRACE_SMTP_URL), only the mail has it: its
+         *     recipient alone learns whether the address has an account, and creates one for it. If not, this answer alone has it.
+         *     The answer is the same whether or not the address has an account. `mailed: false` with a `link` of null: the mail
+         *     server rejected the mail; invite the person again once the reason in the server's log is gone.
          */
         post: operations["create_invitation"];
         delete?: never;
@@ -2488,9 +2490,9 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             expires_at: string;
-            /** @description Only in the answer to its creation; works once */
-            link: string;
-            /** @description True if a mail with the link was sent */
+            /** @description Works once; only in the answer to its creation, and null if the server sends mail */
+            link: string | null;
+            /** @description True if the mail server accepted a mail with the link */
             mailed: boolean;
         };
         MemberChange: {

@@ -102,7 +102,7 @@ function Row({ invitation }: { invitation: Invitation }) {
   );
 }
 
-/** Ask for address and role, then show the link, this once. */
+/** Ask for address and role, then say that the link was mailed, or show it, this once, if the server sends no mail. */
 export function InviteDialog({ onClose }: { onClose: () => void }) {
   const reload = useReload();
   const [email, setEmail] = useState("");
@@ -124,7 +124,7 @@ export function InviteDialog({ onClose }: { onClose: () => void }) {
       closeOnClickOutside={false}
     >
       {invite.data !== undefined ? (
-        <Link made={invite.data} onClose={onClose} />
+        <Made made={invite.data} onClose={onClose} />
       ) : (
         <form onSubmit={submit}>
           <Stack>
@@ -161,39 +161,51 @@ export function InviteDialog({ onClose }: { onClose: () => void }) {
   );
 }
 
-function Link({ made, onClose }: { made: Schemas["InvitationMade"]; onClose: () => void }) {
+function Made({ made, onClose }: { made: Schemas["InvitationMade"]; onClose: () => void }) {
   return (
     <Stack>
       <Text size="sm" style={{ overflowWrap: "anywhere" }}>
-        {made.mailed
-          ? `An email with this link was sent to ${made.email}. You can also send it yourself.`
-          : `Send this link to ${made.email}.`}{" "}
-        The link works once, within 72 hours, and is not shown again.
+        {whatToDo(made)}
       </Text>
-      <Group align="flex-end" gap="xs" wrap="nowrap">
-        <TextInput
-          flex={1}
-          label="Link"
-          readOnly
-          value={made.link}
-          onFocus={(event) => event.currentTarget.select()}
-        />
-        <CopyButton value={made.link}>
-          {({ copied, copy }) => (
-            <Button
-              variant="default"
-              data-autofocus
-              leftSection={copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
-              onClick={copy}
-            >
-              {copied ? "Copied" : "Copy"}
-            </Button>
-          )}
-        </CopyButton>
-      </Group>
+      {made.link !== null && <Link link={made.link} />}
       <Group justify="flex-end">
         <Button onClick={onClose}>Done</Button>
       </Group>
     </Stack>
+  );
+}
+
+function whatToDo({ email, link, mailed }: Schemas["InvitationMade"]): string {
+  if (link !== null) {
+    return `Send this link to ${email}. The link works once, within 72 hours, and is not shown again.`;
+  }
+  return mailed
+    ? `An email with a link was sent to ${email}. The link works once, within 72 hours.`
+    : `The email to ${email} could not be sent, and the server's log has the reason. Invite ${email} again after that.`;
+}
+
+function Link({ link }: { link: string }) {
+  return (
+    <Group align="flex-end" gap="xs" wrap="nowrap">
+      <TextInput
+        flex={1}
+        label="Link"
+        readOnly
+        value={link}
+        onFocus={(event) => event.currentTarget.select()}
+      />
+      <CopyButton value={link}>
+        {({ copied, copy }) => (
+          <Button
+            variant="default"
+            data-autofocus
+            leftSection={copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
+            onClick={copy}
+          >
+            {copied ? "Copied" : "Copy"}
+          </Button>
+        )}
+      </CopyButton>
+    </Group>
   );
 }
