@@ -154,8 +154,10 @@ def _convert_error(error: Any, timeout: float, memory_mb: int) -> NodeError:
     text = str(error)
     if "time limit exceeded" in text or text.startswith("TimeoutError: sleep limit exceeded"):
         return TimedOut(f"code: {_too_long(timeout)}")
-    if "memory limit exceeded" in text:
-        return LimitExceeded(f"code: used more than {memory_mb} MB")
+    # The interpreter counts most memory itself; what it allocates at once can end its process instead.
+    if text.startswith("MemoryError: ") and "memory limit" in text:
+        advice = "process less data at once, or raise memory_mb (at most 512)"
+        return LimitExceeded(f"code: it needs more memory than memory_mb allows, which is {memory_mb} MB; {advice}")
     shown = error.display("type-msg") if hasattr(error, "display") else text
     frames = error.traceback() if hasattr(error, "traceback") else []
     where = f"line {frames[-1].line}: " if frames else ""

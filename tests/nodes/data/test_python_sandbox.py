@@ -106,11 +106,20 @@ def test_code_is_stopped_at_the_deadline_of_the_run(code):
 
 
 @pytest.mark.parametrize(
-    "source", ["[0] * 10**9", "'a' * 10**9", "2 ** 10**9", "a = []\nwhile True: a.append('x' * 1000)"]
+    "source",
+    [
+        *("[0] * 10**9", "'a' * 10**9", "2 ** 10**9", "a = []\nwhile True: a.append('x' * 1000)"),
+        # These end the worker.
+        *("('x' * 1_000_000).split('x')", "b'x'.join([b'a' * 10**6] * 200)"),
+    ],
 )
-def test_code_that_exceeds_its_memory_fails(code, source):
+def test_code_that_exceeds_its_memory_fails_with_the_setting_and_its_value(code, source):
     error = failure(code, source, memory_mb=8)
-    assert error.message == "code: used more than 8 MB" and error.permanent
+    assert error.message == (
+        "code: it needs more memory than memory_mb allows, which is 8 MB; process less data at once, or raise memory_mb "
+        "(at most 512)"
+    )
+    assert error.permanent and error.kind == "limit"
 
 
 def test_printed_output_is_logged_line_by_line(code):
