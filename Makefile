@@ -4,10 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # With hashes in the file, pip refuses any other package. The files list the hashes of all platforms.
-LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --allow-unsafe --generate-hashes --annotation-style=line \
+LOCK := $(BIN)/python -m piptools compile --quiet --no-header --strip-extras --allow-unsafe --generate-hashes --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-# Packages that only some nodes need: make run EXTRAS="agents mcp". Installed extras are kept up to date.
+# Packages that only some nodes need: make run EXTRAS="mcp ssh". Installed extras are kept up to date.
 EXTRAS ?=
 ALL_EXTRAS := $(filter-out dev,$(patsubst extras/%.txt,%,$(wildcard extras/*.txt)))
 INSTALLED := $(filter $(ALL_EXTRAS),$(patsubst .venv/%.stamp,%,$(wildcard .venv/*.stamp)))
@@ -116,7 +116,7 @@ endif
 lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes nothing
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/python -m mypy
 
 fix: .venv/dev.stamp  ## format the Python code, and apply ruff's automatic fixes
 	@$(BIN)/ruff check --fix .

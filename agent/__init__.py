@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from .types import Done, Waiting, Work
 
 
-def load_libraries(provider: str) -> None:
+def load_libraries() -> None:
     """Load the libraries, which takes up to several seconds at first use, outside of the agent's time limit."""
-    from . import loop, model_client  # noqa: F401
+    from genai_prices import data  # noqa: F401
 
-    model_client.load(provider)
+    from . import loop, model_client  # noqa: F401
 
 
 def run_agent(work: Work) -> Done | Waiting:

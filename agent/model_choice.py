@@ -6,7 +6,7 @@ credential of type `llm`, never mixed: a key is sent only to the address it was 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -26,11 +26,17 @@ OWN = {
     "ollama": "http://localhost:11434/v1",
 }
 NEEDS_KEY = ("openai", "anthropic")
+# The model of a key for which none is named: inexpensive, since nobody has chosen it.
+DEFAULT_MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
+ANTHROPIC_VERSION = "2026-10-21"  # of its API
 MAX_NAME = 200
 CONFIGURE = (
-    "set HEADRACE_LLM_MODEL (such as openai:gpt-5, anthropic:claude-opus-5 or ollama:llama3) and, as needed, "
-    "OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL and OLLAMA_BASE_URL, "
-    "or use a credential of type llm"
+    "No language model is set up: add a credential of the type Language model (llm) with the key of a provider to this "
+    "workspace, or start the server with OPENAI_API_KEY, ANTHROPIC_API_KEY or HEADRACE_LLM_MODEL (ollama:llama3.2)."
+)
+SEVERAL = (
+    "This workspace has several credentials of the type Language model (llm): name one of them in the agent's "
+    "credential, or with the task."
 )
 
 
@@ -62,6 +68,15 @@ class Models:
         urls = {"openai": config.openai_base_url, "anthropic": config.anthropic_base_url}
         urls["ollama"] = config.ollama_base_url
         return cls(config.llm_model, keys, urls, config.llm_timeout, config.llm_stream)
+
+    def has_access(self, provider: str) -> bool:
+        """Return True if there is a key or an address of the provider."""
+        return bool(self.keys.get(provider) or self.base_urls.get(provider))
+
+    def find_default(self) -> str:
+        """Return the model that is used if none is named: the one that is set, or of a provider that has a key."""
+        known = (f"{provider}:{model}" for provider, model in DEFAULT_MODELS.items() if self.has_access(provider))
+        return self.default or next(known, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,24 @@ class Access(NamedTuple):
     clean: Callable[[str], str] = str
 
 
+def find_credential(models: Models, name: str | None, find_names: Callable[[], Sequence[str]]) -> str | None:
+    """Return the name of the credential for a model for which none is named; None: use the server's settings.
+
+    It is the only credential of type `llm` of the workspace, unless the settings say which model to use, or have access
+    to the named one. `find_names()` returns the names of such credentials, at least two if there are several.
+
+    Raises: NoModel if there are several, and no settings.
+    """
+    named = name or models.default
+    provider = named.partition(":")[0]
+    if named and (provider not in NEEDS_KEY or models.has_access(provider)):
+        return None
+    names = find_names()
+    if len(names) > 1 and not models.find_default():
+        raise NoModel(SEVERAL, permanent=True)
+    return names[0] if len(names) == 1 else None
+
+
 def resolve(
     models: Models, name: str | None = None, credential: Mapping[str, Any] | None = None, label: str = ""
 ) -> Choice:
@@ -110,9 +143,9 @@ def resolve(
     """
     if credential is not None:
         return _of_credential(models, name, credential, label)
-    name = name or models.default
+    name = name or models.find_default()
     if not name:
-        raise NoModel(f"no model is configured: {CONFIGURE}", permanent=True)
+        raise NoModel(CONFIGURE, permanent=True)
     if name == TEST:
         return Choice(TEST, TEST)
     provider, _, model = name.partition(":")
@@ -120,7 +153,7 @@ def resolve(
         text = f"must be named provider:name, with one of the providers {', '.join(OWN)}; or {TEST} for the test model"
         raise NodeError(f"the model {name[:MAX_NAME]!r} {text}", permanent=True)
     base_url, key = models.base_urls.get(provider, ""), models.keys.get(provider, "")
-    if provider in NEEDS_KEY and not (base_url or key):
+    if provider in NEEDS_KEY and not models.has_access(provider):
         setting = f"{provider.upper()}_API_KEY"
         raise NoModel(f"there is no key for {provider}:{model}: set {setting}, or use a credential of type llm", True)
     return Choice(provider, model, _address(provider, base_url), key, trusted=True)
@@ -132,9 +165,10 @@ def _of_credential(models: Models, name: str | None, data: Mapping[str, Any], la
     provider = data["provider"]
     base_url, key = data.get("base_url") or "", data.get("api_key") or ""
     default = models.default if models.default.startswith(f"{provider}:") else ""
-    named = name or data.get("model") or default
+    named = name or data.get("model") or default or DEFAULT_MODELS.get(provider)
     if not named:
-        raise NoModel(f"the credential {label!r} has no default model: name one, such as openai:gpt-5", permanent=True)
+        text = f"the credential {label!r} has no default model: set it in the credential, such as llama3.2"
+        raise NoModel(text, permanent=True)
     before, _, after = named.partition(":")
     if before in OWN and before != provider:
         text = f"the credential {label!r} is for {provider}, so it cannot be used with the model {named!r}"

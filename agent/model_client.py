@@ -1,20 +1,17 @@
 """Client of language models, by Pydantic AI, with limits. Loaded at first use, because the library is large.
 
-The providers' libraries read their own settings from the environment, such as additional headers. So the transport
-sends only known headers, and adds the key itself, which the libraries never see. Their retries are off, because they
-know neither our deadline nor answers that break off.
+The transport sends only known headers, and adds the key itself, which no library sees.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib
 import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
@@ -24,47 +21,28 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_ai.models import Model
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.profiles.openai import OpenAIModelProfile, openai_model_profile
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
+from agent import anthropic_messages, openai_chat
+from agent.chat_model import ChatModel
 from agent.model_choice import TEST, Access, Choice, ModelFailed, Models
-from agent.model_errors import IncompleteAnswer, to_failure
+from agent.model_errors import to_failure
 from net.http_transport import LimitedTransport
 
 MAX_TRIES = 3
 MAX_BYTES = 8 * 2**20  # of one answer
 # A piece received at once is parsed at once, which cannot be interrupted.
 MAX_PIECE = 2 * 2**20
-MAX_PARTS = 200  # texts, thoughts and calls
 CONNECT_SECONDS = 10.0
 FIRST_PAUSE, MAX_PAUSE = 0.5, 60.0  # seconds
 CHARACTERS = 4  # per token, estimated
-AZURE = ".openai.azure.com"
 MAX_TOKENS = 10**12  # of one answer, whatever a server reports: exceeds every limit, and fits into a row
-PLACEHOLDER_KEY = "unused"
 # The headers that providers need, except the key.
 HEADERS = {
     *("accept", "anthropic-beta", "anthropic-version", "connection", "content-length", "content-type", "host"),
     "transfer-encoding",
 }
-# An answer without a finish reason was cut off in transit.
-PROFILE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
-# Other servers support less than OpenAI: many ignore its newer name of the token limit of an answer.
-OLDER = OpenAIModelProfile(
-    openai_chat_streaming_requires_finish_reason=True, openai_chat_supports_max_completion_tokens=False
-)
-CLIENTS = {
-    "openai": ("pydantic_ai.providers.openai_compatible", "openai.resources.chat.completions.completions"),
-    "ollama": ("pydantic_ai.models.ollama", "openai.resources.chat.completions.completions"),
-    "anthropic": ("pydantic_ai.models.anthropic",),
-}
-
-
-def load(provider: str) -> None:
-    """Load the provider's library, and the price list."""
-    for name in (*CLIENTS.get(provider, ()), "genai_prices.data"):
-        importlib.import_module(name)
 
 
 @asynccontextmanager
@@ -86,43 +64,18 @@ async def open_model(
     if choice.provider == TEST:
         yield FakeModel()
         return
-    for name in ("openai", "anthropic", "httpx2", "httpcore2"):
+    for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     line = Transport(choice, access)
     seconds = httpx2.Timeout(models.timeout, connect=min(CONNECT_SECONDS, models.timeout))
     async with httpx2.AsyncClient(transport=line, timeout=seconds, trust_env=False) as http:
-        options = {"base_url": choice.base_url, "http_client": http, "timeout": seconds, "max_retries": 0}
-        made = _anthropic if choice.provider == "anthropic" else _openai
-        yield RetryingModel(made(choice, options), choice, models, line, end, now, sleep)
+        yield RetryingModel(_connect(choice, models, http), choice, models, line, end, now, sleep)
 
 
-def _anthropic(choice: Choice, options: dict[str, Any]) -> Model:
-    from anthropic import AsyncAnthropic
-    from pydantic_ai.models.anthropic import AnthropicModel
-    from pydantic_ai.providers.anthropic import AnthropicProvider
-
-    client = AsyncAnthropic(api_key=PLACEHOLDER_KEY, open_telemetry=False, **options)
-    return AnthropicModel(choice.model, provider=AnthropicProvider(anthropic_client=client))
-
-
-def _openai(choice: Choice, options: dict[str, Any]) -> Model:
-    from openai import AsyncOpenAI
-    from pydantic_ai.models.ollama import OllamaModel
-    from pydantic_ai.models.openai import OpenAIChatModel
-    from pydantic_ai.providers.ollama import OllamaProvider
-    from pydantic_ai.providers.openai import OpenAIProvider
-    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
-
-    client = AsyncOpenAI(api_key=PLACEHOLDER_KEY, **options)
-    if choice.provider == "ollama":
-        return OllamaModel(choice.model, provider=OllamaProvider(openai_client=client), profile=OLDER)
-    if choice.host == "api.openai.com" or choice.host.endswith(".api.openai.com"):
-        return OpenAIChatModel(choice.model, provider=OpenAIProvider(openai_client=client), profile=PROFILE)
-    # With this name, the price list finds models of OpenAI on other servers.
-    other = OpenAICompatibleProvider("openai", openai_client=client)
-    # Reasoning models of OpenAI, and all models on Azure, accept only the newer name of the token limit.
-    newer = openai_model_profile(choice.model).get("openai_supports_reasoning") or choice.host.endswith(AZURE)
-    return OpenAIChatModel(choice.model, provider=other, profile=PROFILE if newer else OLDER)
+def _connect(choice: Choice, models: Models, http: httpx2.AsyncClient) -> ChatModel:
+    if choice.provider == "anthropic":
+        return anthropic_messages.AnthropicMessages(choice, models, http, anthropic_messages.profile_of(choice))
+    return openai_chat.OpenAIChat(choice, models, http, openai_chat.profile_of(choice))
 
 
 class FakeModel(TestModel):
@@ -173,10 +126,7 @@ class Transport(LimitedTransport):
 
 
 class RetryingModel(WrapperModel):
-    """A model that retries transient failures as long as there is time.
-
-    Streams are read to their end here, because streaming shows early that a model has stopped within an answer.
-    """
+    """A model that retries transient failures as long as there is time."""
 
     def __init__(
         self,
@@ -212,7 +162,7 @@ class RetryingModel(WrapperModel):
 
     def _pause(self, error: Exception, failed: ModelFailed, number: int) -> float | None:
         """Return the seconds until the next attempt; None if there is none."""
-        if failed.permanent or number >= MAX_TRIES or getattr(error, "provider_retry_hint", None) is False:
+        if failed.permanent or number >= MAX_TRIES or not getattr(error, "may_retry", True):
             return None
         asked: float | None = getattr(error, "retry_after", None)
         pause = FIRST_PAUSE * 2 ** (number - 1) * (1 + random.random()) if asked is None else asked
@@ -224,33 +174,11 @@ class RetryingModel(WrapperModel):
             raise ModelFailed(f"there is no time left for a request to {self.choice.name}", kind="timeout")
         try:
             async with asyncio.timeout(left) as rest:
-                return await (self._stream if self.models.stream else self._request)(*args, **options)
+                return await self.wrapped.request(*args, **options)
         except TimeoutError:
             if not rest.expired():
                 raise
             raise ModelFailed(f"the time ran out before {self.choice.name} answered", kind="timeout") from None
-
-    async def _request(self, *args: Any, **options: Any) -> ModelResponse:
-        async with asyncio.timeout(self.models.timeout):
-            return await self.wrapped.request(*args, **options)
-
-    async def _stream(self, *args: Any, **options: Any) -> ModelResponse:
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout(self.models.timeout):
-                stream = await stack.enter_async_context(self.wrapped.request_stream(*args, **options))
-            events, over = aiter(stream), object()
-            event: Any = None
-            while event is not over:
-                async with asyncio.timeout(self.models.timeout):
-                    event = await anext(events, over)
-                if getattr(event, "index", 0) >= MAX_PARTS:
-                    raise ModelFailed(
-                        f"{self.choice.name}: the answer has more than {MAX_PARTS} parts", True, kind="limit"
-                    )
-        response = stream.get()
-        if response.finish_reason is None and not (response.provider_details or {}).get("finish_reason"):
-            raise IncompleteAnswer
-        return response
 
 
 def _count_tokens(response: ModelResponse, messages: list[ModelMessage]) -> ModelResponse:
@@ -258,8 +186,8 @@ def _count_tokens(response: ModelResponse, messages: list[ModelMessage]) -> Mode
     usage = response.usage
     if usage.input_tokens or usage.output_tokens:
         for name, value in vars(usage).items():
-            if isinstance(value, int):
-                setattr(usage, name, max(0, min(value, MAX_TOKENS)))
+            if isinstance(value, int | float):  # a number beyond 64 bits is read as a float
+                setattr(usage, name, int(max(0, min(value, MAX_TOKENS))))
         usage.details = {}  # numbers of the server's own, of any size
         return response
     # Counts as a request: the library would warn about usage that it takes for missing.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from httpx2 import DecodingError, HTTPError, TimeoutException
-from pydantic_ai.exceptions import AgentRunError, ContentFilterError, ModelQuotaExceededError
+from pydantic_ai.exceptions import AgentRunError, ContentFilterError
 
 from agent.model_choice import Choice, ModelFailed
 from errors import ErrorKind, NodeError
@@ -15,6 +15,14 @@ from errors import ErrorKind, NodeError
 MAX_MESSAGE = 300
 # Status codes below 500 that do not depend on the request itself: timeout, conflict, rate limit.
 TRANSIENT = {408, 409, 425, 429}
+# Codes of an account without credit, which some servers send with 429 like a rate limit.
+NO_CREDIT = {"insufficient_quota", "billing_error"}
+# Statuses of errors within a stream, whose own status is 200 already.
+STATUS_OF_TYPE = {
+    **{"invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403},
+    **{"not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "overloaded_error": 529},
+}
+SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 
@@ -23,6 +31,32 @@ class IncompleteAnswer(AgentRunError):
 
     def __init__(self) -> None:
         super().__init__("the answer broke off")
+
+
+class WrongAnswer(AgentRunError):
+    """An answer that is not one of a language model."""
+
+
+class Refused(AgentRunError):
+    """An error of the server: its status and body, and what its headers say of a retry."""
+
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
+        super().__init__(f"status {status}")
+        self.status, self.body = status, body
+        asked = headers.get("retry-after", "")
+        self.retry_after = float(asked) if SECONDS.fullmatch(asked) else None
+        self.may_retry = headers.get("x-should-retry") != "false"
+
+    @classmethod
+    def in_stream(cls, event: Mapping[str, Any]) -> Refused:
+        """Return the error that an event of a stream reports."""
+        return cls(STATUS_OF_TYPE.get(_code(event, "type"), 500), event, {})
+
+    @property
+    def permanent(self) -> bool:
+        """Return True if a retry cannot help."""
+        no_credit = NO_CREDIT & {_code(self.body, "code"), _code(self.body, "type")}
+        return bool(no_credit) or (self.status < 500 and self.status not in TRANSIENT)
 
 
 def to_failure(
@@ -39,9 +73,9 @@ def to_failure(
     refused = next((cause for cause in causes if isinstance(cause, NodeError)), None)
     if refused is not None:
         return ModelFailed(f"{choice.name}: {refused.message}", refused.permanent, kind=refused.kind)
-    status = next((found for cause in causes if isinstance(found := getattr(cause, "status_code", None), int)), None)
-    if status is not None and status >= 300:
-        return _from_status(error, who, status, clean)
+    answered = next((cause for cause in causes if isinstance(cause, Refused)), None)
+    if answered is not None:
+        return _from_status(answered, who, clean)
     if any(isinstance(cause, TimeoutError | TimeoutException) for cause in causes):
         return ModelFailed(f"{who} did not answer in time (HEADRACE_LLM_TIMEOUT is {timeout:g} s)", kind="timeout")
     lost = next((cause for cause in causes if isinstance(cause, HTTPError)), None)
@@ -64,12 +98,18 @@ def _describe_wrong_answer(error: Exception, media: str, clean: Callable[[str], 
     return f"the answer cannot be parsed ({type(error).__name__})"
 
 
-def _from_status(error: Exception, who: str, status: int, clean: Callable[[str], str]) -> ModelFailed:
-    text = clean_line(_message(getattr(error, "body", None)), clean)
-    is_permanent = isinstance(error, ModelQuotaExceededError) or (status < 500 and status not in TRANSIENT)
-    asked = getattr(error, "retry_after", None) or 0.0
-    kind: ErrorKind = "credential" if status == 401 else "refused" if is_permanent else "remote"
-    return ModelFailed(f"{who} answered {status}" + (f": {text}" if text else ""), is_permanent, asked, kind)
+def _from_status(error: Refused, who: str, clean: Callable[[str], str]) -> ModelFailed:
+    text, status = clean_line(_message(error.body), clean), error.status
+    kind: ErrorKind = "credential" if status == 401 else "refused" if error.permanent else "remote"
+    said = f"{who} answered {status}" + (f": {text}" if text else "")
+    return ModelFailed(said, error.permanent, error.retry_after or 0.0, kind)
+
+
+def _code(body: Any, name: str) -> str:
+    """Return the code or type in the body of an error; empty if there is none."""
+    error = body.get("error") if isinstance(body, dict) else None
+    found = error.get(name) if isinstance(error, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _message(body: Any) -> str:

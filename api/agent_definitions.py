@@ -11,9 +11,10 @@ from agent import definition as definitions
 from api.audit import record_change
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
-from api.http.server import get_server
+from api.http.server import get_dispatcher, get_server
 from constants import CHANGED
 from definition import templates
+from dispatch.agents.task import explain_no_model
 from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
 from schema_fields import Cursor, Out, Resendable, Time, fields
@@ -154,6 +155,9 @@ class AgentOut(Out):
     updated_at = Time(allow_none=True)
 
 
+NO_MODEL = fields.String(allow_none=True, help="Why agents that name no model cannot work; null: they can")
+
+
 class SavedAgentOut(AgentOut):
     """An agent that was just saved."""
 
@@ -163,14 +167,18 @@ class SavedAgentOut(AgentOut):
 @blueprint.get("/agents")
 @require_role("viewer")
 @blueprint.arguments(AgentArgs, location="query")
-@blueprint.response(200, listed(AgentOut))
+@blueprint.response(200, listed(AgentOut, no_model=NO_MODEL))
 def list_agents(args: dict[str, Any]) -> Any:
     """List the agents by id: built-in ones (`builtin`) and the workspace's own."""
     limit, after = args["limit"], args["cursor"] or ""
     found = {agent["id"]: _show_built_in(agent) for agent in templates.list_agents() if agent["id"] > after}
     found |= {row.id: _show_own(row) for row in Agent.of(get_workspace_id(), after, limit + 1)}
     ids = sorted(found)
-    return {"items": [found[id_] for id_ in ids[:limit]], "next_cursor": ids[limit - 1] if len(ids) > limit else None}
+    return {
+        "items": [found[id_] for id_ in ids[:limit]],
+        "next_cursor": ids[limit - 1] if len(ids) > limit else None,
+        "no_model": explain_no_model(get_workspace_id(), get_dispatcher().resources.models),
+    }
 
 
 @blueprint.post("/agents")

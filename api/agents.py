@@ -139,8 +139,9 @@ def run(body: dict[str, Any]) -> Any:
     agent = find_agent(get_workspace_id(), body["agent_id"])
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
-    check(agent, body, dispatcher.resources.models, partial(dispatcher.resources.find_credential, get_workspace_id()))
-    task = Task(get_workspace_id(), agent.name, body)
+    workspace_id, resources = get_workspace_id(), dispatcher.resources
+    check(agent, body, resources.models, partial(resources.find_credential, workspace_id), workspace_id)
+    task = Task(workspace_id, agent.name, body)
     ticket = dispatcher.submit(Start(task, body, "manual", note=defer_start_entry(), is_awaited=wait > 0))
     finished = dispatcher.waiting.wait_for_agent(ticket, wait)
     return show_run(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202

@@ -279,7 +279,7 @@ class Config:
         "HEADRACE_LLM_MODEL=",
         MODEL,
         "Default language model of agents: `openai:gpt-5`, `anthropic:claude-opus-5`, `ollama:llama3`; `test` returns "
-        "meaningless answers, for trials. Empty: each agent must name one.",
+        "meaningless answers, for trials. Empty: a model of the workspace's credential, or of the key below.",
     )
     openai_api_key: str = setting(
         "OPENAI_API_KEY=", KEY, "Key for OpenAI's models, or for the server at `OPENAI_BASE_URL`."

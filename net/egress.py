@@ -161,14 +161,14 @@ def describe_lookup_error(host: str, error: Exception) -> str:
 
 
 class Backend:
-    """Network backend of httpcore's pool, with the methods of `httpcore.NetworkBackend`."""
+    """Network backend of httpcore2's pool, with the methods of `httpcore2.NetworkBackend`."""
 
     def __init__(self, rule: Rule) -> None:
-        import httpcore
+        import httpcore2
 
         self.rule = rule
-        self.inner = httpcore.SyncBackend()
-        self.failed = httpcore.ConnectError
+        self.inner = httpcore2.SyncBackend()
+        self.failed = httpcore2.ConnectError
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:
         """Connect to the first allowed address of the host that responds."""
@@ -243,7 +243,7 @@ class Sink(Protocol):
 Save = Callable[[Answer], AbstractContextManager[Sink]]
 # Takes the address of a redirect to another site, and True if the body is sent too. Raises: NodeError to refuse it.
 Allow = Callable[[str, bool], None]
-# Adds a credential to an `httpx.Request`. Raises: NodeError if that is not possible.
+# Adds a credential to an `httpx2.Request`. Raises: NodeError if that is not possible.
 Sign = Callable[[Any], None]
 
 
@@ -281,14 +281,14 @@ class Client:
     ) -> None:
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
-        import httpcore
-        import httpx
+        import httpcore2
+        import httpx2
 
         # These log every URL at info level, and its query may contain a secret.
-        for name in ("httpx", "httpcore"):
+        for name in ("httpx2", "httpcore2"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        transport = httpx.HTTPTransport.__new__(httpx.HTTPTransport)
-        transport._pool = httpcore.ConnectionPool(
+        transport = httpx2.HTTPTransport.__new__(httpx2.HTTPTransport)
+        transport._pool = httpcore2.ConnectionPool(
             ssl_context=certificate or tls_context(ca_file, "http"),
             max_connections=100,
             max_keepalive_connections=20,
@@ -299,7 +299,7 @@ class Client:
         self._make = functools.partial(Client, rule, max_bytes, ca_file, plain=self)
         self._new_context = functools.partial(make_tls_context, ca_file)
         self._certified: CertifiedClients | None = None
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             transport=transport,
             trust_env=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -334,7 +334,7 @@ class Client:
 
         Raises: NodeError if there is no response; its text names the method, host, port, path and cause, no secrets.
         """
-        import httpx
+        import httpx2
 
         target = parse_url(url)
         who = f"{method} {describe_url(target)}"
@@ -349,11 +349,11 @@ class Client:
                     response.close()
         except NodeError as error:
             raise error.at(who) from None
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpx2.TimeoutException):
             raise TimedOut(f"{who}: no complete answer within {seconds:.3g} s") from None
-        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError):
+        except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL, UnicodeError):
             raise NodeError(f"{who}: the request or one of its redirects is not valid HTTP", permanent=True) from None
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
             raise NodeError(f"{who}: {text}") from None
 
@@ -366,6 +366,9 @@ class Client:
             response = http.send(request, stream=True, follow_redirects=False)
             following = response.next_request if follow_redirects else None
             if following is None:
+                if follow_redirects and response.has_redirect_location:
+                    response.close()
+                    raise NodeError("it redirects to an address that is not valid", permanent=True)
                 return response
             response.close()
             if _remove_secrets(request, following, options.allow):
@@ -375,7 +378,7 @@ class Client:
 
     def _read(self, response: Any, who: str, options: Options) -> Answer:
         """Return the answer with its body, or with the start of an error's body; or save the body."""
-        import httpx
+        import httpx2
 
         status, save, content = response.status_code, options.save, b""
         if options.error_bytes is not None and status >= 400:
@@ -393,7 +396,7 @@ class Client:
                         sink.write(piece)
                 except TimeoutError:
                     # Otherwise the writer of the file would take it for a disk error, since it is an OSError.
-                    raise httpx.ReadTimeout("") from None
+                    raise httpx2.ReadTimeout("") from None
         return answer
 
 
@@ -451,12 +454,12 @@ def _unzip_part(inner: Any, data: bytes) -> Iterator[bytes]:
 
 
 def parse_url(url: str) -> Any:
-    """Return an http or https URL as `httpx.URL`. Raises: NodeError if it is not one."""
-    import httpx
+    """Return an http or https URL as `httpx2.URL`. Raises: NodeError if it is not one."""
+    import httpx2
 
     try:
-        found = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError, TypeError):
+        found = httpx2.URL(url)
+    except (httpx2.InvalidURL, ValueError, TypeError):
         raise NodeError("the URL is not valid", permanent=True) from None
     try:
         host = found.host  # decodes Punycode
@@ -470,7 +473,7 @@ def parse_url(url: str) -> Any:
 
 
 def describe_url(url: Any) -> str:
-    """Return host, port and path of an `httpx.URL` for messages, without query and user name, which may be secret.
+    """Return host, port and path of an `httpx2.URL` for messages, without query and user name, which may be secret.
 
     A long path is cut at a slash: half of a secret could not be redacted.
     """

@@ -269,6 +269,9 @@ class Agents(Protocol):
     def definition(self, agent_id: str) -> Any:
         """Return the workspace's or a built-in agent of this id (`agent.definition.Agent`), or None."""
 
+    def find_model_credential(self, name: str | None) -> str | None:
+        """Return the name of the credential for a model without a named one; None: the server's settings."""
+
     def record(self, node_id: str, index: int | None) -> AgentRecord:
         """Return the record of the agent in this node, for this item."""
 
@@ -571,9 +574,8 @@ REGISTRY = Registry()
 
 def install_line(cls: type[Node]) -> str | None:
     """Return the command that installs what the node type requires; None if it is installed."""
-    if all(importlib.util.find_spec(module) is not None for module in cls.requires):
-        return None
-    return f"pip install -r extras/{cls.extra}.txt"
+    is_missing = any(importlib.util.find_spec(module) is None for module in cls.requires)
+    return f".venv/bin/python -m pip install -r extras/{cls.extra}.txt" if is_missing else None
 
 
 def check_installed(cls: type[Node]) -> None:

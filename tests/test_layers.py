@@ -75,12 +75,12 @@ HOMES = {
 # Nothing else may.
 LAZY = {
     "authlib",
-    *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
+    *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx2", "httpcore2", "rich", "cryptography", "jmespath"),
     *("prometheus_client", "argon2", "apprise", "oauthlib", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
     *("opentelemetry", "importing"),
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
-    *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),
+    *("asyncio", "mcp_types", "pydantic", "pydantic_core", "genai_prices"),
     *("email", "http", "joserfc", "net.http_transport", "xmltodict"),
     *("nodes.connectors.connector_forms", "nodes.connectors.exchange", "nodes.connectors.file_schema"),
     *("nodes.connectors.node", "nodes.connectors.offered_values", "nodes.connectors.poll_node"),

@@ -360,7 +360,7 @@ LOCKS = sorted(
 def pins(path):
     """Return the packages of a file of pins, each as one line: `name==version`, then hashes."""
     text = re.sub(r"^ *#.*\n|\\\n", "", path.read_text(), flags=re.M)
-    return dict(line.split("==", 1) for line in text.splitlines())
+    return dict(line.split("==", 1) for line in text.split("\n") if line)
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)

@@ -58,6 +58,12 @@ class Credential(Base):
         )
 
     @classmethod
+    def names_of(cls, workspace_id: str, type: str) -> list[str]:
+        """Return the names of the workspace's credentials of a type; only two of several."""
+        found = cls.each("workspace_id = ? AND type = ? ORDER BY id LIMIT 2", (workspace_id, type), ("data",))
+        return [row.name for row in found]
+
+    @classmethod
     def of(cls, workspace_id: str) -> Rows[Credential]:
         """Return the workspace's credentials."""
         return Rows(cls, [("workspace_id = ?", workspace_id)])

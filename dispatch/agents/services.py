@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 
 from agent.definition import Agent
+from agent.model_choice import find_credential
 from dispatch.lease import ProcessLease
 from dispatch.resources import Resources
 from dispatch.shared_record import AnyRecord
-from models import AgentRun
+from models import AgentRun, Credential
 from nodes.credentials.keyring import Keyring
 
 from .callable_workflows import CallableFlow, callable_flows
@@ -33,6 +34,10 @@ class AgentServices:
     def definition(self, agent_id: str) -> Agent | None:
         """Return the workspace's or the built-in agent with this id, or None."""
         return find_agent(self._workspace_id, agent_id)
+
+    def find_model_credential(self, name: str | None) -> str | None:
+        """Return the name of the credential for a model without a named one; None: the server's settings."""
+        return find_credential(self.models, name, lambda: Credential.names_of(self._workspace_id, "llm"))
 
     def record(self, node_id: str, index: int | None) -> AgentRecord:
         """Return the journal of the agent in this node, for this item."""

@@ -10,11 +10,10 @@ from typing import Any
 
 import engine
 from agent.definition import Agent, needs_credentials
-from agent.model_choice import Models, NoModel, resolve
+from agent.model_choice import Models, NoModel, find_credential, resolve
 from engine import Plan
 from errors import BadInput, NodeError, Unavailable
-from models import AgentRun, Run, Write
-from nodes.base import REGISTRY, install_line
+from models import AgentRun, Credential, Run, Write
 from nodes.credentials.keyring import Find, Keyring
 
 PREFIX = "agent:"  # of the workflow id of such a run
@@ -59,22 +58,30 @@ def is_task(run: Run) -> bool:
     return str(run.workflow_id).startswith(PREFIX)
 
 
-def check(agent: Agent, body: Mapping[str, Any], models: Models, find: Find) -> None:
+def explain_no_model(workspace_id: str, models: Models) -> str | None:
+    """Return why a task for which no model is named cannot run, and what to do; None if it can."""
+    try:
+        if find_credential(models, None, lambda: Credential.names_of(workspace_id, "llm")) is None:
+            resolve(models)
+    except NoModel as error:
+        return error.message
+    return None
+
+
+def check(agent: Agent, body: Mapping[str, Any], models: Models, find: Find, workspace_id: str) -> None:
     """Check that the agent can run the task. `find` opens a credential of the workspace.
 
-    Raises: Unavailable without a model or the agent library, BadInput if a credential or the model's name is not valid.
+    Raises: Unavailable without a model, BadInput if a credential or the model's name is not valid.
     """
-    line = install_line(type(REGISTRY["agent"]))
-    if line is not None:
-        raise Unavailable(f"Agents need a package that is not installed: {line}")
     given = body["credentials"]
     for type_ in needs_credentials(agent):
         if type_ not in given:
             raise BadInput(f"credentials.{type_}: {agent.id} needs a credential for its tool {type_}; name one here")
-    name = given.get("llm") or agent.credential
+    model, name = body["model"] or agent.model, given.get("llm") or agent.credential
     try:
+        name = name or find_credential(models, model, lambda: Credential.names_of(workspace_id, "llm"))
         found = Keyring(find).use(name, "llm") if name else None
-        resolve(models, body["model"] or agent.model, None if found is None else found.data, name or "")
+        resolve(models, model, None if found is None else found.data, name or "")
     except NoModel as error:
         raise Unavailable(error.message) from None
     except NodeError as error:

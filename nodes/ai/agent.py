@@ -8,7 +8,7 @@ from marshmallow import fields, validate
 
 from agent.definition import restore
 from errors import NodeError
-from nodes.base import Context, Node, check_installed, setting
+from nodes.base import Context, Node, setting
 from nodes.fields import anything, credential, json_schema, text
 from schema_fields.quick_schema import Schema
 
@@ -30,8 +30,6 @@ class Agent(Node):
     suspends = True
     asks = True
     answers = ("approved", "rejected")
-    extra = "agents"
-    requires = ("pydantic_ai",)
     examples = (
         {
             "config": {
@@ -96,7 +94,6 @@ class Agent(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         from nodes.ai.agent_turn import Turn
 
-        check_installed(type(self))
         agents = ctx.need_agents()
         definition = agents.definition(config["agent_id"])
         record = agents.record(ctx.node_id, ctx.index)

@@ -52,10 +52,10 @@ class Turn:
         )
 
     def run(self) -> Any:
-        name, credential = self.model()
+        name, credential = self.source = self.model()
         choice = choose(self.ctx, self.agents.models, name, credential)
         task, given = self.clean(self.config["task"]), self.clean(self.input)
-        load_libraries(choice.provider)
+        load_libraries()
         self.record.begin(self.agent.id, task, given, self.session, choice.name)
         try:
             outcome = run_agent(self.work(choice, task, given))
@@ -69,8 +69,9 @@ class Turn:
         start = self.record.start
         if start is not None:
             return start["model"], start["credential"]
-        credentials = self.config.get("credentials", {})
-        return self.config.get("model") or self.agent.model, credentials.get("llm") or self.agent.credential
+        name = self.config.get("model") or self.agent.model
+        credential = self.config.get("credentials", {}).get("llm") or self.agent.credential
+        return name, credential or self.agents.find_model_credential(name)
 
     def work(self, choice: Any, task: str, given: Any) -> Work:
         """Return the input of the agent's run; its start is recorded before anything else."""
@@ -117,7 +118,7 @@ class Turn:
             # Not redacted, because it defines the permissions of the agent, and a word of it may equal a secret.
             "agent": orjson.loads(to_json(agent)),
             "model": choice.name,
-            "credential": self.model()[1],
+            "credential": self.source[1],
             "session": self.session,
             "mark": mark,
             "instructions": clean(prompts.write_instructions(agent, mark)),

@@ -18,7 +18,7 @@ from agent.journal import Entry, sum_usage
 from agent.types import Done, Work
 from errors import LimitExceeded, NodeError
 from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact
-from nodes.base import Branch, Context, Node, check_installed, setting
+from nodes.base import Branch, Context, Node, setting
 from nodes.fields import anything, credential, json_schema, number, text, whole
 from schema_fields.quick_schema import Schema
 
@@ -67,8 +67,6 @@ class Llm(Node):
     )  # fmt: skip
     pure = False
     slow = True
-    extra = "agents"
-    requires = ("pydantic_ai",)
     examples = (
         {
             "config": {"prompt": "Summarize this mail in one sentence.", "input": "{{ input.text }}"},
@@ -111,7 +109,6 @@ class Llm(Node):
             fields = ("prompt", "input", "system", "output_schema", *ModelConfig().fields)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        check_installed(type(self))
         schema, mark = config.get("output_schema"), prompts.new_mark()
         rules = [config.get("system", ""), *([] if config.get("input") is None else [prompts.get_rules(mark)])]
         given = check_size(config.get("input"), "input")
@@ -161,8 +158,6 @@ class Classify(Node):
     also = ("text classifier", "sentiment analysis", "categorize", "label")
     pure = False
     slow = True
-    extra = "agents"
-    requires = ("pydantic_ai",)
     examples = (
         {
             "config": {
@@ -207,7 +202,6 @@ class Classify(Node):
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        check_installed(type(self))
         given = check_size(config.get("text", input), "text")
         if given is None or (isinstance(given, str) and not given.strip()):
             raise NodeError("text: must not be empty", permanent=True)
@@ -272,8 +266,10 @@ class MemoryJournal:
 def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str, schema: Any) -> Reply:
     """Return the model's answer, corrected if necessary. Raises: NodeError if there is no usable answer in time."""
     journal, settings = MemoryJournal(), ctx.need_agents().models
-    choice = choose(ctx, settings, config.get("model"), config.get("credential"))
-    load_libraries(choice.provider)
+    name = config.get("model")
+    credential = config.get("credential") or ctx.need_agents().find_model_credential(name)
+    choice = choose(ctx, settings, name, credential)
+    load_libraries()
     end = time.monotonic() + ctx.seconds_left(config["timeout"])
     limits = {"steps": MAX_REQUESTS, "tokens": None, "seconds": config["timeout"]}
     agent = {"limits": limits, "output_schema": schema}

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from agent.model_choice import TEST, Access, Choice, Models, cost_of, list_url, resolve
+from agent.model_choice import ANTHROPIC_VERSION, TEST, Access, Choice, Models, cost_of, list_url, resolve
 from errors import NodeError
 from net.egress import Options
 from nodes.base import Context
@@ -18,8 +18,6 @@ from nodes.http.response import ERROR_BYTES, is_permanent, parse_json, quote_bod
 from parsers.json_schema.validation import issues_of
 
 ANY_MODEL = "any"
-# Version of Anthropic's API that its library uses.
-VERSION = "2026-10-21"
 FREE_PROVIDERS = (TEST, "ollama")
 MAX_ISSUE = 500  # characters
 GRACE = 2.0  # seconds, to tell correctly whether the run or the model timed out
@@ -94,7 +92,7 @@ def list_models(choice: Choice, ctx: Context) -> set[str]:
     if choice.key:
         headers.append(("Authorization", f"Bearer {choice.key}"))
     if choice.provider == "anthropic":
-        headers.append(("anthropic-version", VERSION))
+        headers.append(("anthropic-version", ANTHROPIC_VERSION))
     http, seconds, options = ctx.need_services().http(), ctx.seconds_left(15), Options(error_bytes=ERROR_BYTES)
     answer = http.fetch(
         "GET", list_url(choice), seconds=seconds, headers=headers, follow_redirects=False, options=options

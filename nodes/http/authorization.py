@@ -55,7 +55,7 @@ class Authorization:
         """Get the values for the request, such as a token. Called before each request, outside of its time limit."""
 
     def sign(self, request: Any) -> None:
-        """Add headers or query parameters to an `httpx.Request`, or sign it: nothing else changes it afterwards."""
+        """Add headers or query parameters to an `httpx2.Request`, or sign it: nothing else changes it afterwards."""
 
     def renew(self, answer: Answer) -> bool:
         """Return True if the request must be sent once more, for example with a new token.
@@ -114,16 +114,16 @@ class Query(Authorization):
 
 
 class Digest(Authorization):
-    """A digest of the password with the server's challenge, by httpx.
+    """A digest of the password with the server's challenge, by httpx2.
 
     The first request has none and is refused. Later ones reuse the challenge, with a higher count, until it is stale.
     """
 
     def __init__(self, credential: Credential, ctx: Context, tokens: Tokens) -> None:
-        import httpx
+        import httpx2
 
         super().__init__(credential, ctx, tokens)
-        self.auth = httpx.DigestAuth(self.data["username"], self.data["password"])
+        self.auth = httpx2.DigestAuth(self.data["username"], self.data["password"])
         self.flow: Any = None
         self.request: Any = None
         self.is_answered = False
@@ -139,14 +139,14 @@ class Digest(Authorization):
             self.ctx.hide_once(challenge.get("response"))
 
     def renew(self, answer: Answer) -> bool:
-        import httpx
+        import httpx2
 
         challenge = digest.choose(answer.headers.get("www-authenticate", ""))
         if challenge is None or self.flow is None:
             return False
         try:
-            self.flow.send(httpx.Response(401, headers={"WWW-Authenticate": challenge}, request=self.request))
-        except (httpx.ProtocolError, UnicodeError):
+            self.flow.send(httpx2.Response(401, headers={"WWW-Authenticate": challenge}, request=self.request))
+        except (httpx2.ProtocolError, UnicodeError):
             raise NodeError(f"{answer.who}: its challenge for digest authentication is not valid", True) from None
         except StopIteration:
             return False

@@ -64,7 +64,7 @@ class FileStream:
 
 
 class FilePart(FileStream):
-    """A file as a part of a multipart body, which httpx reads like a file."""
+    """A file as a part of a multipart body, which httpx2 reads like a file."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self.file.seek(self.size if whence == os.SEEK_END else offset)
@@ -131,8 +131,8 @@ def _open(named: FileName, files: Files | None, stack: ExitStack) -> IO[bytes]:
 
 
 def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:
-    """Encode text fields, then files (RFC 7578). httpx escapes names; the boundary is random."""
-    import httpx
+    """Encode text fields, then files (RFC 7578). httpx2 escapes names; the boundary is random."""
+    import httpx2
 
     if not isinstance(body, dict | None):
         raise NodeError("the body of a multipart form must be an object", permanent=True)
@@ -148,11 +148,11 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
         for name, file in named:
             part = FilePart(_open(file, files, stack), file.path)
             parts.append((name, (file.name, part, file.content_type)))
-        made = httpx.Request("POST", "http://multipart", files=parts)
+        made = httpx2.Request("POST", "http://multipart", files=parts)
     except UnicodeError as error:
         raise NodeError(f"the body cannot be encoded as multipart: {error}", permanent=True) from None
     headers = {name: made.headers[name] for name in ("Content-Type", "Content-Length")}
-    assert isinstance(made.stream, httpx.SyncByteStream)
+    assert isinstance(made.stream, httpx2.SyncByteStream)
     about = [text for name, file in named for text in (name, file.name, file.content_type)]
     return Body(made.stream, headers, [*about, *(text for pair in fields for text in pair)])
 

@@ -217,9 +217,9 @@ def _hosts(call: Call) -> Iterator[str]:
 
 def has_user(url: str) -> bool:
     """Return True if the URL has a user name."""
-    import httpx
+    import httpx2
 
-    return bool(httpx.URL(url).userinfo)
+    return bool(httpx2.URL(url).userinfo)
 
 
 @checks(*CREDENTIALS)

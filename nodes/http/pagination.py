@@ -196,11 +196,11 @@ class Pages:
 
     def _resolve(self, base: str, link: str) -> str:
         """Return the link's URL. It must stay on the first page's host, or on a host of the credential."""
-        import httpx
+        import httpx2
 
         try:
-            first, url = httpx.URL(self.first.url), httpx.URL(base).join(link.strip())
-        except (httpx.InvalidURL, ValueError):
+            first, url = httpx2.URL(self.first.url), httpx2.URL(base).join(link.strip())
+        except (httpx2.InvalidURL, ValueError):
             raise NodeError("the link to the next page is not valid", permanent=True) from None
         get_host(str(url))
         if url.host == first.host and first.scheme == "https" and url.scheme == "http" and url.port is None:

@@ -16,7 +16,7 @@ from api.agent_run_json import show_run
 from database import write
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 
-load_libraries("openai")  # this takes longer than some of the timeouts here
+load_libraries()  # this takes longer than some of the timeouts here
 ASKING = {"type": "store", "approval": ["store_set"]}
 SET = call("store_set", {"key": "a", "value": 1})
 

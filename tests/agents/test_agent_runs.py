@@ -355,6 +355,14 @@ def test_without_a_model_a_503_names_the_settings(first_app, owner, server, monk
         assert name in answer.json["error"]
 
 
+def test_the_settings_for_a_model_come_before_a_credential(add_agent, ask, llm, owner):
+    add_agent()
+    owner.post("/api/credentials", {"name": "mine", "type": "llm", "data": {"api_key": "sk-0123456789abcdef"}})
+    llm.then(say("Hello."))
+    assert ask()["model"] == "openai:gpt-4o-mini"
+    assert "authorization" not in llm.requests[0].headers
+
+
 def test_a_huge_integer_from_a_model_is_accepted(add_agent, ask, llm):
     add_agent(tools=["store"])
     llm.then(raw_tool_arguments('{"key": "k", "value": ' + "9" * 40 + "}", "store_set"), say("Kept."))

@@ -10,7 +10,7 @@ from llm_server import data, forever, raw_tool_arguments, say, stall, status
 
 import engine
 from agent.model_choice import Models, NoModel
-from errors import DefinitionError, NodeError
+from errors import DefinitionError
 from nodes import REGISTRY, catalogue
 from nodes.base import Context
 
@@ -308,17 +308,11 @@ def test_a_run_is_cancelled_while_the_model_thinks(run, llm, owner):
 
 @pytest.mark.parametrize("type_", ["llm", "classify"])
 def test_without_a_model_the_error_names_the_settings(type_):
-    ctx = Context("it", {}, {}, "run:it:0", agents=SimpleNamespace(models=Models()))
+    agents = SimpleNamespace(models=Models(), find_model_credential=lambda name: None)
+    ctx = Context("it", {}, {}, "run:it:0", agents=agents)
     config = REGISTRY[type_].Config().load({"prompt": "?"} if type_ == "llm" else {"labels": LABELS})
     with pytest.raises(NoModel, match="HEADRACE_LLM_MODEL"):
         REGISTRY[type_].run(config, "x", ctx)
-
-
-@pytest.mark.parametrize("type_", ["llm", "classify"])
-def test_without_its_library_the_error_names_the_package(type_, monkeypatch):
-    monkeypatch.setattr(type(REGISTRY[type_]), "requires", ("there_is_no_such_library",))
-    with pytest.raises(NodeError, match=r"pip install -r extras/agents\.txt"):
-        REGISTRY[type_].run({}, None, Context("it", {}, {}, "run:it:0"))
 
 
 # Labels
@@ -426,7 +420,7 @@ def test_the_catalog_lists_their_credential_types():
     entries = {entry["type"]: entry for entry in catalogue() if entry["category"] == "ai"}
     for type_ in ("llm", "classify"):
         field = entries[type_]["config_schema"]["properties"]["credential"]
-        assert field["x-credential"] == ["llm"] and entries[type_]["extra"] == "agents"
+        assert field["x-credential"] == ["llm"]
 
 
 def test_the_test_model_answers_both(run, llm):

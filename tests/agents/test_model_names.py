@@ -9,26 +9,24 @@ from llm_server import (
     LlmServer,
     say,
 )
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.usage import RequestUsage
 from test_model_choice import (
     ask,  # noqa: F401  (fixtures)
     chosen,
 )
 from world import start_python
 
-from agent.model_choice import Choice, Models, NoModel, resolve
+from agent import load_libraries
+from agent.model_choice import DEFAULT_MODELS, Choice, Models, NoModel, cost_of, find_credential, resolve
 from config import Config
 from errors import NodeError
-
-PROVIDERS = ("openai", "anthropic", "ollama")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
-    """Load the providers' libraries before any measurement: it takes seconds on a busy machine."""
-    from agent import model_client
-
-    for provider in PROVIDERS:
-        model_client.load(provider)
+    """Load the libraries before any measurement: it takes seconds on a busy machine."""
+    load_libraries()
 
 
 # Choice
@@ -81,8 +79,9 @@ def test_a_server_at_another_address_needs_no_key(provider, base_url, expected):
 def test_without_a_model_the_error_names_the_settings():
     with pytest.raises(NoModel) as caught:
         resolve(Models())
-    names = ("HEADRACE_LLM_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "OLLAMA_BASE_URL")
-    assert caught.value.permanent and all(name in caught.value.message for name in (*names, "type llm"))
+    names = ("HEADRACE_LLM_MODEL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "Language model (llm)")
+    assert caught.value.permanent and all(name in caught.value.message for name in names)
+    assert caught.value.message.count(". ") == 0 and caught.value.message.endswith(".")
 
 
 @pytest.mark.parametrize(("provider", "setting"), [("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")])
@@ -126,9 +125,56 @@ def test_a_credential_is_for_its_own_provider():
     with pytest.raises(NodeError, match="so it cannot be used with the model 'anthropic:claude-opus-5'"):
         resolve(SETTINGS, "anthropic:claude-opus-5", MINE, "mine")
     with pytest.raises(NoModel, match="'mine' has no default model"):
-        resolve(SETTINGS, None, {"provider": "anthropic", "api_key": "k"}, "mine")
+        resolve(SETTINGS, None, {"provider": "ollama"}, "mine")
     with pytest.raises(NodeError, match="must be named openai:name"):
         resolve(SETTINGS, "openai:", MINE, "mine")
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (Models(keys={"openai": "k"}), "openai:gpt-6-luna"),
+        (Models(keys={"anthropic": "k"}), "anthropic:claude-haiku-5-5"),
+        (Models(keys={"openai": "k", "anthropic": "k"}), "openai:gpt-6-luna"),
+        (Models(base_urls={"openai": "http://127.0.0.1:1234/v1"}), "openai:gpt-6-luna"),
+        (Models("ollama:llama3.2", keys={"openai": "k"}), "ollama:llama3.2"),
+    ],
+)
+def test_a_key_alone_is_enough_for_a_model(models, expected):
+    assert resolve(models).name == expected
+
+
+@pytest.mark.parametrize("provider", DEFAULT_MODELS)
+def test_the_model_of_a_key_alone_has_a_price(provider):
+    usage = RequestUsage(input_tokens=1)
+    answer = ModelResponse([], usage=usage, model_name=DEFAULT_MODELS[provider], provider_name=provider)
+    assert 0 < cost_of(answer) < 1e-5
+    assert resolve(Models(), None, {"provider": provider, "api_key": "k"}).model == DEFAULT_MODELS[provider]
+
+
+@pytest.mark.parametrize(
+    ("models", "name", "names", "expected"),
+    [
+        (Models(), None, ["mine"], "mine"),
+        (Models(), None, [], None),
+        (Models(keys={"openai": "k"}), None, ["mine"], "mine"),
+        (Models(keys={"openai": "k"}), None, ["mine", "yours"], None),
+        (Models("ollama:llama3.2"), None, ["mine"], None),
+        (Models("openai:m", {"openai": "k"}), None, ["mine"], None),
+        (Models("openai:m"), None, ["mine"], "mine"),
+        (Models(keys={"openai": "k"}), "openai:m", ["mine"], None),
+        (Models(keys={"openai": "k"}), "anthropic:m", ["mine"], "mine"),
+        (Models(), "test", ["mine"], None),
+        (Models(), "ollama:m", ["mine"], None),
+    ],
+)
+def test_the_only_credential_is_used_unless_the_settings_are_for_the_model(models, name, names, expected):
+    assert find_credential(models, name, lambda: names) == expected
+
+
+def test_of_several_credentials_one_must_be_named():
+    with pytest.raises(NoModel, match="has several credentials of the type Language model"):
+        find_credential(Models(), None, lambda: ["mine", "yours"])
 
 
 def test_the_settings_of_a_server_define_its_models():

@@ -170,13 +170,13 @@ def stripe_classes():
 @cache
 def openai_methods():
     """Return `(HTTP method, pattern of the path, names of fields)` of the methods of OpenAI's client."""
-    import openai
-
+    package = wheel("openai")
     found = []
-    for path in (Path(openai.__file__).parent / "resources").rglob("*.py"):
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(function, ast.FunctionDef):
-                found += _openai_calls(function)
+    for name in package.namelist():
+        if name.startswith("openai/resources/") and name.endswith(".py"):
+            for function in ast.walk(ast.parse(package.read(name))):
+                if isinstance(function, ast.FunctionDef):
+                    found += _openai_calls(function)
     return found
 
 

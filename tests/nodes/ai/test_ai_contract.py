@@ -51,7 +51,11 @@ def make_ctx(make_ctx):
         ctx, lines = make_ctx(**lent)
         helper = Agent("helper", "Helper", "You help.", limits=Limits(steps=3, seconds=20))
         ctx.agents = SimpleNamespace(
-            models=Models(), memory=None, definition={"helper": helper}.get, record=lambda node_id, index: FakeRecord()
+            models=Models(),
+            memory=None,
+            definition={"helper": helper}.get,
+            record=lambda node_id, index: FakeRecord(),
+            find_model_credential=lambda name: None,
         )
         return ctx, lines
 

@@ -116,8 +116,8 @@ def test_code_is_stopped_at_the_deadline_of_the_run(code):
 def test_code_that_exceeds_its_memory_fails_with_the_setting_and_its_value(code, source):
     error = failure(code, source, memory_mb=8)
     assert error.message == (
-        "code: it needs more memory than memory_mb allows, which is 8 MB; process less data at once, or raise memory_mb "
-        "(at most 512)"
+        "code: it needs more memory than memory_mb allows, which is 8 MB; "
+        "process less data at once, or raise memory_mb (at most 512)"
     )
     assert error.permanent and error.kind == "limit"
 

@@ -8,7 +8,7 @@ import ssl
 import time
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -93,8 +93,8 @@ def test_a_credential_does_not_follow_a_redirect_to_another_bound_host(run, name
 )
 def test_secret_headers_are_dropped_for_another_origin_or_without_tls(old, new, kept):
     headers = {"Authorization": "Bearer s", "X-Api-Key": "s", "Accept": "*/*"}
-    following = httpx.Request("GET", new, headers=headers)
-    assert _remove_secrets(httpx.Request("GET", old), following, None) is not kept
+    following = httpx2.Request("GET", new, headers=headers)
+    assert _remove_secrets(httpx2.Request("GET", old), following, None) is not kept
     assert ("authorization" in following.headers, "x-api-key" in following.headers) == (kept, kept)
     assert following.headers["accept"] == "*/*"
 

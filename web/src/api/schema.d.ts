@@ -3613,9 +3613,11 @@ export interface components {
             /** Format: date-time */
             updated_at: string | null;
         };
-        AgentOutList: {
+        AgentOutFoundList: {
             items: components["schemas"]["AgentOut"][];
             next_cursor?: string | null;
+            /** @description Why agents that name no model cannot work; null: they can */
+            no_model: string | null;
         };
         /** @description An agent's definition. Unknown keys are refused. */
         AgentIn: {
@@ -6653,7 +6655,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["AgentOutList"];
+                    "application/json": components["schemas"]["AgentOutFoundList"];
                 };
             };
             400: components["responses"]["BAD_REQUEST"];

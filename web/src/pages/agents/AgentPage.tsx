@@ -6,7 +6,6 @@ import { LoadingRows, Refused } from "@/ui/states";
 import { AgentDefinition } from "./AgentDefinition";
 import { AgentLogs } from "./AgentLogs";
 import { AgentMemory } from "./AgentMemory";
-import { NotInstalled } from "./NotInstalled";
 import { TryOut } from "./TryOut";
 
 const TABS = [
@@ -91,7 +90,6 @@ function KnownAgent({ id }: { id: string }) {
           ))}
         </Tabs.List>
         <Tabs.Panel value="try">
-          <NotInstalled />
           <TryOut agent={agent} />
         </Tabs.Panel>
         <Tabs.Panel value="definition">

@@ -18,7 +18,7 @@ import { NodeIcon } from "@/ui/NodeIcon";
 import { Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import classes from "./agents.module.css";
-import { NotInstalled } from "./NotInstalled";
+import { NoModel } from "./NoModel";
 
 const LOOK = { category: "ai", icon: "robot" };
 /** The names of the types of tools. */
@@ -95,7 +95,7 @@ export default function Agents() {
         )
       }
     >
-      <NotInstalled />
+      <NoModel reason={data?.no_model} />
       <TextInput
         aria-label="Search agents"
         placeholder="Search agents"
