@@ -200,7 +200,7 @@ def make_broker(config: Config, lanes: Collection[Lane]) -> Broker | None:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"CELERY_BROKER_URL is set, but the package {error.name} is not installed; start with EXTRAS=celery, or "
-            "install extras/celery.txt with pip"
+            "run `.venv/bin/python -m pip install -r extras/celery.txt`"
         ) from None
     return CeleryQueue(config.broker_url, lanes if config.role == "worker" else (), config.run_threads)
 

@@ -217,8 +217,8 @@ def check_values(config: Config) -> None:
         return
     if find_spec("minio") is None:
         raise ConfigError(
-            "HEADRACE_VALUES_URL is set, but the package minio is not installed; start with EXTRAS=s3, or install "
-            "extras/s3.txt with pip"
+            "HEADRACE_VALUES_URL is set, but the package minio is not installed; start with EXTRAS=s3, or run "
+            "`.venv/bin/python -m pip install -r extras/s3.txt`"
         )
     store = ValueStore(config)
     try:

@@ -6,9 +6,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_layers import sources
 
 ROOT = Path(__file__).parent.parent
 FILES = [".pre-commit-config.yaml", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(".github/**/*.yml")))]
+# `pip install`, unless it is `python -m pip install`; or the script itself.
+PIP_SCRIPT = re.compile(r"(?<!-m )(?<!uv )\bpip3? install|bin/pip\b")
+COMMANDS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "Makefile",
+    ".pre-commit-config.yaml",
+    "docs/**/*.md",
+    "deploy/**/*",
+    "web/*.sh",
+)
 
 
 def read(name):
@@ -43,6 +55,14 @@ def test_dependabot_looks_where_packages_are_named():
     for update in read(".github/dependabot.yml")["updates"]:
         for folder in update.get("directories", [update.get("directory")]):
             assert list((ROOT / folder.strip("/")).glob(wanted[update["package-ecosystem"]])), (update, folder)
+
+
+def test_pip_is_always_called_by_its_python():
+    """The script `pip` of a copied or moved folder installs into the folder where it was made."""
+    written = [path for name in COMMANDS for path in ROOT.glob(name) if path.is_file()]
+    paths = [*written, *(ROOT / path for path in sources() if not path.startswith("tests/"))]
+    assert len(paths) > 500
+    assert [str(path) for path in paths if PIP_SCRIPT.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_pre_commit_applies_the_rules_of_make_lint():

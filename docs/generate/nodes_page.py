@@ -65,7 +65,7 @@ def _remarks(entry: dict[str, Any]) -> Iterator[str]:
     if not entry["pure"]:
         yield "*Has effects.*"
     if entry["extra"]:
-        yield f"Needs an extra: `pip install -r extras/{entry['extra']}.txt`."
+        yield f"Needs an extra: `.venv/bin/python -m pip install -r extras/{entry['extra']}.txt`."
 
 
 def _rows(schema: dict[str, Any], within: str = "", literal: bool = False) -> Iterator[str]:

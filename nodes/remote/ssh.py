@@ -255,7 +255,7 @@ def _client_keys(found: Credential) -> list[Any] | None:
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
         text = str(error)
         if "bcrypt" in text:
-            text = "its encryption requires the package bcrypt: pip install bcrypt"
+            text = "its encryption requires the package bcrypt: .venv/bin/python -m pip install bcrypt"
         raise NodeError(f"the private key of {found.name!r} cannot be read: {text}", True, kind="credential") from None
 
 
