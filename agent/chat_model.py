@@ -7,12 +7,12 @@ The APIs of providers differ only in how a request is written and an answer is r
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 import httpx2
-import orjson
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, ModelResponsePart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.profiles import ModelProfile
@@ -96,10 +96,9 @@ class ChatModel(Model):
 
     def _usage(self, answer: Mapping[str, Any]) -> RequestUsage:
         """Return the reported usage; none if it is not reported, or cannot be read."""
-        usage = answer.get("usage")
-        if not isinstance(usage, dict):
+        known = _whole_numbers(answer.get("usage"))
+        if not known:
             return RequestUsage()
-        known = {key: value for key, value in usage.items() if value is not None}
         return RequestUsage.extract(
             {"model": self.choice.model, "usage": known},
             provider=self.choice.provider,
@@ -124,7 +123,7 @@ class ChatModel(Model):
             await response.aclose()
         if response.status_code != 200:
             raise Refused(response.status_code, _parse_error(raw), response.headers)
-        return _check_object(orjson.loads(raw))
+        return _check_object(json.loads(raw))
 
     async def _collect(self, response: httpx2.Response) -> dict[str, Any]:
         """Return the answer of a stream; each event may take as long as the timeout."""
@@ -157,7 +156,14 @@ async def _events(response: httpx2.Response) -> AsyncIterator[dict[str, Any]]:
 
 def _parse_line(line: bytes) -> list[dict[str, Any]]:
     data = line.removeprefix(b"data:").strip()
-    return [] if data in (b"", b"[DONE]") or not line.startswith(b"data:") else [_check_object(orjson.loads(data))]
+    return [] if data in (b"", b"[DONE]") or not line.startswith(b"data:") else [_check_object(json.loads(data))]
+
+
+def _whole_numbers(usage: Any) -> dict[str, Any]:
+    """Return the reported counts that are whole numbers, and those within them."""
+    given = usage if isinstance(usage, dict) else {}
+    found = {key: _whole_numbers(value) if isinstance(value, dict) else value for key, value in given.items()}
+    return {key: value for key, value in found.items() if isinstance(value, int | dict)}
 
 
 def _is_json(response: httpx2.Response) -> bool:
@@ -174,7 +180,7 @@ def _check_object(value: Any) -> dict[str, Any]:
 def _parse_error(raw: bytes) -> Any:
     """Return the body of an error: JSON, or else text."""
     try:
-        return orjson.loads(raw)
+        return json.loads(raw)
     except ValueError:
         return raw.decode("utf-8", "replace")
 

@@ -186,8 +186,8 @@ def _count_tokens(response: ModelResponse, messages: list[ModelMessage]) -> Mode
     usage = response.usage
     if usage.input_tokens or usage.output_tokens:
         for name, value in vars(usage).items():
-            if isinstance(value, int | float):  # a number beyond 64 bits is read as a float
-                setattr(usage, name, int(max(0, min(value, MAX_TOKENS))))
+            if isinstance(value, int):
+                setattr(usage, name, max(0, min(value, MAX_TOKENS)))
         usage.details = {}  # numbers of the server's own, of any size
         return response
     # Counts as a request: the library would warn about usage that it takes for missing.

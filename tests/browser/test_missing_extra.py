@@ -25,7 +25,7 @@ def test_the_editor_names_the_missing_extra_and_how_to_install_it(page, log_in, 
     editor.open(FLOW)
     page.get_by_role("button", name="Add node", exact=True).click()
     editor.palette.get_by_role("combobox", name="Search nodes").fill("mqtt")
-    expect(editor.palette.get_by_role("option").filter(has_text=COMMAND)).to_be_visible()
+    expect(editor.palette.get_by_role("option").filter(has_text=COMMAND)).to_have_count(2)
     editor.palette.get_by_role("combobox", name="Search nodes").fill("agent")
     expect(editor.palette.get_by_role("option", name="Agent").first).not_to_contain_text("Not installed")
 
