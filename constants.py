@@ -1,7 +1,7 @@
 """Constants: words and numbers that several packages need, each in this one place. Kinds of errors are in errors.py."""
 
 # The version of Headrace. Everything that tells it reads it here, pyproject.toml too.
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 WORKFLOW_STATUSES = ("draft", "active", "archived")
 UNFINISHED, ENDED = ("pending", "running"), ("success", "failed")

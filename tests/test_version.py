@@ -49,7 +49,8 @@ def test_no_other_source_writes_the_version_out():
     assert [path for path in sources() if wanted.search((ROOT / path).read_text(encoding="utf-8"))] == ["constants.py"]
 
 
-def test_the_changelog_has_this_version_below_what_is_unreleased():
-    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert headings[0] == "Unreleased" and headings[1].split()[0] == VERSION
-    assert re.fullmatch(r"\d+\.\d+\.\d+ \(\d{4}-\d\d-\d\d\)", headings[1])
+def test_the_changelog_begins_with_this_version_and_dates_all_others():
+    first, *released = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    dated = r"\d+\.\d+\.\d+ \(\d{4}-\d\d-\d\d\)"
+    assert first == f"{VERSION} (unreleased)" or (first.split()[0] == VERSION and re.fullmatch(dated, first))
+    assert all(re.fullmatch(dated, heading) for heading in released)

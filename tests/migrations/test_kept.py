@@ -3,6 +3,7 @@
 `make_database.py` makes the archive of this version; archives of earlier versions are never made again.
 """
 
+import re
 import sqlite3
 import tarfile
 from contextlib import closing
@@ -22,6 +23,7 @@ from database.tables.base import DAY_MS
 from models import Base, ServerFact, Workspace, now_ms
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 KEPT = sorted(HERE.glob("*.tar.xz"), key=lambda path: [int(part) for part in path.name.split(".")[:3]])
 LISTS = [
     "/api/flows", "/api/runs", "/api/logs", "/api/agents", "/api/agent/logs", "/api/agent/memory?agent_id=mine",
@@ -30,6 +32,10 @@ LISTS = [
 ]  # fmt: skip
 # Not part of a restore.
 EMPTY = {"leases"}
+
+
+def version_of(path):
+    return path.name.removesuffix(".tar.xz")
 
 
 def rows(path, sql):
@@ -41,7 +47,15 @@ def schema(path):
     return set(rows(path, "SELECT type, name, tbl_name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
 
 
-@pytest.fixture(params=KEPT, ids=lambda path: path.name.removesuffix(".tar.xz"))
+@pytest.fixture
+def newest(tmp_path):
+    """The database of the newest archive, unpacked and not migrated."""
+    with tarfile.open(KEPT[-1]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / backups.DATABASE
+
+
+@pytest.fixture(params=KEPT, ids=version_of)
 def restored(request, tmp_path):
     """The settings of a server with the data of that version."""
     with tarfile.open(request.param) as archive:
@@ -98,21 +112,34 @@ def ended(client, id_):
     return until(lambda: (run := client.get(f"/api/runs/{id_}").json)["finished_at"] and run, "the run ends")
 
 
-def test_this_version_has_an_archive():
-    assert f"{VERSION}.tar.xz" in [path.name for path in KEPT], "make it: python tests/migrations/make_database.py"
+def migrations_of(database_path):
+    return {name for (name,) in rows(database_path, f"SELECT name FROM {database.HISTORY}")}
 
 
-def test_the_archive_of_this_version_has_rows_in_every_table(tmp_path):
-    with tarfile.open(HERE / f"{VERSION}.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    path = tmp_path / backups.DATABASE
-    there = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+def test_each_released_version_has_an_archive():
+    released = re.findall(r"^## (\S+) \(\d", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    missing = set(released) - {version_of(path) for path in KEPT}
+    assert not missing, "make it before its release: python tests/migrations/make_database.py"
+
+
+def test_a_migration_belongs_to_a_version_that_is_not_released_yet(newest):
+    assert migrations_of(newest) <= database.migrations()
+    if migrations_of(newest) != database.migrations():
+        assert version_of(KEPT[-1]) != VERSION, "a released version gets no migration: raise VERSION in constants.py"
+
+
+def test_the_newest_archive_has_rows_in_every_table(newest):
+    there = {name for (name,) in rows(newest, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     tables = {model._meta.table_name for model in Base.__subclasses__()} - EMPTY
-    # The archive of a released version is not changed, so it lacks columns of later migrations.
-    applied = {name for (name,) in rows(path, f"SELECT name FROM {database.HISTORY}")}
-    assert tables <= there or applied < database.migrations(), "run python tests/migrations/make_database.py"
-    assert {name for name in tables & there if not rows(path, f"SELECT 1 FROM {name} LIMIT 1")} == set()
-    assert list((tmp_path / "values").rglob("*.json")) and (tmp_path / "files").is_dir()
+    # The archive of a released version is not changed, so it lacks the tables of later migrations.
+    assert tables <= there or migrations_of(newest) < database.migrations(), "run make_database.py"
+    assert {name for name in tables & there if not rows(newest, f"SELECT 1 FROM {name} LIMIT 1")} == set()
+    assert list((newest.parent / "values").rglob("*.json")) and (newest.parent / "files").is_dir()
+
+
+def test_a_database_that_this_version_has_opened_says_so_to_older_ones(restored):
+    workflow_server.prepare(restored)
+    assert rows(restored.database_path, "SELECT value FROM server_facts WHERE name = 'version'") == [(VERSION,)]
 
 
 def test_a_migrated_database_is_intact_and_has_the_tables_of_a_new_one(restored, tmp_path):
@@ -122,9 +149,7 @@ def test_a_migrated_database_is_intact_and_has_the_tables_of_a_new_one(restored,
         assert schema(restored.database_path) == schema(new)
     assert rows(restored.database_path, "PRAGMA integrity_check") == [("ok",)]
     assert rows(restored.database_path, "PRAGMA foreign_key_check") == []
-    assert sorted(name for (name,) in rows(restored.database_path, f"SELECT name FROM {database.HISTORY}")) == sorted(
-        database.migrations()
-    )
+    assert migrations_of(restored.database_path) == database.migrations()
 
 
 def test_every_list_of_an_archive_can_be_read(owner):
