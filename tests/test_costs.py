@@ -43,6 +43,25 @@ def test_a_first_start_loads_nothing_that_only_some_nodes_need(told):
     assert loaded & {"celery", "kombu", "worker"} == set()
 
 
+LOOK = (
+    START.replace("workflow_server.create_app(", "app = workflow_server.create_app(")
+    + """
+from dispatch.agents.task import explain_no_model
+from agent.model_choice import Models
+from nodes import catalogue
+from definition import templates
+print(len(catalogue()), len(templates.list_agents()), bool(explain_no_model("ws_none", Models())))
+print(*sys.modules)
+"""
+)
+
+
+def test_nothing_of_the_libraries_for_agents_is_loaded_by_looking_at_agents_and_nodes(tmp_path):
+    words = said(start_python(LOOK, tmp_path))
+    assert int(words[0]) > 50 and int(words[1]) > 5 and words[2] == "True"
+    assert set(words) & {"pydantic_ai", "pydantic", "genai_prices", "httpx2", "openai", "anthropic"} == set()
+
+
 def test_a_start_does_not_describe_the_api(told):
     made = set(told[2])
     assert "App" in made and "APISpec" not in made

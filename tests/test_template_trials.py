@@ -22,7 +22,7 @@ from nodes import REGISTRY
 TEMPLATES = templates.list_templates()
 PATIENCE = 60
 SERVERS = {"ssh", "mqtt", "s3", "llm"}
-ASKING = {node.type for node in REGISTRY.values() if node.extra == "agents"}  # a language model
+ASKING = {"agent", "classify", "llm"}  # a language model
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def broken(id_, databases):
     return {**template, "trial": {**template["trial"], "databases": databases}}
 
 
-MODULES = {"ssh": "asyncssh", "mqtt": "paho", "spreadsheet": "openpyxl", "s3": "minio", "agents": "pydantic_ai"}
+MODULES = {"ssh": "asyncssh", "mqtt": "paho", "spreadsheet": "openpyxl", "s3": "minio"}
 
 
 def types_of(template):
