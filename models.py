@@ -78,6 +78,7 @@ from database.tables.workflow_lists import (
     FlowFilters,
     LastRun,
     Listed,
+    check_no_copies,
     definitions_of,
     flow_page,
     last_runs,

@@ -146,6 +146,9 @@ class FlowIn(FlowBody):
     name = text(200, required=True)
     status = choice(WORKFLOW_STATUSES, load_default="draft")
     version = fields.Raw(help="Ignored: a new flow is version 1")
+    refuse_copy = fields.Boolean(
+        load_default=False, help="Answer 409 if a flow of the workspace has this definition, as an import does"
+    )
 
 
 ULID = "[0-9A-HJKMNP-TV-Z]{26}"

@@ -27,7 +27,7 @@ from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, DefinitionError, Issue, NotFound, TooLarge
-from models import LabelChange, Run, Startable, Workflow, WorkflowVersion, differences
+from models import LabelChange, Run, Startable, Workflow, WorkflowVersion, check_no_copies, differences
 from nodes.fields import Named
 from scheduler.hook_keeper import NO_ADDRESS
 from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
@@ -188,6 +188,8 @@ def create(body: dict[str, Any]) -> Any:
     values = {"workspace_id": get_workspace_id(), "name": body["name"], "status": body["status"]}
     with limit_checks(text):
         triggers = validate_text(text, body["status"])
+        if body["refuse_copy"]:
+            check_no_copies(values["workspace_id"], [text])
         with record_change("flow.created") as entry:
             flow = Workflow.draft(get_user().id, triggers, definition_json=text, **values)
             labels = LabelChange.of(body).apply(flow.workspace_id, (flow.id,))

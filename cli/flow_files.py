@@ -18,10 +18,8 @@ from config import Config
 from errors import BadInput, Conflict, NotFound, TooLarge
 from importing import curl, openapi
 from importing.secret_detection import Suggestion
-from models import AuditEntry, LabelChange, Preset, Workflow, definitions_of, versions_of
+from models import AuditEntry, LabelChange, Preset, Workflow, check_no_copies
 from schemas import FlowIn
-
-MAX_NAMED = 5  # flows in a message
 
 
 class FlowFile(NamedTuple):
@@ -140,30 +138,19 @@ def import_flows(file: Path, raw: bytes, workspace_id: str | None, name: str | N
         workspace = find_workspace(workspace_id)
         rows = [make_draft(flow if name is None else flow._replace(name=name), config) for flow in found]
         if not again:
-            check_new(workspace.id, [row["definition_json"] for row in rows])
+            refuse_copies(workspace.id, [row["definition_json"] for row in rows])
         with database.write():
             made = [create_flow(workspace.id, row) for row in rows]
     for flow in made:
         click.echo(f"{flow.id} {flow.name}")
 
 
-def check_new(workspace_id: str, definitions_json: Iterable[str]) -> None:
+def refuse_copies(workspace_id: str, definitions_json: Iterable[str]) -> None:
     """Check that the workspace has no flow with one of these definitions. Raises: Conflict if it has."""
-    given = {sort_keys(text) for text in definitions_json}
-    stored = definitions_of([id_ for id_, _ in versions_of(workspace_id)])
-    doubles = [id_ for id_, _, text in stored if sort_keys(text) in given]
-    if doubles:
-        flows = [flow for id_ in doubles[:MAX_NAMED] if (flow := Workflow.find(id_)) is not None]
-        named = ", ".join(f"{flow.name!r} ({flow.id})" for flow in flows)
-        raise Conflict(
-            f"Nothing was imported: the workspace already has the same definition in {len(doubles)} "
-            f"flow{'s' if len(doubles) > 1 else ''}, such as {named}. To import it once more, add --again"
-        )
-
-
-def sort_keys(text: str) -> bytes:
-    """Return JSON text in a form that is the same for the same value."""
-    return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
+    try:
+        check_no_copies(workspace_id, definitions_json)
+    except Conflict as error:
+        raise Conflict(f"Nothing was imported. {error.message}. To import it once more, add --again") from None
 
 
 def create_flow(workspace_id: str, row: dict[str, Any]) -> Workflow:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import orjson
 
 from constants import ENDED, TRIGGERS, UNFINISHED
 from database import execute
+from errors import Conflict
 
 from .base import IN_LIST, containing, encode_list, join_given
 
 ERROR_LETTERS = 300
+MAX_NAMED = 5  # flows in a message
 # The newest run of a flow with one status (and one trigger, if the index has it before the id): one index entry each.
 # Pending runs are always few (see migrations/0002_history_indexes.py and 0003_waits.py).
 OF_ENDED = [
@@ -129,6 +133,21 @@ def _in_folders(paths: Sequence[str] | None) -> tuple[str, Any]:
 def versions_of(workspace_id: str) -> list[tuple[str, int]]:
     """Return id and version of every flow of the workspace."""
     return [tuple(row) for row in execute("SELECT id, version FROM workflows WHERE workspace_id = ?", (workspace_id,))]
+
+
+def check_no_copies(workspace_id: str, definitions_json: Iterable[str]) -> None:
+    """Check that no flow of the workspace has the value of one of these definitions. Raises: Conflict."""
+    given = {_sort_keys(text) for text in definitions_json}
+    rows = execute("SELECT id, name, definition_json FROM workflows WHERE workspace_id = ?", (workspace_id,))
+    copies = [f"{name!r} ({id_})" for id_, name, text in rows if _sort_keys(text) in given]
+    if copies:
+        more = f" and {len(copies) - MAX_NAMED} more" if len(copies) > MAX_NAMED else ""
+        raise Conflict(f"The workspace already has the same definition, in {', '.join(copies[:MAX_NAMED])}{more}")
+
+
+def _sort_keys(text: str) -> bytes:
+    """Return JSON text in a form that is the same for the same value."""
+    return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
 
 
 def sizes_of(ids: Sequence[str]) -> dict[str, int]:

@@ -206,6 +206,19 @@ def test_a_flow_that_was_read_can_be_sent_as_a_new_one(owner, make_flow):
     assert answer.status_code == 201 and answer.json["version"] == 1
 
 
+def test_an_import_refuses_a_flow_that_the_workspace_has_and_says_which(owner, other, make_flow, count_rows):
+    definition = {"nodes": [{"id": "a", "type": "manual"}], "edges": []}
+    flow = make_flow(definition, name="Orders")
+    copy = {"name": "Copy", "definition_json": '{"edges": [], "nodes": [{"type": "manual", "id": "a"}]}'}
+    answer = owner.post("/api/flows", {**copy, "refuse_copy": True})
+    assert answer.status_code == 409 and f"'Orders' ({flow['id']})" in answer.json["error"]
+    assert count_rows()["workflows"] == 1
+    changed = {"name": "Changed", "definition": {**definition, "settings": {"timeout": 1}}, "refuse_copy": True}
+    assert owner.post("/api/flows", changed).status_code == 201
+    assert other.post("/api/flows", {**copy, "refuse_copy": True}).status_code == 201
+    assert owner.post("/api/flows", copy).status_code == 201
+
+
 def test_a_put_cannot_move_a_flow_or_change_its_id(owner, other, flow):
     changed = put(owner, flow, {"id": "wf_x", "workspace_id": other.workspace.id, "created_at": "2000-01-01T00:00:00Z"})
     assert [changed[key] for key in ("id", "workspace_id", "created_at")] == [

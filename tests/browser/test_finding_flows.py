@@ -1,5 +1,6 @@
 """Folders, tags, favourites and actions on several flows, at a desk and on a phone; and saved filters of runs."""
 
+import json
 import re
 
 from playwright.sync_api import expect
@@ -144,3 +145,20 @@ def test_the_filters_fit_in_one_row_of_a_wide_window(new_context, log_in, server
     expect(filters.get_by_role("combobox", name="Tag")).to_be_visible()
     saved = filters.get_by_role("button", name="Saved filters")
     assert saved.bounding_box()["y"] == filters.bounding_box()["y"]
+
+
+def test_an_import_of_a_flow_that_is_there_says_so_and_asks(page, server, log_in, watch):
+    watch.allow(409, "/api/flows")
+    definition = flow(node("only_here", "manual"))
+    server.call("POST", "/api/flows", {"name": "Only here", "definition": definition})
+    log_in(page)
+    page.goto("/flows")
+    page.get_by_role("button", name="Import", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Import flow")
+    dialog.get_by_role("textbox", name="Flow as JSON").fill(json.dumps({"name": "Again", "definition": definition}))
+    dialog.get_by_role("button", name="Import", exact=True).click()
+    expect(dialog.get_by_text("The workspace already has the same definition, in 'Only here'")).to_be_visible()
+    assert server.call("GET", "/api/flows?search=Again")["items"] == []
+    dialog.get_by_role("button", name="Import anyway").click()
+    page.wait_for_url("**/flows/wf_*")
+    assert len(server.call("GET", "/api/flows?search=Again")["items"]) == 1

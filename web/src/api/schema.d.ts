@@ -2686,6 +2686,8 @@ export interface components {
             status?: "draft" | "active" | "archived";
             /** @description Ignored: a new flow is version 1 */
             version?: unknown;
+            /** @description Answer 409 if a flow of the workspace has this definition, as an import does. Default: `false` */
+            refuse_copy?: boolean;
         };
         SavedOut: {
             id: string;

@@ -14,7 +14,7 @@ import { IconFileUpload, IconInfoCircle } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
-import { type Schemas, server } from "@/api/client";
+import { ApiError, type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
 import { Refused } from "@/ui/states";
 import { useFlowActions } from "./flows";
@@ -84,11 +84,12 @@ interface SourceProps {
 }
 
 function Source({ file, folder, onMade }: SourceProps) {
-  const labels = { folder: folder || null };
   const { text, setText, name, setName, error, setError, read } = useSource(file);
   const { create } = useFlowActions();
   const { catalogue } = useCatalogue();
   const [busy, setBusy] = useState(false);
+  const isCopy = error instanceof ApiError && error.status === 409;
+  const more = { folder: folder || null, refuse_copy: !isCopy };
   const found = readImport(text);
   const usual = found.kind === "flow" ? found.name : undefined;
   const start = catalogue?.types.find((type) => type.trigger && type.config_schema.required === undefined);
@@ -106,14 +107,14 @@ function Source({ file, folder, onMade }: SourceProps) {
   }
   async function made(source: Imported): Promise<Made> {
     if (source.kind === "flow") {
-      const flow = await create(name.trim() || usual || "Imported flow", source.definition, labels);
+      const flow = await create(name.trim() || usual || "Imported flow", source.definition, more);
       return { id: flow.id, notes: [], credentials: [] };
     }
     if (source.kind !== "curl" || start === undefined) throw new Error("There is nothing to import.");
     const { data } = await server.POST("/api/import/curl", { body: { command: source.command } });
     if (data === undefined) throw new Error("The server's response contains no node.");
     const node = data.node as unknown as FlowNode;
-    const flow = await create(name.trim() || node.name || "Request", flowOf(start.type, node), labels);
+    const flow = await create(name.trim() || node.name || "Request", flowOf(start.type, node), more);
     return { id: flow.id, notes: data.notes, credentials: data.credentials };
   }
 
@@ -141,7 +142,10 @@ function Source({ file, folder, onMade }: SourceProps) {
         label="Flow as JSON, or cURL command"
         placeholder={'{"name": …, "definition": …}   or   curl https://api.example.com/orders'}
         value={text}
-        onChange={(event) => setText(event.currentTarget.value)}
+        onChange={(event) => {
+          setText(event.currentTarget.value);
+          setError(null);
+        }}
         autosize
         minRows={6}
         maxRows={14}
@@ -162,7 +166,7 @@ function Source({ file, folder, onMade }: SourceProps) {
       {error !== null && <Refused error={error} />}
       <Group justify="flex-end">
         <Button onClick={() => void make()} loading={busy} disabled={!isReady}>
-          Import
+          {isCopy ? "Import anyway" : "Import"}
         </Button>
       </Group>
     </Stack>

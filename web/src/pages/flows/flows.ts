@@ -81,9 +81,9 @@ export function useFlowActions() {
     async function create(
       name: string,
       definition?: Definition,
-      labels?: Pick<Schemas["FlowIn"], "folder" | "tags">,
+      more?: Pick<Schemas["FlowIn"], "folder" | "tags" | "refuse_copy">,
     ): Promise<Schemas["SavedOut"]> {
-      const body = { name, status: "draft" as const, ...(definition && { definition }), ...labels };
+      const body = { name, status: "draft" as const, ...(definition && { definition }), ...more };
       const { data } = await server.POST("/api/flows", { body: body as Schemas["FlowIn"] });
       void refresh();
       return data as Schemas["SavedOut"];
