@@ -259,10 +259,11 @@ def test_the_packages_of_the_app_follow_their_lock(make, web):
     assert make("run") == [CI, BUILD, SERVE]
 
 
-def test_a_change_of_a_test_builds_nothing(make, web):
+@pytest.mark.parametrize("name", ["main.test.tsx", "schema.d.ts"], ids=["test", "types"])
+def test_a_change_of_a_test_or_of_the_generated_types_builds_nothing(make, web, name):
     make("run")
-    (web / "src" / "main.test.tsx").touch()
-    change(web / "src" / "main.test.tsx")
+    (web / "src" / name).touch()
+    change(web / "src" / name)
     assert make("run") == [SERVE]
 
 
