@@ -161,13 +161,10 @@ bench: .venv/dev.stamp  ## run all benchmarks of docs/performance.md, each for a
 bench-peers: .venv/dev.stamp  ## compare with Node-RED, which npm installs into .venv/peers, and a bare Flask echo
 	@$(BIN)/python benchmarks/peers.py --install $(ARGS)
 
-docs: .venv/runtime.stamp  ## generate documents from the code: settings, nodes, credentials, definition
-	@$(BIN)/python -m config > docs/settings.md
-	@$(BIN)/python -m docs.generate.nodes_page > docs/nodes.md
-	@$(BIN)/python -m docs.generate.credentials_page > docs/credential-types.md
-	@$(BIN)/python -m docs.generate.definition_page > docs/definition.md
-	@$(BIN)/python -m docs.generate.connectors_pages
-	@$(BIN)/python -m config --env > deploy/.env.example
+docs: .venv/runtime.stamp  ## write the pages that the server shows at /docs to build/docs, and deploy/.env.example
+	@rm -rf build/docs
+	@$(BIN)/python -m api.reference build/docs
+	@$(BIN)/python -m config > deploy/.env.example
 
 lock: $(BIN)/python  ## pin all packages of pyproject.toml and the .in files, keeping valid pins
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
@@ -188,7 +185,7 @@ $(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "
 endef
 
 clean:  ## remove everything that other targets created, but never data/
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	@rm -rf build .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
 	@rm -rf web/node_modules web/dist web/openapi.json web/src/api/schema.d.ts
 
 .venv/runtime.stamp: requirements.txt | $(BIN)/python

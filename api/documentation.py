@@ -2,7 +2,8 @@
 
 A page is rendered at its first request, then cached. The pages are listed at the first request of any, so no path
 reaches outside the folder. Decision records are pages such as `adr/0001-…`; their index is the page `adr`. Those of
-connectors are pages such as `connectors/slack`; the page `connectors` lists them.
+connectors are pages such as `connectors/slack`, without a file; the page `connectors` lists them. `api/reference.py`
+makes them, and the rest of pages such as `nodes`, from the catalog.
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ GROUPS = {
     "Operate": ("operations", "environments", "monitoring", "settings", "cli", "scale", "reliability", "performance"),
     "Inside": ("architecture", "adr"),
 }
-FOLDERS = ("adr", "connectors")  # of pages that another page lists
 LAYOUT = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 
 
@@ -62,23 +62,26 @@ class Page(NamedTuple):
 
 @dataclass(slots=True)
 class Documentation:
-    """The pages of a folder by name, and its images by file name."""
+    """The pages of a folder by name, None for one without a file, and its images by file name."""
 
-    pages: dict[str, Path]
+    pages: dict[str, Path | None]
     images: dict[str, Path]
 
     @classmethod
     def of(cls, folder: Path) -> Documentation:
         """List the pages and images of a folder, without hidden files and links that lead out of it."""
+        from api.reference import list_connectors
+
         root = folder.resolve()
 
         def files(paths: Iterator[Path]) -> list[Path]:
             return sorted(path for path in paths if path.is_file() and path.resolve().parent.is_relative_to(root))
 
-        pages = {_get_page_name(path.relative_to(folder)): path for path in files(folder.glob("[!.]*.md"))}
-        for inner in FOLDERS:
-            paths = files(folder.glob(f"{inner}/[!.]*.md"))
-            pages |= {_get_page_name(path.relative_to(folder)): path for path in paths}
+        pages: dict[str, Path | None] = {}
+        for pattern in ("[!.]*.md", "adr/[!.]*.md"):
+            pages |= {_get_page_name(path.relative_to(folder)): path for path in files(folder.glob(pattern))}
+        if "connectors" in pages:
+            pages |= dict.fromkeys(list_connectors())
         images = {path.name: path for path in files(folder.glob("img/[!.]*")) if path.suffix in IMAGES}
         return cls(pages, images)
 
@@ -95,9 +98,19 @@ class Documentation:
             yield "More", list(left)
 
     def read_title(self, name: str) -> str:
-        """Return the heading of a page, without reading more of it."""
-        with self.pages[name].open(encoding="utf-8") as file:
-            return file.readline().lstrip("# ").strip() or name
+        """Return the heading of a page."""
+        return self.read_file(name).partition("\n")[0].lstrip("# ").strip() or name
+
+    def read(self, name: str) -> str:
+        """Return a page as Markdown."""
+        from api.reference import complete
+
+        return complete(name, self.read_file(name))
+
+    def read_file(self, name: str) -> str:
+        """Return the written part of a page as Markdown, empty for a page without a file."""
+        path = self.pages[name]
+        return path.read_text(encoding="utf-8") if path else ""
 
 
 def install(app: Flask, folder: Path) -> None:
@@ -122,7 +135,7 @@ def show_contents() -> Response:
     names = [name for _, names in documentation.list_groups() for name in names]
 
     def make() -> str:
-        summaries = {name: _summarize(render_page(documentation, name)) for name in names}
+        summaries = {name: _summarize(render(documentation.read_file(name), documentation.pages)) for name in names}
         return _render_layout("", Page("Documentation", "", []), summaries)
 
     return _respond("", make)
@@ -175,12 +188,14 @@ def send_image(name: str) -> Response:
 
 def render_page(documentation: Documentation, name: str) -> Page:
     """Return a page of the documentation as HTML."""
-    return render(documentation.pages[name], documentation.pages, _get_folder(name))
+    return render(documentation.read(name), documentation.pages, _get_folder(name))
 
 
-def render(path: Path, pages: Any, folder: str = "") -> Page:
-    """Return a Markdown file of this folder of docs/ as HTML. Links to `pages` lead to their address here."""
+def render(text: str, pages: Any, folder: str = "") -> Page:
+    """Return Markdown of this folder of docs/ as HTML. Links to `pages` lead to their address here."""
     from markdown_it import MarkdownIt
+
+    from api.reference import make_anchor
 
     markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
     # The only HTML in the pages are comments, which tell tests what to run.
@@ -188,19 +203,19 @@ def render(path: Path, pages: Any, folder: str = "") -> Page:
     markdown.add_render_rule("html_inline", lambda _, tokens, at, *__: escape(tokens[at].content))
     markdown.add_render_rule("table_open", lambda *_: '<div class="table"><table>\n')
     markdown.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    tokens = markdown.parse(path.read_text(encoding="utf-8"))
-    title, headings, seen = path.stem, [], dict[str, int]()
+    tokens = markdown.parse(text)
+    title, headings, seen = "", [], dict[str, int]()
     for at, token in enumerate(tokens):
         for child in token.children or ():
             _resolve_target(child, pages, folder)
         if token.type == "heading_open":
-            text = "".join(child.content for child in tokens[at + 1].children or ())
-            anchor = _make_anchor(text, seen)
+            heading = "".join(child.content for child in tokens[at + 1].children or ())
+            anchor = make_anchor(heading, seen)
             token.attrSet("id", anchor)
             if token.tag == "h1":
-                title = text
+                title = heading
             elif token.tag == "h2":
-                headings.append((anchor, text))
+                headings.append((anchor, heading))
     return Page(title, str(markdown.renderer.render(tokens, markdown.options, {})), headings)
 
 
@@ -229,13 +244,6 @@ def _resolve_target(token: Any, pages: Any, folder: str) -> None:
             token.attrs.pop("href")
 
 
-def _make_anchor(text: str, seen: dict[str, int]) -> str:
-    """Return the anchor of a heading in GitHub's format: a repeated text gets a number."""
-    anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
-    seen[anchor] = number = seen.get(anchor, -1) + 1
-    return f"{anchor}-{number}" if number else anchor
-
-
 def _render_layout(name: str, page: Page, summaries: Mapping[str, str] | None = None) -> str:
     """Return a page with its surroundings, and with the list of pages if there are summaries of them."""
     documentation = _get_library()
@@ -247,9 +255,7 @@ def _render_layout(name: str, page: Page, summaries: Mapping[str, str] | None = 
 
 def _summarize(page: Page) -> str:
     """Return the first sentence of a page about its subject, as HTML without tags."""
-    found = (part.partition("</p>")[0] for part in page.body.split("<p>")[1:])
-    paragraphs = (re.sub(r"<[^<>]*>", "", text) for text in found)
-    text = next((text for text in paragraphs if not text.startswith("Generated ")), "")
+    text = re.sub(r"<[^<>]*>", "", page.body.partition("<p>")[2].partition("</p>")[0])
     return re.split(r"(?<=\.)\s|:\s|:$", text, maxsplit=1)[0]
 
 

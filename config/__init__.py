@@ -1,8 +1,7 @@
 """Configuration: every setting with its variable, default, meaning and bounds, in one table.
 
-Only this module reads the environment. The table is the fields of `Config`. Parsing, docs/settings.md
-(`python -m config`) and deploy/.env.example (`python -m config --env`) all come from it. Only `errors` and `constants`
-are imported here.
+Only this module reads the environment. The table is the fields of `Config`. Parsing, the page /docs/settings and
+deploy/.env.example (`python -m config`) all come from it. Only `errors` and `constants` are imported here.
 """
 
 from __future__ import annotations
@@ -497,7 +496,7 @@ def find_unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]
     for name in sorted(source.keys() - known - OTHERS):
         near = _find_nearest(name, ours)
         if near or name.startswith(PREFIX):
-            hint = f"did you mean {near}?" if near else "docs/settings.md lists all settings"
+            hint = f"did you mean {near}?" if near else "/docs/settings of the server lists all settings"
             found.append(f"{name} is not a setting, and has no effect; {hint}")
     return found
 
@@ -518,29 +517,14 @@ def table() -> list[Setting]:
     return [item.metadata["setting"] for item in fields(Config)]
 
 
-PAGE_HEAD = """\
-# Settings
-
-Generated from `config/` by `make docs`; change it there.
-
-Settings are environment variables, or lines of a file `.env` in the working directory; the environment has priority.
-An empty value counts as not set. A secret can also be in a file: `NAME_FILE` then has the path of the file.
-The server refuses to start with an invalid value and names it. At its start it warns about an unknown name
-that begins with `HEADRACE_` or resembles a setting, and suggests the closest setting.
-
-| variable | default | meaning | allowed |
-|---|---|---|---|
-"""
-
-
-def settings_page() -> str:
-    """Return the text of docs/settings.md."""
+def settings_table() -> str:
+    """Return the table of all settings on the page docs/settings.md, as Markdown."""
     rows = [
         f"| `{row.env}`{' (secret)' * row.kind.secret} | {f'`{row.default}`' if row.default else 'empty'} "
-        f"| {row.help} | {row.kind.allowed} |"
+        f"| {row.help} | {row.kind.allowed} |\n"
         for row in table()
     ]
-    return PAGE_HEAD + "\n".join(rows) + "\n"
+    return "| variable | default | meaning | allowed |\n|---|---|---|---|\n" + "".join(rows)
 
 
 def env_example() -> str:

@@ -1,8 +1,8 @@
-"""Configuration as documents: prints docs/settings.md, or with `--env` deploy/.env.example."""
+"""Configuration as a file: prints deploy/.env.example."""
 
 import sys
 
-from config import env_example, settings_page
+from config import env_example
 
 if __name__ == "__main__":
-    sys.stdout.write(env_example() if "--env" in sys.argv[1:] else settings_page())
+    sys.stdout.write(env_example())

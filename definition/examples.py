@@ -1,4 +1,4 @@
-"""Examples for each field of the definition format, shown in docs/definition.md and run by a test.
+"""Examples for each field of the definition format, shown on the page /docs/definition and run by a test.
 
 By part and field: `{definition, input, output}`, with the output of a run on that input, or `{definition, input,
 error}`. An example without an output is only validated, because a run would wait or use the network.

@@ -1,6 +1,6 @@
 """Schema of the definition format, as JSON Schema (draft 2020-12) in parts that refer to each other.
 
-The API description and docs/definition.md are generated from it, and validation takes its enums and bounds from it.
+The API description and the page /docs/definition are made from it, and validation takes its enums and bounds from it.
 Rules beyond JSON Schema, for example that edges join existing nodes, are checked by `node_graph` and `builder`.
 """
 

@@ -93,7 +93,7 @@ LAZY = {
     *("nodes.ai.agent_turn", "nodes.ai.tools", "nodes.data.csv_format", "nodes.data.xml_format"),
     *("nodes.data.yaml_format", "nodes.mail.apprise_client", "nodes.mail.folder_poll", "nodes.mail.imap"),
     *("nodes.mail.message", "nodes.mail.server_mail", "nodes.mail.smtp", "nodes.mail.xoauth2"),
-    *("nodes.sql.mysql", "nodes.sql.postgres", "nodes.sql.sqlite", "api.mcp", "api.prometheus"),
+    *("nodes.sql.mysql", "nodes.sql.postgres", "nodes.sql.sqlite", "api.mcp", "api.prometheus", "api.reference"),
 }
 
 # A single file that may import what its folder may not.

@@ -46,8 +46,3 @@ def test_a_body_in_chunks_is_taken_whole_or_refused(server, pasted, size, status
     body = answer.read()
     connection.close()
     assert answer.status == status, body[:200]
-
-
-def test_every_setting_that_the_page_names_is_one():
-    settings = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"HEADRACE_[A-Z_]+", PAGE)) <= set(re.findall(r"HEADRACE_[A-Z_]+", settings))

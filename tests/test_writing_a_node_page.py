@@ -117,10 +117,3 @@ def test_the_node_that_calls_a_service_uses_its_credential_without_recording_it(
 @pytest.mark.slow
 def test_the_tests_of_the_page_pass(pasted):
     assert re.search(r"= 13 passed in", pasted.stdout), pasted.stdout
-
-
-def test_every_setting_and_file_named_on_the_page_exists():
-    settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"HEADRACE_[A-Z_]+", PAGE)) <= set(re.findall(r"HEADRACE_[A-Z_]+", settings))
-    for path in re.findall(r"\]\(([^)#:]+)\)", PAGE):
-        assert (ROOT / "docs" / path).exists(), path

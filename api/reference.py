@@ -1,0 +1,484 @@
+"""Reference pages of the documentation: what the catalog says of nodes, credentials, the definition, settings and connectors.
+
+docs/ has the part of each page that people write; the server adds the rest when it shows the page.
+`python -m api.reference FOLDER` writes all of docs/ into a folder, with these pages complete.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+import config
+from definition.examples import EXAMPLES
+from definition.schema import COMPONENTS, REF
+from nodes import catalogue
+from nodes.base import CATEGORIES
+from nodes.connectors import connector_files
+from nodes.connectors.connector_forms import describe_operation
+from nodes.connectors.inputs import RESERVED
+from nodes.connectors.poll_node import SUFFIX as POLL
+from nodes.connectors.poll_node import describe_poll
+from nodes.credentials.types import TYPES, CredentialType
+from nodes.credentials.types import catalogue as list_credential_types
+
+# Tables and sentences of Markdown are one line each.
+# ruff: noqa: E501
+
+FOLDER = "connectors/"  # of the pages of connectors
+# A type's values in words.
+WORDS = {
+    "object": "an object",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+}
+# Ways to connect, unless a connector has a title for its own.
+WAYS = {
+    "oauth2": "An account", "google_service_account": "A service account", "http_bearer": "An access token",
+    "http_header": "An API key", "http_query": "An API key", "http_basic": "A user name and a password",
+    "secret": "An API key",
+}  # fmt: skip
+# Parts of the definition by the name of their schema: heading and introduction.
+TITLES = {
+    "WorkflowDefinition": ("The definition", "The fields of a definition."),
+    "WorkflowNode": (
+        "A node",
+        "The fields of every node, whatever its type; the fields of `config` are in [nodes.md](nodes.md).",
+    ),
+    "WorkflowRetry": (
+        "`retry`",
+        "Delays are random between half of the given time and all of it, so that many runs do not retry at once. "
+        "An error that a further attempt cannot fix, such as a 404, is not retried.",
+    ),
+    "WorkflowRepeat": (
+        "`repeat`",
+        "Each round is a step on record. A pause holds no thread once the pauses of the node take more than 5 seconds together, except those under half a "
+        "second; it goes on after a restart. "
+        "`retry` applies to each round.",
+    ),
+    "WorkflowRate": (
+        "`rate`",
+        "The server counts the calls of all its processes and machines. A call that must wait takes its turn at once and waits for it; "
+        "a wait of more than 5 seconds holds no thread. After a quiet time, all `calls` may start at once.",
+    ),
+    "WorkflowDebounce": (
+        "`debounce`",
+        "Each call is answered when it is on record, with the id of the run that will have it, which waits meanwhile. "
+        "A webhook must respond immediately. Entries and messages that a trigger finds itself are collected in the same way.",
+    ),
+    "WorkflowPosition": ("`position`", "The position of a node in the editor."),
+    "WorkflowEdge": (
+        "An edge",
+        "A node starts when all its predecessors have ended or were skipped. Its input is the output of its predecessor, or, "
+        "with several predecessors, an object of their outputs by node id. A node without predecessors gets the input of the run.",
+    ),
+    "WorkflowShortEdge": ("An edge as a list", ""),
+    "WorkflowSettings": (
+        "`settings`",
+        "Settings of the whole flow. [runs.md](runs.md) describes limits and error flows.",
+    ),
+    "WorkflowNote": (
+        "A note",
+        "Text on the canvas for readers of the flow. Runs do not read notes. For a remark on one node, use its own `notes`.",
+    ),
+    "WorkflowGroup": (
+        "A group",
+        "A named frame around nodes, which the editor can fold into one card. It follows its nodes, so it has no position. "
+        "It is part of the definition, not of a browser, so that everybody sees the flow as its author arranged it, in every version.",
+    ),
+}
+
+
+def list_connectors() -> list[str]:
+    """Return the names of the pages of connectors. Everybody may read pages, so a team's own connectors have none."""
+    return [FOLDER + type_ for type_ in sorted(connector_files.types()) if not connector_files.is_own(type_)]
+
+
+def complete(name: str, text: str) -> str:
+    """Return a page as Markdown: its written part with the part from the catalog."""
+    if name.startswith(FOLDER):
+        type_ = name.removeprefix(FOLDER)
+        return describe_connector(type_, connector_files.read(type_))
+    return PAGES[name](text) if name in PAGES else text
+
+
+def make_anchor(heading: str, seen: dict[str, int]) -> str:
+    """Return the anchor of a heading in GitHub's format: a repeated text gets a number."""
+    anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+    seen[anchor] = number = seen.get(anchor, -1) + 1
+    return f"{anchor}-{number}" if number else anchor
+
+
+def _complete_nodes(text: str) -> str:
+    """Add its node types to each family. Everybody may read the page, so a team's own types are not on it."""
+    entries = [entry for entry in catalogue() if entry["operations"] is None and not entry["own"]]
+    text = _link_rows(text, {entry["type"]: f"#{entry['type']}" for entry in entries})
+    parts = re.split(r"^(?=## (.+)$)", text, flags=re.MULTILINE)
+    made = [parts[0]]
+    for title, part in zip(parts[1::2], parts[2::2], strict=True):
+        members = (entry for entry in entries if CATEGORIES[entry["category"]][0] == title)
+        made += [part.rstrip() + "\n\n", *("".join(_describe_node(entry)) for entry in members)]
+    return "".join(made).rstrip() + "\n"
+
+
+def _complete_credentials(text: str) -> str:
+    entries = list_credential_types()
+    text = _link_rows(text, {entry["type"]: f"#{entry['type']}" for entry in entries})
+    return f"{text}\n{''.join(map(_describe_credential, entries))}".rstrip() + "\n"
+
+
+def _complete_definition(text: str) -> str:
+    return f"{text}\n{''.join(part for name in COMPONENTS for part in _describe_part(name))}".rstrip() + "\n"
+
+
+def _complete_settings(text: str) -> str:
+    return f"{text}\n{config.settings_table()}"
+
+
+def _complete_connectors(text: str) -> str:
+    return _link_rows(text, {name.removeprefix(FOLDER): f"{name}.md" for name in list_connectors()})
+
+
+def _link_rows(text: str, targets: Mapping[str, str]) -> str:
+    """Return the text with a link on each type at the beginning of a table's row."""
+
+    def link(found: re.Match[str]) -> str:
+        return f"| [{found[1]}]({targets[found[2]]}) |" if found[2] in targets else found[0]
+
+    return re.sub(r"^\| (`(\w+)`) \|", link, text, flags=re.MULTILINE)
+
+
+PAGES: dict[str, Callable[[str], str]] = {
+    "nodes": _complete_nodes,
+    "credential-types": _complete_credentials,
+    "definition": _complete_definition,
+    "settings": _complete_settings,
+    "connectors": _complete_connectors,
+}
+
+# Nodes
+
+
+def _describe_node(entry: dict[str, Any]) -> Iterator[str]:
+    yield f"### `{entry['type']}`\n\n**{entry['name']}.** {entry['description']}\n\n"
+    if remarks := list(_list_remarks(entry)):
+        yield " ".join(remarks) + "\n\n"
+    schema = entry["config_schema"]
+    if schema["properties"]:
+        yield "| setting | meaning | takes |\n|---|---|---|\n"
+        yield "".join(_list_settings(schema)) + "\n"
+    for example in entry["examples"]:
+        yield _show_example(example)
+
+
+def _list_remarks(entry: dict[str, Any]) -> Iterator[str]:
+    if entry["branches"]:
+        yield f"Branches: {', '.join(f'`{name}`' for name in entry['branches'])}."
+    if not entry["pure"]:
+        yield "*Has effects.*"
+    if entry["extra"]:
+        yield f"Needs an extra: `.venv/bin/python -m pip install -r extras/{entry['extra']}.txt`."
+
+
+def _list_settings(schema: dict[str, Any], within: str = "", literal: bool = False) -> Iterator[str]:
+    """Yield the rows of the settings; an object is followed by its own settings."""
+    for key, field in schema["properties"].items():
+        as_written = literal or field.get("x-literal", False)
+        yield _row(within + key, field | {"x-literal": as_written}, key in schema.get("required", ()))
+        if "properties" in field:
+            yield from _list_settings(field, f"{within}{key}.", as_written)
+
+
+def _row(key: str, field: dict[str, Any], required: bool, remark: str | None = None) -> str:
+    """Return the row of a table for one setting, by its JSON Schema."""
+    takes = [_describe_type(field)]
+    if field.get("x-credential"):
+        takes = [f"a credential: {', '.join(f'`{type_}`' for type_ in field['x-credential'])}"]
+    if required:
+        takes.append("**required**")
+    elif field.get("default") is not None:
+        takes.append(f"default `{orjson.dumps(field['default']).decode()}`")
+    if field.get("x-literal") and not field.get("x-credential"):
+        takes.append("*as written*")
+    takes += [remark] if remark else []
+    return f"| `{key}` | {_meaning(field)} | {_cell(', '.join(takes))} |\n"
+
+
+def _meaning(field: dict[str, Any]) -> str:
+    """Return the description of a setting, after its label in the app unless that repeats it."""
+    label, text = field.get("title", ""), field["description"]
+    return _cell(text if label.lower() in text.lower() else f"*{label}*: {text}")
+
+
+def _describe_type(field: dict[str, Any]) -> str:
+    """Return the allowed values of a setting in words, by its JSON Schema."""
+    if "enum" in field:
+        return " \\| ".join(f"`{value}`" for value in field["enum"] if value is not None)
+    kind = field.get("type")
+    kinds = [kind] if isinstance(kind, str) else [item for item in kind or () if item != "null"]
+    text = " or ".join(WORDS[item] for item in kinds) or "anything"
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is not None or high is not None:
+        text += f" from {_number(low)}" if low is not None else ""
+        text += f" to {_number(high)}" if high is not None else ""
+    return text
+
+
+def _number(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
+def _cell(text: str) -> str:
+    return text.replace("\n", " ").replace("|", "\\|").replace("\\\\|", "\\|")
+
+
+def _show_example(example: dict[str, Any]) -> str:
+    shown = {key: example[key] for key in ("config", "input", "branch", "output", "error") if key in example}
+    return f"```json\n{orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()}\n```\n\n"
+
+
+# Types of credential
+
+
+def _describe_credential(entry: dict[str, Any]) -> str:
+    kind, schema = TYPES[entry["type"]], entry["schema"]
+    rows = "".join(
+        _row(name, field, name in schema.get("required", ()), "*secret*" if field.get("x-secret") else None)
+        for name, field in schema["properties"].items()
+    )
+    about = f"**{entry['name']}.** {entry['description']}\n\n{_tell_hosts(kind)} {_tell_value(kind, schema)}"
+    return f"## `{entry['type']}`\n\n{about}\n\n| value | meaning | takes |\n|---|---|---|\n{rows}\n"
+
+
+def _tell_hosts(kind: CredentialType) -> str:
+    has_own = type(kind).hosts.__func__ is not CredentialType.hosts.__func__
+    names_one = "host" in kind.fields or kind.url_field or has_own
+    return "Bound to the host in its values." if names_one else "Bound to the hosts that you name; by default to none."
+
+
+def _tell_value(kind: CredentialType, schema: dict[str, Any]) -> str:
+    if kind.main:
+        return f"`secrets.<name>` is its `{kind.main}`."
+    first = next(name for name, field in schema["properties"].items() if field.get("x-secret"))
+    return f"`secrets.<name>` is an object of all values: `secrets.<name>.{first}`."
+
+
+# The definition
+
+
+def _describe_part(name: str) -> Iterator[str]:
+    title, about = TITLES[name]
+    schema = COMPONENTS[name]
+    yield f"## {title}\n\n" + (f"{about}\n\n" if about else "")
+    if name == "WorkflowShortEdge":
+        yield f"{schema['description']}.\n\n{_show_flow(EXAMPLES[name][''])}"
+        return
+    yield "| field | meaning | takes |\n|---|---|---|\n"
+    for key, field in schema["properties"].items():
+        remark = f"at most {field['maxLength']} characters" if "maxLength" in field else None
+        yield _row(key, {"description": "", **_list_types(field)}, key in schema.get("required", ()), remark)
+    yield "\n"
+    for key in schema["properties"]:
+        yield f"### `{key}`\n\n{_show_flow(EXAMPLES[name][key])}"
+
+
+def _list_types(field: dict[str, Any]) -> dict[str, Any]:
+    """Return the field for a table: several shapes become their types."""
+    if "anyOf" not in field:
+        return field
+    types = [
+        COMPONENTS[shape["$ref"].removeprefix(REF)]["type"] if "$ref" in shape else shape["type"]
+        for shape in field["anyOf"]
+    ]
+    return {**field, "type": types}
+
+
+def _show_flow(example: dict[str, Any]) -> str:
+    text = f"```json\n{_format_definition(example['definition'])}\n```\n\n"
+    said = [f"{key} `{orjson.dumps(example[key]).decode()}`" for key in ("input", "output", "error") if key in example]
+    return text + (f"With the {' a run has the '.join(said)}.\n\n" if len(said) > 1 else "")
+
+
+def _format_definition(definition: dict[str, Any]) -> str:
+    """Return the definition as people write one: a line for each node and each edge."""
+    parts = []
+    for key, value in definition.items():
+        lines = (
+            [f"    {json.dumps(item, ensure_ascii=False)}" for item in value]
+            if isinstance(value, list) and value
+            else []
+        )
+        whole = "[\n" + ",\n".join(lines) + "\n  ]" if lines else json.dumps(value, ensure_ascii=False)
+        parts.append(f'  "{key}": {whole}')
+    return "{\n" + ",\n".join(parts) + "\n}"
+
+
+# Connectors
+
+
+def describe_connector(type_: str, connector: Mapping[str, Any]) -> str:
+    """Return the page of a connector."""
+    return "".join(_describe_service(type_, connector)).rstrip() + "\n"
+
+
+def _describe_service(type_: str, connector: Mapping[str, Any]) -> Iterator[str]:
+    yield f"# {connector['name']}\n\n"
+    yield f"{_sentence(connector['description'])} The node type is `{type_}`."
+    if docs := connector.get("docs"):
+        yield f" {connector['name']} describes its API [itself]({docs})."
+    if rate := connector.get("rate"):
+        yield f" It allows {_rate(rate)}."
+    yield (
+        f"\n\nThe file `connectors_data/{type_}.json` defines it. "
+        "[Connectors](../connectors.md) explains what all of them have in common.\n\n"
+    )
+    yield from _ways(connector)
+    yield from _operations(type_, connector)
+
+
+def _rate(rate: Mapping[str, int]) -> str:
+    unit = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(
+        rate["per"], f"in {rate['per']} seconds"
+    )
+    return f"{rate['calls']:,} {'call' if rate['calls'] == 1 else 'calls'} {unit}"
+
+
+def _ways(connector: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Connect\n\n"
+    ways = connector.get("auth", ())
+    if not ways:
+        yield "It needs no credential.\n\n"
+        return
+    if connector.get("auth_optional"):
+        yield "Operations work without a credential too, with less.\n\n"
+    for way in ways:
+        yield f"- {' '.join(_way(way))}\n"
+    yield "\n"
+
+
+def _way(way: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the sentences about a way to authenticate."""
+    title = way.get("title") or WAYS.get(way["type"]) or _title_of(way["type"])
+    type_ = f"`{way['type']}`"
+    known = f"[{type_}](../credential-types.md#{way['type']})" if way["type"] in TYPES else type_
+    yield f"**{title}** (credential type {known})."
+    if way["type"] == "oauth2":
+        yield "*New credential* in the node opens the service's page on which you agree."
+    if help_ := way.get("help"):
+        yield _sentence(help_)
+    if link := way.get("link"):
+        yield f"[Get it here]({link})."
+    if header := way.get("header"):
+        yield f"It is sent in the header `{header}`."
+    if names := way.get("names"):
+        yield f"It is sent as {', '.join(f'`{name}`' for name in names)}."
+    if host := way.get("host"):
+        example = f", such as `{host['example']}`" if host.get("example") else ""
+        yield f"Its only allowed host is that of your account{example}."
+    elif hosts := way.get("hosts"):
+        yield f"Allowed hosts: {', '.join(f'`{host}`' for host in hosts)}."
+    if scopes := way.get("scopes"):
+        yield f"Scopes: {', '.join(f'`{scope}`' for scope in scopes)}."
+
+
+def _title_of(type_: str) -> str:
+    found = TYPES.get(type_)
+    return str(found.title) if found is not None and found.title else type_.replace("_", " ").capitalize()
+
+
+def _operations(type_: str, connector: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Operations\n\n"
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for operation in connector["operations"]:
+        groups.setdefault(operation.get("group", ""), []).append(operation)
+    seen = {"connect": 0, "operations": 0, make_anchor(connector["name"], {}): 0}
+    anchors = {one["id"]: make_anchor(one["name"], seen) for one in connector["operations"]}
+    for group, members in groups.items():
+        links = " · ".join(f"[{one['name']}](#{anchors[one['id']]})" for one in members)
+        yield f"- {group}: {links}\n" if group else f"- {links}\n"
+    yield "\n"
+    for operation in connector["operations"]:
+        yield from _operation(type_, connector, operation)
+
+
+def _operation(type_: str, connector: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[str]:
+    told = describe_operation(connector, operation)
+    yield f"### {operation['name']}\n\n`{operation['id']}`. {_sentence(told['description'])}"
+    if told["list"]:
+        yield " Returns a list; `max_items` limits it."
+    if poll := operation.get("poll"):
+        yield f" Starts flows as `{type_}{POLL}`. {describe_poll(poll)}".rstrip()
+    if operation.get("response") == "file":
+        yield " Saves a file; `save_to` names it."
+    if docs := told["docs"]:
+        yield f" [At {connector['name']}]({docs})."
+    yield "\n\n"
+    yield from _inputs(told["config_schema"])
+    if "example" in operation:
+        yield f"```json\n{orjson.dumps(told['example'], option=orjson.OPT_INDENT_2).decode()}\n```\n\n"
+
+
+def _inputs(schema: Mapping[str, Any]) -> Iterator[str]:
+    own = {key: field for key, field in schema["properties"].items() if key not in RESERVED}
+    if not own:
+        yield "It has no inputs.\n\n"
+        return
+    yield "| input | meaning | takes |\n|---|---|---|\n"
+    for key, field in own.items():
+        yield f"| `{key}` | {_input_meaning(field)} | {_input_takes(key, field, schema.get('required', ()))} |\n"
+    yield "\n"
+
+
+def _input_meaning(field: Mapping[str, Any]) -> str:
+    title, text = field.get("title", ""), field.get("description", "")
+    labels = field.get("x-enum-labels") or field.get("items", {}).get("x-enum-labels") or {}
+    choices = "; ".join(f"`{value}`: {label}" for value, label in labels.items() if value != label)
+    told = _plain_cell(". ".join(part.rstrip(".") for part in (text, choices) if part))
+    return f"*{title}*: {told}" if told else f"*{title}*"
+
+
+def _input_takes(key: str, field: Mapping[str, Any], required: Any) -> str:
+    takes = [_describe_type(dict(field))]
+    if key in required:
+        takes.append("**required**")
+    elif field.get("default") is not None:
+        takes.append(f"default `{orjson.dumps(field['default']).decode()}`")
+    return ", ".join(takes)
+
+
+def _sentence(text: str) -> str:
+    return _plain(text if text.endswith((".", "!", "?", "…")) else f"{text}.")
+
+
+def _plain(text: str) -> str:
+    """Return a text of a connector as Markdown: outside of `code`, its characters mean themselves."""
+    parts = text.replace("\n", " ").split("`")
+    parts[::2] = [re.sub(r"([*_<\[])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _plain_cell(text: str) -> str:
+    return _plain(text).replace("|", "\\|")
+
+
+def write(docs: Path, folder: Path) -> None:
+    """Write the documentation into a folder, with complete pages."""
+    shutil.copytree(docs, folder, dirs_exist_ok=True)
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for name in (*PAGES, *list_connectors()):
+        text = (docs / f"{name}.md").read_text(encoding="utf-8") if name in PAGES else ""
+        (folder / f"{name}.md").write_text(complete(name, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(__file__).parents[1] / "docs", Path(sys.argv[1]))
