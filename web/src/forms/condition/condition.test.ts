@@ -1,9 +1,16 @@
-/** Conditions: form -> expression -> form. `cases.jsonl` is evaluated by tests/test_web_conditions.py. */
+/**
+ * Conditions, and rules of a switch made of them: form -> expression -> form.
+ * tests/test_web_conditions.py evaluates the expressions, which are written to build/conditions.json for it.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
 import { describe, expect, it, test } from "vitest";
 import type { Json } from "@/definition/types";
 import { type Group, isGroup, type Op, type Rule, TYPES, typeOfRule, type Value } from "./model";
 import { read } from "./read";
-import { write } from "./write";
+import { type CaseRule, readRules } from "./rules";
+import { write, writeRules } from "./write";
+
+const BUILD = new URL("../../../../build/", import.meta.url);
 
 /** Numbers from a seed, so that the cases are the same each time. */
 function random(seed: number): (most: number) => number {
@@ -115,6 +122,18 @@ function makeCases(): { form: Group; expression: string }[] {
   return forms.map((form) => ({ form, expression: write(form) }));
 }
 
+const NAMES = ["gold", 'a "quoted" name', "2", "null", "é😀 if else", "default", "}} {{"];
+
+/** Rules made of conditions. */
+function makeSwitches(conditions: Group[]): CaseRule[][] {
+  return Array.from({ length: 40 }, (_, at) =>
+    Array.from({ length: 1 + (at % 3) }, (_unused, place) => ({
+      condition: conditions[(at * 37 + place * 211) % conditions.length] as Group,
+      name: NAMES[(at + place) % NAMES.length] as string,
+    })),
+  );
+}
+
 describe("a form becomes an expression and the same form again", () => {
   it("for random forms", () => {
     const pick = random(42);
@@ -124,11 +143,14 @@ describe("a form becomes an expression and the same form again", () => {
     }
   });
 
-  it("for the cases that the server evaluates", async () => {
-    const cases = makeCases();
-    for (const { form, expression } of cases) expect(read(expression), expression).toEqual(normal(form));
-    const lines = cases.map((one) => JSON.stringify(one));
-    await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("./cases.jsonl");
+  it("for the cases that the server evaluates", () => {
+    const conditions = makeCases();
+    for (const { form, expression } of conditions) expect(read(expression), expression).toEqual(normal(form));
+    const groups = conditions.map(({ form }) => normal(form));
+    const switches = makeSwitches(groups).map((rules) => ({ rules, expression: writeRules(rules) }));
+    for (const { rules, expression } of switches) expect(readRules(expression), expression).toEqual(rules);
+    mkdirSync(BUILD, { recursive: true });
+    writeFileSync(new URL("conditions.json", BUILD), JSON.stringify({ conditions, switches }));
   });
 });
 

@@ -1,36 +1,11 @@
-/** Rules of a switch: form -> expression -> form. `rules.jsonl` is evaluated by tests/test_web_conditions.py. */
-import { readFileSync } from "node:fs";
+/** Rules of a switch: form -> expression -> form. */
 import { describe, expect, it, test } from "vitest";
 import type { Group, Rule } from "./model";
-import { read } from "./read";
 import { type CaseRule, MAX_RULES, readRules } from "./rules";
 import { writeRules } from "./write";
 
 const only = (rule: Rule): Group => ({ all: true, rules: [rule] });
 const least = (value: number): Group => only({ field: "input.total", op: "ge", value: { literal: value } });
-
-const NAMES = ["gold", 'a "quoted" name', "2", "null", "é😀 if else", "default", "}} {{"];
-
-/** Rules made of the conditions that condition.test.ts writes. */
-function makeSwitches(): CaseRule[][] {
-  const lines = readFileSync(new URL("./cases.jsonl", import.meta.url), "utf8")
-    .trim()
-    .split("\n");
-  const conditions = lines.map((line) => read((JSON.parse(line) as { expression: string }).expression));
-  return Array.from({ length: 40 }, (_, at) =>
-    Array.from({ length: 1 + (at % 3) }, (_unused, place) => ({
-      condition: conditions[(at * 37 + place * 211) % conditions.length] as Group,
-      name: NAMES[(at + place) % NAMES.length] as string,
-    })),
-  );
-}
-
-it("reads each form again from its expression, which the server evaluates", async () => {
-  const cases = makeSwitches().map((rules) => ({ rules, expression: writeRules(rules) }));
-  for (const { rules, expression } of cases) expect(readRules(expression), expression).toEqual(rules);
-  const lines = cases.map((one) => JSON.stringify(one));
-  await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("./rules.jsonl");
-});
 
 describe("reading what people write", () => {
   test.each<[string | undefined, CaseRule[]]>([
