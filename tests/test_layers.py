@@ -104,7 +104,7 @@ ENVIRONMENT = {"environ", "environb", "getenv"}
 # Where a syntax tree has statements: in no expression.
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
-NOT_LAYERS = {"tests", "benchmarks", "docs", "deploy", "web", "data", "build", "dist", "node_modules"}
+NOT_LAYERS = {"tests", "benchmarks", "tools", "docs", "deploy", "web", "data", "build", "dist", "node_modules"}
 
 
 @cache
