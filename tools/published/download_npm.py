@@ -37,7 +37,7 @@ def file_name(url: str) -> str:
 def main(folder: Path) -> None:
     """Download all packages into this folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for line in (Path(__file__).parents[2] / "extras/descriptions/npm.txt").read_text().splitlines():
+    for line in Path(__file__).with_name("npm.txt").read_text().splitlines():
         if line.strip():
             url, integrity = line.split()
             download(url, integrity, folder)

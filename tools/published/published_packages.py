@@ -1,6 +1,6 @@
 """Descriptions that services publish as packages for JavaScript: what is wrong with a request by their types.
 
-`extras/descriptions/npm.txt` lists the packages; nothing of them is installed or run.
+`npm.txt` lists the packages; nothing of them is installed or run.
 """
 
 import json

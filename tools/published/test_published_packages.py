@@ -12,8 +12,8 @@ from nodes.app_triggers import trigger_files
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("github"))
-def test_github_knows_what_is_sent(type_, id_, make_ctx):
-    for request in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_github_knows_what_is_sent(type_, id_):
+    for request in requests_of(type_, id_, all_choices=True):
         assert published.github_problems(*request) == [], request
     for response in responses_of(type_, id_):
         assert published.github_answer_problems(*response) == [], response
@@ -33,8 +33,8 @@ def test_github_knows_how_its_trigger_registers_webhooks(scope):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("notion"))
-def test_notion_knows_what_is_sent(type_, id_, make_ctx):
-    for request in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_notion_knows_what_is_sent(type_, id_):
+    for request in requests_of(type_, id_, all_choices=True):
         assert published.notion_problems(*request) == [], request
     for response in responses_of(type_, id_):
         assert published.notion_answer_problems(*response) == [], response
@@ -44,20 +44,20 @@ GRAPHQL = {"linear": published.linear_types, "monday": published.monday_types}
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of(*GRAPHQL))
-def test_graphql_schemas_know_what_is_sent(type_, id_, make_ctx):
+def test_graphql_schemas_know_what_is_sent(type_, id_):
     types = GRAPHQL[type_]()
-    for _, _, _, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for _, _, _, body in requests_of(type_, id_, all_choices=True):
         assert graphql.Checker(types, body["query"], body["variables"]).run() == [], body
         for _, _, response in responses_of(type_, id_):
             assert graphql.answer_problems(types, body["query"], response) == [], response
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("jira"))
-def test_jira_knows_what_is_sent(type_, id_, make_ctx):
+def test_jira_knows_what_is_sent(type_, id_):
     calls = published.atlassian_calls("jira.js", "src/cloud/api/*.ts")
     login = published.file_of("jira.js", "src/core/oauth/helpers.ts")
     sites = re.search(r"ACCESSIBLE_RESOURCES_URL = '(.+)'", login)[1]
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         if id_ == "list_sites":
             assert (method, url, query, body) == ("GET", sites, {}, None)
             continue
@@ -65,9 +65,9 @@ def test_jira_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("trello"))
-def test_trello_knows_what_is_sent(type_, id_, make_ctx):
+def test_trello_knows_what_is_sent(type_, id_):
     calls = published.atlassian_calls("trello.js", "dist/api/*.js")
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         path = url.removeprefix("https://api.trello.com/1")
         assert published.atlassian_problems(calls, method, path, query, body) == [], url
 
@@ -76,15 +76,15 @@ MICROSOFT = ["microsoft_outlook", "microsoft_onedrive", "microsoft_excel", "micr
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of(*MICROSOFT))
-def test_microsoft_knows_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_microsoft_knows_what_is_sent(type_, id_):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         assert published.graph_problems(method, url, query, body if isinstance(body, dict) else None) == [], url
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("nocodb"))
-def test_nocodb_knows_what_is_sent(type_, id_, make_ctx):
+def test_nocodb_knows_what_is_sent(type_, id_):
     calls = published.nocodb_calls()
-    for method, url, query, _ in requests_of(type_, id_, make_ctx, all_choices=True):
+    for method, url, query, _ in requests_of(type_, id_, all_choices=True):
         found = [names for verb, pattern, names in calls if verb == method and pattern.match(urlsplit(url).path)]
         assert found, (method, url)
         assert {*query} - set().union(*found) == set(), url

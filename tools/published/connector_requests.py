@@ -2,11 +2,12 @@
 
 from urllib.parse import parse_qsl, urlsplit
 
-from connector_stub import HOST, VALUES
-
+from net.egress import Rule
+from nodes.base import Context, Services
 from nodes.connectors import connector_files
 from nodes.connectors.exchange import Exchange
 from nodes.connectors.node import make
+from nodes.credentials.keyring import Credential, Keyring
 from nodes.http.body import append_query
 from nodes.http.pagination import Place
 
@@ -21,7 +22,7 @@ def operations_of(*types):
     return [(type_, each["id"]) for type_ in types for each in connector_files.read(type_)["operations"]]
 
 
-def requests_of(type_, id_, make_ctx, all_choices=False):
+def requests_of(type_, id_, all_choices=False):
     """Yield `(method, URL, query, body)`: those of the example, and one with all inputs if no handler makes it.
 
     With `all_choices`, there is one with all inputs for each value that any of the inputs may be chosen from.
@@ -35,7 +36,7 @@ def requests_of(type_, id_, make_ctx, all_choices=False):
     if "handler" not in operation:
         most = max((len(told.get("choices", ())) for told in operation.get("inputs", {}).values()), default=0)
         for turn in range(max(most, 1) if all_choices else 1):
-            yield full_request(type_, connector, operation, make_ctx, turn)
+            yield full_request(type_, connector, operation, turn)
 
 
 def responses_of(type_, id_):
@@ -46,17 +47,23 @@ def responses_of(type_, id_):
             yield told["request"]["method"], told["request"]["url"], told["response"]
 
 
-def full_request(type_, connector, operation, make_ctx, turn):
-    ctx, _ = make_ctx(credentials={"mine": ("http_bearer", VALUES["http_bearer"], [HOST])})
+def full_request(type_, connector, operation, turn):
     connector = {**connector, "auth": [{"type": "http_bearer"}]}
     node = make(type_, connector)
     inputs = {**connector.get("inputs", {}), **operation.get("inputs", {})}
     config = {name: sample(told, turn) for name, told in inputs.items() if sample(told, turn) is not None}
     example = {name: value for name, value in operation["example"]["config"].items() if not turn or name not in config}
     given = {**config, **example, "operation": operation["id"], "credential": "mine"}
-    exchange = Exchange(type_, connector, operation, node.schema(given).load(given), ctx)
+    exchange = Exchange(type_, connector, operation, node.schema(given).load(given), context())
     place = with_page(exchange._place(), connector, operation)
     return exchange.method, place.url.partition("?")[0], dict(parse_qsl(urlsplit(place.url).query)), place.body
+
+
+def context():
+    """Return a context with a credential, and without an HTTP client: nothing is sent."""
+    keyring = Keyring(lambda name: Credential(name, "http_bearer", {"token": "tok-3c9f1e"}, ("127.0.0.1",)))
+    services = Services(lambda: None, lambda: None, Rule([]))
+    return Context("node", inputs={}, scope={}, idempotency_key="run:node:0", services=services, keyring=keyring)
 
 
 def with_page(place, connector, operation):

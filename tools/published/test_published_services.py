@@ -68,9 +68,9 @@ def told_of(methods, method, path):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of(*METHODS))
-def test_packages_know_what_is_sent(type_, id_, make_ctx):
+def test_packages_know_what_is_sent(type_, id_):
     unknown = set()
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         if urlsplit(url).netloc == "lookaside.fbsbx.com":
             continue  # the address of a file, which Meta gave
         told = told_of(METHODS[type_](), method, BEFORE.sub("", urlsplit(url).path))
@@ -82,17 +82,17 @@ def test_packages_know_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("woocommerce"))
-def test_woocommerce_has_the_fields_that_are_sent(type_, id_, make_ctx):
+def test_woocommerce_has_the_fields_that_are_sent(type_, id_):
     names = {"orders": "Orders", "products": "Products", "customers": "Customers"}
-    for _, url, _, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for _, url, _, body in requests_of(type_, id_, all_choices=True):
         kind = names[urlsplit(url).path.removeprefix("/wp-json/wc/v3/").partition("/")[0]]
         assert services.woocommerce_types().problems(body or {}, Type("name", (kind,)), optional=True) == [], url
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("supabase"))
-def test_supabase_knows_what_is_sent(type_, id_, make_ctx):
+def test_supabase_knows_what_is_sent(type_, id_):
     names, operators = services.postgrest_words()
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         path = urlsplit(url).path
         if path.startswith("/storage/v1/"):
             path = re.sub("/[^/]+/[^/]+$", "/x", path) if "/invoices/" in path else path  # a path within the bucket
@@ -108,9 +108,9 @@ def test_supabase_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("sendgrid"))
-def test_sendgrid_knows_what_is_sent(type_, id_, make_ctx):
+def test_sendgrid_knows_what_is_sent(type_, id_):
     unknown = set()
-    for _, url, _, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for _, url, _, body in requests_of(type_, id_, all_choices=True):
         path = urlsplit(url).path.removeprefix("/v3")
         sent = published_apis.unknown_fields(body, services.sendgrid_fields()) if path == "/mail/send" else [path]
         unknown |= {(type_, id_, name) for name in sent}
@@ -118,13 +118,13 @@ def test_sendgrid_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("gemini"))
-def test_gemini_knows_what_is_sent(type_, id_, make_ctx):
+def test_gemini_knows_what_is_sent(type_, id_):
     paths, words = services.gemini_words()
     patterns = [
         path_pattern("/" + path.replace("{model}", "models/{x}").replace("{models_url}", "models")) for path in paths
     ]
     unknown = set()
-    for _, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for _, url, query, body in requests_of(type_, id_, all_choices=True):
         path = urlsplit(url).path.removeprefix("/upload").removeprefix("/v1beta")
         names = {*query, *names_in(body, FREE_FIELDS)} - words
         unknown |= {(type_, id_, name) for name in names}
@@ -145,9 +145,9 @@ def names_in(value, free):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("reddit"))
-def test_reddit_knows_what_is_sent(type_, id_, make_ctx):
+def test_reddit_knows_what_is_sent(type_, id_):
     paths, words = services.reddit_paths()
-    for _, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for _, url, query, body in requests_of(type_, id_, all_choices=True):
         path = urlsplit(url).path
         path, _, sort = path.rpartition("/") if id_ == "list_posts" else (path, "", "")  # PRAW adds the sort to a path
         assert any(pattern.match(path) for pattern in paths) and (not sort or sort in words), url
@@ -155,9 +155,9 @@ def test_reddit_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("salesforce"))
-def test_salesforce_knows_what_is_sent(type_, id_, make_ctx):
+def test_salesforce_knows_what_is_sent(type_, id_):
     unknown = set()
-    for method, url, query, _ in requests_of(type_, id_, make_ctx, all_choices=True):
+    for method, url, query, _ in requests_of(type_, id_, all_choices=True):
         path = urlsplit(url).path.removeprefix("/services/data/v62.0")
         told = told_of(services.salesforce_methods(), method, path)
         unknown |= {(type_, id_, name) for name in ([path] if told is None else {*query} - told.query)}

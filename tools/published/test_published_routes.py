@@ -12,8 +12,8 @@ from nodes.connectors import connector_files
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("pipedrive"))
-def test_pipedrive_knows_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_pipedrive_knows_what_is_sent(type_, id_):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         told = published_apis.find(published.pipedrive_methods(), method, urlsplit(url).path.removeprefix("/api/v2"))
         assert told is not None, (method, url)
         assert set(query) - told.query == set(), url
@@ -21,10 +21,10 @@ def test_pipedrive_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("discord", "discord_webhook"))
-def test_discord_knows_what_is_sent(type_, id_, make_ctx):
+def test_discord_knows_what_is_sent(type_, id_):
     operation = next(each for each in connector_files.read(type_)["operations"] if each["id"] == id_)
     bodies, queries = published.discord_fields()
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         path = urlsplit(url).path.removeprefix("/api/v10")
         path = re.sub("^/webhooks/[^/]+", "/webhooks/123/ABC", path)  # its id and token are one secret
         is_message = method == "POST" and path.endswith("/messages")  # also the second request of a direct message

@@ -46,8 +46,8 @@ FREE = {("facebook", "call"), ("facebook", "send")}  # requests that the user wr
 
 
 @pytest.mark.parametrize(("type_", "id_"), [each for each in operations_of(*METHODS) if each not in FREE])
-def test_clients_know_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_clients_know_what_is_sent(type_, id_):
+    for method, url, query, body in requests_of(type_, id_, all_choices=True):
         path = urlsplit(url).path.removeprefix(BEFORE.get(type_, ""))
         told = published_apis.find(METHODS[type_](path), method, path)
         assert told is not None, (method, url)
@@ -56,8 +56,8 @@ def test_clients_know_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("telegram"))
-def test_telegram_knows_what_is_sent(type_, id_, make_ctx):
-    for _, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_telegram_knows_what_is_sent(type_, id_):
+    for _, url, query, body in requests_of(type_, id_, all_choices=True):
         if "/file/" in url:
             continue  # the address of a file, which Telegram gave
         told = clients.telegram_methods()[url.rpartition("/")[2]]
@@ -65,8 +65,8 @@ def test_telegram_knows_what_is_sent(type_, id_, make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("quickbooks"))
-def test_quickbooks_knows_what_is_sent(type_, id_, make_ctx):
-    for _, url, _, body in requests_of(type_, id_, make_ctx, all_choices=True):
+def test_quickbooks_knows_what_is_sent(type_, id_):
+    for _, url, _, body in requests_of(type_, id_, all_choices=True):
         object_ = urlsplit(url).path.split("/")[4]  # after /v3/company/123
         assert object_ == "query" or object_.capitalize() in clients.quickbooks_classes(), url
         assert list(published_apis.unknown_fields(body or {}, clients.quickbooks_shape(object_.capitalize()))) == [], (
