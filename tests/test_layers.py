@@ -99,8 +99,6 @@ LAZY = {
 # A single file that may import what its folder may not.
 EXCEPTIONS = {"nodes/sql/node.py": {"playhouse"}, "dispatch/group_commit.py": {"peewee"}}
 
-ENVIRONMENT = {"environ", "environb", "getenv"}
-
 # Where a syntax tree has statements: in no expression.
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
@@ -177,22 +175,6 @@ def complaints(path, source):
             yield f"{where} may not import {name}; only {', '.join(sorted(HOMES[name]))} may"
         if lazy and not {module, *parents(module)} & LAZY:
             yield f"{where} imports {module} inside a function"
-    if layer != "config" and any(name in source for name in ENVIRONMENT):
-        for line in environment_reads(tree):
-            yield f"{path}:{line}: {layer} reads the environment; only config may"
-
-
-def environment_reads(tree):
-    """The lines with `os.environ` or `os.getenv`, also as `from os import environ`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os":
-            used = {node.attr}
-        elif isinstance(node, ast.ImportFrom) and node.module == "os":
-            used = {name.name for name in node.names}
-        else:
-            continue
-        if used & ENVIRONMENT:
-            yield node.lineno
 
 
 def test_every_module_of_ours_has_a_row_in_the_table():
@@ -223,8 +205,6 @@ def test_a_file_imports_only_what_its_layer_may():
         ("nodes/http/request.py", "from playhouse.db_url import connect", "nodes may not import playhouse"),
         ("cli.py", "if True:\n    import peewee as p", "cli.py:2: cli may not import peewee"),
         ("dispatch.py", "def f():\n    import tomllib", "dispatch imports tomllib inside a function"),
-        ("api/runs.py", "import os\nos.environ['X']", "api reads the environment"),
-        ("engine.py", "from os import getenv", "engine reads the environment"),
     ],
 )
 def test_a_broken_rule_is_found(path, source, complaint):
@@ -241,7 +221,6 @@ def test_a_broken_rule_is_found(path, source, complaint):
         ),
         ("nodes/sql/node.py", "def f():\n    from playhouse.db_url import connect"),
         ("nodes/code.py", "class A:\n    def run(self):\n        import pydantic_monty"),
-        ("config.py", "import os\nos.environ"),
     ],
 )
 def test_what_is_allowed_passes(path, source):
