@@ -12,6 +12,7 @@ import pytest
 from test_layers import LAYERS, ROOT, layer_of, parsed, sources, statements
 
 import constants
+from tools.weight import imported, module_name
 
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 1_000, 60, 7
 MAX_ROOT, MAX_ROOT_MODULES, MAX_FOLDER = 46, 10, 45
@@ -57,7 +58,7 @@ def look_at(path):
     """Return the file's Source."""
     text = (ROOT / path).read_text(encoding="utf-8")
     tree = parsed(text, path)
-    nodes = list(statements(tree))
+    nodes = [node for node, _ in statements(tree)]
     return Source(
         len(text.splitlines()),
         [function(node) for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)],
@@ -298,30 +299,11 @@ def test_a_plugin_imports_nothing_of_ours_but_nodes_sdk():
 # Circles of modules
 
 
-def module_of(path):
-    """`api/http/auth.py` is api.http.auth, `api/__init__.py` is api."""
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-def imported(path, modules):
-    """The modules of ours that a file imports anywhere, for types too."""
-    name = module_of(path)
-    package = name if path.endswith("__init__.py") else name.rpartition(".")[0]
-    for node in look_at(path).imports:
-        if isinstance(node, ast.Import):
-            yield from (one.name for one in node.names if one.name in modules)
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            for one in node.names:
-                full = f"{base}.{one.name}"
-                yield from (found for found in [full if full in modules else base] if found in modules)
-
-
 def test_no_modules_import_each_other_in_a_circle():
-    modules = {module_of(path): path for path in PRODUCTION}
+    modules = {module_name(path): path for path in PRODUCTION}
     modules |= {Path(path).stem: path for path in TESTS if path.startswith("tests/support/")}
-    graph = {name: set(imported(path, modules)) - {name} for name, path in modules.items()}
+    names = set(modules)
+    graph = {name: set(imported(path, look_at(path).imports, names)) - {name} for name, path in modules.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -128,12 +128,14 @@ def parsed(source, path="test.py"):
             gc.enable()
 
 
-def statements(tree):
-    """Every statement below the tree, at any depth. Quicker than `ast.walk`, which visits expressions too."""
+def statements(tree, in_function=False):
+    """Every statement below the tree, with whether it is inside a function. Quicker than `ast.walk`, which visits
+    expressions too.
+    """
     for field in BLOCKS:
         for child in getattr(tree, field, ()):
-            yield child
-            yield from statements(child)
+            yield child, in_function
+            yield from statements(child, in_function or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def layer_of(path):
@@ -143,18 +145,11 @@ def layer_of(path):
 
 def imports(tree):
     """Every import as (dotted name, line, whether it is inside a function)."""
-
-    def walk(node, lazy):
-        lazy = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    for node, lazy in statements(tree):
         if isinstance(node, ast.Import):
             yield from ((name.name, node.lineno, lazy) for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from ((f"{node.module}.{name.name}", node.lineno, lazy) for name in node.names)
-        for field in BLOCKS:
-            for child in getattr(node, field, ()):
-                yield from walk(child, lazy)
-
-    return walk(tree, False)
 
 
 def parents(module):

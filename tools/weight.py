@@ -48,10 +48,9 @@ TYPESCRIPT = re.compile(
 
 
 class Module(NamedTuple):
-    """A Python file: its dotted name, whether it is a package, its real lines and its syntax tree."""
+    """A Python file: its path, its real lines and its syntax tree."""
 
-    name: str
-    is_package: bool
+    path: str
     lines: int
     tree: ast.Module
 
@@ -59,8 +58,12 @@ class Module(NamedTuple):
 def module(path: str, source: str) -> Module:
     """Return the Module of a file."""
     tree = ast.parse(source, path)
-    name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    return Module(name, path.endswith("/__init__.py"), real_lines(source, tree), tree)
+    return Module(path, real_lines(source, tree), tree)
+
+
+def module_name(path: str) -> str:
+    """Return the dotted name of a module: `api/http/auth.py` is api.http.auth, `api/__init__.py` is api."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def real_lines(source: str, tree: ast.Module) -> int:
@@ -80,10 +83,10 @@ def typescript_lines(source: str) -> int:
     return sum(bool(line.strip()) for line in code.splitlines())
 
 
-def imported(one: Module, names: set[str]) -> Iterator[str]:
-    """Yield those of the named modules that this module imports, at any place of it."""
-    package = one.name if one.is_package else one.name.rpartition(".")[0]
-    for node in ast.walk(one.tree):
+def imported(path: str, nodes: Iterable[ast.AST], names: set[str]) -> Iterator[str]:
+    """Yield those of the named modules that these nodes of the file at `path` import."""
+    package = module_name(path) if path.endswith("__init__.py") else module_name(path).rpartition(".")[0]
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in names)
         elif isinstance(node, ast.ImportFrom):
@@ -96,9 +99,10 @@ def imported(one: Module, names: set[str]) -> Iterator[str]:
 
 def with_one_importer(modules: Iterable[Module]) -> int:
     """Count the modules that exactly one other module imports."""
-    listed = list(modules)
-    names = {one.name for one in listed}
-    importers = Counter(name for one in listed for name in set(imported(one, names)) - {one.name})
+    trees = {one.path: one.tree for one in modules}
+    names = set(map(module_name, trees))
+    imports = {path: set(imported(path, ast.walk(tree), names)) for path, tree in trees.items()}
+    importers = Counter(name for path, found in imports.items() for name in found - {module_name(path)})
     return sum(count == 1 for count in importers.values())
 
 
