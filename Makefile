@@ -148,7 +148,7 @@ screenshots: .venv/dev.stamp web/dist/.stamp  ## take screenshots of the browser
 	@PYTHONPATH=.:tests/support $(BIN)/python tests/browser/screenshots.py $(ARGS)
 
 soak: .venv/dev.stamp  ## kill servers at random for ten minutes (HEADRACE_SOAK_SECONDS); select with ARGS="-k word"
-	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m "soak or nightly" -p no:watchdog $(ARGS)
+	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m "soak or nightly" -o faulthandler_timeout=0 $(ARGS)
 
 bench: .venv/dev.stamp  ## run all benchmarks of docs/performance.md, each for a short time
 	@$(BIN)/python benchmarks/engine.py

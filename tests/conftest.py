@@ -28,14 +28,8 @@ from nodes.base import REGISTRY, Node
 from security import accounts
 
 ALL_SLOW = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b(?!.*mark\.postgres\b)", re.MULTILINE)
-pytest_plugins = [
-    "compiling",
-    "file_order",
-    "network",
-    "postgres",
-    "properties",
-    "watchdog",
-]  # properties has the profiles of hypothesis
+# properties has the profiles of hypothesis.
+pytest_plugins = ["compiling", "file_order", "network", "postgres", "properties"]
 
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
