@@ -73,9 +73,11 @@ def pytest_collection_modifyitems(items):
     for item in () if tries_all() else items:
         if item.get_closest_marker("nightly"):
             item.add_marker(pytest.mark.skip(reason="takes long; EXAMPLES=full runs it"))
-    for item in items if ON_POSTGRES else ():
+    for item in items:
         for marker in item.iter_markers("sqlite_only"):
-            item.add_marker(pytest.mark.skip(reason=marker.args[0]))
+            (reason,) = marker.args
+            if ON_POSTGRES:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -142,20 +142,6 @@ def test_a_folder_has_few_modules():
     assert set(found) == LISTS, found
 
 
-def test_names_of_test_files_are_unique():
-    """Pytest imports a test file by its name alone, so two of one name cannot be collected together."""
-    names = Counter(name for path in TESTS if (name := Path(path).name).startswith("test_"))
-    assert not [name for name, count in names.items() if count > 1]
-
-
-def test_a_test_that_runs_on_sqlite_alone_says_why():
-    """Where the tests run on PostgreSQL, it is skipped with this reason."""
-    texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in TESTS}
-    uses = [(path, use) for path, text in texts.items() for use in re.findall(r"mark\.sqlite_only\b(.*)", text)]
-    assert len(uses) > 10
-    assert not [(path, use) for path, use in uses if not re.fullmatch(r'\("\w+( \S+){3,}"\),?', use)]
-
-
 # Names and places
 
 
