@@ -38,7 +38,9 @@ class ImportedOut(Out):
 
 class DocumentIn(Strict):
     document = fields.Raw(
-        required=True, metadata={"type": ["string", "object"]}, help="OpenAPI 3, as an object, or as text: JSON or YAML"
+        required=True,
+        metadata={"type": ["string", "object"]},
+        help="OpenAPI 3 or Swagger 2, as an object, or as text: JSON or YAML",
     )
 
 
@@ -87,12 +89,12 @@ def curl(body: dict[str, str]) -> Any:
 @blueprint.arguments(DocumentIn)
 @blueprint.response(201, PaletteOut)
 def openapi(body: dict[str, Any]) -> Any:
-    """Add a preset per operation of an OpenAPI 3 document to the palette. Replaces those of the same title."""
-    from importing.openapi import read
+    """Add a preset per operation of an OpenAPI document to the palette. Replaces those of the same title."""
+    from importing.palette import read
 
     document = body["document"]
     if not isinstance(document, str | dict):
-        raise BadInput("document: must be text or an object with an OpenAPI 3 document")
+        raise BadInput("document: must be text or an object with an OpenAPI document")
     with IMPORTS.taken(get_user().id):
         palette = read(document.encode() if isinstance(document, str) else document)
         rows = [preset.as_row() for preset in palette.presets]

@@ -17,6 +17,7 @@ from cli.transfers import check_options, export_archive, import_archive, is_arch
 from config import Config
 from errors import BadInput, Conflict, NotFound, TooLarge
 from importing import curl, openapi
+from importing.palette import read as read_palette
 from importing.secret_detection import Suggestion
 from models import AuditEntry, LabelChange, Preset, Workflow, check_no_copies
 from schemas import FlowIn
@@ -165,7 +166,7 @@ def create_flow(workspace_id: str, row: dict[str, Any]) -> Workflow:
 
 def import_palette(raw: bytes, workspace_id: str | None) -> None:
     """Add presets for the operations of the document to the palette and print their ids and names."""
-    palette = openapi.read(raw)
+    palette = read_palette(raw)
     rows = [preset.as_row() for preset in palette.presets]
     with open_database():
         workspace = find_workspace(workspace_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 from importing.json_document import Document, is_name, is_small, read_line, read_list
 from importing.notes import quote_name
+from importing.openapi import find_free, get_schema
 from nodes.connectors.file_schema import MAX_INPUTS
 from nodes.connectors.inputs import RESERVED
 
@@ -56,12 +57,8 @@ class Inputs:
         if len(self.found) >= MAX_INPUTS - 1:
             self.notes.add(f"{self.place}: only the first {MAX_INPUTS - 1} inputs are imported")
             return None
-        id_, number = make_id(name), 1
-        wanted = f"{place}_{id_}" if id_ in (*RESERVED, MORE) else id_
-        id_ = wanted
-        while id_ in self.found:
-            number += 1
-            id_ = f"{wanted}_{number}"
+        id_ = make_id(name)
+        id_ = find_free(f"{place}_{id_}" if id_ in (*RESERVED, MORE) else id_, self.found)
         if id_ != name and place != "path":
             told["name"] = name
         self.found[id_] = told
@@ -70,7 +67,7 @@ class Inputs:
     def add_parameter(self, parameter: dict[str, Any]) -> str | None:
         """Add a parameter in the path, query or headers; return its id, or None if it is left out."""
         name, place = str(parameter["name"]), str(parameter["in"])
-        schema = self.resolve(self._schema_of(parameter))
+        schema = self.resolve(get_schema(parameter))
         required = parameter.get("required") is True or place == "path"
         told = self.describe(name, schema, required, parameter)
         if place == "header":
@@ -82,11 +79,6 @@ class Inputs:
         elif told.get("type") in ("list", "items", "object", "any"):
             told.pop("type")  # a part of the path is text
         return self.add(name, place, told)
-
-    def _schema_of(self, parameter: dict[str, Any]) -> Any:
-        content = parameter.get("content")
-        holder = next(iter(content.values()), {}) if isinstance(content, dict) and content else parameter
-        return holder.get("schema") if isinstance(holder, dict) else None
 
     def _fits_query(self, name: str, told: dict[str, Any], parameter: dict[str, Any]) -> bool:
         type_ = told.get("type")

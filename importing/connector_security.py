@@ -6,18 +6,17 @@ from itertools import islice
 from typing import Any
 
 from importing.connector_inputs import make_title
-from importing.json_document import Document, is_name, read_line, read_list
+from importing.json_document import read_line
 from importing.notes import quote_name
-from nodes.fields import TOKEN
+from importing.openapi import OpenApi
 
 MAX_WAYS = 10
 MAX_HELP = 400
-HTTP = {"basic": "http_basic", "bearer": "http_bearer", "digest": "http_digest"}
 
 
-def find_ways(document: Document, hosts: list[str]) -> tuple[list[dict[str, Any]], bool]:
+def find_ways(document: OpenApi, hosts: list[str]) -> tuple[list[dict[str, Any]], bool]:
     """Return the ways, first those of the whole document, and True if some operation needs none of them."""
-    schemes = document.at(document.at(document.root, "components"), "securitySchemes")
+    schemes = document.schemes()
     named, is_optional = _names_in_use(document)
     ways: list[dict[str, Any]] = []
     for name in [name for name in named if name in schemes] or list(islice(schemes, MAX_WAYS)):
@@ -33,7 +32,7 @@ def _is_same(way: dict[str, Any], other: dict[str, Any]) -> bool:
     return [way.get(key) for key in keys] == [other.get(key) for key in keys]
 
 
-def _names_in_use(document: Document) -> tuple[list[str], bool]:
+def _names_in_use(document: OpenApi) -> tuple[list[str], bool]:
     """Return the schemes that requirements name, in order, and whether one of them allows to use none."""
     names: dict[str, None] = {}
     optional = False
@@ -43,44 +42,29 @@ def _names_in_use(document: Document) -> tuple[list[str], bool]:
     for holder in holders:
         if not isinstance(holder.get("security"), list):
             continue
-        listed = [one for one in read_list(holder, "security", 20) if isinstance(one, dict)]
+        listed = document.requirements(holder)
         optional = optional or not listed or {} in listed
         for one in listed:
-            names.update(dict.fromkeys(islice(one, 20)))
+            names.update(dict.fromkeys(one))
     return list(names), optional
 
 
-def _way(document: Document, name: str, scheme: dict[str, Any]) -> dict[str, Any] | None:
+def _way(document: OpenApi, name: str, scheme: dict[str, Any]) -> dict[str, Any] | None:
     """Return the way of a scheme; None, with a note, if no credential has it."""
     told = {"title": make_title(name)}
     if help_ := read_line(scheme, "description", MAX_HELP):
         told["help"] = help_
-    type_ = scheme.get("type")
-    if type_ == "http" and (found := HTTP.get(str(scheme.get("scheme")).lower())):
-        return {"type": found, **told}
-    if type_ == "apiKey" and (way := _key(scheme)):
-        return {**way, **told}
-    if type_ == "oauth2" and document.at(document.at(scheme, "flows"), "clientCredentials"):
-        return {"type": "oauth2_client_credentials", **told, **_scopes(document, scheme)}
-    if type_ in ("oauth2", "openIdConnect"):
+    type_ = document.credential_type(scheme)
+    if type_ is None or type_ == "cookie":
+        document.notes.add(f"The security scheme {quote_name(name)} is left out: no credential has it")
+        return None
+    if type_ == "http_bearer" and scheme["type"] != "http":
         document.notes.add(
             f"{quote_name(name)} needs a log-in at the service: it is imported as an access token, to be made there"
         )
-        return {"type": "http_bearer", **told}
-    if type_ == "mutualTLS":
-        return {"type": "mtls", **told}
-    document.notes.add(f"The security scheme {quote_name(name)} is left out: no credential has it")
-    return None
-
-
-def _key(scheme: dict[str, Any]) -> dict[str, Any] | None:
-    place, key = scheme.get("in"), scheme.get("name")
-    if place == "header" and is_name(key) and TOKEN.match(key):
-        return {"type": "http_header", "header": key}
-    return {"type": "http_query", "names": [key]} if place == "query" and is_name(key) else None
-
-
-def _scopes(document: Document, scheme: dict[str, Any]) -> dict[str, Any]:
-    flow = document.at(document.at(scheme, "flows"), "clientCredentials")
-    scopes = [str(scope)[:300] for scope in islice(document.at(flow, "scopes"), 50)]
-    return {"scopes": scopes} if scopes else {}
+    if type_ == "http_header":
+        return {"type": type_, "header": scheme["name"], **told}
+    if type_ == "http_query":
+        return {"type": type_, "names": [scheme["name"]], **told}
+    scopes = [str(scope)[:300] for scope in islice(document.at(document.client_flow(scheme), "scopes"), 50)]
+    return {"type": type_, **told, **({"scopes": scopes} if type_ == "oauth2_client_credentials" and scopes else {})}

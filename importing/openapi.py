@@ -1,68 +1,189 @@
-"""Import of an OpenAPI 3 document as presets: `http` nodes that are ready for use, with a form for each."""
+"""OpenAPI 3 and Swagger 2 documents: their servers, operations, parameters, bodies and ways to authenticate.
+
+This is the one reader of them, for palette.py and connector.py.
+"""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urljoin
 
 import orjson
 
-from constants import FORM, HTTP_METHODS, MULTIPART
-from errors import BadInput, ExpressionError
-from expressions import compile_value, escape
-from importing.json_document import Document, is_name, is_small, load_document, read_line, read_list
+from constants import FORM, MULTIPART
+from errors import BadInput
+from importing.json_document import MAX_BYTES, Document, is_name, load_document, read_line, read_list
 from importing.notes import Notes, quote_name
-from importing.preset_inputs import Inputs, expression, input_path
-from importing.secret_detection import Suggestion, Suggestions, get_hosts
-from importing.security_schemes import Authentication, Security
 from nodes.fields import TOKEN
 from nodes.http.client import REFUSED_HEADERS
 
-MAX_OPERATIONS = 1_000
 MAX_PARAMETERS = 100  # of one operation
-MAX_PATH = 2_000  # characters, also of a server's URL
-_VERSION = re.compile(r"3\.[012](\.|\Z)")
-_VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-# OpenAPI ignores parameters of the first three names; the node sends the last one itself.
+MAX_URL = 2_000  # characters
+VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+# OpenAPI ignores parameters of the first three names; the node sends the others itself.
 NO_PARAMETERS = {"accept", "content-type", "authorization", "idempotency-key", *REFUSED_HEADERS}
-_IN_PATH = 'urlencode | replace("/", "%2F")'
-_BINARY = ("application/octet-stream", "application/pdf", "image/", "audio/", "video/")
-_FILE = {"type": "string", "description": "Path in the workspace's files"}
+BODY_TYPES = ("json", "form", "multipart", "text", "file")  # from the most to the least descriptive
+SUPPORTED = "the document must be OpenAPI 3.0, 3.1, 3.2 or Swagger 2"
+HTTP_SCHEMES = {"basic": "http_basic", "bearer": "http_bearer", "digest": "http_digest"}
+IN_BRACES = re.compile(r"\{([^{}]+)\}")
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A node ready for use. `parameters` is the JSON Schema of the input that its expressions read."""
+class Operation(NamedTuple):
+    """An operation of a document: its own parts, and those of its path, which apply to it too."""
 
-    key: str
-    name: str
-    description: str
-    tags: list[str]
-    node: dict[str, Any]
-    parameters: dict[str, Any]
-    credential_type: str | None
+    path: str
+    item: dict[str, Any]
+    verb: str
+    own: dict[str, Any]
 
-    def as_row(self) -> dict[str, Any]:
-        """Return the preset as a table row, with JSON as text."""
-        kept = {name: getattr(self, name) for name in ("key", "name", "description", "credential_type")}
-        parts = {"tags": self.tags, "node_json": self.node, "parameters_json": self.parameters}
-        return {**kept, **{name: orjson.dumps(part).decode() for name, part in parts.items()}}
+    @property
+    def place(self) -> str:
+        """Return the method and the path, for notes."""
+        return f"{self.verb.upper()} {self.path[:100]}"
 
 
-@dataclass(frozen=True)
-class Palette:
-    """All presets of a document. `source` is the slug of its title; `server` is None if it names none."""
+class Body(NamedTuple):
+    """The body of a request. `content` is the description of the media type; `type` is the node's `body_type`."""
 
-    title: str
-    source: str
-    server: str | None
-    presets: list[Preset]
-    credentials: list[Suggestion]
-    notes: list[str]
+    media: str
+    type: str
+    content: dict[str, Any]
+    required: bool
+
+    @property
+    def content_type(self) -> str | None:
+        """Return the Content-Type if it is not the one that the node sends by itself."""
+        named = re.fullmatch(r"[\w.+-]{1,100}/[\w.+-]{1,100}", self.media, re.ASCII)
+        own = self.type in ("form", "multipart") or self.media == "application/json" or not named
+        return None if own else self.media
+
+
+class OpenApi(Document):
+    """A document of OpenAPI 3. A server may be relative to `source`, the URL of the document."""
+
+    def __init__(self, root: dict[str, Any], source: str = "") -> None:
+        super().__init__(root, Notes())
+        self.source = source
+
+    def title(self, most: int) -> str:
+        """Return the API's name."""
+        return read_line(self.at(self.root, "info"), "title", most) or "API"
+
+    def server(self, holder: dict[str, Any]) -> str | None:
+        """Return the first URL with a host, with its variables at their defaults."""
+        for server in read_list(holder, "servers", 20):
+            url = _fill_in(read_line(server, "url", MAX_URL), self.at(server, "variables"))
+            try:
+                url = urljoin(self.source, url)
+            except ValueError:
+                continue
+            if len(url) <= MAX_URL and re.fullmatch(r"https?://[^\s/?#{}@\[\]]+(?:/[^\s?#{}]*)?", url):
+                return url.rstrip("/")
+        return None
+
+    def server_of(self, operation: Operation) -> str | None:
+        """Return the server of the operation or its path; None if it has that of the document."""
+        return self.server(operation.own) or self.server(operation.item)
+
+    def operations(self) -> Iterator[Operation]:
+        """Yield all operations, with methods that a node may not support."""
+        for path, value in self.at(self.root, "paths").items():
+            if not path.startswith("x-"):
+                item = self.resolve(value)
+                for verb, own in islice(item.items(), 100):
+                    if verb in VERBS and isinstance(own, dict):
+                        yield Operation(path, item, verb, own)
+
+    def parameters(self, operation: Operation) -> list[dict[str, Any]]:
+        """Return the parameters of the operation and of its path, without those that the node sends itself."""
+        return [one for one in self._merge_parameters(operation) if _can_be_sent(one)][:MAX_PARAMETERS]
+
+    def _merge_parameters(self, operation: Operation) -> list[dict[str, Any]]:
+        """Return the parameters of the path and of the operation, which take precedence."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for parameter in (*self.each(operation.item, "parameters"), *self.each(operation.own, "parameters")):
+            name, place = parameter.get("name"), parameter.get("in")
+            if is_name(name) and isinstance(place, str):
+                found[place, name] = parameter
+        return list(found.values())
+
+    def body(self, operation: Operation, order: Sequence[str] = BODY_TYPES) -> Body | None:
+        """Return the body in the media type whose `body_type` comes first in the order."""
+        body = self._request_body(operation)
+        content = self.at(body, "content")
+        if not content:
+            return None
+        kinds = ((media, get_body_type(media)) for media in islice(content, 50))
+        media, kind = min(kinds, key=lambda pair: order.index(pair[1]))
+        return Body(media, kind, self.resolve(content[media]), body.get("required") is True)
+
+    def _request_body(self, operation: Operation) -> dict[str, Any]:
+        return self.at(operation.own, "requestBody")
+
+    def success(self, operation: Operation) -> tuple[str, dict[str, Any]]:
+        """Return the status of a successful response, and its content by media type."""
+        responses = self.at(operation.own, "responses")
+        by_status = {str(status): response for status, response in responses.items()}
+        status = min((status for status in by_status if status.startswith("2")), default="default")
+        return status, self._content(operation, self.resolve(by_status.get(status)))
+
+    def _content(self, operation: Operation, response: dict[str, Any]) -> dict[str, Any]:
+        return self.at(response, "content")
+
+    # Security
+
+    def schemes(self) -> dict[str, Any]:
+        """Return the security schemes by name."""
+        return self.at(self.at(self.root, "components"), "securitySchemes")
+
+    def requirements(self, holder: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the alternatives of security schemes: each the scopes by name, empty if none is needed."""
+        listed = read_list(holder, "security", 20)
+        return [dict(islice(one.items(), 20)) for one in listed if isinstance(one, dict)]
+
+    def client_flow(self, scheme: dict[str, Any]) -> dict[str, Any]:
+        """Return the OAuth2 flow of a scheme that needs no user; empty if it has none."""
+        return self.at(self.at(scheme, "flows"), "clientCredentials")
+
+    def credential_type(self, scheme: dict[str, Any]) -> str | None:
+        """Return the type of credential for a scheme, "cookie" for a key in a cookie; None if there is none."""
+        type_, key, way = scheme.get("type"), scheme.get("name"), scheme.get("scheme")
+        if type_ == "http":
+            return HTTP_SCHEMES.get(way.lower()) if is_name(way) else None
+        if type_ == "apiKey" and is_name(key):
+            return _type_of_key(scheme.get("in"), key)
+        if type_ == "oauth2" and self.client_flow(scheme):
+            return "oauth2_client_credentials"
+        if type_ in ("oauth2", "openIdConnect"):
+            return "http_bearer"  # a user gets the token
+        return "mtls" if type_ == "mutualTLS" else None
+
+
+def _type_of_key(place: Any, key: str) -> str | None:
+    if place == "query":
+        return "http_query"
+    if place not in ("header", "cookie") or not TOKEN.match(key):
+        return None
+    return "cookie" if place == "cookie" else "http_header"
+
+
+def read_document(document: bytes | dict[str, Any], most: int = MAX_BYTES, source: str = "") -> OpenApi:
+    """Return a document of at most `most` bytes, JSON or YAML.
+
+    Raises: BadInput if it is not OpenAPI 3 or Swagger 2; TooLarge.
+    """
+    root = load_document(document, most)
+    if str(root.get("swagger", "")).startswith("2"):
+        return Swagger(root, source)
+    if "openapi" not in root:
+        raise BadInput(f'The document has no key "openapi" with a version: {SUPPORTED}')
+    version = str(root["openapi"])
+    if not re.match(r"3\.[012](\.|\Z)", version):
+        raise BadInput(f"The version {quote_name(version)} is not supported: {SUPPORTED}")
+    return OpenApi(root, source)
 
 
 def is_openapi(file: bytes) -> bool:
@@ -76,213 +197,35 @@ def is_openapi(file: bytes) -> bool:
     return "openapi" in value or "swagger" in value
 
 
-def read(document: bytes | dict[str, Any]) -> Palette:
-    """Return the presets of a document, JSON or YAML. Notes list the parts that are not imported.
-
-    Raises: BadInput if the document is invalid, TooLarge.
-    """
-    root, notes = load_document(document), Notes()
-    _check_version(root)
-    return _Reader(Document(root, notes)).palette()
+def _can_be_sent(parameter: dict[str, Any]) -> bool:
+    name: str = parameter["name"]
+    return parameter["in"] not in ("header", "cookie") or (
+        name.lower() not in NO_PARAMETERS and bool(TOKEN.match(name))
+    )
 
 
-def _check_version(root: dict[str, Any]) -> None:
-    if "swagger" in root:
-        raise BadInput(
-            "This is a Swagger 2 document; convert it to OpenAPI 3 first, for example with https://converter.swagger.io"
-        )
-    version = str(root.get("openapi", ""))
-    if "openapi" not in root:
-        raise BadInput('The document is not OpenAPI: it has no key "openapi" with a version')
-    if not _VERSION.match(version):
-        raise BadInput(f"OpenAPI version {quote_name(version)} is not supported; it must be 3.0, 3.1 or 3.2")
+def get_schema(parameter: dict[str, Any]) -> Any:
+    """Return the schema of a parameter, which may be that of its content."""
+    content = parameter.get("content")
+    holder = next(iter(content.values()), {}) if isinstance(content, dict) and content else parameter
+    return holder.get("schema") if isinstance(holder, dict) else None
 
 
-def make_slug(title: str) -> str:
-    """Return the title as lower-case ASCII letters, digits and dashes."""
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "api"
+def find_in_path(path: str, parameters: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the parameters in a path by name, in its order; those that are not described are texts."""
+    known = {parameter["name"]: parameter for parameter in parameters if parameter["in"] == "path"}
+    return {
+        name: known.get(name, {"name": name, "in": "path", "schema": {"type": "string"}})
+        for name in IN_BRACES.findall(path)
+    }
 
 
-class _Reader:
-    """The reading of one document."""
-
-    def __init__(self, document: Document) -> None:
-        self.document, self.notes = document, document.notes
-        self.title = read_line(document.at(document.root, "info"), "title", 200) or "API"
-        self.source = make_slug(self.title)
-        self.server = self._server(document.root)
-        self.variable = f"vars.api_{self.source.replace('-', '_')}_url"
-        self.secrets = Suggestions(self.source, get_hosts(self.server or ""))
-        self.security = Security(document, self.secrets, self.server)
-        self.keys: set[str] = set()
-        self.cut = 0
-
-    def palette(self) -> Palette:
-        self._note_servers()
-        presets: list[Preset] = []
-        for path, item, verb, operation in self._operations():
-            if len(presets) >= MAX_OPERATIONS:
-                self.notes.add(f"Only the first {MAX_OPERATIONS:,} operations are imported")
-                break
-            if verb.upper() not in HTTP_METHODS or len(path) > MAX_PATH:
-                self.notes.add(f"{verb.upper()} {path[:100]} is not imported: the method or the URL is not supported")
-                continue
-            preset = self._preset(path, item, verb, operation)
-            if preset is not None:
-                presets.append(preset)
-        if not presets:
-            raise BadInput("The document describes no operations")
-        if self.cut:
-            self.notes.add(f"The forms of {self.cut} operations are incomplete: too large, or recursive")
-        found = list(self.secrets.found.values())
-        return Palette(self.title, self.source, self.server, presets, found, list(self.notes))
-
-    def _operations(self) -> Iterator[tuple[str, dict[str, Any], str, dict[str, Any]]]:
-        paths = self.document.at(self.document.root, "paths")
-        for path, value in paths.items():
-            if path.startswith("x-"):
-                continue
-            item = self.document.resolve(value)
-            for verb, operation in islice(item.items(), 100):
-                if verb in _VERBS and isinstance(operation, dict):
-                    yield path, item, verb, operation
-
-    # Servers
-
-    def _server(self, holder: dict[str, Any]) -> str | None:
-        """Return the first URL with a host, with its variables at their defaults."""
-        for server in read_list(holder, "servers", 20):
-            url = fill_in(read_line(server, "url", MAX_PATH), self.document.at(server, "variables"))
-            if len(url) <= MAX_PATH and re.fullmatch(r"https?://[^\s/?#{}@\[\]]+(?:/[^\s?#{}]*)?", url):
-                return url.rstrip("/")
-        return None
-
-    def _note_servers(self) -> None:
-        servers = read_list(self.document.root, "servers")
-        if self.server is None:
-            self.notes.add(f"The document names no server: set {self.variable} in the flow's settings to its URL")
-        elif len(servers) > 1:
-            self.notes.add(f"The document names {len(servers)} servers; the nodes use {quote_name(self.server)}")
-        if self.server is not None and any(self.document.at(server, "variables") for server in servers[:1]):
-            self.notes.add(f"The server's URL has variables, which have their defaults: {quote_name(self.server)}")
-
-    # Operations
-
-    def _preset(self, path: str, item: dict[str, Any], verb: str, operation: dict[str, Any]) -> Preset | None:
-        method, inputs = verb.upper(), Inputs(self.document)
-        auth = self.security.choose(operation)
-        config = {"method": method, **self._config(path, item, operation, inputs, auth)}
-        summary, id_ = read_line(operation, "summary", 180), read_line(operation, "operationId", 180)
-        name = summary or id_ or f"{method} {path}"[:180]
-        try:
-            compile_value(config)
-        except ExpressionError:
-            self.notes.add(f"{method} {path[:100]} is not imported: it has too many parameters for a node")
-            return None
-        self.cut += inputs.form.is_cut
-        return Preset(
-            key=self._key(f"{method} {path}", operation),
-            name=f"{name} (deprecated)" if operation.get("deprecated") is True else name,
-            description=read_line(operation, "description", 1_000) or read_line(item, "description", 1_000),
-            tags=[tag[:100] for tag in read_list(operation, "tags", 20) if isinstance(tag, str)],
-            node={"type": "http", "name": name, "config": config},
-            parameters=inputs.as_schema(),
-            credential_type=auth.type,
-        )
-
-    def _key(self, place: str, operation: dict[str, Any]) -> str:
-        key = wanted = read_line(operation, "operationId", 200) or place[:200]
-        number = 1
-        while key in self.keys:
-            number += 1
-            key = f"{wanted} {number}"
-        self.keys.add(key)
-        return key
-
-    def _config(
-        self, path: str, item: dict[str, Any], operation: dict[str, Any], inputs: Inputs, auth: Authentication
-    ) -> dict[str, Any]:
-        parameters = self._parameters(item, operation)
-        server = self._server(operation) or self._server(item) or self.server
-        url = self._url(server, path, parameters, inputs)
-        query: dict[str, str] = {}
-        for parameter in _select(parameters, "query"):
-            query.update(inputs.query(parameter))
-        headers = self._headers(parameters, inputs, auth)
-        body, content_type = self._body(operation, inputs)
-        if content_type is not None:
-            headers["Content-Type"] = content_type
-        parts = {"query": {**query, **dict(auth.query)}, "headers": headers, **body, "credential": auth.credential}
-        return {"url": url, **{key: value for key, value in parts.items() if value}}
-
-    def _parameters(self, item: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the parameters of the path and of the operation, which take precedence."""
-        found: dict[tuple[str, str], dict[str, Any]] = {}
-        for parameter in (*self.document.each(item, "parameters"), *self.document.each(operation, "parameters")):
-            name, place = parameter.get("name"), parameter.get("in")
-            if is_name(name) and isinstance(place, str):
-                found[place, name] = parameter
-        return list(found.values())[:MAX_PARAMETERS]
-
-    def _url(self, server: str | None, path: str, parameters: list[dict[str, Any]], inputs: Inputs) -> str:
-        known = {parameter["name"]: parameter for parameter in _select(parameters, "path")}
-        parts: list[str] = re.split(r"\{([^{}]+)\}", path if path.startswith("/") else f"/{path}")
-        written: dict[str, str] = {}
-        for name in parts[1::2]:
-            if name not in written:
-                parameter = known.get(name, {"name": name, "schema": {"type": "string"}})
-                written[name] = inputs.text(parameter, "path", f" | {_IN_PATH}")
-        parts[1::2] = [written[name] for name in parts[1::2]]
-        parts[0::2] = [escape(text.replace(" ", "%20")) for text in parts[0::2]]
-        return (expression(self.variable) if server is None else escape(server)) + "".join(parts)
-
-    def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, auth: Authentication) -> dict[str, str]:
-        """Return the required headers; optional ones are left out, because a node cannot omit a header by its input."""
-        headers: dict[str, str] = {}
-        cookies = list(auth.cookies)
-        for parameter in (*_select(parameters, "header"), *_select(parameters, "cookie")):
-            name = parameter["name"]
-            if name.lower() in NO_PARAMETERS or not TOKEN.match(name):
-                continue
-            if parameter.get("required") is not True:
-                self.notes.add(f"The {parameter['in']} {quote_name(name)} is optional, and not imported")
-            elif parameter["in"] == "header":
-                headers[name] = inputs.text(parameter, "header")
-            else:
-                cookies.append(f"{name}={inputs.text(parameter, 'cookie')}")
-        return headers | ({"Cookie": "; ".join(cookies)} if cookies else {})
-
-    # Bodies
-
-    def _body(self, operation: dict[str, Any], inputs: Inputs) -> tuple[dict[str, Any], str | None]:
-        """Return the config's keys, and the Content-Type if it is not the node's default."""
-        body = self.document.at(operation, "requestBody")
-        content = self.document.at(body, "content")
-        if not content:
-            return {}, None
-        kinds = ((media, get_body_type(media)) for media in islice(content, 50))
-        media, kind = min(kinds, key=lambda found: _BODY_TYPES.index(found[1]))
-        schema = _FILE if kind == "file" else self._body_schema(content[media], inputs)
-        required = body.get("required") is True
-        if kind == "multipart":
-            return {"body_type": kind, **_write_parts(schema, required, inputs)}, None
-        named = re.fullmatch(r"[\w.+-]{1,100}/[\w.+-]{1,100}", media, re.ASCII)
-        own = kind == "form" or media == "application/json" or not named
-        return {"body_type": kind, "body": _write_body(schema, required, inputs)}, None if own else media
-
-    def _body_schema(self, holder: Any, inputs: Inputs) -> dict[str, Any]:
-        found = self.document.resolve(holder)
-        schema = inputs.form.schema(found.get("schema"))
-        examples = self.document.at(found, "examples")
-        example = found.get("example", next((self.document.at(examples, name).get("value") for name in examples), None))
-        if example is not None and is_small(example, 2_000):
-            schema.setdefault("examples", [example])
-        return schema
-
-
-# From the most to the least descriptive.
-_BODY_TYPES = ("json", "form", "multipart", "text", "file")
+def fill_path(path: str, values: dict[str, str], write: Callable[[str], str] = str) -> str:
+    """Return the path with these values in place of its parameters; `write` writes the texts between them."""
+    parts = IN_BRACES.split(path)
+    parts[0::2] = [write(text.replace(" ", "%20")) for text in parts[0::2]]
+    parts[1::2] = [values[name] for name in parts[1::2]]
+    return "".join(parts)
 
 
 def get_body_type(media: str) -> str:
@@ -297,52 +240,16 @@ def get_body_type(media: str) -> str:
     return "text" if name.startswith("text/") or name.endswith(("/xml", "+xml", "/graphql", "yaml")) else "file"
 
 
-def _is_file(schema: dict[str, Any]) -> bool:
-    return schema.get("format") == "binary" or str(schema.get("contentMediaType")).startswith(_BINARY)
+def find_free(wanted: str, taken: Any, separator: str = "_") -> str:
+    """Return the wanted name, with the first number that makes it unique if it is taken."""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}{separator}{number}"
+    return name
 
 
-def _write_body(schema: dict[str, Any], required: bool, inputs: Inputs) -> str:
-    """Return the expression of the body; an optional body that is missing becomes null, and is not sent."""
-    read = input_path(inputs.add("body", "body", schema, required))
-    return expression(read if required else f"{read} | default(none)")
-
-
-def _write_parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, Any]:
-    """Return the texts and files of a multipart body. An optional file that is missing is left out."""
-    texts, files = _split(schema)
-    found: dict[str, Any] = {}
-    if texts["properties"] or not files["properties"]:
-        found["body"] = _write_body(texts, required and bool(texts["required"]), inputs)
-    if files["properties"]:
-        key = inputs.add("files", "body", files, bool(files["required"]))
-        read = {name: input_path(key, name) for name in files["properties"]}
-        found["files"] = {
-            name: expression(text if name in files["required"] else f"{text} | default(none)")
-            for name, text in read.items()
-        }
-    return found
-
-
-def _split(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the schema of a multipart body into one of its texts and one of its files."""
-    files: dict[str, Any] = {}
-    texts: dict[str, Any] = {}
-    for name, part in schema.get("properties", {}).items():
-        if _is_file(part):
-            files[name] = _FILE
-        elif _is_file(part.get("items", {})):
-            files[name] = {"type": "array", "items": _FILE}
-        else:
-            texts[name] = part
-    return _select_properties(schema, texts), _select_properties(schema, files)
-
-
-def _select_properties(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
-    needed = [name for name in read_list(schema, "required") if name in parts]
-    return {"type": "object", "properties": parts, "required": needed}
-
-
-def fill_in(template: str, variables: dict[str, Any]) -> str:
+def _fill_in(template: str, variables: dict[str, Any]) -> str:
     """Fill in the defaults of the variables; a variable without a default stays."""
 
     def default(match: re.Match[str]) -> str:
@@ -353,5 +260,88 @@ def fill_in(template: str, variables: dict[str, Any]) -> str:
     return re.sub(r"\{([^{}]*)\}", default, template)
 
 
-def _select(parameters: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
-    return [parameter for parameter in parameters if parameter["in"] == place]
+# Swagger 2
+
+# Keywords that Swagger 2 has in the parameter itself, and OpenAPI 3 in its schema.
+IN_SCHEMA = (
+    *("type", "format", "items", "enum", "default", "minimum", "maximum", "minLength", "maxLength"),
+    *("title", "x-example", "description"),
+)
+FLOWS = {"accessCode": "authorizationCode", "application": "clientCredentials"}
+IN_BODY = ("body", "formData")
+
+
+class Swagger(OpenApi):
+    """A document of Swagger 2, whose parts are read in the form of OpenAPI 3."""
+
+    def __init__(self, root: dict[str, Any], source: str = "") -> None:
+        super().__init__({**root, "servers": _servers(root)}, source)
+        schemes = root.get("securityDefinitions")
+        named = schemes if isinstance(schemes, dict) else {}
+        self._schemes = {name: _security_scheme(self.resolve(value)) for name, value in named.items()}
+
+    def schemes(self) -> dict[str, Any]:
+        """Return the security schemes by name."""
+        return self._schemes
+
+    def parameters(self, operation: Operation) -> list[dict[str, Any]]:
+        """Return the parameters that are not part of the body."""
+        return [_with_schema(one) for one in super().parameters(operation) if one["in"] not in IN_BODY]
+
+    def _request_body(self, operation: Operation) -> dict[str, Any]:
+        parts = [one for one in self._merge_parameters(operation) if one["in"] in IN_BODY]
+        consumes = self._media(operation, "consumes")
+        for one in parts:
+            if one["in"] == "body":
+                media = next(iter(consumes), "application/json")
+                return {"required": one.get("required") is True, "content": {media: {"schema": one.get("schema")}}}
+        files = any(one.get("type") == "file" for one in parts)
+        schema = {
+            "type": "object",
+            "properties": {one["name"]: _field(one) for one in parts},
+            "required": [one["name"] for one in parts if one.get("required") is True],
+        }
+        media = MULTIPART if files or MULTIPART in consumes else FORM
+        return {"required": bool(schema["required"]), "content": {media: {"schema": schema}}} if parts else {}
+
+    def _content(self, operation: Operation, response: dict[str, Any]) -> dict[str, Any]:
+        schema, produces = response.get("schema"), self._media(operation, "produces") or ["application/json"]
+        media = next((kind for kind in produces if "json" in kind), produces[0])
+        return {media: {"schema": schema}} if isinstance(schema, dict) else {}
+
+    def _media(self, operation: Operation, key: str) -> list[str]:
+        listed = read_list(operation.own, key, 20) or read_list(self.root, key, 20)
+        return [kind for kind in listed if isinstance(kind, str)]
+
+
+def _servers(root: dict[str, Any]) -> list[dict[str, str]]:
+    host, path = read_line(root, "host", 300), read_line(root, "basePath", 500)
+    if not host:
+        return [{"url": path}] if path else []
+    schemes = read_list(root, "schemes", 10)
+    return [{"url": f"{'http' if 'http' in schemes and 'https' not in schemes else 'https'}://{host}{path}"}]
+
+
+def _security_scheme(scheme: dict[str, Any]) -> dict[str, Any]:
+    type_ = scheme.get("type")
+    if type_ == "basic":
+        return {**scheme, "type": "http", "scheme": "basic"}
+    if type_ != "oauth2":
+        return scheme
+    flow = str(scheme.get("flow"))
+    parts = {"tokenUrl": scheme.get("tokenUrl"), "scopes": scheme.get("scopes")}
+    return {**scheme, "flows": {FLOWS.get(flow, flow): parts}}
+
+
+def _with_schema(parameter: dict[str, Any]) -> dict[str, Any]:
+    schema = {key: parameter[key] for key in IN_SCHEMA if key in parameter}
+    if parameter.get("type") != "array":
+        return {**parameter, "schema": schema}
+    joined = str(parameter.get("collectionFormat", "csv"))
+    style = "pipeDelimited" if joined in ("ssv", "tsv", "pipes") else "form"
+    return {**parameter, "schema": schema, "style": style, "explode": joined == "multi"}
+
+
+def _field(parameter: dict[str, Any]) -> dict[str, Any]:
+    schema = {key: parameter[key] for key in IN_SCHEMA if key in parameter}
+    return {**schema, "type": "string", "format": "binary"} if parameter.get("type") == "file" else schema

@@ -9,6 +9,7 @@ from expressions import quote
 from importing.form_schemas import Form
 from importing.json_document import Document, is_small, read_line, read_list
 from importing.notes import quote_name
+from importing.openapi import get_schema
 
 MAX_PROPERTIES = 50  # of an object written to the query
 _PLAIN = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -47,9 +48,7 @@ class Inputs:
 
     def add_parameter(self, parameter: dict[str, Any], where: str, required: bool) -> tuple[str, dict[str, Any]]:
         """Add a parameter of the document; return its key and its schema."""
-        content = parameter.get("content")
-        holder = next(iter(content.values()), {}) if isinstance(content, dict) and content else parameter
-        schema = self.form.schema(holder.get("schema") if isinstance(holder, dict) else None)
+        schema = self.form.schema(get_schema(parameter))
         if description := read_line(parameter, "description", 300):
             schema.setdefault("description", description)
         if "example" in parameter and is_small(parameter["example"], 300):

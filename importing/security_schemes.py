@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-from importing.json_document import Document, is_name, read_list
+from importing.json_document import is_name
 from importing.notes import quote_name
+from importing.openapi import OpenApi
 from importing.secret_detection import Suggestions, get_hosts
-from nodes.fields import TOKEN
 
+SUPPORTED = ("http_basic", "http_bearer", "http_header", "http_query", "cookie", "oauth2_client_credentials")
 _ELSEWHERE = "see the API's documentation"
 
 
@@ -27,20 +27,18 @@ class Authentication(NamedTuple):
 class Security:
     """The security schemes of a document. The credential of the first scheme in use is named after the document."""
 
-    def __init__(self, document: Document, secrets: Suggestions, server: str | None) -> None:
+    def __init__(self, document: OpenApi, secrets: Suggestions, server: str | None) -> None:
         self.document, self.secrets, self.server = document, secrets, server
-        self.schemes = document.at(document.root, "components").get("securitySchemes")
+        self.schemes = document.schemes()
         self.names: dict[str, str] = {}
         self.scopes: dict[str, dict[str, None]] = {}
 
     def choose(self, operation: dict[str, Any]) -> Authentication:
         """Return the first supported alternative of the operation; empty if authentication is optional."""
-        holder = operation if "security" in operation else self.document.root
-        listed = read_list(holder, "security", 20)
-        alternatives = [dict(islice(one.items(), 20)) for one in listed if isinstance(one, dict)]
+        alternatives = self.document.requirements(operation if "security" in operation else self.document.root)
         if not alternatives or {} in alternatives:
             return Authentication()
-        pairs = [(one, [name for name in one if self._is_supported(name)]) for one in alternatives]
+        pairs = [(one, [name for name in one if self._type(name) in SUPPORTED]) for one in alternatives]
         usable = [(one, names) for one, names in pairs if names]
         if not usable:
             self._note_ignored(next(iter(alternatives[0])))
@@ -56,31 +54,24 @@ class Security:
             f"The security scheme {quote_name(name)} is not imported: a node cannot use it, or only one"
         )
 
-    def _scheme(self, name: str) -> dict[str, Any]:
-        return self.document.at(self.schemes, name)
-
-    def _is_supported(self, name: str) -> bool:
-        scheme = self._scheme(name) if is_name(name) else {}
-        type_ = scheme.get("type")
-        if type_ == "apiKey":
-            place, key = scheme.get("in"), scheme.get("name")
-            return is_name(key) and (place == "query" or (place in ("header", "cookie") and bool(TOKEN.match(key))))
-        return type_ in ("oauth2", "openIdConnect") or (type_ == "http" and _get_scheme(scheme) in ("basic", "bearer"))
+    def _type(self, name: str) -> str | None:
+        return self.document.credential_type(self.document.at(self.schemes, name)) if is_name(name) else None
 
     def _authenticate(self, name: str, scopes: Any) -> Authentication:
-        scheme = self._scheme(name)
-        type_, source = scheme["type"], f"the API's {quote_name(name)}"
-        if type_ == "http" and _get_scheme(scheme) == "basic":
-            return self._credential(name, "http_basic", {}, {"username": source, "password": source})
-        if type_ == "http":
-            return self._credential(name, "http_bearer", {}, {"token": source})
-        if type_ == "apiKey":
-            return self._of_key(name, scheme["in"], scheme["name"], source)
-        flow = self.document.at(self.document.at(scheme, "flows"), "clientCredentials")
-        if type_ == "oauth2" and flow:
-            return self._of_client(name, flow, scopes, source)
-        self.document.notes.add(f"{quote_name(name)} needs an access token, which is expected as a bearer token")
-        return self._credential(name, "http_bearer", {}, {"token": _ELSEWHERE})
+        scheme = self.document.at(self.schemes, name)
+        type_, key, source = self._type(name), str(scheme.get("name")), f"the API's {quote_name(name)}"
+        if type_ == "http_basic":
+            return self._credential(name, type_, {}, {"username": source, "password": source})
+        if type_ == "http_header":
+            return self._credential(name, type_, {"name": key}, {"value": source})
+        if type_ in ("http_query", "cookie"):
+            return self._of_key(name, type_, key, source)
+        if type_ == "oauth2_client_credentials":
+            return self._of_client(name, self.document.client_flow(scheme), scopes, source)
+        if scheme["type"] != "http":
+            source = _ELSEWHERE
+            self.document.notes.add(f"{quote_name(name)} needs an access token, which is expected as a bearer token")
+        return self._credential(name, "http_bearer", {}, {"token": source})
 
     def _credential(
         self, name: str, type_: str, data: dict[str, str], sources: dict[str, str], hosts: tuple[str, ...] = ()
@@ -90,10 +81,8 @@ class Security:
         known = self.names.setdefault(name, f"{self.secrets.base}-{slug}" if self.names else self.secrets.base)
         return Authentication(self.secrets.add(known, type_, data, sources, hosts), type_)
 
-    def _of_key(self, name: str, place: str, key: str, source: str) -> Authentication:
-        if place == "header":
-            return self._credential(name, "http_header", {"name": key}, {"value": source})
-        expression = self.secrets.add_secret(name, source)
+    def _of_key(self, name: str, type_: str, key: str, source: str) -> Authentication:
+        expression, place = self.secrets.add_secret(name, source), type_.removeprefix("http_")
         self.document.notes.add(f"The key {quote_name(key)} is sent in the {place}, read by {expression}")
         if place == "query":
             return Authentication(type="secret", query=((key, expression),))
@@ -115,11 +104,6 @@ class Security:
         if asked:
             data["scope"] = " ".join(asked)[:1_000]
         return self._credential(name, "oauth2_client_credentials", data, sources, hosts)
-
-
-def _get_scheme(scheme: dict[str, Any]) -> str:
-    way = scheme.get("scheme")
-    return str(way).lower() if is_name(way) else ""
 
 
 def _join_url(server: str | None, url: Any) -> str:

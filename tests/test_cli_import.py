@@ -78,7 +78,7 @@ def test_the_palette_is_that_of_the_given_workspace(data_dir, file):
 @pytest.mark.parametrize(
     ("text", "args", "word"),
     [
-        ("swagger: '2.0'", [], "Swagger 2"),
+        ("swagger: '1.2'", [], "Swagger 2"),
         ("openapi: 3.1.0\npaths: [", [], "neither JSON nor YAML"),
         (PETSTORE.decode(), ["--name", "A"], "--name needs a flow"),
         (PETSTORE.decode(), ["--again"], "--again needs a flow"),

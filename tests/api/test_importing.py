@@ -182,7 +182,7 @@ def test_a_document_can_be_taken_out_of_the_palette(owner):
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("swagger: '2.0'", "Swagger 2"),
+        ("swagger: '1.2'", "Swagger 2"),
         ("", "must be an object"),
         ("\ud800", ""),
         (5, "document: must be text or an object"),

@@ -5,58 +5,12 @@ import time
 
 import orjson
 import pytest
-from openapi_documents import GITHUB, PETSTORE, STRIPE
+from openapi_documents import GITHUB, PETSTORE, STRIPE, SWAGGER
 
 from errors import BadInput, TooLarge
 from importing import connector
+from importing.json_document import load_document
 from nodes.connectors.file_schema import check
-
-SWAGGER = b"""\
-swagger: "2.0"
-info: {title: Old Shop, description: "Sells [books](https://shop.example/books). And more."}
-host: shop.example
-basePath: /v2
-schemes: [http, https]
-consumes: [application/json]
-produces: [application/json]
-securityDefinitions:
-  key: {type: apiKey, in: query, name: api_key}
-  login: {type: basic}
-security: [{key: []}, {login: []}]
-parameters:
-  shop: {name: shopId, in: path, required: true, type: integer}
-definitions:
-  Book:
-    type: object
-    required: [title]
-    properties:
-      id: {type: integer, readOnly: true}
-      title: {type: string, maxLength: 2000}
-      genre: {type: string, enum: [crime, non_fiction]}
-paths:
-  /shops/{shopId}/books:
-    parameters: [{$ref: "#/parameters/shop"}]
-    get:
-      operationId: listBooks
-      parameters:
-        - {name: tags, in: query, type: array, items: {type: string}, collectionFormat: multi}
-        - {name: ids, in: query, type: array, items: {type: integer}}
-        - {name: offset, in: query, type: integer}
-        - {name: limit, in: query, type: integer, maximum: 50}
-      responses:
-        200: {description: Books, schema: {type: array, items: {$ref: "#/definitions/Book"}}}
-    post:
-      operationId: addBook
-      parameters: [{name: book, in: body, required: true, schema: {$ref: "#/definitions/Book"}}]
-      responses: {201: {description: Added}}
-  /upload:
-    post:
-      operationId: upload
-      parameters:
-        - {name: cover, in: formData, type: file, required: true}
-        - {name: alt-text, in: formData, type: string}
-      responses: {204: {description: Done}}
-"""
 
 
 def operations(document, **options):
@@ -291,12 +245,15 @@ def test_bounds_hold_for_large_documents():
     assert len(found.notes) <= 51
 
 
-def test_damaged_parts_are_no_more_than_left_out():
+@pytest.mark.parametrize(
+    "document", [STRIPE, pytest.param(SWAGGER, marks=pytest.mark.slow)], ids=["openapi", "swagger"]
+)
+def test_damaged_parts_are_no_more_than_left_out(document):
     """Each value of a document is replaced by others; the result is a valid connector or a plain refusal."""
-    whole = json.loads(STRIPE)
-    for at, place in enumerate(_places(whole)):
+    whole = orjson.dumps(load_document(document), option=orjson.OPT_NON_STR_KEYS)
+    for at, place in enumerate(_places(json.loads(whole))):
         for value in (None, "x", [7], {"$ref": "#/paths"})[at % 2 :: 2]:
-            damaged = json.loads(STRIPE)
+            damaged = json.loads(whole)
             _put(damaged, place, value)
             try:
                 check(connector.read(orjson.dumps(damaged)).connector)

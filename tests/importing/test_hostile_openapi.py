@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
-from openapi_documents import GITHUB, PETSTORE, STRIPE
+from openapi_documents import GITHUB, PETSTORE, STRIPE, SWAGGER
 from properties import examples
 from test_openapi import document, one, parameter, planned
 
 from errors import BadInput, HeadraceError, TooLarge
 from importing.json_document import MAX_BYTES, load_document
-from importing.openapi import MAX_OPERATIONS, read
+from importing.palette import MAX_OPERATIONS, read
 
 # Rejections and limits
 
@@ -31,7 +31,8 @@ from importing.openapi import MAX_OPERATIONS, read
         (b"a: \x00", "neither JSON nor YAML"),
         (b"a: 1\n---\nb: 2", "several YAML documents"),
         (b"info: {}", 'no key "openapi"'),
-        (b'{"swagger": "2.0", "info": {}}', "Swagger 2 document; convert it"),
+        (b'{"swagger": "2.0", "info": {}}', "describes no operation"),
+        (b'{"swagger": "1.2", "info": {}}', "OpenAPI 3.0, 3.1, 3.2 or Swagger 2"),
         (b"openapi: 4.0.0", "'4.0.0' is not supported"),
         (b"openapi: 3.1.0", "describes no operation"),
         (b"openapi: 3.0\npaths: []", "describes no operation"),
@@ -151,6 +152,25 @@ def test_a_hostile_document_is_fast(shape):
     assert time.process_time() - began < 30
 
 
+@pytest.mark.slow
+def test_a_hostile_swagger_document_is_fast():
+    many = 10_000
+    schema = {"$ref": "#/definitions/wide"}
+    operation = {
+        "parameters": [{"in": "formData", "name": f"f{n}", "type": "string"} for n in range(many)],
+        "responses": {str(n): {"schema": schema} for n in range(200, 200 + many)},
+        "consumes": [f"a/b{n}" for n in range(many)],
+    }
+    item = {"get": operation, "parameters": [{"in": "query", "name": f"q{n}", "type": "array"} for n in range(many)]}
+    paths = {f"/{n}": {"$ref": "#/x-item"} for n in range(MAX_OPERATIONS)}
+    schemes = {f"s{n}": {"type": "oauth2", "flow": "application", "scopes": schema} for n in range(many)}
+    hostile = {"swagger": "2.0", "paths": paths, "x-item": item, "securityDefinitions": schemes}
+    hostile["definitions"] = {"wide": {"properties": {f"p{n}": {} for n in range(many)}}}
+    began = time.process_time()
+    assert len(read(orjson.dumps(hostile)).presets) == MAX_OPERATIONS
+    assert time.process_time() - began < 30
+
+
 # Arbitrary input
 
 JSON = st.recursive(
@@ -192,8 +212,8 @@ def damaged(value, chance, junk):
 @settings(max_examples=examples(300), deadline=None)
 def test_a_damaged_document_is_imported_as_far_as_possible_or_rejected(seed, junk):
     chance = random.Random(seed)
-    whole = load_document(chance.choice([PETSTORE, STRIPE, GITHUB]))
-    broken = {**whole, **{key: damaged(whole[key], chance, junk) for key in whole if key != "openapi"}}
+    whole = load_document(chance.choice([PETSTORE, STRIPE, GITHUB, SWAGGER]))
+    broken = {**whole, **{key: damaged(whole[key], chance, junk) for key in whole if key not in ("openapi", "swagger")}}
     try:
         palette = read(broken)
     except HeadraceError:

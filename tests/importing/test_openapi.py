@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import orjson
 import pytest
 from jsonschema_rs import Draft202012Validator
-from openapi_documents import GITHUB, PETSTORE, STRIPE
+from openapi_documents import GITHUB, PETSTORE, STRIPE, SWAGGER
 from werkzeug import Response
 from world import flow, run
 
@@ -15,7 +15,7 @@ import engine
 from api import openapi
 from config import Config
 from dispatch import make_services
-from importing.openapi import make_slug, read
+from importing.palette import make_slug, read
 from nodes.credentials.types import TYPES
 from nodes.files.files import Files
 from schemas import CredentialIn
@@ -132,6 +132,27 @@ def test_a_file_of_a_form_is_a_file_of_the_workspace():
     assert list(asked["body"]["properties"]) == ["caption"] and asked["files"]["required"] == ["photo"]
     assert asked["files"]["properties"]["photo"]["description"] == "Path in the workspace's files"
     assert preset.parameters["required"] == ["petId", "files"]
+
+
+def test_a_swagger_2_document_becomes_presets_too():
+    palette = read(SWAGGER)
+    books, add, upload = palette.presets
+    url = 'https://shop.example/v2/shops/{{ input.shopId | urlencode | replace("/", "%2F") }}/books'
+    assert books.node["config"] == {
+        "method": "GET",
+        "url": url,
+        "query": {
+            "tags": "{{ input.tags | default(none) }}",
+            "ids": '{{ input.ids | join(",") if input.ids is defined and input.ids else none }}',
+            "offset": "{{ input.offset | default(none) }}",
+            "limit": "{{ input.limit | default(none) }}",
+            "api_key": "{{ secrets.old_shop_key }}",
+        },
+    }
+    assert add.node["config"]["body"] == "{{ input.body }}" and add.parameters["required"] == ["shopId", "body"]
+    assert list(add.parameters["properties"]["body"]["properties"]) == ["title", "genre"]
+    assert upload.node["config"]["files"] == {"cover": "{{ input.files.cover }}"}
+    assert list(upload.parameters["properties"]["body"]["properties"]) == ["alt-text"]
 
 
 @pytest.mark.parametrize(

@@ -165,3 +165,50 @@ components:
       flows:
         clientCredentials: {tokenUrl: https://login.github.example/token, scopes: {repo: Repositories}}
 """
+
+SWAGGER = b"""\
+swagger: "2.0"
+info: {title: Old Shop, description: "Sells [books](https://shop.example/books). And more."}
+host: shop.example
+basePath: /v2
+schemes: [http, https]
+consumes: [application/json]
+produces: [application/json]
+securityDefinitions:
+  key: {type: apiKey, in: query, name: api_key}
+  login: {type: basic}
+security: [{key: []}, {login: []}]
+parameters:
+  shop: {name: shopId, in: path, required: true, type: integer}
+definitions:
+  Book:
+    type: object
+    required: [title]
+    properties:
+      id: {type: integer, readOnly: true}
+      title: {type: string, maxLength: 2000}
+      genre: {type: string, enum: [crime, non_fiction]}
+paths:
+  /shops/{shopId}/books:
+    parameters: [{$ref: "#/parameters/shop"}]
+    get:
+      operationId: listBooks
+      parameters:
+        - {name: tags, in: query, type: array, items: {type: string}, collectionFormat: multi}
+        - {name: ids, in: query, type: array, items: {type: integer}}
+        - {name: offset, in: query, type: integer}
+        - {name: limit, in: query, type: integer, maximum: 50}
+      responses:
+        200: {description: Books, schema: {type: array, items: {$ref: "#/definitions/Book"}}}
+    post:
+      operationId: addBook
+      parameters: [{name: book, in: body, required: true, schema: {$ref: "#/definitions/Book"}}]
+      responses: {201: {description: Added}}
+  /upload:
+    post:
+      operationId: upload
+      parameters:
+        - {name: cover, in: formData, type: file, required: true}
+        - {name: alt-text, in: formData, type: string}
+      responses: {204: {description: Done}}
+"""

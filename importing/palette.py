@@ -1,0 +1,243 @@
+"""Palette of an API document: its operations as presets, `http` nodes that are ready for use with a form for each."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from constants import HTTP_METHODS
+from errors import BadInput, ExpressionError
+from expressions import compile_value, escape
+from importing.json_document import is_small, read_line, read_list
+from importing.notes import quote_name
+from importing.openapi import MAX_URL, Body, OpenApi, Operation, fill_path, find_free, find_in_path, read_document
+from importing.preset_inputs import Inputs, expression, input_path
+from importing.secret_detection import Suggestion, Suggestions, get_hosts
+from importing.security_schemes import Authentication, Security
+
+MAX_OPERATIONS = 1_000
+_IN_PATH = 'urlencode | replace("/", "%2F")'
+_BINARY = ("application/octet-stream", "application/pdf", "image/", "audio/", "video/")
+_FILE = {"type": "string", "description": "Path in the workspace's files"}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A node ready for use. `parameters` is the JSON Schema of the input that its expressions read."""
+
+    key: str
+    name: str
+    description: str
+    tags: list[str]
+    node: dict[str, Any]
+    parameters: dict[str, Any]
+    credential_type: str | None
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the preset as a table row, with JSON as text."""
+        kept = {name: getattr(self, name) for name in ("key", "name", "description", "credential_type")}
+        parts = {"tags": self.tags, "node_json": self.node, "parameters_json": self.parameters}
+        return {**kept, **{name: orjson.dumps(part).decode() for name, part in parts.items()}}
+
+
+@dataclass(frozen=True)
+class Palette:
+    """All presets of a document. `source` is the slug of its title; `server` is None if it names none."""
+
+    title: str
+    source: str
+    server: str | None
+    presets: list[Preset]
+    credentials: list[Suggestion]
+    notes: list[str]
+
+
+def read(document: bytes | dict[str, Any]) -> Palette:
+    """Return the presets of a document, JSON or YAML. Notes list the parts that are not imported.
+
+    Raises: BadInput if the document is invalid, TooLarge.
+    """
+    return _Reader(read_document(document)).palette()
+
+
+def make_slug(title: str) -> str:
+    """Return the title as lower-case ASCII letters, digits and dashes."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "api"
+
+
+class _Reader:
+    """The reading of one document."""
+
+    def __init__(self, document: OpenApi) -> None:
+        self.document, self.notes = document, document.notes
+        self.title = document.title(200)
+        self.source = make_slug(self.title)
+        self.server = document.server(document.root)
+        self.variable = f"vars.api_{self.source.replace('-', '_')}_url"
+        self.secrets = Suggestions(self.source, get_hosts(self.server or ""))
+        self.security = Security(document, self.secrets, self.server)
+        self.keys: set[str] = set()
+        self.cut = 0
+
+    def palette(self) -> Palette:
+        self._note_servers()
+        presets: list[Preset] = []
+        for operation in self.document.operations():
+            if len(presets) >= MAX_OPERATIONS:
+                self.notes.add(f"Only the first {MAX_OPERATIONS:,} operations are imported")
+                break
+            if operation.verb.upper() not in HTTP_METHODS or len(operation.path) > MAX_URL:
+                self.notes.add(f"{operation.place} is not imported: the method or the URL is not supported")
+                continue
+            preset = self._preset(operation)
+            if preset is not None:
+                presets.append(preset)
+        if not presets:
+            raise BadInput("The document describes no operations")
+        if self.cut:
+            self.notes.add(f"The forms of {self.cut} operations are incomplete: too large, or recursive")
+        found = list(self.secrets.found.values())
+        return Palette(self.title, self.source, self.server, presets, found, list(self.notes))
+
+    def _note_servers(self) -> None:
+        servers = read_list(self.document.root, "servers")
+        if self.server is None:
+            self.notes.add(f"The document names no server: set {self.variable} in the flow's settings to its URL")
+        elif len(servers) > 1:
+            self.notes.add(f"The document names {len(servers)} servers; the nodes use {quote_name(self.server)}")
+        if self.server is not None and any(self.document.at(server, "variables") for server in servers[:1]):
+            self.notes.add(f"The server's URL has variables, which have their defaults: {quote_name(self.server)}")
+
+    # Operations
+
+    def _preset(self, operation: Operation) -> Preset | None:
+        own, inputs = operation.own, Inputs(self.document)
+        auth = self.security.choose(own)
+        config = {"method": operation.verb.upper(), **self._config(operation, inputs, auth)}
+        summary, id_ = read_line(own, "summary", 180), read_line(own, "operationId", 180)
+        whole = f"{operation.verb.upper()} {operation.path}"
+        name = summary or id_ or whole[:180]
+        try:
+            compile_value(config)
+        except ExpressionError:
+            self.notes.add(f"{operation.place} is not imported: it has too many parameters for a node")
+            return None
+        self.cut += inputs.form.is_cut
+        key = find_free(read_line(own, "operationId", 200) or whole[:200], self.keys, " ")
+        self.keys.add(key)
+        return Preset(
+            key=key,
+            name=f"{name} (deprecated)" if own.get("deprecated") is True else name,
+            description=read_line(own, "description", 1_000) or read_line(operation.item, "description", 1_000),
+            tags=[tag[:100] for tag in read_list(own, "tags", 20) if isinstance(tag, str)],
+            node={"type": "http", "name": name, "config": config},
+            parameters=inputs.as_schema(),
+            credential_type=auth.type,
+        )
+
+    def _config(self, operation: Operation, inputs: Inputs, auth: Authentication) -> dict[str, Any]:
+        parameters = self.document.parameters(operation)
+        url = self._url(operation, parameters, inputs)
+        query: dict[str, str] = {}
+        for parameter in parameters:
+            if parameter["in"] == "query":
+                query.update(inputs.query(parameter))
+        headers = self._headers(parameters, inputs, auth)
+        body = self.document.body(operation)
+        config, content_type = ({}, None) if body is None else self._body(body, inputs)
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        parts = {"query": {**query, **dict(auth.query)}, "headers": headers, **config, "credential": auth.credential}
+        return {"url": url, **{key: value for key, value in parts.items() if value}}
+
+    def _url(self, operation: Operation, parameters: list[dict[str, Any]], inputs: Inputs) -> str:
+        server = self.document.server_of(operation) or self.server
+        path = operation.path if operation.path.startswith("/") else f"/{operation.path}"
+        found = find_in_path(path, parameters)
+        values = {name: inputs.text(parameter, "path", f" | {_IN_PATH}") for name, parameter in found.items()}
+        return (expression(self.variable) if server is None else escape(server)) + fill_path(path, values, escape)
+
+    def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, auth: Authentication) -> dict[str, str]:
+        """Return the required headers; optional ones are left out, because a node cannot omit a header by its input."""
+        headers: dict[str, str] = {}
+        cookies = list(auth.cookies)
+        # Headers first, so that their inputs get the names that cookies have too.
+        for parameter in sorted(parameters, key=lambda parameter: parameter["in"] == "cookie"):
+            name = parameter["name"]
+            if parameter["in"] not in ("header", "cookie"):
+                continue
+            if parameter.get("required") is not True:
+                self.notes.add(f"The {parameter['in']} {quote_name(name)} is optional, and not imported")
+            elif parameter["in"] == "header":
+                headers[name] = inputs.text(parameter, "header")
+            else:
+                cookies.append(f"{name}={inputs.text(parameter, 'cookie')}")
+        return headers | ({"Cookie": "; ".join(cookies)} if cookies else {})
+
+    # Bodies
+
+    def _body(self, body: Body, inputs: Inputs) -> tuple[dict[str, Any], str | None]:
+        """Return the config's keys, and the Content-Type if it is not the node's default."""
+        schema = _FILE if body.type == "file" else self._body_schema(body.content, inputs)
+        if body.type == "multipart":
+            return {"body_type": body.type, **_write_parts(schema, body.required, inputs)}, None
+        return {"body_type": body.type, "body": _write_body(schema, body.required, inputs)}, body.content_type
+
+    def _body_schema(self, content: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
+        schema = inputs.form.schema(content.get("schema"))
+        examples = self.document.at(content, "examples")
+        first = next((self.document.at(examples, name).get("value") for name in examples), None)
+        example = content.get("example", first)
+        if example is not None and is_small(example, 2_000):
+            schema.setdefault("examples", [example])
+        return schema
+
+
+def _is_file(schema: dict[str, Any]) -> bool:
+    return schema.get("format") == "binary" or str(schema.get("contentMediaType")).startswith(_BINARY)
+
+
+def _write_body(schema: dict[str, Any], required: bool, inputs: Inputs) -> str:
+    """Return the expression of the body; an optional body that is missing becomes null, and is not sent."""
+    read = input_path(inputs.add("body", "body", schema, required))
+    return expression(read if required else f"{read} | default(none)")
+
+
+def _write_parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, Any]:
+    """Return the texts and files of a multipart body. An optional file that is missing is left out."""
+    texts, files = _split(schema)
+    found: dict[str, Any] = {}
+    if texts["properties"] or not files["properties"]:
+        found["body"] = _write_body(texts, required and bool(texts["required"]), inputs)
+    if files["properties"]:
+        key = inputs.add("files", "body", files, bool(files["required"]))
+        read = {name: input_path(key, name) for name in files["properties"]}
+        found["files"] = {
+            name: expression(text if name in files["required"] else f"{text} | default(none)")
+            for name, text in read.items()
+        }
+    return found
+
+
+def _split(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split the schema of a multipart body into one of its texts and one of its files."""
+    files: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
+    for name, part in schema.get("properties", {}).items():
+        if _is_file(part):
+            files[name] = _FILE
+        elif _is_file(part.get("items", {})):
+            files[name] = {"type": "array", "items": _FILE}
+        else:
+            texts[name] = part
+    return _select_properties(schema, texts), _select_properties(schema, files)
+
+
+def _select_properties(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    needed = [name for name in read_list(schema, "required") if name in parts]
+    return {"type": "object", "properties": parts, "required": needed}
