@@ -11,7 +11,6 @@ An archive is a ZIP file:
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import sqlite3
@@ -55,7 +54,6 @@ FORMAT = 1
 MAGIC = b"PK\x03\x04"
 MANIFEST, VALUES_FILE, FILES = "manifest.json", "values.jsonl", "files/"
 LEVEL = 1  # of compression: the higher ones take several times as long for a tenth less
-CHUNK = 1 << 20
 DAMAGES = (KeyError, EOFError, zipfile.BadZipFile, zlib.error)  # of a member of the file
 
 
@@ -133,7 +131,7 @@ def _open_snapshot(config: Config, read_object: ReadObject | None) -> Iterator[S
 
 
 def _write_lines(out: zipfile.ZipFile, name: str, lines: Iterable[bytes]) -> None:
-    with out.open(name, "w", force_zip64=True) as member, io.BufferedWriter(member, CHUNK) as buffer:
+    with out.open(name, "w", force_zip64=True) as member, io.BufferedWriter(member, backups.CHUNK) as buffer:
         for line in lines:
             buffer.write(line)
             buffer.write(b"\n")
@@ -157,18 +155,7 @@ def _write_file(out: zipfile.ZipFile, name: str, path: Path) -> tuple[int, str]:
         copy = Path(folder) / "copy"
         source = copy if backups.copy_if_database(path, copy) else path
         with source.open("rb") as read, out.open(name, "w", force_zip64=True) as written:
-            return _copy(read, written)
-
-
-def _copy(read: IO[bytes], written: IO[bytes] | None) -> tuple[int, str]:
-    """Copy, or only read. Return the size and the SHA-256."""
-    digest, size = hashlib.sha256(), 0
-    while piece := read.read(CHUNK):
-        if written is not None:
-            written.write(piece)
-        digest.update(piece)
-        size += len(piece)
-    return size, digest.hexdigest()
+            return backups.copy_stream(read, written)
 
 
 def _encode_manifest(manifest: Manifest) -> bytes:
@@ -231,9 +218,8 @@ class Archive:
 
     def check(self) -> None:
         """Read everything once. Raises: BadInput if a part differs from the manifest."""
-        for table in self.tables().values():
-            deque(self.read(table), maxlen=0)
-        deque(self.values(), maxlen=0)
+        for part in (*map(self.read, self.tables().values()), self.values()):
+            deque(part, maxlen=0)
         for name in self.manifest.files:
             self._copy_file(name, None)
 
@@ -243,7 +229,7 @@ class Archive:
     def _lines(self, name: str) -> Iterator[bytes]:
         try:
             with self._file.open(name) as member:
-                for line in io.BufferedReader(member, CHUNK):  # type: ignore[type-var]
+                for line in io.BufferedReader(member, backups.CHUNK):  # type: ignore[type-var]
                     yield line.rstrip(b"\n")
         except DAMAGES:
             raise self._damaged(name) from None
@@ -259,7 +245,7 @@ class Archive:
     def _copy_file(self, name: str, written: IO[bytes] | None) -> None:
         try:
             with self._file.open(name) as read:
-                found = _copy(read, written)
+                found = backups.copy_stream(read, written)
         except DAMAGES:
             raise self._damaged(name) from None
         if found != self.manifest.files[name]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import orjson
 
@@ -121,21 +121,25 @@ def files_in(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _copy(source: Path, target: Path) -> tuple[int, str]:
-    """Copy the file. Return its size and SHA-256."""
+def copy_stream(read: IO[bytes], written: IO[bytes] | None = None) -> tuple[int, str]:
+    """Read to the end, and write the same if there is a target. Return the size and the SHA-256."""
     digest, size = hashlib.sha256(), 0
-    with source.open("rb") as read, target.open("wb") as written:
-        while piece := read.read(CHUNK):
+    while piece := read.read(CHUNK):
+        if written is not None:
             written.write(piece)
-            digest.update(piece)
-            size += len(piece)
+        digest.update(piece)
+        size += len(piece)
     return size, digest.hexdigest()
 
 
+def _copy(source: Path, target: Path) -> tuple[int, str]:
+    with source.open("rb") as read, target.open("wb") as written:
+        return copy_stream(read, written)
+
+
 def _measure(path: Path) -> tuple[int, str]:
-    """Return the file's size and SHA-256."""
     with path.open("rb") as file:
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+        return copy_stream(file)
 
 
 @contextmanager

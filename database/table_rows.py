@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -76,22 +77,6 @@ class Measure(NamedTuple):
     checksum: str
 
 
-class Checksum:
-    """Adds up the Measure of lines."""
-
-    def __init__(self) -> None:
-        self._rows = self._sum = 0
-
-    def add(self, line: bytes) -> None:
-        """Count a line, without its line break."""
-        self._rows += 1
-        self._sum += int.from_bytes(hashlib.sha256(line).digest())
-
-    def measure(self) -> Measure:
-        """Return the Measure of the lines so far."""
-        return Measure(self._rows, f"{self._sum % 2**256:064x}")
-
-
 class Source(Protocol):
     """A database or an archive from which rows are read."""
 
@@ -144,7 +129,7 @@ class Copied:
     """The result of a copy: the measures of tables by name, the measure of large values, and changed values."""
 
     tables: dict[str, Measure] = field(default_factory=dict)
-    values: Measure = field(default_factory=lambda: Checksum().measure())
+    values: Measure = Measure(0, "")
     released_runs: int = 0
     replaced_nul: int = 0
 
@@ -171,10 +156,10 @@ def copy_all(source: Source, target: Target, report: Report) -> Copied:
     for table in ordered(wanted):
         counted = Counted(table.name, encode_row, report)
         target.write(table, counted.each(portable_rows(source, table, copied, target.has_nul)))
-        copied.tables[table.name] = counted.end(Counted(table.name, encode_row).of(target.read(table)))
+        copied.tables[table.name] = counted.end(target.read(table))
     counted_values = Counted(VALUES, Value.line, report)
     target.write_values(counted_values.each(source.values()))
-    copied.values = counted_values.end(Counted(VALUES, Value.line).of(target.values()))
+    copied.values = counted_values.end(target.values())
     return copied
 
 
@@ -219,30 +204,28 @@ class Counted(Generic[Item]):
 
     def __init__(self, name: str, line: Callable[[Item], bytes], report: Report | None = None) -> None:
         self._name, self._line, self._report = name, line, report
-        self._checksum = Checksum()
+        self._rows = self._sum = 0
 
     def each(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items."""
-        for number, item in enumerate(items, 1):
-            self._checksum.add(self._line(item))
-            if self._report is not None and not number % REPORTED_ROWS:
-                self._report(self._name, number, False)
+        for item in items:
+            self._rows += 1
+            self._sum += int.from_bytes(hashlib.sha256(self._line(item)).digest())
+            if self._report is not None and not self._rows % REPORTED_ROWS:
+                self._report(self._name, self._rows, False)
             yield item
 
-    def of(self, items: Iterable[Item]) -> Measure:
-        """Return the Measure of these items."""
-        for _ in self.each(items):
-            pass
-        return self._checksum.measure()
-
-    def end(self, found: Measure | None = None) -> Measure:
-        """Report the end, and return the Measure. Raises: Conflict if it differs from `found`, that of the target."""
-        measure = self._checksum.measure()
-        if found is not None and found != measure:
-            raise Conflict(
-                f"The copy of {self._name} is wrong: {measure.rows} were written and {found.rows} are there, or their "
-                "content differs"
-            )
+    def end(self, copies: Iterable[Item] | None = None) -> Measure:
+        """Report the end, and return the Measure. Raises: Conflict if it differs from that of the copies."""
+        measure = Measure(self._rows, f"{self._sum % 2**256:064x}")
+        if copies is not None:
+            copied = Counted(self._name, self._line)
+            deque(copied.each(copies), maxlen=0)
+            if (found := copied.end()) != measure:
+                raise Conflict(
+                    f"The copy of {self._name} is wrong: {measure.rows} were written and {found.rows} are there, or "
+                    "their content differs"
+                )
         if self._report is not None:
             self._report(self._name, measure.rows, True)
         return measure
