@@ -26,7 +26,7 @@ VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 # OpenAPI ignores parameters of the first three names; the node sends the others itself.
 NO_PARAMETERS = {"accept", "content-type", "authorization", "idempotency-key", *REFUSED_HEADERS}
 BODY_TYPES = ("json", "form", "multipart", "text", "file")  # from the most to the least descriptive
-SUPPORTED = "the document must be OpenAPI 3.0, 3.1, 3.2 or Swagger 2"
+EXPECTED = "the document must be OpenAPI 3.0, 3.1, 3.2 or Swagger 2"
 HTTP_SCHEMES = {"basic": "http_basic", "bearer": "http_bearer", "digest": "http_digest"}
 IN_BRACES = re.compile(r"\{([^{}]+)\}")
 
@@ -179,10 +179,10 @@ def read_document(document: bytes | dict[str, Any], most: int = MAX_BYTES, sourc
     if str(root.get("swagger", "")).startswith("2"):
         return Swagger(root, source)
     if "openapi" not in root:
-        raise BadInput(f'The document has no key "openapi" with a version: {SUPPORTED}')
+        raise BadInput(f'The document has no key "openapi" with a version: {EXPECTED}')
     version = str(root["openapi"])
     if not re.match(r"3\.[012](\.|\Z)", version):
-        raise BadInput(f"The version {quote_name(version)} is not supported: {SUPPORTED}")
+        raise BadInput(f"The version {quote_name(version)} is not supported: {EXPECTED}")
     return OpenApi(root, source)
 
 
