@@ -27,8 +27,10 @@ from .clock import LeaseClock as LeaseClock
 from .clock import get_clock as get_clock
 from .engine_results import Execute as Execute
 from .engine_results import Space as Space
+from .migration_runner import BASELINE, apply, former
 from .migration_runner import MIGRATIONS as MIGRATIONS
-from .migration_runner import Kind, make_runner, migration_files
+from .migration_runner import migrations as migrations
+from .migration_runner import replace_former as replace_former
 from .sqlite import checkpoint as checkpoint
 from .sqlite import db as db
 from .sqlite import is_checkpoint_due as is_checkpoint_due
@@ -243,10 +245,11 @@ def execute_all(writes: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
 def migrate() -> list[str]:
     """Apply the migrations that this database lacks, once even if several processes start together. Return their names.
 
-    Raises: ConfigError if a newer version has changed the database; nothing is written then.
+    Raises: ConfigError if a newer version has changed the database, or if it is too old; nothing is written then.
     """
     with _engine.migrating():
-        done = refuse_newer()
+        done = check_migrations()
+        _replace_former()
         # Playhouse, which applies them, is not imported if there is nothing to apply.
         applied = [] if done == migrations() else _apply_migrations()
         if written_by() != VERSION:
@@ -263,30 +266,34 @@ def migrate() -> list[str]:
 def _apply_migrations() -> list[str]:
     # Its log line for each migration is noise at the first start; one line for all follows.
     logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
-    return list(make_runner(db, _kind()).up())
+    return apply(db)
 
 
-def migrations() -> set[str]:
-    """Return the names of the migrations that this version knows, of the engine in use."""
-    return {file.stem for file in migration_files(_kind())}
+def _replace_former() -> None:
+    """Record the baseline in place of the former migrations."""
+    names = former(_recorded())
+    if names:
+        with write():
+            execute_all((f"DELETE FROM {HISTORY} WHERE name = ?", (name,)) for name in names)
+            execute(f"INSERT INTO {HISTORY} (name, applied) VALUES (?, CURRENT_TIMESTAMP)", (BASELINE,))
 
 
-def _kind() -> Kind:
-    return "postgres" if is_postgres() else "sqlite"
-
-
-def refuse_newer() -> set[str]:
-    """Check that this version knows every migration of the database, and return their names.
-
-    Raises: ConfigError if it does not, with the version that wrote the database.
-    """
+def _recorded() -> set[str]:
     if not db.table_exists(HISTORY):
         return set()
-    done = {str(name) for (name,) in execute(f"SELECT name FROM {HISTORY}").fetchall()}
+    return {str(name) for (name,) in execute(f"SELECT name FROM {HISTORY}").fetchall()}
+
+
+def check_migrations() -> set[str]:
+    """Check that this version can open the database. Return the names of its migrations, as of `replace_former`.
+
+    Raises: ConfigError if a newer version wrote the database, or if it is too old, with the version that wrote it.
+    """
+    wrote = written_by()
+    done = replace_former(_recorded(), f"The database {db.database}", wrote)
     unknown = done - migrations()
     if not unknown:
         return done
-    wrote = written_by()
     newer = "a newer version of Headrace" if wrote is None else f"Headrace {wrote}"
     raise ConfigError(
         f"The database {db.database} was written by {newer} and this is {VERSION}, which does not know its migrations "

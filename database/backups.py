@@ -290,7 +290,8 @@ def is_valid_name(name: str) -> bool:
 
 
 def _check_version(source: Path, manifest: Manifest) -> None:
-    unknown = sorted(set(manifest.migrations) - database.migrations())
+    done = database.replace_former(set(manifest.migrations), str(source), manifest.version)
+    unknown = sorted(done - database.migrations())
     if unknown:
         raise ConfigError(
             f"{source} was made by Headrace {manifest.version} and this is {VERSION}, which does not know its "
@@ -336,7 +337,7 @@ def pause(path: Path, reason: str) -> None:
     """Pause the servers of this SQLite database, and delete the leases of the servers that wrote it."""
     database.connect(path)
     try:
-        database.refuse_newer()
+        database.check_migrations()
         with database.write():
             database.execute("DELETE FROM leases")
             ServerFact.pause(reason)

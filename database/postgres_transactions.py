@@ -19,7 +19,7 @@ from psycopg.errors import InsufficientPrivilege
 from errors import BadInput, Conflict, HeadraceError
 
 from . import HISTORY, postgres
-from .migration_runner import make_runner
+from .migration_runner import apply
 from .table_rows import MAX_NAMED, PostgresTables
 from .value_copies import ReadObject
 
@@ -103,7 +103,7 @@ class NewPostgres(PostgresTables):
                 "database, and give its URL"
             )
         try:
-            make_runner(postgres.db, "postgres").up()
+            apply(postgres.db)
         except PeeweeException as error:
             raise (error.__cause__ or error) from None
         # Replaced by the rows of the other database.

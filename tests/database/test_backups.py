@@ -291,11 +291,17 @@ def test_a_manifest_with_unknown_files_is_refused(backup, empty, name):
 
 
 def test_a_backup_from_the_future_is_refused(backup, empty):
-    rewrite(backup, version="9.9.0", migrations=["0001_initial", "0999_of_tomorrow"])
+    rewrite(backup, version="9.9.0", migrations=["0037_baseline", "0999_of_tomorrow"])
     said = refused("restore", "copy")
     assert f"made by Headrace 9.9.0 and this is {VERSION}" in said and "0999_of_tomorrow" in said
     rewrite(backup, format=2)
     assert f"made by Headrace 9.9.0, which is newer than {VERSION}" in refused("restore", "copy")
+    assert names_in(empty.data_dir) == [KEY_FILE]
+
+
+def test_a_backup_of_a_schema_that_is_no_longer_migrated_is_refused(backup, empty):
+    rewrite(backup, version="0.1.0", migrations=["0001_initial", "0037_debounces"])
+    assert "copy was made by Headrace 0.1.0, with a schema that this version" in refused("restore", "copy")
     assert names_in(empty.data_dir) == [KEY_FILE]
 
 

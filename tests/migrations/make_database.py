@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def fill(server, feed_url):
     runs(server)
     triggers(server, feed_url)
     agents(server)
+    editing(server, session)
+    tables(server)
     call("POST", "/api/import/openapi", {"document": DOCUMENT})
     call("POST", "/api/logs", {"message": "A line that a program wrote", "level": "warning", "data": {"n": 1}})
 
@@ -144,6 +147,38 @@ def agents(server):
     until(lambda: server.call("GET", f"/api/agent/runs/{answer['id']}")["status"] != "running", "the agent ends")
     memory = {"agent_id": "mine", "session": "s", "key": "colour", "content": "Blue is what they like", "tags": ["a"]}
     server.call("POST", "/api/agent/memory", memory)
+
+
+def editing(server, session):
+    """Add a flow with a draft that is published later, and what people keep beside their flows."""
+    call = server.call
+    begin = flow(node("start", "manual"))
+    made = call("POST", "/api/flows", {"name": "Edited", "definition": begin, "folder": "Team/Mine", "tags": ["kept"]})
+    of_flow = f"/api/workflows/{made['id']}"
+    draft = {"definition": chain(node("start", "manual"), node("end", "noop")), "base_version": 1, "revision": 0}
+    revision = call("PUT", f"{of_flow}/draft", draft)["revision"]
+    at = datetime.now(UTC) + timedelta(days=300)
+    later = {"revision": revision, "name": "Second", "note": "Ends", "at": at.isoformat()}
+    call("POST", f"{of_flow}/publish", later)
+    call("POST", f"{of_flow}/test-call", {"definition": flow(node("hook", "webhook", {"path": "listens"}))})
+    for address in (f"{of_flow}/presence", f"{of_flow}/favourite"):
+        call("PUT", address, {}, status=(200, 204), headers=session)
+    saved = {"page": "runs", "name": "Failures", "query": {"status": "failed"}}
+    call("POST", "/api/saved-filters", saved, headers=session)
+    call("PUT", "/api/variables/region", {"value": "eu"})
+
+
+def tables(server):
+    """Add a table with a row that a flow writes, which has a rate limit, and a call that waits for more calls."""
+    columns = [{"name": "email"}, {"name": "orders", "type": "number"}]
+    server.call("POST", "/api/tables", {"name": "customers", "columns": columns})
+    values = {"email": "{{ input.email }}", "orders": 1}
+    row = {"operation": "upsert", "table": "customers", "column": "email", "values": values}
+    writes = node("row", "table", row, rate={"calls": 100, "per": 3600, "key": "crm"})
+    server.run(server.add_flow(chain(node("start", "manual"), writes), "Writes"), {"email": "ada@example.com"}, wait=20)
+    hook = node("hook", "webhook", {"path": "collects"}, debounce={"seconds": 3600})
+    server.add_flow(flow(hook), "Collects")
+    server.call("POST", "/api/webhooks/collects", {"order": 9})
 
 
 def command(server, *args):

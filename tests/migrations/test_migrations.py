@@ -6,7 +6,6 @@ from contextlib import closing
 import pytest
 from each import for_each
 from peewee import SqliteDatabase
-from playhouse.migrations import Runner
 from world import fresh_database, raced
 
 import database
@@ -91,50 +90,13 @@ def test_migrate_returns_the_applied_migrations(tmp_path):
     database.connect(tmp_path / "new.sqlite3")
     done = database.migrate()
     database.disconnect()
-    assert done == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))
+    assert done == sorted(database.migrations())
 
 
 def test_rows_survive_a_second_migration(path):
     models.Workspace.add(name="Mine")
     database.migrate()
     assert [row.name for row in models.Workspace.select()] == ["Mine"]
-
-
-def test_a_database_of_the_first_schema_keeps_its_runs_and_counts(tmp_path):
-    database.connect(tmp_path / "old.sqlite3")
-    Runner(database.db, directory=str(database.MIGRATIONS)).up("0001_initial")
-    insert = "INSERT INTO run_days (workspace_id, workflow_id, day, total, success, failed, duration_ms) VALUES "
-    database.execute(insert + "('ws', 'a', 3, 4, 3, 1, 0.5), ('ws', 'b', 2, 9, 9, 0, 1.5)")
-    runs = "INSERT INTO runs (id, workspace_id, workflow_id, workflow_name, status, triggered_by, cancelled, recorded, "
-    database.execute(runs + "created_at, claims) VALUES ('run_1', 'ws', 'a', 'A', 'success', 'manual', 0, 0, 1, 1)")
-    assert database.migrate() == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))[1:]
-    counts = rows(
-        tmp_path / "old.sqlite3", "SELECT workflow_id, day, total, success, failed, duration_ms FROM run_days"
-    )
-    assert counts == [("b", 2, 9, 9, 0, 1.5), ("a", 3, 4, 3, 1, 0.5)]
-    assert [run.id for run in models.Run.select_where(models.RunFilters("ws", workflow_id="a"))] == ["run_1"]
-    database.disconnect()
-
-
-def test_the_oldest_owner_of_an_old_database_becomes_the_admin(tmp_path):
-    path = tmp_path / "old.sqlite3"
-    database.connect(path)
-    Runner(database.db, directory=str(database.MIGRATIONS)).up("0011_options")
-    users = "INSERT INTO users (id, email, name, password_hash, created_at) VALUES "
-    database.execute(users + ", ".join(f"('usr_{number}', '{number}@x', '-', '-', 1)" for number in range(4)))
-    database.execute("INSERT INTO workspaces (id, name, created_at) VALUES ('ws_1', 'A', 1), ('ws_2', 'B', 2)")
-    members = "INSERT INTO memberships (workspace_id, user_id, role, created_at) VALUES "
-    database.execute(
-        f"{members} ('ws_1', 'usr_0', 'editor', 1), ('ws_1', 'usr_1', 'owner', 2), ('ws_1', 'usr_2', 'owner', 1), "
-        "('ws_2', 'usr_0', 'viewer', 3), ('ws_2', 'usr_3', 'owner', 3)"
-    )
-    sessions = "INSERT INTO sessions (id, token_hash, user_id, workspace_id, created_at, expires_at) VALUES "
-    database.execute(f"{sessions} ('ses_1', 'a', 'usr_0', 'ws_2', 1, 1), ('ses_2', 'b', 'usr_0', 'ws_1', 1, 1)")
-    database.migrate()
-    database.disconnect()
-    told = rows(path, "SELECT id, is_admin, last_workspace_id FROM users ORDER BY id")
-    assert told == [("usr_0", 0, "ws_1"), ("usr_1", 1, None), ("usr_2", 0, None), ("usr_3", 0, None)]
-    assert rows(path, "SELECT id, founder_id FROM workspaces ORDER BY id") == [("ws_1", "usr_2"), ("ws_2", "usr_3")]
 
 
 def test_the_folder_of_a_new_database_is_created(tmp_path):
@@ -155,7 +117,7 @@ print(*database.migrate())
 database.disconnect()
 """
     done = raced(4, source, tmp_path / "new.sqlite3")
-    assert done == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))
+    assert done == sorted(database.migrations())
 
 
 def test_a_migration_imports_no_models():
@@ -175,13 +137,3 @@ def test_one_log_line_reports_all_migrations(tmp_path, caplog):
     database.migrate()
     database.disconnect()
     assert caplog.messages == ["database made"]
-
-
-def test_one_log_line_reports_an_older_database(tmp_path, caplog):
-    database.connect(tmp_path / "old.sqlite3")
-    Runner(database.db, directory=str(database.MIGRATIONS)).up("0001_initial")
-    caplog.set_level("INFO")
-    caplog.clear()
-    done = database.migrate()
-    database.disconnect()
-    assert caplog.messages == [f"database brought up to date: {len(done)} steps"]

@@ -1,4 +1,4 @@
-"""The view of steps and the triggers of counts in the baseline of PostgreSQL."""
+"""The view of steps, the triggers of counts and the partitions of a new PostgreSQL database, and its migrations."""
 
 import re
 import sqlite3
@@ -10,8 +10,11 @@ from peewee import SqliteDatabase
 from postgres import WithDriver
 from world import fresh_database
 
+import database
 from database import migration_runner
-from database.migration_runner import make_runner, migration_files
+from database.migration_runner import BASELINE, FORMER, apply, migrations
+from database.tables.base import DAY_MS, first_id, now_ms
+from errors import ConfigError
 from models import Step
 
 pytestmark = pytest.mark.slow
@@ -67,19 +70,46 @@ def connection(fresh_url):
         yield connection
 
 
-def test_a_new_database_begins_with_the_baseline_and_later_files_are_shared():
-    first, *later = migration_files("postgres")
-    common = migration_files("sqlite")
-    assert first.parent.name == "postgres" and later == [file for file in common if file.name > "0021"]
-    assert any(file.name[:4] == first.name[:4] for file in common), "it has the number of SQLite's last one before it"
-
-
 def test_migrating_twice_applies_each_migration_once(fresh_url):
     db = WithDriver(fresh_url(empty=True))
-    names = [file.stem for file in migration_files("postgres")]
-    assert make_runner(db, "postgres").up() == names and make_runner(db, "postgres").up() == []
-    assert sorted(make_runner(db, "postgres").applied()) == names
+    assert apply(db) == sorted(migrations()) and apply(db) == []
     db.close()
+
+
+@pytest.fixture
+def former(fresh_url):
+    """The URL of a database with a run that has the former migrations, as the version before the baseline left it."""
+    url = fresh_url(empty=True)
+    db = WithDriver(url)
+    assert apply(db, lambda: True) == [BASELINE]
+    db.close()
+    with psycopg.connect(url) as connection:
+        connection.execute(RUN.format("run_2", "NULL"))
+        connection.execute("DELETE FROM schema_migration")
+        for name in ("0020_baseline", *FORMER):
+            connection.execute("INSERT INTO schema_migration (name, applied) VALUES (%s, now())", (name,))
+    yield url
+    database.disconnect()
+
+
+def test_a_database_with_the_former_migrations_is_at_the_baseline(former):
+    database.connect(former)
+    later = sorted(migrations() - {BASELINE})
+    assert database.migrate() == later and database.migrate() == []
+    with psycopg.connect(former) as connection:
+        recorded = connection.execute("SELECT name FROM schema_migration ORDER BY name").fetchall()
+        assert recorded == [(BASELINE,), *((name,) for name in later)]
+        assert connection.execute("SELECT id FROM runs").fetchall() == [("run_2",)]
+
+
+def test_a_database_without_some_of_the_former_migrations_is_refused(former):
+    with psycopg.connect(former) as connection:
+        connection.execute("DELETE FROM schema_migration WHERE name = '0034_registered_hooks'")
+    database.connect(former)
+    with pytest.raises(ConfigError, match="an older version of Headrace, with a schema that this version"):
+        database.migrate()
+    with psycopg.connect(former) as connection:
+        assert connection.execute("SELECT count(*) FROM schema_migration").fetchone() == (len(FORMER),)
 
 
 def test_a_later_migration_is_one_file_for_both(fresh_url, tmp_path, monkeypatch):
@@ -89,11 +119,11 @@ def test_a_later_migration_is_one_file_for_both(fresh_url, tmp_path, monkeypatch
     with fresh_database(tmp_path) as path:
         monkeypatch.setattr(migration_runner, "MIGRATIONS", tmp_path / "later")
         db = SqliteDatabase(path)
-        assert make_runner(db, "sqlite").up() == ["0999_notes"]
+        assert apply(db) == ["0999_notes"]
         assert {"note", "noted_at"} <= {column.name for column in db.get_columns("runs")}
         db.close()
     db = WithDriver(url)
-    assert make_runner(db, "postgres").up() == ["0999_notes"]
+    assert apply(db) == ["0999_notes"]
     db.close()
     with psycopg.connect(url) as connection:
         columns = "SELECT column_name, data_type, collation_name FROM information_schema.columns WHERE {} ORDER BY 1"
@@ -155,3 +185,25 @@ def test_a_count_of_a_settled_day_deletes_the_sums_from_that_day_on(connection, 
 
 def test_the_counter_of_settings_begins_at_one(connection):
     assert connection.execute("SELECT name, value FROM server_counters").fetchall() == [("settings", 1)]
+
+
+def test_every_new_run_has_a_partition_and_a_unique_id(connection):
+    far = {days: first_id("run", now_ms() + days * DAY_MS) for days in (-9_000, 0, 1, 7, 10, 9_000)}
+    step = f"{STEP.replace('run_2', '{}')} ON CONFLICT (run_id, seq) DO UPDATE SET status = 'failed'"
+    for id_ in far.values():
+        connection.execute(RUN.format(id_, "NULL"))
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute(RUN.format(id_, "NULL"))
+        for _ in range(2):
+            connection.execute(step.format(id_))
+    places = dict(connection.execute("SELECT id, tableoid::regclass::text FROM runs").fetchall())
+    assert places[far[-9_000]] == "runs_old"
+    assert places[far[0]] == places[far[1]] != places[far[7]] == places[far[10]] == places[far[9_000]]
+
+
+def test_partitions_of_runs_have_room_in_their_pages_and_statistics(connection):
+    sql = "SELECT relname, reloptions FROM pg_class WHERE relname ~ '^runs_(old|[0-9]{8})$'"
+    options = dict(connection.execute(sql).fetchall())
+    assert len(options) == 3 and set(map(str, options.values())) == {"['fillfactor=70']"}
+    kinds = connection.execute("SELECT stxrelid::regclass::text FROM pg_statistic_ext").fetchall()
+    assert {name for (name,) in kinds} == set(options)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from peewee import PostgresqlDatabase
 
-from database.migration_runner import make_runner
+from database.migration_runner import apply
 
 TEMPLATE, SHARED = "headrace_template", "shared"
 
@@ -25,7 +25,7 @@ def postgres_template(postgres_server):
     """Return the name of a migrated database, to be copied. The migrations run once in a session."""
     create(postgres_server, TEMPLATE)
     db = WithDriver(postgres_server.url(database=TEMPLATE))
-    make_runner(db, "postgres").up()
+    apply(db)
     db.close()  # A database with connections cannot be copied.
     return TEMPLATE
 
