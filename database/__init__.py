@@ -242,8 +242,10 @@ def execute_all(writes: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
         return [execute_one(sql, params) for sql, params in writes]
 
 
-def migrate() -> list[str]:
+def migrate(is_enough: Callable[[], bool] = lambda: False) -> list[str]:
     """Apply the migrations that this database lacks, once even if several processes start together. Return their names.
+
+    The first of them with which `is_enough` returns True is the last.
 
     Raises: ConfigError if a newer version has changed the database, or if it is too old; nothing is written then.
     """
@@ -251,7 +253,7 @@ def migrate() -> list[str]:
         done = check_migrations()
         _replace_former()
         # Playhouse, which applies them, is not imported if there is nothing to apply.
-        applied = [] if done == migrations() else _apply_migrations()
+        applied = [] if done == migrations() else _apply_migrations(is_enough)
         if written_by() != VERSION:
             with write():
                 execute(SET_FACT, ("version", VERSION))
@@ -263,10 +265,10 @@ def migrate() -> list[str]:
     return applied
 
 
-def _apply_migrations() -> list[str]:
+def _apply_migrations(is_enough: Callable[[], bool]) -> list[str]:
     # Its log line for each migration is noise at the first start; one line for all follows.
     logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
-    return apply(db)
+    return apply(db, is_enough)
 
 
 def _replace_former() -> None:

@@ -299,11 +299,12 @@ def _fill_sqlite(config: Config, archive: Archive, reason: str, report: Report) 
         archive.extract_files(staging / "files")
         database.connect(draft)
         try:
-            database.migrate()
+            database.migrate(lambda: _fits(archive, SqliteTables(database.db.connection(), staging)))
             with database.write():
                 database.execute("DELETE FROM server_facts")
                 target = SqliteTables(database.db.connection(), staging / "values")
                 copied = _copy_archive(archive, target, report)
+            database.migrate()
         finally:
             database.disconnect()
         backups.pause(draft, reason)
@@ -313,9 +314,10 @@ def _fill_sqlite(config: Config, archive: Archive, reason: str, report: Report) 
 def _fill_postgres(config: Config, archive: Archive, reason: str, report: Report) -> Copied:
     transactions = import_module("database.postgres_transactions")
     with transactions.open_new(config.database_url) as target:
-        target.create_tables()
+        target.create_tables(lambda: _fits(archive, target))
         with _extracted(archive, config):
             copied = _copy_archive(archive, target, report)
+            target.migrate()
             target.set_fact("paused", reason)
             target.analyze()
         target.commit()  # after a lost connection it may have succeeded, so the files stay
@@ -339,8 +341,13 @@ def _extracted(archive: Archive, config: Config) -> Iterator[None]:
         yield
 
 
+def _fits(archive: Archive, target: Any) -> bool:
+    """Return True if the target has the columns of the archive. The later migrations are applied to its rows."""
+    return bool(archive.tables() == target.tables())
+
+
 def _copy_archive(archive: Archive, target: Any, report: Report) -> Copied:
-    if archive.tables() != target.tables():
+    if not _fits(archive, target):
         raise ConfigError(
             f"{archive.name} was made by Headrace {archive.manifest.version} and has other columns than {VERSION}: "
             f"import it with Headrace {archive.manifest.version}, and upgrade then"

@@ -7,7 +7,7 @@ Import this module at its first use: it loads the driver.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -86,8 +86,11 @@ class NewPostgres(PostgresTables):
         sql = "SELECT 1 FROM server_facts WHERE name = 'moved_from' AND value = $1"
         return self._connection.execute(sql, (token,)).fetchone() is not None
 
-    def create_tables(self) -> None:
-        """Apply all migrations. Raises: Conflict if the database is not empty or cannot be used."""
+    def create_tables(self, is_enough: Callable[[], bool] = lambda: False) -> None:
+        """Apply all migrations, or those until `is_enough`.
+
+        Raises: Conflict if the database is not empty or cannot be used.
+        """
         (encoding,) = self._connection.execute("SHOW server_encoding").fetchone()
         version = self._connection.info.server_version
         if encoding != "UTF8":
@@ -102,12 +105,16 @@ class NewPostgres(PostgresTables):
                 f"{self.place} is not empty: it has {kind} ({', '.join(found[:MAX_NAMED])}{more}). Create a new "
                 "database, and give its URL"
             )
-        try:
-            apply(postgres.db)
-        except PeeweeException as error:
-            raise (error.__cause__ or error) from None
+        self.migrate(is_enough)
         # Replaced by the rows of the other database.
         self._connection.execute("DELETE FROM server_facts")
+
+    def migrate(self, is_enough: Callable[[], bool] = lambda: False) -> None:
+        """Apply the migrations that the database lacks, until `is_enough`."""
+        try:
+            apply(postgres.db, is_enough)
+        except PeeweeException as error:
+            raise (error.__cause__ or error) from None
 
     def set_fact(self, name: str, value: str) -> None:
         """Add a fact about the server, or change it."""

@@ -8,8 +8,10 @@ import re
 import sqlite3
 import tarfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from make_database import KEY, SECRET
 from servers import EMAIL, PASSWORD, until
@@ -19,7 +21,7 @@ import database
 import workflow_server
 from config import Config
 from constants import VERSION
-from database import backups
+from database import archives, backups
 from database.tables.base import DAY_MS
 from models import Base, ServerFact, Workspace, now_ms
 
@@ -157,6 +159,43 @@ def test_a_migrated_database_is_intact_and_has_the_schema_of_a_new_one(restored,
     assert rows(restored.database_path, "PRAGMA foreign_key_check") == []
     names = {name for (name,) in rows(restored.database_path, f"SELECT name FROM {database.HISTORY}")}
     assert names == database.migrations()
+
+
+@pytest.fixture
+def exported(restored, tmp_path):
+    """The file that `export --all` of that version writes, and the rows of its tables."""
+    database.connect(restored.database_path)
+    archives.write_file(tmp_path / "all.zip", restored, lambda *_: None)
+    database.disconnect()
+    with archives.open_archive(tmp_path / "all.zip") as archive:
+        # The restore adds why the server is paused.
+        tables = {name: table for name, table in archive.tables().items() if name != "server_facts"}
+        return tmp_path / "all.zip", {table: list(archive.read(table)) for table in tables.values()}
+
+
+def test_an_archive_of_an_earlier_schema_is_restored_and_migrated(restored, exported, tmp_path):
+    path, content = exported
+    config = replace(restored, data_dir=tmp_path / "imported")
+    archives.restore(config, path, lambda *_: None)
+    names = {name for (name,) in rows(config.database_path, f"SELECT name FROM {database.HISTORY}")}
+    assert names == database.migrations()
+    for table, wanted in content.items():
+        select = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {', '.join(table.key)}"
+        assert rows(config.database_path, select) == wanted, table.name
+
+
+@pytest.mark.slow
+def test_an_archive_of_an_earlier_schema_is_restored_to_postgresql(restored, exported, tmp_path, fresh_url):
+    path, content = exported
+    url = fresh_url(empty=True)
+    config = replace(restored, data_dir=tmp_path / "imported", database_url=url, files_dir=tmp_path / "files")
+    archives.restore(config, path, lambda *_: None)
+    with psycopg.connect(url) as connection:
+        names = {name for (name,) in connection.execute(f"SELECT name FROM {database.HISTORY}")}
+        assert names == database.migrations()
+        for table, wanted in content.items():
+            select = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {', '.join(table.key)}"
+            assert connection.execute(select).fetchall() == wanted, table.name
 
 
 def test_every_list_of_an_archive_can_be_read(owner):

@@ -29,12 +29,12 @@ def folder(tmp_path, monkeypatch):
 def start_from(content, migrate):
     """Return `migrate`, for which a new SQLite database has this content: all migrations together take 0.1 s."""
 
-    def run():
+    def run(*options):
         path = Path(database.db.database)
         if not database.is_postgres() and (not path.exists() or not path.stat().st_size):
             database.disconnect_thread()
             path.write_bytes(content)
-        return migrate()
+        return migrate(*options)
 
     return run
 
