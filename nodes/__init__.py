@@ -6,7 +6,6 @@ import functools
 import inspect
 from typing import Any, cast
 
-from nodes import former_modules  # noqa: F401  (importing it serves the former names)
 from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_access registers its check)
 from nodes.app_triggers import trigger_files
 from nodes.base import CATEGORIES, REGISTRY, install_line

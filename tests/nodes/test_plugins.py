@@ -10,7 +10,7 @@ import pytest
 
 import nodes
 from definition import check
-from nodes import REGISTRY, plugins
+from nodes import REGISTRY, plugins, sdk
 
 HEAD = """
 from marshmallow import Schema, fields, post_load
@@ -365,3 +365,7 @@ def test_an_error_in_loading_a_config_is_an_issue(folder, hook, message):
 def test_an_error_in_looks_at_steps_is_an_issue(folder):
     plugins.load(folder(shout=node_file(body="@classmethod\ndef looks_at_steps(cls, config): return config['x']")))
     assert issues_of({}) == ["shout.looks_at_steps raised KeyError: 'x' (shout.py, line 14)"]
+
+
+def test_the_sdk_has_each_of_its_names():
+    assert all(hasattr(sdk, name) for name in sdk.__all__)
