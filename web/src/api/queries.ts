@@ -1,6 +1,7 @@
 /** Settings of TanStack Query: cache time, retries, and behavior while the server is away. */
-import { QueryClient } from "@tanstack/react-query";
+import { QueryClient, useQueryClient } from "@tanstack/react-query";
 import { ApiError } from "./client";
+import type { paths } from "./schema";
 
 export function makeQueryClient(): QueryClient {
   return new QueryClient({
@@ -33,4 +34,12 @@ export const CALM = 5_000;
  */
 export function liveWhile(moving: boolean): number {
   return moving ? LIVE : CALM;
+}
+
+/** Return a function that loads again what these paths of the API returned. */
+export function useReload(...reloaded: (keyof paths)[]): () => Promise<void> {
+  const client = useQueryClient();
+  return async () => {
+    await Promise.all(reloaded.map((path) => client.invalidateQueries({ queryKey: ["get", path] })));
+  };
 }

@@ -1,10 +1,11 @@
-import { Button, Group, Modal, Stack, Text } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import { ActionIcon, Button, Group, Modal, Stack, Text, Tooltip } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconTrash } from "@tabler/icons-react";
+import type { ReactNode } from "react";
 import { Refused } from "./states";
+import { useAttempt } from "./useForm";
 
-interface ConfirmDialogProps {
-  opened: boolean;
-  onClose: () => void;
+interface Question {
   title: string;
   /** The consequences of the action. */
   children?: ReactNode;
@@ -16,29 +17,26 @@ interface ConfirmDialogProps {
   onConfirm: () => unknown;
 }
 
+interface ConfirmDialogProps extends Question {
+  opened: boolean;
+  onClose: () => void;
+}
+
 /** Ask for confirmation before an action that is hard to undo. */
 export function ConfirmDialog(props: ConfirmDialogProps) {
   const { opened, onClose, title, children, action, danger = false, onConfirm } = props;
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, setError, attempt } = useAttempt();
 
   function close() {
     if (busy) return;
     setError(null);
     onClose();
   }
-  async function confirm() {
-    setBusy(true);
-    setError(null);
-    try {
+  const confirm = () =>
+    attempt(async () => {
       await onConfirm();
       onClose();
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
-  }
+    });
 
   return (
     <Modal opened={opened} onClose={close} title={title} centered>
@@ -64,5 +62,28 @@ export function ConfirmDialog(props: ConfirmDialogProps) {
         </Group>
       </Stack>
     </Modal>
+  );
+}
+
+interface RemoveButtonProps extends Omit<Question, "danger"> {
+  /** The name of the button. */
+  label: string;
+  hint?: string;
+  icon?: ReactNode;
+}
+
+/** The red button of a row that removes it, after a confirmation. */
+export function RemoveButton(props: RemoveButtonProps) {
+  const { label, hint, icon = <IconTrash size={18} aria-hidden />, ...question } = props;
+  const [asked, asking] = useDisclosure(false);
+  return (
+    <>
+      <Tooltip label={hint} disabled={hint === undefined}>
+        <ActionIcon variant="subtle" color="red" aria-label={label} onClick={asking.open}>
+          {icon}
+        </ActionIcon>
+      </Tooltip>
+      <ConfirmDialog {...question} opened={asked} onClose={asking.close} danger />
+    </>
   );
 }

@@ -1,11 +1,12 @@
-import { ActionIcon, Button, Group, Modal, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
+import { ActionIcon, Button, Group, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
-import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { RemoveButton } from "@/ui/ConfirmDialog";
+import { FormDialog } from "@/ui/FormDialog";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { Card } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
@@ -20,7 +21,7 @@ const BLANK: Entry = { key: "", content: "", session: "", tags: [] };
 /** The entries of an agent's memory: search, add, edit, delete. */
 export function AgentMemory({ agentId }: { agentId: string }) {
   const { may } = useSession();
-  const client = useQueryClient();
+  const reload = useReload("/api/agent/memory");
   const [search, setSearch] = useState("");
   const [edited, setEdited] = useState<Entry | null>(null);
   const query = api.useInfiniteQuery(
@@ -30,7 +31,6 @@ export function AgentMemory({ agentId }: { agentId: string }) {
     PAGED,
   );
   const items = query.data && itemsOf(query.data);
-  const reload = () => client.invalidateQueries({ queryKey: ["get", "/api/agent/memory"] });
 
   return (
     <Stack>
@@ -82,7 +82,6 @@ function MemoryCard({
 }) {
   const { may } = useSession();
   const [whole, { toggle }] = useDisclosure(false);
-  const [asked, asking] = useDisclosure(false);
   const long = memory.content.length > 400;
   const about = [memory.session && `session ${memory.session}`, ...tagsOf(memory).map((tag) => `#${tag}`)];
   return (
@@ -123,30 +122,23 @@ function MemoryCard({
             >
               <IconPencil size={16} />
             </ActionIcon>
-            <ActionIcon
-              variant="subtle"
-              color="red"
-              aria-label={`Delete ${memory.key}`}
-              onClick={asking.open}
+            <RemoveButton
+              label={`Delete ${memory.key}`}
+              icon={<IconTrash size={16} />}
+              title={`Delete “${memory.key}”?`}
+              action="Delete"
+              onConfirm={async () => {
+                await server.DELETE("/api/agent/memory/{memory}", {
+                  params: { path: { memory: memory.id } },
+                });
+                void onGone();
+              }}
             >
-              <IconTrash size={16} />
-            </ActionIcon>
+              The agent will no longer know this entry.
+            </RemoveButton>
           </Group>
         )}
       </Group>
-      <ConfirmDialog
-        opened={asked}
-        onClose={asking.close}
-        title={`Delete “${memory.key}”?`}
-        action="Delete"
-        danger
-        onConfirm={async () => {
-          await server.DELETE("/api/agent/memory/{memory}", { params: { path: { memory: memory.id } } });
-          onGone();
-        }}
-      >
-        The agent will no longer know this entry.
-      </ConfirmDialog>
     </Card>
   );
 }
@@ -159,74 +151,40 @@ interface EditProps {
 }
 
 function EditMemory({ agentId, entry, onClose, onSaved }: EditProps) {
-  const [draft, setDraft] = useState(entry);
-  const save = api.useMutation("post", "/api/agent/memory", {
-    onSuccess: () => {
-      onSaved();
-      onClose();
-    },
-  });
-
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    save.mutate({
-      body: {
-        agent_id: agentId,
-        key: draft.key,
-        content: draft.content,
-        session: draft.session,
-        tags: draft.tags,
-        expires_in: null,
-      },
-    });
-  }
-
   const isNew = entry === BLANK;
   return (
-    <Modal
-      opened
+    <FormDialog
       onClose={onClose}
       title={isNew ? "Add memory" : "Edit memory"}
-      closeButtonProps={{ "aria-label": "Close" }}
+      centered={false}
+      action="Save"
+      initial={entry}
+      onSubmit={async ({ key, content, session, tags }) => {
+        const body = { agent_id: agentId, key, content, session, tags, expires_in: null };
+        await server.POST("/api/agent/memory", { body });
+        void onSaved();
+      }}
     >
-      <form onSubmit={submit}>
-        <Stack>
+      {({ bind }) => (
+        <>
           <TextInput
             label="Key"
             description="An entry with the same key and session is overwritten"
             required
             readOnly={!isNew}
             data-autofocus={isNew || undefined}
-            value={draft.key}
-            onChange={(event) => setDraft({ ...draft, key: event.currentTarget.value })}
+            {...bind("key")}
           />
-          <Textarea
-            label="Content"
-            autosize
-            minRows={3}
-            maxRows={14}
-            value={draft.content}
-            onChange={(event) => setDraft({ ...draft, content: event.currentTarget.value })}
-          />
+          <Textarea label="Content" autosize minRows={3} maxRows={14} {...bind("content")} />
           <TextInput
             label="Session"
             description="Empty: shared by all sessions"
             readOnly={!isNew}
-            value={draft.session}
-            onChange={(event) => setDraft({ ...draft, session: event.currentTarget.value })}
+            {...bind("session")}
           />
-          <TagsInput label="Tags" value={draft.tags} onChange={(tags) => setDraft({ ...draft, tags })} />
-          {save.error && <Refused error={save.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={save.isPending}>
-              Save
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+          <TagsInput label="Tags" {...bind("tags")} />
+        </>
+      )}
+    </FormDialog>
   );
 }

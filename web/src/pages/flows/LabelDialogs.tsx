@@ -1,9 +1,9 @@
 /** Dialogs that move flows to a folder, and set their tags. Loaded when they are first opened. */
-import { Autocomplete, Button, Group, Modal, Stack, TagsInput, Text } from "@mantine/core";
-import { type FormEvent, type ReactNode, useState } from "react";
+import { Autocomplete, Modal, TagsInput, Text } from "@mantine/core";
+import { useState } from "react";
+import { DialogForm } from "@/ui/FormDialog";
 import { count } from "@/ui/format";
 import { notify } from "@/ui/notify";
-import { Refused } from "@/ui/states";
 import { allPaths, commonTags, partialTags, spelledAs } from "./filters";
 import { type Flow, type Labels, useFlowActions, useFolders, useTags } from "./flows";
 
@@ -31,6 +31,7 @@ export default function LabelDialogs({ asking, flows, onClose, onDone }: LabelDi
     );
     notify.done(`${subject} ${done}`);
     onDone?.();
+    onClose();
   }
   return (
     <Modal
@@ -61,7 +62,7 @@ function MoveForm({ flows, onClose, onApply }: FormProps) {
   const [path, setPath] = useState(flows.every((flow) => (flow.folder ?? "") === first) ? first : "");
   const to = path.trim();
   return (
-    <LabelForm
+    <DialogForm
       action={to === "" && isInFolder ? "Remove from folders" : "Move"}
       isReady={to === "" ? isInFolder : flows.some((flow) => flow.folder !== to)}
       onClose={onClose}
@@ -82,7 +83,7 @@ function MoveForm({ flows, onClose, onApply }: FormProps) {
         openOnFocus={false}
         comboboxProps={{ shadow: "md" }}
       />
-    </LabelForm>
+    </DialogForm>
   );
 }
 
@@ -97,7 +98,7 @@ function TagForm({ flows, onClose, onApply }: FormProps) {
   const add = wanted.filter((tag) => !common.includes(tag));
   const remove = common.filter((tag) => !wanted.includes(tag));
   return (
-    <LabelForm
+    <DialogForm
       action="Save"
       isReady={add.length + remove.length > 0}
       onClose={onClose}
@@ -124,49 +125,6 @@ function TagForm({ flows, onClose, onApply }: FormProps) {
           Only some of the flows have: {partial.join(", ")}. These tags stay as they are.
         </Text>
       )}
-    </LabelForm>
-  );
-}
-
-interface LabelFormProps {
-  action: string;
-  isReady: boolean;
-  onClose: () => void;
-  onSubmit: () => Promise<void>;
-  children: ReactNode;
-}
-
-/** A form whose dialog closes when the server has accepted it. */
-function LabelForm({ action, isReady, onClose, onSubmit, children }: LabelFormProps) {
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-
-  async function submit(event: FormEvent) {
-    event.preventDefault();
-    setBusy(true);
-    setError(null);
-    try {
-      await onSubmit();
-      onClose();
-    } catch (problem) {
-      setError(problem);
-      setBusy(false);
-    }
-  }
-  return (
-    <form onSubmit={(event) => void submit(event)}>
-      <Stack>
-        {children}
-        {error !== null && <Refused error={error} />}
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={onClose}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={busy} disabled={!isReady}>
-            {action}
-          </Button>
-        </Group>
-      </Stack>
-    </form>
+    </DialogForm>
   );
 }

@@ -1,24 +1,13 @@
 /** The rows of a table as a grid: cells are edited in place, by pointer or keyboard. */
-import {
-  ActionIcon,
-  Button,
-  Checkbox,
-  Group,
-  Menu,
-  Modal,
-  Select,
-  Stack,
-  TextInput,
-  UnstyledButton,
-} from "@mantine/core";
+import { ActionIcon, Button, Checkbox, Menu, Select, TextInput, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconArrowDown, IconArrowUp, IconChevronDown, IconPlus } from "@tabler/icons-react";
-import { type FormEvent, type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { server } from "@/api/client";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { FormDialog } from "@/ui/FormDialog";
 import { NameDialog } from "@/ui/NameDialog";
-import { Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import type { Selection } from "@/ui/useSelection";
 import {
@@ -252,54 +241,31 @@ interface NewColumnProps {
 }
 
 function NewColumn({ table, onClose, onDone }: NewColumnProps) {
-  const [name, setName] = useState("");
-  const [type, setType] = useState<Kind>("text");
-  const [error, setError] = useState<unknown>(null);
-
-  async function submit(event: FormEvent) {
-    event.preventDefault();
-    try {
-      const params = { path: { table: table.id } };
-      await server.POST("/api/tables/{table}/columns", { params, body: { name, type } });
-      await onDone();
-      onClose();
-    } catch (problem) {
-      setError(problem);
-    }
-  }
-
   return (
-    <Modal opened onClose={onClose} title="New column" centered closeButtonProps={{ "aria-label": "Close" }}>
-      <form onSubmit={(event) => void submit(event)}>
-        <Stack>
-          <TextInput
-            label="Name"
-            required
-            maxLength={60}
-            data-autofocus
-            value={name}
-            onChange={(event) => setName(event.currentTarget.value)}
-          />
+    <FormDialog
+      onClose={onClose}
+      title="New column"
+      action="Add column"
+      initial={{ name: "", type: "text" as Kind }}
+      isReady={({ name }) => name.trim() !== ""}
+      onSubmit={async (body) => {
+        await server.POST("/api/tables/{table}/columns", { params: { path: { table: table.id } }, body });
+        await onDone();
+      }}
+    >
+      {({ bind }) => (
+        <>
+          <TextInput label="Name" required maxLength={60} data-autofocus {...bind("name")} />
           <Select
             label="Type"
             description="It cannot be changed later"
             data={KINDS}
-            value={type}
             allowDeselect={false}
-            onChange={(next) => next !== null && setType(next as Kind)}
+            {...bind("type")}
           />
-          {error !== null && <Refused error={error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" disabled={name.trim() === ""}>
-              Add column
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+        </>
+      )}
+    </FormDialog>
   );
 }
 

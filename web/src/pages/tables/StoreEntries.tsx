@@ -1,38 +1,28 @@
 /** The key-value store as a table: filter by the beginning of the key, add, edit, delete. */
-import {
-  ActionIcon,
-  Button,
-  Code,
-  Group,
-  JsonInput,
-  Modal,
-  NumberInput,
-  Stack,
-  TextInput,
-} from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { ActionIcon, Button, Code, Group, JsonInput, NumberInput, Stack, TextInput } from "@mantine/core";
+import { IconPencil, IconPlus } from "@tabler/icons-react";
+import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
-import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { useReload } from "@/api/queries";
+import { RemoveButton } from "@/ui/ConfirmDialog";
+import { FormDialog } from "@/ui/FormDialog";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { Card } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
+import { jsonOrText } from "@/ui/useForm";
 
 type Entry = Schemas["EntryOut"];
 
 export function StoreEntries() {
-  const client = useQueryClient();
+  const reload = useReload("/api/store");
   const [prefix, setPrefix] = useState("");
   const [edited, setEdited] = useState<Entry | "new" | null>(null);
   const params = { query: { prefix, limit: 100 } };
   const query = api.useInfiniteQuery("get", "/api/store", { params }, PAGED);
   const items = query.data && itemsOf(query.data);
-  const reload = () => client.invalidateQueries({ queryKey: ["get", "/api/store"] });
   return (
     <Stack>
       <Group justify="space-between">
@@ -83,7 +73,6 @@ function EntryRow({
   onEdit: () => void;
   onGone: () => Promise<void>;
 }) {
-  const [asked, asking] = useDisclosure(false);
   const text = JSON.stringify(entry.value);
   return (
     <Tr>
@@ -101,22 +90,17 @@ function EntryRow({
         <ActionIcon variant="subtle" aria-label={`Edit ${entry.key}`} onClick={onEdit}>
           <IconPencil size={18} aria-hidden />
         </ActionIcon>
-        <ActionIcon variant="subtle" color="red" aria-label={`Delete ${entry.key}`} onClick={asking.open}>
-          <IconTrash size={18} aria-hidden />
-        </ActionIcon>
-        <ConfirmDialog
-          opened={asked}
-          onClose={asking.close}
+        <RemoveButton
+          label={`Delete ${entry.key}`}
           title={`Delete “${entry.key}”?`}
           action="Delete"
-          danger
           onConfirm={async () => {
             await server.DELETE("/api/store/{key}", { params: { path: { key: entry.key } } });
             await onGone();
           }}
         >
           Flows that read this key will get no value.
-        </ConfirmDialog>
+        </RemoveButton>
       </Actions>
     </Tr>
   );
@@ -129,38 +113,26 @@ interface EditProps {
 }
 
 function EditEntry({ entry, onClose, onSaved }: EditProps) {
-  const [key, setKey] = useState(entry?.key ?? "");
-  const [text, setText] = useState(entry === null ? "" : JSON.stringify(entry.value, null, 2));
-  const [ttl, setTtl] = useState<number | string>("");
-  const [problem, setProblem] = useState<unknown>(null);
-
-  async function submit(event: FormEvent) {
-    event.preventDefault();
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      value = text; // plain text needs no quotes
-    }
-    try {
-      const body = { value, ttl: typeof ttl === "number" ? ttl : null };
-      await server.PUT("/api/store/{key}", { params: { path: { key } }, body });
-      await onSaved();
-      onClose();
-    } catch (error) {
-      setProblem(error);
-    }
-  }
-
   return (
-    <Modal
-      opened
+    <FormDialog
       onClose={onClose}
       title={entry === null ? "Add key" : `Edit “${entry.key}”`}
-      closeButtonProps={{ "aria-label": "Close" }}
+      centered={false}
+      action="Save"
+      initial={{
+        key: entry?.key ?? "",
+        text: entry === null ? "" : JSON.stringify(entry.value, null, 2),
+        ttl: "" as number | string,
+      }}
+      isReady={({ key }) => key !== ""}
+      onSubmit={async ({ key, text, ttl }) => {
+        const body = { value: jsonOrText(text), ttl: typeof ttl === "number" ? ttl : null };
+        await server.PUT("/api/store/{key}", { params: { path: { key } }, body });
+        await onSaved();
+      }}
     >
-      <form onSubmit={(event) => void submit(event)}>
-        <Stack>
+      {({ bind }) => (
+        <>
           {entry === null && (
             <TextInput
               label="Key"
@@ -168,8 +140,7 @@ function EditEntry({ entry, onClose, onSaved }: EditProps) {
               required
               maxLength={200}
               data-autofocus
-              value={key}
-              onChange={(event) => setKey(event.currentTarget.value)}
+              {...bind("key")}
             />
           )}
           <JsonInput
@@ -178,27 +149,16 @@ function EditEntry({ entry, onClose, onSaved }: EditProps) {
             autosize
             minRows={3}
             maxRows={14}
-            value={text}
-            onChange={setText}
+            {...bind("text")}
           />
           <NumberInput
             label="Expires after (seconds)"
             description="Leave empty for no expiry"
             min={1}
-            value={ttl}
-            onChange={setTtl}
+            {...bind("ttl")}
           />
-          {problem !== null && <Refused error={problem} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" disabled={key === ""}>
-              Save
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+        </>
+      )}
+    </FormDialog>
   );
 }

@@ -1,77 +1,68 @@
-import { Button, Group, Modal, Stack, Textarea, TextInput } from "@mantine/core";
+import { Button, Textarea, TextInput } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
 import { IconTag } from "@tabler/icons-react";
-import { type FormEvent, useState } from "react";
 import { useSession } from "@/app/session";
-import { Refused } from "@/ui/states";
+import { FormDialog } from "@/ui/FormDialog";
+import type { Fields } from "@/ui/useForm";
 import { useNaming, type Version } from "./versions";
-
-const NAME = 100;
-const NOTE = 2_000;
 
 /** Set the name of a version and the note about it. */
 export function NameVersion({ id, version }: { id: string; version: Version }) {
   const { may } = useSession();
   const save = useNaming(id);
-  const [asking, setAsking] = useState(false);
-  const [name, setName] = useState("");
-  const [note, setNote] = useState("");
-  const [error, setError] = useState<unknown>(null);
+  const [asking, dialog] = useDisclosure(false);
   if (!may("editor")) return null;
-
-  function open() {
-    setName(version.name ?? "");
-    setNote(version.note ?? "");
-    setError(null);
-    setAsking(true);
-  }
-  async function submit(event: FormEvent) {
-    event.preventDefault();
-    try {
-      await save(version.version, { name: name.trim() || null, note: note.trim() || null });
-      setAsking(false);
-    } catch (problem) {
-      setError(problem);
-    }
-  }
   return (
     <>
-      <Button size="xs" variant="default" leftSection={<IconTag size={16} aria-hidden />} onClick={open}>
+      <Button
+        size="xs"
+        variant="default"
+        leftSection={<IconTag size={16} aria-hidden />}
+        onClick={dialog.open}
+      >
         {version.name === null ? "Name" : "Rename"}
       </Button>
-      <Modal
+      <FormDialog
         opened={asking}
-        onClose={() => setAsking(false)}
+        onClose={dialog.close}
         title={`Name of version ${version.version}`}
-        size="md"
+        centered={false}
+        action="Save"
+        initial={{ name: version.name ?? "", note: version.note ?? "" }}
+        onSubmit={({ name, note }) =>
+          save(version.version, { name: name.trim() || null, note: note.trim() || null })
+        }
       >
-        <form onSubmit={(event) => void submit(event)}>
-          <Stack gap="sm">
-            <TextInput
-              label="Name of the version"
-              maxLength={NAME}
-              value={name}
-              onChange={(event) => setName(event.currentTarget.value)}
-              data-autofocus
-            />
-            <Textarea
-              label="Note"
-              maxLength={NOTE}
-              autosize
-              minRows={2}
-              maxRows={6}
-              value={note}
-              onChange={(event) => setNote(event.currentTarget.value)}
-            />
-            {error !== null && <Refused error={error} />}
-            <Group justify="flex-end" gap="xs">
-              <Button variant="default" onClick={() => setAsking(false)}>
-                Cancel
-              </Button>
-              <Button type="submit">Save</Button>
-            </Group>
-          </Stack>
-        </form>
-      </Modal>
+        {({ bind }) => <VersionFields bind={bind} />}
+      </FormDialog>
+    </>
+  );
+}
+
+interface VersionFieldsProps {
+  bind: Fields<{ name: string; note: string }>["bind"];
+  placeholder?: string;
+}
+
+export function VersionFields({ bind, placeholder }: VersionFieldsProps) {
+  return (
+    <>
+      <TextInput
+        label="Name of the version"
+        placeholder={placeholder}
+        maxLength={100}
+        data-autofocus
+        {...bind("name")}
+      />
+      <Textarea
+        label="Note"
+        placeholder={placeholder}
+        maxLength={2_000}
+        autosize
+        minRows={2}
+        maxRows={6}
+        {...bind("note")}
+      />
     </>
   );
 }

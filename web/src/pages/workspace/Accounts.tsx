@@ -1,11 +1,10 @@
 /** Tasks of server admins: create an account with a first password, reset a password. */
-import { Button, Group, Modal, PasswordInput, Select, Stack, Text, TextInput } from "@mantine/core";
-import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { api, type Schemas } from "@/api/client";
+import { PasswordInput, type PasswordInputProps, Select, Text, TextInput } from "@mantine/core";
+import { type Schemas, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import type { Role } from "@/app/session";
+import { FormDialog } from "@/ui/FormDialog";
 import { notify } from "@/ui/notify";
-import { Refused } from "@/ui/states";
 import { ROLE_CHOICES, roleRights } from "./roles";
 
 interface ResetPasswordProps {
@@ -14,74 +13,45 @@ interface ResetPasswordProps {
 }
 
 export function ResetPassword({ member, onClose }: ResetPasswordProps) {
-  const [password, setPassword] = useState("");
-  const reset = api.useMutation("post", "/api/members/password", {
-    onSuccess: () => {
-      notify.done(`The password of ${member.name} was reset`);
-      onClose();
-    },
-  });
-
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    reset.mutate({ body: { user_id: member.user_id, password } });
-  }
-
   return (
-    <Modal opened onClose={onClose} title={`Reset the password of ${member.name}`} centered>
-      <form onSubmit={submit}>
-        <Stack>
+    <FormDialog
+      onClose={onClose}
+      title={`Reset the password of ${member.name}`}
+      action="Reset"
+      initial={{ password: "" }}
+      onSubmit={async ({ password }) => {
+        await server.POST("/api/members/password", { body: { user_id: member.user_id, password } });
+        notify.done(`The password of ${member.name} was reset`);
+      }}
+    >
+      {({ bind }) => (
+        <>
           <Text size="sm" c="var(--quiet)">
             Send the new password over a secure channel. It is valid for one login, after which they choose
             their own. They are logged out everywhere and their API tokens are revoked.
           </Text>
-          <PasswordInput
-            label="Temporary password"
-            description="At least 8 characters"
-            required
-            minLength={8}
-            autoComplete="new-password"
-            data-autofocus
-            value={password}
-            onChange={(event) => setPassword(event.currentTarget.value)}
-          />
-          {reset.error && <Refused error={reset.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={reset.isPending}>
-              Reset
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+          <TemporaryPassword {...bind("password")} data-autofocus />
+        </>
+      )}
+    </FormDialog>
   );
 }
 
 export function CreateAccount({ onClose }: { onClose: () => void }) {
-  const client = useQueryClient();
-  const [email, setEmail] = useState("");
-  const [name, setName] = useState("");
-  const [password, setPassword] = useState("");
-  const [role, setRole] = useState<Role>("editor");
-  const add = api.useMutation("post", "/api/members", {
-    onSuccess: () => {
-      void client.invalidateQueries({ queryKey: ["get", "/api/members"] });
-      onClose();
-    },
-  });
-
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    add.mutate({ body: { email, role, password, ...(name && { name }) } });
-  }
-
+  const reload = useReload("/api/members");
   return (
-    <Modal opened onClose={onClose} title="Create account" centered>
-      <form onSubmit={submit}>
-        <Stack>
+    <FormDialog
+      onClose={onClose}
+      title="Create account"
+      action="Create"
+      initial={{ email: "", name: "", role: "editor" as Role, password: "" }}
+      onSubmit={async ({ name, ...account }) => {
+        await server.POST("/api/members", { body: { ...account, ...(name && { name }) } });
+        void reload();
+      }}
+    >
+      {({ values, bind }) => (
+        <>
           <Text size="sm" c="var(--quiet)">
             For people without an account on this server. Send the password over a secure channel: they choose
             their own at the first login. Invite people who already have an account.
@@ -92,38 +62,32 @@ export function CreateAccount({ onClose }: { onClose: () => void }) {
             required
             data-autofocus
             autoComplete="off"
-            value={email}
-            onChange={(event) => setEmail(event.currentTarget.value)}
+            {...bind("email")}
           />
-          <TextInput label="Name" value={name} onChange={(event) => setName(event.currentTarget.value)} />
+          <TextInput label="Name" {...bind("name")} />
           <Select
             label="Role"
-            description={roleRights(role)}
-            data={ROLE_CHOICES.map(({ value, label }) => ({ value, label }))}
-            value={role}
+            description={roleRights(values.role)}
+            data={ROLE_CHOICES}
             allowDeselect={false}
-            onChange={(next) => next !== null && setRole(next as Role)}
+            {...bind("role")}
           />
-          <PasswordInput
-            label="Temporary password"
-            description="At least 8 characters"
-            required
-            minLength={8}
-            autoComplete="new-password"
-            value={password}
-            onChange={(event) => setPassword(event.currentTarget.value)}
-          />
-          {add.error && <Refused error={add.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={add.isPending}>
-              Create
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+          <TemporaryPassword {...bind("password")} />
+        </>
+      )}
+    </FormDialog>
+  );
+}
+
+function TemporaryPassword(props: PasswordInputProps) {
+  return (
+    <PasswordInput
+      label="Temporary password"
+      description="At least 8 characters"
+      required
+      minLength={8}
+      autoComplete="new-password"
+      {...props}
+    />
   );
 }

@@ -1,37 +1,22 @@
 /**
  * The invitations of a workspace, for owners: the list of pending ones, and a dialog that creates one with its link.
  */
-import {
-  ActionIcon,
-  Button,
-  CopyButton,
-  Group,
-  Modal,
-  Select,
-  Stack,
-  Text,
-  TextInput,
-  Tooltip,
-} from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
+import { Button, CopyButton, Group, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
 import { IconCheck, IconCopy, IconMailX } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import type { Role } from "@/app/session";
-import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { RemoveButton } from "@/ui/ConfirmDialog";
+import { DialogForm } from "@/ui/FormDialog";
 import { Card } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
+import { useFields } from "@/ui/useForm";
 import { ROLE_CHOICES, roleLabel, roleRights } from "./roles";
 
 type Invitation = Schemas["InvitationOut"];
-
-function useReload() {
-  const client = useQueryClient();
-  return () => client.invalidateQueries({ queryKey: ["get", "/api/invitations"] });
-}
 
 export function Invitations() {
   const { data, error, isPending, refetch } = api.useQuery("get", "/api/invitations");
@@ -61,8 +46,7 @@ export function Invitations() {
 }
 
 function Row({ invitation }: { invitation: Invitation }) {
-  const reload = useReload();
-  const [asked, asking] = useDisclosure(false);
+  const reload = useReload("/api/invitations");
   return (
     <Tr>
       <Td style={{ overflowWrap: "anywhere" }}>{invitation.email}</Td>
@@ -72,22 +56,12 @@ function Row({ invitation }: { invitation: Invitation }) {
         <Time at={invitation.expires_at} />
       </Td>
       <Actions>
-        <Tooltip label="Revoke">
-          <ActionIcon
-            variant="subtle"
-            color="red"
-            aria-label={`Revoke the invitation for ${invitation.email}`}
-            onClick={asking.open}
-          >
-            <IconMailX size={18} />
-          </ActionIcon>
-        </Tooltip>
-        <ConfirmDialog
-          opened={asked}
-          onClose={asking.close}
+        <RemoveButton
+          label={`Revoke the invitation for ${invitation.email}`}
+          hint="Revoke"
+          icon={<IconMailX size={18} />}
           title={`Revoke the invitation for ${invitation.email}?`}
           action="Revoke"
-          danger
           onConfirm={async () => {
             await server.DELETE("/api/invitations/{invitation}", {
               params: { path: { invitation: invitation.id } },
@@ -96,7 +70,7 @@ function Row({ invitation }: { invitation: Invitation }) {
           }}
         >
           Its link stops working.
-        </ConfirmDialog>
+        </RemoveButton>
       </Actions>
     </Tr>
   );
@@ -104,58 +78,45 @@ function Row({ invitation }: { invitation: Invitation }) {
 
 /** Ask for address and role, then say that the link was mailed, or show it, this once, if the server sends no mail. */
 export function InviteDialog({ onClose }: { onClose: () => void }) {
-  const reload = useReload();
-  const [email, setEmail] = useState("");
-  const [role, setRole] = useState<Role>("editor");
-  const invite = api.useMutation("post", "/api/invitations", { onSuccess: () => void reload() });
+  const reload = useReload("/api/invitations");
+  const [made, setMade] = useState<Schemas["InvitationMade"]>();
+  const { values, bind } = useFields({ email: "", role: "editor" as Role });
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    invite.mutate({ body: { email, role } });
+  async function invite() {
+    const { data } = await server.POST("/api/invitations", { body: values });
+    setMade(data);
+    void reload();
   }
 
   return (
     <Modal
       opened
       onClose={onClose}
-      title={invite.data === undefined ? "Invite a member" : "Invitation created"}
+      title={made === undefined ? "Invite a member" : "Invitation created"}
       centered
       // The link cannot be shown again, so a click outside must not close the dialog.
       closeOnClickOutside={false}
     >
-      {invite.data !== undefined ? (
-        <Made made={invite.data} onClose={onClose} />
+      {made !== undefined ? (
+        <Made made={made} onClose={onClose} />
       ) : (
-        <form onSubmit={submit}>
-          <Stack>
-            <TextInput
-              label="Email"
-              type="email"
-              required
-              data-autofocus
-              autoComplete="off"
-              value={email}
-              onChange={(event) => setEmail(event.currentTarget.value)}
-            />
-            <Select
-              label="Role"
-              description={roleRights(role)}
-              data={ROLE_CHOICES.map(({ value, label }) => ({ value, label }))}
-              value={role}
-              allowDeselect={false}
-              onChange={(next) => next !== null && setRole(next as Role)}
-            />
-            {invite.error && <Refused error={invite.error} />}
-            <Group justify="flex-end">
-              <Button variant="default" onClick={onClose}>
-                Cancel
-              </Button>
-              <Button type="submit" loading={invite.isPending}>
-                Invite
-              </Button>
-            </Group>
-          </Stack>
-        </form>
+        <DialogForm action="Invite" onClose={onClose} onSubmit={invite}>
+          <TextInput
+            label="Email"
+            type="email"
+            required
+            data-autofocus
+            autoComplete="off"
+            {...bind("email")}
+          />
+          <Select
+            label="Role"
+            description={roleRights(values.role)}
+            data={ROLE_CHOICES}
+            allowDeselect={false}
+            {...bind("role")}
+          />
+        </DialogForm>
       )}
     </Modal>
   );

@@ -2,10 +2,10 @@
 import { ActionIcon, Badge, Button, Group, Select, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconKey, IconMailPlus, IconUserMinus } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
 import { api, type Schemas, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { type Role, useSession } from "@/app/session";
-import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { RemoveButton } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
@@ -92,13 +92,8 @@ function MemberRow({ member }: { member: Member }) {
   );
 }
 
-function useReload() {
-  const client = useQueryClient();
-  return () => client.invalidateQueries({ queryKey: ["get", "/api/members"] });
-}
-
 function RoleSelect({ member }: { member: Member }) {
-  const reload = useReload();
+  const reload = useReload("/api/members");
 
   async function change(role: string | null) {
     if (role === null || role === member.role) return;
@@ -117,7 +112,7 @@ function RoleSelect({ member }: { member: Member }) {
       aria-label={`Role of ${member.name}`}
       size="xs"
       w={130}
-      data={ROLE_CHOICES.map(({ value, label }) => ({ value, label }))}
+      data={ROLE_CHOICES}
       value={member.role}
       allowDeselect={false}
       onChange={(role) => void change(role)}
@@ -143,27 +138,20 @@ function Reset({ member }: { member: Member }) {
 }
 
 function Remove({ member }: { member: Member }) {
-  const reload = useReload();
-  const [opened, dialog] = useDisclosure(false);
+  const reload = useReload("/api/members");
   return (
-    <>
-      <ActionIcon variant="subtle" color="red" aria-label={`Remove ${member.name}`} onClick={dialog.open}>
-        <IconUserMinus size={18} />
-      </ActionIcon>
-      <ConfirmDialog
-        opened={opened}
-        onClose={dialog.close}
-        title={`Remove ${member.name} from the workspace?`}
-        action="Remove"
-        danger
-        onConfirm={async () => {
-          await server.DELETE("/api/members", { body: { user_id: member.user_id } });
-          await reload();
-        }}
-      >
-        Their API tokens for this workspace are revoked. Flows and other things they created stay.
-      </ConfirmDialog>
-    </>
+    <RemoveButton
+      label={`Remove ${member.name}`}
+      icon={<IconUserMinus size={18} />}
+      title={`Remove ${member.name} from the workspace?`}
+      action="Remove"
+      onConfirm={async () => {
+        await server.DELETE("/api/members", { body: { user_id: member.user_id } });
+        await reload();
+      }}
+    >
+      Their API tokens for this workspace are revoked. Flows and other things they created stay.
+    </RemoveButton>
   );
 }
 

@@ -1,27 +1,17 @@
 /** Settings of the workspace that all of its flows use: the time zone and the variables. */
-import {
-  ActionIcon,
-  Button,
-  Code,
-  Group,
-  JsonInput,
-  Modal,
-  Select,
-  Stack,
-  Text,
-  TextInput,
-} from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { ActionIcon, Button, Code, Group, JsonInput, Select, Stack, Text, TextInput } from "@mantine/core";
+import { IconPencil, IconPlus } from "@tabler/icons-react";
+import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
-import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { RemoveButton } from "@/ui/ConfirmDialog";
+import { FormDialog } from "@/ui/FormDialog";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
+import { jsonOrText } from "@/ui/useForm";
 
 type Variable = Schemas["VariableOut"];
 
@@ -38,12 +28,11 @@ export default function Settings() {
 
 function TimeZone() {
   const { may, workspace } = useSession();
-  const client = useQueryClient();
+  const reload = useReload("/api/auth/session", "/api/schedules");
   const change = api.useMutation("patch", "/api/workspaces/{workspace}", {
     onSuccess: async () => {
       notify.done("Time zone saved");
-      await client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
-      await client.invalidateQueries({ queryKey: ["get", "/api/schedules"] });
+      await reload();
     },
   });
   const params = { path: { workspace: workspace.id } };
@@ -75,10 +64,9 @@ function TimeZone() {
 
 function Variables() {
   const { may } = useSession();
-  const client = useQueryClient();
+  const reload = useReload("/api/variables");
   const [edited, setEdited] = useState<Variable | "new" | null>(null);
   const { data, error, isPending, refetch } = api.useQuery("get", "/api/variables");
-  const reload = () => client.invalidateQueries({ queryKey: ["get", "/api/variables"] });
   return (
     <Card title="Variables">
       <Stack gap="sm">
@@ -133,7 +121,6 @@ interface RowProps {
 
 function Row({ variable, onEdit, onGone }: RowProps) {
   const { may } = useSession();
-  const [asked, asking] = useDisclosure(false);
   const { name, value } = variable;
   const text = JSON.stringify(value);
   return (
@@ -150,24 +137,19 @@ function Row({ variable, onEdit, onGone }: RowProps) {
             <ActionIcon variant="subtle" aria-label={`Edit ${name}`} onClick={onEdit}>
               <IconPencil size={18} aria-hidden />
             </ActionIcon>
-            <ActionIcon variant="subtle" color="red" aria-label={`Delete ${name}`} onClick={asking.open}>
-              <IconTrash size={18} aria-hidden />
-            </ActionIcon>
+            <RemoveButton
+              label={`Delete ${name}`}
+              title={`Delete “${name}”?`}
+              action="Delete"
+              onConfirm={async () => {
+                await server.DELETE("/api/variables/{variable}", { params: { path: { variable: name } } });
+                await onGone();
+              }}
+            >
+              Flows that read it will fail from their next run on.
+            </RemoveButton>
           </>
         )}
-        <ConfirmDialog
-          opened={asked}
-          onClose={asking.close}
-          title={`Delete “${name}”?`}
-          action="Delete"
-          danger
-          onConfirm={async () => {
-            await server.DELETE("/api/variables/{variable}", { params: { path: { variable: name } } });
-            await onGone();
-          }}
-        >
-          Flows that read it will fail from their next run on.
-        </ConfirmDialog>
       </Actions>
     </Tr>
   );
@@ -180,47 +162,28 @@ interface EditProps {
 }
 
 function Edit({ variable, onClose, onSaved }: EditProps) {
-  const [name, setName] = useState(variable?.name ?? "");
-  const given = variable?.value;
-  const [text, setText] = useState(
-    variable === null ? "" : typeof given === "string" ? given : JSON.stringify(given, null, 2),
-  );
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<unknown>(null);
-
-  async function submit(event: FormEvent) {
-    event.preventDefault();
-    setBusy(true);
-    setProblem(null);
-    let value: unknown = text;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      // It is plain text.
-    }
-    try {
-      await server.PUT("/api/variables/{variable}", {
-        params: { path: { variable: name } },
-        body: { value },
-      });
-      await onSaved();
-      onClose();
-    } catch (error) {
-      setProblem(error);
-    } finally {
-      setBusy(false);
-    }
-  }
-
+  const value = variable?.value ?? "";
   return (
-    <Modal
-      opened
+    <FormDialog
       onClose={onClose}
       title={variable === null ? "Add variable" : `Edit “${variable.name}”`}
-      closeButtonProps={{ "aria-label": "Close" }}
+      centered={false}
+      action="Save"
+      initial={{
+        name: variable?.name ?? "",
+        text: typeof value === "string" ? value : JSON.stringify(value, null, 2),
+      }}
+      isReady={({ name }) => name !== ""}
+      onSubmit={async ({ name, text }) => {
+        await server.PUT("/api/variables/{variable}", {
+          params: { path: { variable: name } },
+          body: { value: jsonOrText(text) },
+        });
+        await onSaved();
+      }}
     >
-      <form onSubmit={(event) => void submit(event)}>
-        <Stack>
+      {({ bind }) => (
+        <>
           {variable === null && (
             <TextInput
               label="Name"
@@ -229,8 +192,7 @@ function Edit({ variable, onClose, onSaved }: EditProps) {
               pattern="[A-Za-z_][A-Za-z0-9_]*"
               maxLength={64}
               data-autofocus
-              value={name}
-              onChange={(event) => setName(event.currentTarget.value)}
+              {...bind("name")}
             />
           )}
           <JsonInput
@@ -239,20 +201,10 @@ function Edit({ variable, onClose, onSaved }: EditProps) {
             autosize
             minRows={2}
             maxRows={14}
-            value={text}
-            onChange={setText}
+            {...bind("text")}
           />
-          {problem !== null && <Refused error={problem} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={busy} disabled={name === ""}>
-              Save
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+        </>
+      )}
+    </FormDialog>
   );
 }

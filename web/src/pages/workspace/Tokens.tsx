@@ -1,6 +1,5 @@
 /** API tokens, with which programs log in. The token itself is shown once, when it is created. */
 import {
-  ActionIcon,
   Alert,
   Button,
   Code,
@@ -14,24 +13,21 @@ import {
   TextInput,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconCopy, IconPlus, IconTrash } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { IconCopy, IconPlus } from "@tabler/icons-react";
+import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { ROLES, type Role, useSession } from "@/app/session";
-import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { RemoveButton } from "@/ui/ConfirmDialog";
+import { DialogForm } from "@/ui/FormDialog";
 import { Card, Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
+import { useFields } from "@/ui/useForm";
 import { ROLE_CHOICES, roleLabel } from "./roles";
 
 type Token = Schemas["TokenOut"];
-
-function useReload() {
-  const client = useQueryClient();
-  return () => client.invalidateQueries({ queryKey: ["get", "/api/tokens"] });
-}
 
 export default function Tokens() {
   const [adding, dialog] = useDisclosure(false);
@@ -68,8 +64,7 @@ export default function Tokens() {
 function TokenRow({ token }: { token: Token }) {
   const { user } = useSession();
   const { data: members } = api.useQuery("get", "/api/members");
-  const reload = useReload();
-  const [asked, asking] = useDisclosure(false);
+  const reload = useReload("/api/tokens");
   const owner = members?.items.find((member) => member.user_id === token.user_id)?.name ?? "–";
   return (
     <Tr>
@@ -83,22 +78,17 @@ function TokenRow({ token }: { token: Token }) {
       </Td>
       <Td>{token.expires_at ? <Time at={token.expires_at} /> : "Never"}</Td>
       <Actions>
-        <ActionIcon variant="subtle" color="red" aria-label={`Revoke ${token.name}`} onClick={asking.open}>
-          <IconTrash size={18} />
-        </ActionIcon>
-        <ConfirmDialog
-          opened={asked}
-          onClose={asking.close}
+        <RemoveButton
+          label={`Revoke ${token.name}`}
           title={`Revoke “${token.name}”?`}
           action="Revoke"
-          danger
           onConfirm={async () => {
             await server.DELETE("/api/tokens/{token}", { params: { path: { token: token.id } } });
             await reload();
           }}
         >
           Programs that use it will be refused.
-        </ConfirmDialog>
+        </RemoveButton>
       </Actions>
     </Tr>
   );
@@ -106,67 +96,50 @@ function TokenRow({ token }: { token: Token }) {
 
 function NewToken({ onClose }: { onClose: () => void }) {
   const { role: own } = useSession();
-  const reload = useReload();
-  const [name, setName] = useState("");
-  const [role, setRole] = useState<Role>(own === "viewer" ? "viewer" : "operator");
-  const [days, setDays] = useState<number | string>(90);
-  const add = api.useMutation("post", "/api/tokens", { onSuccess: () => void reload() });
-  const choices = ROLE_CHOICES.filter(({ value }) => ROLES.indexOf(value) <= ROLES.indexOf(own));
+  const reload = useReload("/api/tokens");
+  const [made, setMade] = useState<Token>();
+  const { values, bind } = useFields({
+    name: "",
+    role: (own === "viewer" ? "viewer" : "operator") as Role,
+    days: 90 as number | string,
+  });
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    add.mutate({ body: { name, role, days: typeof days === "number" ? days : null } });
+  async function create() {
+    const days = typeof values.days === "number" ? values.days : null;
+    const { data } = await server.POST("/api/tokens", { body: { ...values, days } });
+    setMade(data);
+    void reload();
   }
 
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title="New API token"
-      centered
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
-      {add.data ? (
-        <MadeToken token={add.data} onClose={onClose} />
+    <Modal opened onClose={onClose} title="New API token" centered>
+      {made ? (
+        <MadeToken token={made} onClose={onClose} />
       ) : (
-        <form onSubmit={submit}>
-          <Stack>
-            <TextInput
-              label="Name"
-              description="For example the program that uses it"
-              required
-              data-autofocus
-              value={name}
-              onChange={(event) => setName(event.currentTarget.value)}
-            />
-            <Select
-              label="Role"
-              description="Your own role or a lower one"
-              data={choices.map(({ value, label }) => ({ value, label }))}
-              value={role}
-              allowDeselect={false}
-              onChange={(next) => next !== null && setRole(next as Role)}
-            />
-            <NumberInput
-              label="Expires after (days)"
-              description="Leave empty for no expiry"
-              min={1}
-              max={3650}
-              allowDecimal={false}
-              value={days}
-              onChange={setDays}
-            />
-            {add.error && <Refused error={add.error} />}
-            <Group justify="flex-end">
-              <Button variant="default" onClick={onClose}>
-                Cancel
-              </Button>
-              <Button type="submit" loading={add.isPending}>
-                Create
-              </Button>
-            </Group>
-          </Stack>
-        </form>
+        <DialogForm action="Create" onClose={onClose} onSubmit={create}>
+          <TextInput
+            label="Name"
+            description="For example the program that uses it"
+            required
+            data-autofocus
+            {...bind("name")}
+          />
+          <Select
+            label="Role"
+            description="Your own role or a lower one"
+            data={ROLE_CHOICES.slice(0, ROLES.indexOf(own) + 1)}
+            allowDeselect={false}
+            {...bind("role")}
+          />
+          <NumberInput
+            label="Expires after (days)"
+            description="Leave empty for no expiry"
+            min={1}
+            max={3650}
+            allowDecimal={false}
+            {...bind("days")}
+          />
+        </DialogForm>
       )}
     </Modal>
   );

@@ -1,9 +1,8 @@
-import { Button, Group, List, Modal, Stack, Text, Textarea } from "@mantine/core";
+import { List, Text, Textarea } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { type FormEvent, useEffect, useState } from "react";
-import { api, type Schemas } from "@/api/client";
+import { type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
-import { Refused } from "@/ui/states";
+import { FormDialog } from "@/ui/FormDialog";
 import { useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { addNode } from "./adding";
@@ -37,54 +36,46 @@ export function CurlDialog() {
   const store = useEditorStore();
   const curl = useUi((ui) => ui.curl);
   const set = useUi((ui) => ui.set);
-  const [command, setCommand] = useState("");
-  useEffect(() => setCommand(curl?.command ?? ""), [curl]);
   const close = () => set({ curl: null });
-  const read = api.useMutation("post", "/api/import/curl", {
-    onSuccess: (imported) => {
-      const { id: _id, ...node } = imported.node as unknown as FlowNode;
-      addNode(store.getState(), node, curl?.where ?? {});
-      close();
-      tell(imported);
-    },
-  });
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    read.mutate({ body: { command } });
+  async function add(command: string) {
+    const { data } = await server.POST("/api/import/curl", { body: { command } });
+    const imported = data as Imported;
+    const { id: _id, ...node } = imported.node as unknown as FlowNode;
+    addNode(store.getState(), node, curl?.where ?? {});
+    tell(imported);
   }
 
   return (
-    <Modal opened={curl !== null} onClose={close} title="Add node from cURL command" size="lg">
-      <form onSubmit={submit}>
-        <Stack>
+    <FormDialog
+      opened={curl !== null}
+      onClose={close}
+      title="Add node from cURL command"
+      size="lg"
+      centered={false}
+      action="Add node"
+      initial={{ command: curl?.command ?? "" }}
+      onSubmit={({ command }) => add(command)}
+    >
+      {({ bind }) => (
+        <>
           <Textarea
             label="cURL command"
             description="From a browser's network panel (Copy as cURL) or from documentation"
             placeholder="curl https://api.example.com/orders -H 'Accept: application/json'"
-            value={command}
-            onChange={(event) => setCommand(event.currentTarget.value)}
             autosize
             minRows={5}
             maxRows={14}
             data-autofocus
             required
             styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }}
+            {...bind("command")}
           />
           <Text size="xs" c="var(--quiet)">
             Secrets in the command are not stored in the flow.
           </Text>
-          {read.error !== null && <Refused error={read.error} />}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={close}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={read.isPending}>
-              Add node
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+        </>
+      )}
+    </FormDialog>
   );
 }

@@ -1,17 +1,16 @@
 /** Dialogs about the draft: compare, publish with a name or at a time, discard. */
-import { Button, Group, Modal, Stack, Text, Textarea, TextInput } from "@mantine/core";
-import { type FormEvent, useMemo, useState } from "react";
+import { Modal, Stack, Text, TextInput } from "@mantine/core";
+import { useMemo, useState } from "react";
 import { diffOf, summaryOf } from "@/definition/diff";
 import GraphDiff from "@/pages/versions/GraphDiff";
+import { VersionFields } from "@/pages/versions/NameVersion";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { FormDialog } from "@/ui/FormDialog";
 import { instant } from "@/ui/format";
 import { useEditor, useEditorStore } from "../context";
 import type { DraftDialog } from "../header/PublishButton";
 import { forgetScheduled, publishDraft, wordsFor } from "./publishing";
 import { useSaver } from "./useSaving";
-
-const NAME = 100;
-const NOTE = 2_000;
 
 interface DialogProps {
   onClose: () => void;
@@ -83,72 +82,49 @@ function inAnHour(): string {
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
+function isPast(time: string | undefined): boolean {
+  return time !== undefined && new Date(time).getTime() <= Date.now();
+}
+
 function PublishDialog({ onClose, isTimed }: DialogProps & { isTimed: boolean }) {
   const store = useEditorStore();
   const saver = useSaver();
   const words = wordsFor(useEditor((state) => state.flow.status));
   const summary = useSummary();
-  const [name, setName] = useState("");
-  const [note, setNote] = useState("");
-  const [at, setAt] = useState(inAnHour);
-  const [busy, setBusy] = useState(false);
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const time = instant(at);
-  const isPast = time !== undefined && new Date(time).getTime() <= Date.now();
-
-  async function submit(event: FormEvent) {
-    event.preventDefault();
-    setBusy(true);
-    const options = { name: name.trim() || null, note: note.trim() || null, at: isTimed ? time : null };
-    await publishDraft(store, saver, options).finally(() => setBusy(false));
-    // A refusal is shown above the canvas.
-    onClose();
-  }
-
   return (
-    <Modal opened onClose={onClose} title={isTimed ? `${words.action} at a time` : words.action} size="md">
-      <form onSubmit={(event) => void submit(event)}>
-        <Stack gap="sm">
+    <FormDialog
+      onClose={onClose}
+      title={isTimed ? `${words.action} at a time` : words.action}
+      centered={false}
+      action={isTimed ? "Schedule" : words.action}
+      initial={{ name: "", note: "", at: inAnHour() }}
+      isReady={({ at }) => !isTimed || (instant(at) !== undefined && !isPast(instant(at)))}
+      // A refusal is shown above the canvas.
+      onSubmit={({ name, note, at }) =>
+        publishDraft(store, saver, {
+          name: name.trim() || null,
+          note: note.trim() || null,
+          at: isTimed ? instant(at) : null,
+        })
+      }
+    >
+      {({ values, bind }) => (
+        <>
           <Text size="sm">Changes: {summary}</Text>
           {isTimed && (
             <TextInput
               type="datetime-local"
               label={`Time (${zone})`}
               description="The draft as it is now is published then. Later changes stay in the draft."
-              value={at}
-              onChange={(event) => setAt(event.currentTarget.value)}
-              error={isPast ? "Choose a time in the future." : undefined}
+              error={isPast(instant(values.at)) ? "Choose a time in the future." : undefined}
               required
+              {...bind("at")}
             />
           )}
-          <TextInput
-            label="Name of the version"
-            placeholder="Optional"
-            maxLength={NAME}
-            value={name}
-            onChange={(event) => setName(event.currentTarget.value)}
-            data-autofocus
-          />
-          <Textarea
-            label="Note"
-            placeholder="Optional"
-            maxLength={NOTE}
-            autosize
-            minRows={2}
-            maxRows={6}
-            value={note}
-            onChange={(event) => setNote(event.currentTarget.value)}
-          />
-          <Group justify="flex-end" gap="xs">
-            <Button variant="default" onClick={onClose}>
-              Cancel
-            </Button>
-            <Button type="submit" loading={busy} disabled={isTimed && (time === undefined || isPast)}>
-              {isTimed ? "Schedule" : words.action}
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+          <VersionFields bind={bind} placeholder="Optional" />
+        </>
+      )}
+    </FormDialog>
   );
 }

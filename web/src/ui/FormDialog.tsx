@@ -1,0 +1,79 @@
+import { Button, Group, Modal, type ModalProps, Stack } from "@mantine/core";
+import type { ReactNode } from "react";
+import { Refused } from "./states";
+import { type Fields, useAttempt, useFields } from "./useForm";
+
+interface DialogFormProps {
+  /** The verb on the button. */
+  action: string;
+  isReady?: boolean;
+  onClose: () => void;
+  /** Send the values. Throws the server's refusal, which is shown; the input stays. */
+  onSubmit: () => unknown;
+  children: ReactNode;
+}
+
+/** The content of a dialog with a form: its inputs, the refusal, and the buttons. */
+export function DialogForm({ action, isReady = true, onClose, onSubmit, children }: DialogFormProps) {
+  const { busy, error, attempt } = useAttempt();
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        void attempt(onSubmit);
+      }}
+    >
+      <Stack>
+        {children}
+        {error !== null && <Refused error={error} />}
+        <Group justify="flex-end" gap="xs">
+          <Button variant="default" onClick={onClose}>
+            Cancel
+          </Button>
+          <Button type="submit" loading={busy} disabled={!isReady}>
+            {action}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}
+
+interface FieldsFormProps<Values extends object> extends Pick<DialogFormProps, "action" | "onClose"> {
+  initial: Values;
+  isReady?: (values: Values) => boolean;
+  onSubmit: (values: Values) => unknown;
+  children: (fields: Fields<Values>) => ReactNode;
+}
+
+function FieldsForm<Values extends object>(props: FieldsFormProps<Values>) {
+  const { initial, isReady, onSubmit, children, ...form } = props;
+  const fields = useFields(initial);
+  const { values } = fields;
+  async function submit() {
+    await onSubmit(values);
+    form.onClose();
+  }
+  return (
+    <DialogForm {...form} isReady={isReady?.(values)} onSubmit={submit}>
+      {children(fields)}
+    </DialogForm>
+  );
+}
+
+interface FormDialogProps<Values extends object>
+  extends FieldsFormProps<Values>,
+    Pick<ModalProps, "size" | "centered"> {
+  title: string;
+  opened?: boolean;
+}
+
+/** A dialog that asks for some values, and closes when the server has accepted them. */
+export function FormDialog<Values extends object>(props: FormDialogProps<Values>) {
+  const { title, opened = true, size, centered = true, ...form } = props;
+  return (
+    <Modal opened={opened} onClose={form.onClose} title={title} size={size} centered={centered}>
+      <FieldsForm {...form} />
+    </Modal>
+  );
+}
