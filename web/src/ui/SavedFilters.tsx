@@ -8,9 +8,9 @@ import {
   IconReplace,
   IconTrash,
 } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { filtersOf, filtersToSave, isShown } from "./filterQuery";
 import { NameDialog } from "./NameDialog";
 import { notify } from "./notify";
@@ -29,9 +29,8 @@ const ICON = 16;
 const LONGEST_NAME = 100;
 
 function useSavedFilters(page: SavedFilter["page"]) {
-  const client = useQueryClient();
   const { data } = api.useQuery("get", "/api/saved-filters", { params: { query: { page } } });
-  const refresh = () => client.invalidateQueries({ queryKey: ["get", "/api/saved-filters"] });
+  const refresh = useReload("/api/saved-filters");
   const at = (id: string) => ({ params: { path: { filter_id: id } } });
   return {
     items: (data?.items ?? []) as SavedFilter[],

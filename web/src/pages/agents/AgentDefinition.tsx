@@ -14,15 +14,16 @@ import {
   TextInput,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useLocation } from "wouter";
 import { api, type Schemas, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
+import { type Fields, useAttempt, useFields } from "@/ui/useForm";
 import { type AgentDraft, bodyOf, draftOf } from "./draft";
 
 type Agent = Schemas["AgentOut"];
@@ -53,9 +54,9 @@ const JSON_FIELDS = [
 
 export function AgentDefinition({ agent }: { agent: Agent | null }) {
   const { may } = useSession();
-  const [draft, setDraft] = useState(() => draftOf(agent));
+  const fields = useFields(draftOf(agent));
+  const { values: draft, bind } = fields;
   const readOnly = !may("editor") || agent?.builtin === true;
-  const set = (part: Partial<AgentDraft>) => setDraft((now) => ({ ...now, ...part }));
   const { save, check, issues, error, busy } = useSaving(agent, draft);
 
   function submit(event: FormEvent) {
@@ -72,7 +73,7 @@ export function AgentDefinition({ agent }: { agent: Agent | null }) {
               This agent is built in and cannot be changed. Duplicate it to make your own version.
             </Alert>
           )}
-          <MainFields draft={draft} set={set} readOnly={readOnly} />
+          <MainFields fields={fields} readOnly={readOnly} />
           {JSON_FIELDS.map(({ key, label, hint }) => (
             <InputWrapper key={key} label={label} description={hint} labelElement="div">
               <CodeEditor
@@ -81,8 +82,7 @@ export function AgentDefinition({ agent }: { agent: Agent | null }) {
                 minHeight={key === "tools" ? 90 : 40}
                 maxHeight="40vh"
                 readOnly={readOnly}
-                value={draft[key]}
-                onChange={(value) => set({ [key]: value })}
+                {...bind(key)}
               />
             </InputWrapper>
           ))}
@@ -96,23 +96,10 @@ export function AgentDefinition({ agent }: { agent: Agent | null }) {
 }
 
 function useSaving(agent: Agent | null, draft: AgentDraft) {
-  const client = useQueryClient();
+  const reload = useReload("/api/agents", "/api/agents/{name}");
   const [, go] = useLocation();
   const [issues, setIssues] = useState<Issue[] | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-
-  async function attempt(work: () => Promise<void>) {
-    setBusy(true);
-    setError(null);
-    try {
-      await work();
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
-  }
+  const { busy, error, attempt } = useAttempt();
 
   const save = () =>
     attempt(async () => {
@@ -126,8 +113,7 @@ function useSaving(agent: Agent | null, draft: AgentDraft) {
                 body: { ...body, updated_at: agent.updated_at } as Schemas["AgentChange"],
               })
             ).data?.id;
-      await client.invalidateQueries({ queryKey: ["get", "/api/agents"] });
-      await client.invalidateQueries({ queryKey: ["get", "/api/agents/{name}"] });
+      await reload();
       if (agent === null && id) go(`/agents/${id}?tab=try`);
     });
 
@@ -140,13 +126,8 @@ function useSaving(agent: Agent | null, draft: AgentDraft) {
   return { save, check, issues, error, busy };
 }
 
-interface FieldsProps {
-  draft: AgentDraft;
-  set: (part: Partial<AgentDraft>) => void;
-  readOnly: boolean;
-}
-
-function MainFields({ draft, set, readOnly }: FieldsProps) {
+function MainFields({ fields, readOnly }: { fields: Fields<AgentDraft>; readOnly: boolean }) {
+  const { values: draft, bind, set } = fields;
   const { may } = useSession();
   const { data } = api.useQuery(
     "get",
@@ -157,19 +138,8 @@ function MainFields({ draft, set, readOnly }: FieldsProps) {
   const models = data?.items.filter((one) => one.type === "llm").map((one) => one.name) ?? [];
   return (
     <>
-      <TextInput
-        label="Name"
-        required
-        readOnly={readOnly}
-        value={draft.name}
-        onChange={(event) => set({ name: event.currentTarget.value })}
-      />
-      <TextInput
-        label="Description"
-        readOnly={readOnly}
-        value={draft.description}
-        onChange={(event) => set({ description: event.currentTarget.value })}
-      />
+      <TextInput label="Name" required readOnly={readOnly} {...bind("name")} />
+      <TextInput label="Description" readOnly={readOnly} {...bind("description")} />
       <Textarea
         label="Instructions"
         description="The tasks of the agent, and rules for them. The tools are described to it automatically."
@@ -178,16 +148,14 @@ function MainFields({ draft, set, readOnly }: FieldsProps) {
         minRows={4}
         maxRows={20}
         readOnly={readOnly}
-        value={draft.instructions}
-        onChange={(event) => set({ instructions: event.currentTarget.value })}
+        {...bind("instructions")}
       />
       <SimpleGrid cols={{ base: 1, sm: 2 }}>
         <TextInput
           label="Model"
           description="As provider:name. Leave empty for the default model."
           readOnly={readOnly}
-          value={draft.model}
-          onChange={(event) => set({ model: event.currentTarget.value })}
+          {...bind("model")}
         />
         <Select
           label="Credential"
@@ -230,20 +198,20 @@ function Actions(props: { agent: Agent | null; readOnly: boolean; busy: boolean;
   const { may } = useSession();
   const [asked, asking] = useDisclosure(false);
   const [, go] = useLocation();
-  const client = useQueryClient();
+  const reload = useReload("/api/agents");
 
   async function copy() {
     if (agent === null) return;
     const body = { ...bodyOf(draftOf(agent)), name: `${agent.name} (copy)` };
     const { data } = await server.POST("/api/agents", { body });
-    await client.invalidateQueries({ queryKey: ["get", "/api/agents"] });
+    await reload();
     if (data) go(`/agents/${data.id}?tab=definition`);
   }
 
   async function remove() {
     if (agent === null) return;
     await server.DELETE("/api/agents/{name}", { params: { path: { name: agent.id } } });
-    await client.invalidateQueries({ queryKey: ["get", "/api/agents"] });
+    await reload();
     go("/agents");
   }
 

@@ -20,6 +20,7 @@ import { useSession } from "@/app/session";
 import { count, duration, milliseconds } from "@/ui/format";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
+import { type Fields, jsonOrText, useFields } from "@/ui/useForm";
 import { AgentQuestion } from "./AgentQuestion";
 import { AgentSteps, Value } from "./AgentSteps";
 import { isMoving, useAgentRun } from "./useAgentRun";
@@ -36,12 +37,7 @@ const NOTHING: Asked = { task: "", input: "", session: "", model: "", credential
 
 /** Parse the input as JSON; if that fails, return the text. */
 export function readInput(text: string): unknown {
-  if (text.trim() === "") return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+  return text.trim() === "" ? null : jsonOrText(text);
 }
 
 function bodyOf(agentId: string, asked: Asked): Schemas["TaskIn"] {
@@ -59,7 +55,7 @@ function bodyOf(agentId: string, asked: Asked): Schemas["TaskIn"] {
 
 export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
   const { may } = useSession();
-  const [asked, setAsked] = useState(NOTHING);
+  const fields = useFields(NOTHING);
   const [runId, setRunId] = useState<string | null>(null);
   const start = api.useMutation("post", "/api/agent/run", { onSuccess: (run) => setRunId(run.id) });
   const cancel = api.useMutation("post", "/api/agent/runs/{agent_run}/cancel");
@@ -69,7 +65,7 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
   function submit(event: FormEvent) {
     event.preventDefault();
     setRunId(null);
-    start.mutate({ body: bodyOf(agent.id, asked) });
+    start.mutate({ body: bodyOf(agent.id, fields.values) });
   }
 
   return (
@@ -77,7 +73,7 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
       <Card>
         <form onSubmit={submit}>
           <Stack gap="sm">
-            <TaskFields agent={agent} asked={asked} onChange={setAsked} />
+            <TaskFields agent={agent} fields={fields} />
             <Group>
               <Button
                 type="submit"
@@ -113,15 +109,9 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
   );
 }
 
-interface FieldsProps {
-  agent: Schemas["AgentOut"];
-  asked: Asked;
-  onChange: (asked: Asked) => void;
-}
-
-function TaskFields({ agent, asked, onChange }: FieldsProps) {
+function TaskFields({ agent, fields }: { agent: Schemas["AgentOut"]; fields: Fields<Asked> }) {
+  const { values: asked, bind, set } = fields;
   const [more, { toggle }] = useDisclosure(agent.needs_credentials.length > 0);
-  const set = (part: Partial<Asked>) => onChange({ ...asked, ...part });
   return (
     <>
       <Textarea
@@ -131,8 +121,7 @@ function TaskFields({ agent, asked, onChange }: FieldsProps) {
         minRows={2}
         maxRows={8}
         placeholder="What should the agent do?"
-        value={asked.task}
-        onChange={(event) => set({ task: event.currentTarget.value })}
+        {...bind("task")}
       />
       <Textarea
         label="Input"
@@ -140,8 +129,7 @@ function TaskFields({ agent, asked, onChange }: FieldsProps) {
         autosize
         minRows={2}
         maxRows={12}
-        value={asked.input}
-        onChange={(event) => set({ input: event.currentTarget.value })}
+        {...bind("input")}
       />
       <Button
         variant="subtle"
@@ -160,14 +148,12 @@ function TaskFields({ agent, asked, onChange }: FieldsProps) {
           <TextInput
             label="Session"
             description="Tasks of the same session share their memory"
-            value={asked.session}
-            onChange={(event) => set({ session: event.currentTarget.value })}
+            {...bind("session")}
           />
           <TextInput
             label="Model"
             description="provider:name. Empty: the agent's model."
-            value={asked.model}
-            onChange={(event) => set({ model: event.currentTarget.value })}
+            {...bind("model")}
           />
           {agent.needs_credentials.map((tool) => (
             <CredentialOf

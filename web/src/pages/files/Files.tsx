@@ -2,8 +2,8 @@
 import { Anchor, Breadcrumbs, Button, Checkbox, FileButton, Group, Progress, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconFiles, IconTrash, IconUpload } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
 import { api, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import classes from "@/pages/flows/flows.module.css";
 import { useFileDrop } from "@/pages/flows/useFileDrop";
@@ -26,15 +26,9 @@ const PAGE = 200;
 
 export default function Files() {
   const { may } = useSession();
-  const client = useQueryClient();
+  const reload = useReload("/api/files", "/api/files-usage");
   const { values, change } = useQueryState(FILTERS);
   const { folder } = values;
-  const reload = async () => {
-    await Promise.all([
-      client.invalidateQueries({ queryKey: ["get", "/api/files"] }),
-      client.invalidateQueries({ queryKey: ["get", "/api/files-usage"] }),
-    ]);
-  };
   const { uploads, add, again, drop } = useUploads(() => void reload());
   const mayChange = may("editor");
   const isOver = useFileDrop((files) => add(files, folder), mayChange);

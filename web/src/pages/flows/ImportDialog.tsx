@@ -17,6 +17,7 @@ import { useCatalogue } from "@/api/catalogue";
 import { ApiError, type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
 import { Refused } from "@/ui/states";
+import { useAttempt } from "@/ui/useForm";
 import { useFlowActions } from "./flows";
 import { flowOf, type Imported, LARGEST_FILE, nameOfFile, readImport } from "./importing";
 
@@ -56,7 +57,7 @@ function useSource(file: File | undefined) {
   const [text, setText] = useState("");
   const [name, setName] = useState("");
   const [asked, setAsked] = useState<File | undefined>();
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, setError, attempt } = useAttempt();
 
   async function read(chosen: File | null) {
     if (chosen === null) return;
@@ -74,7 +75,7 @@ function useSource(file: File | undefined) {
     setAsked(file);
     void read(file);
   }
-  return { text, setText, name, setName, error, setError, read };
+  return { text, setText, name, setName, busy, error, setError, attempt, read };
 }
 
 interface SourceProps {
@@ -84,27 +85,15 @@ interface SourceProps {
 }
 
 function Source({ file, folder, onMade }: SourceProps) {
-  const { text, setText, name, setName, error, setError, read } = useSource(file);
+  const { text, setText, name, setName, busy, error, setError, attempt, read } = useSource(file);
   const { create } = useFlowActions();
   const { catalogue } = useCatalogue();
-  const [busy, setBusy] = useState(false);
   const isCopy = error instanceof ApiError && error.status === 409;
   const more = { folder: folder || null, refuse_copy: !isCopy };
   const found = readImport(text);
   const usual = found.kind === "flow" ? found.name : undefined;
   const start = catalogue?.types.find((type) => type.trigger && type.config_schema.required === undefined);
 
-  async function make() {
-    setBusy(true);
-    setError(null);
-    try {
-      onMade(await made(found));
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
-  }
   async function made(source: Imported): Promise<Made> {
     if (source.kind === "flow") {
       const flow = await create(name.trim() || usual || "Imported flow", source.definition, more);
@@ -165,7 +154,11 @@ function Source({ file, folder, onMade }: SourceProps) {
       )}
       {error !== null && <Refused error={error} />}
       <Group justify="flex-end">
-        <Button onClick={() => void make()} loading={busy} disabled={!isReady}>
+        <Button
+          onClick={() => void attempt(async () => onMade(await made(found)))}
+          loading={busy}
+          disabled={!isReady}
+        >
           {isCopy ? "Import anyway" : "Import"}
         </Button>
       </Group>

@@ -8,6 +8,7 @@ import { api } from "@/api/client";
 import mark from "@/app/mark.svg?inline";
 import { Login } from "@/pages/login/Login";
 import { Refused } from "@/ui/states";
+import { useFields } from "@/ui/useForm";
 import { About, NoInvitation } from "./About";
 import { forgetToken } from "./token";
 import { type Invitation, useInvitation } from "./useInvitation";
@@ -62,8 +63,7 @@ export default function Invited() {
 function NewAccount({ token, invitation }: { token: string; invitation: Invitation }) {
   const client = useQueryClient();
   const [, go] = useLocation();
-  const [name, setName] = useState("");
-  const [password, setPassword] = useState("");
+  const { values, bind } = useFields({ name: "", password: "" });
   const redeem = api.useMutation("post", "/api/invitations/redeem", {
     onSuccess: async () => {
       forgetToken();
@@ -74,7 +74,7 @@ function NewAccount({ token, invitation }: { token: string; invitation: Invitati
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    redeem.mutate({ body: { token, name, password } });
+    redeem.mutate({ body: { token, ...values } });
   }
 
   return (
@@ -88,22 +88,14 @@ function NewAccount({ token, invitation }: { token: string; invitation: Invitati
           readOnly
           value={invitation.email}
         />
-        <TextInput
-          label="Your name"
-          required
-          maxLength={200}
-          autoComplete="name"
-          value={name}
-          onChange={(event) => setName(event.currentTarget.value)}
-        />
+        <TextInput label="Your name" required maxLength={200} autoComplete="name" {...bind("name")} />
         <PasswordInput
           label="Password"
           description="At least 8 characters"
           required
           minLength={8}
           autoComplete="new-password"
-          value={password}
-          onChange={(event) => setPassword(event.currentTarget.value)}
+          {...bind("password")}
         />
         {redeem.error && <Refused error={redeem.error} />}
         <Button type="submit" loading={redeem.isPending}>

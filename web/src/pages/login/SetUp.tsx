@@ -155,7 +155,7 @@ function SetUpForm({ heading }: { heading?: string }) {
         />
         {(!isKnown || error !== null) && (
           <PasswordInput
-            label={isFirst ? "Password you logged in with" : "Password you logged in with"}
+            label="Password you logged in with"
             required
             autoComplete="current-password"
             value={chosen.current}

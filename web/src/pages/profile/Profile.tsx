@@ -11,15 +11,16 @@ import {
   TextInput,
   useMantineColorScheme,
 } from "@mantine/core";
-import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import type { FormEvent } from "react";
 import { api, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
+import { useFields } from "@/ui/useForm";
 
 export default function Profile() {
   return (
@@ -33,62 +34,49 @@ export default function Profile() {
 }
 
 function useProfileChange(done: string, after: () => void) {
-  const client = useQueryClient();
+  const reload = useReload("/api/auth/session", "/api/profile/sessions");
   return api.useMutation("patch", "/api/profile", {
     onSuccess: () => {
       notify.done(done);
       after();
-      void client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
-      void client.invalidateQueries({ queryKey: ["get", "/api/profile/sessions"] });
+      void reload();
     },
   });
 }
 
 function Person() {
   const { user } = useSession();
-  const [name, setName] = useState(user.name);
-  const [email, setEmail] = useState(user.email);
-  const [current, setCurrent] = useState("");
-  const change = useProfileChange("Profile saved", () => setCurrent(""));
-  const isNewEmail = email !== user.email;
+  const { values, bind, set } = useFields({ name: user.name, email: user.email, current_password: "" });
+  const change = useProfileChange("Profile saved", () => set({ current_password: "" }));
+  const isNewEmail = values.email !== user.email;
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    change.mutate({ body: { name, ...(isNewEmail && { email, current_password: current }) } });
+    change.mutate({ body: isNewEmail ? values : { name: values.name } });
   }
 
   return (
     <Card title="Account">
       <form onSubmit={submit}>
         <Stack>
-          <TextInput
-            label="Name"
-            required
-            autoComplete="name"
-            value={name}
-            onChange={(event) => setName(event.currentTarget.value)}
-          />
-          <TextInput
-            label="Email"
-            type="email"
-            required
-            autoComplete="username"
-            value={email}
-            onChange={(event) => setEmail(event.currentTarget.value)}
-          />
+          <TextInput label="Name" required autoComplete="name" {...bind("name")} />
+          <TextInput label="Email" type="email" required autoComplete="username" {...bind("email")} />
           {isNewEmail && (
             <PasswordInput
               label="Current password"
               description="Required to change your email address"
               required
               autoComplete="current-password"
-              value={current}
-              onChange={(event) => setCurrent(event.currentTarget.value)}
+              {...bind("current_password")}
             />
           )}
           {change.error && <Refused error={change.error} />}
           <Group>
-            <Button type="submit" disabled={name === user.name && !isNewEmail} loading={change.isPending}>
+            <Button
+              type="submit"
+              disabled={values.name === user.name && !isNewEmail}
+              loading={change.isPending}
+            >
               Save
             </Button>
           </Group>
@@ -98,20 +86,16 @@ function Person() {
   );
 }
 
+const NO_PASSWORD = { current_password: "", password: "", end_tokens: false };
+
 function Password() {
   const { user } = useSession();
-  const [current, setCurrent] = useState("");
-  const [password, setPassword] = useState("");
-  const [endsTokens, setEndsTokens] = useState(false);
-  const change = useProfileChange("Password changed", () => {
-    setCurrent("");
-    setPassword("");
-    setEndsTokens(false);
-  });
+  const { values, bind, set } = useFields(NO_PASSWORD);
+  const change = useProfileChange("Password changed", () => set(NO_PASSWORD));
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    change.mutate({ body: { password, current_password: current, end_tokens: endsTokens } });
+    change.mutate({ body: values });
   }
 
   return (
@@ -123,8 +107,7 @@ function Password() {
             label="Current password"
             required
             autoComplete="current-password"
-            value={current}
-            onChange={(event) => setCurrent(event.currentTarget.value)}
+            {...bind("current_password")}
           />
           <PasswordInput
             label="New password"
@@ -132,14 +115,13 @@ function Password() {
             required
             minLength={8}
             autoComplete="new-password"
-            value={password}
-            onChange={(event) => setPassword(event.currentTarget.value)}
+            {...bind("password")}
           />
           <Checkbox
             label="Also revoke my API tokens"
             description="In all workspaces. Recommended if another person may know your password."
-            checked={endsTokens}
-            onChange={(event) => setEndsTokens(event.currentTarget.checked)}
+            checked={values.end_tokens}
+            onChange={(event) => set({ end_tokens: event.currentTarget.checked })}
           />
           {change.error && <Refused error={change.error} />}
           <Group>
@@ -172,7 +154,7 @@ function Appearance() {
 }
 
 function Sessions() {
-  const client = useQueryClient();
+  const reload = useReload("/api/profile/sessions");
   const { workspaces } = useSession();
   const { data, error, isPending, refetch } = api.useQuery("get", "/api/profile/sessions");
   const nameOf = (id: string) => workspaces.find((one) => one.id === id)?.name ?? "–";
@@ -183,7 +165,7 @@ function Sessions() {
     } catch (problem) {
       notify.refused("The session was not logged out", problem);
     } finally {
-      void client.invalidateQueries({ queryKey: ["get", "/api/profile/sessions"] });
+      void reload();
     }
   }
 

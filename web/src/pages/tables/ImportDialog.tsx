@@ -4,6 +4,7 @@ import { type FormEvent, useState } from "react";
 import { ApiError, identity, type Schemas } from "@/api/client";
 import { notify } from "@/ui/notify";
 import { Refused } from "@/ui/states";
+import { useAttempt } from "@/ui/useForm";
 import { headersOf, type TableInfo } from "./cells";
 
 type Imported = Schemas["ImportOut"];
@@ -63,8 +64,7 @@ export function ImportDialog({ table, onClose, onDone }: ImportProps) {
   const [file, setFile] = useState<File | null>(null);
   const [targets, setTargets] = useState<Record<string, string>>({});
   const [skip, setSkip] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const { busy, error, setError, attempt } = useAttempt();
   const [result, setResult] = useState<Imported>();
 
   async function choose(next: File | null) {
@@ -73,24 +73,17 @@ export function ImportDialog({ table, onClose, onDone }: ImportProps) {
     setTargets(next === null ? {} : guess(table, headersOf(await next.slice(0, SAMPLE).text())));
   }
 
-  async function submit(event: FormEvent) {
+  async function sendFile(file: File) {
+    const done = await send(table, file, targets, skip);
+    await onDone();
+    if (done.skipped > 0) return setResult(done);
+    notify.done(`${done.imported.toLocaleString()} rows imported`);
+    onClose();
+  }
+
+  function submit(event: FormEvent) {
     event.preventDefault();
-    if (file === null) return;
-    setBusy(true);
-    setError(null);
-    try {
-      const done = await send(table, file, targets, skip);
-      await onDone();
-      if (done.skipped > 0) setResult(done);
-      else {
-        notify.done(`${done.imported.toLocaleString()} rows imported`);
-        onClose();
-      }
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
+    if (file !== null) void attempt(() => sendFile(file));
   }
 
   const choices = [
@@ -123,7 +116,7 @@ export function ImportDialog({ table, onClose, onDone }: ImportProps) {
           </Group>
         </Stack>
       ) : (
-        <form onSubmit={(event) => void submit(event)}>
+        <form onSubmit={submit}>
           <Stack>
             <FileInput
               label="CSV file"

@@ -2,9 +2,9 @@
 import { Anchor, Button, Tabs } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconPlus, IconTable } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
 import { Link, useLocation } from "wouter";
 import { api, server } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { NameDialog } from "@/ui/NameDialog";
 import { Card, Page } from "@/ui/Page";
@@ -21,13 +21,13 @@ export default function Tables() {
   const { values, change } = useQueryState(FILTERS);
   const [asked, asking] = useDisclosure(false);
   const [, go] = useLocation();
-  const client = useQueryClient();
+  const reload = useReload("/api/tables");
 
   async function create(name: string) {
     const made = await server.POST("/api/tables", {
       body: { name, columns: [{ name: "name", type: "text" }] },
     });
-    await client.invalidateQueries({ queryKey: ["get", "/api/tables"] });
+    await reload();
     if (made.data !== undefined) go(`/tables/${made.data.id}`);
   }
 

@@ -1,6 +1,6 @@
-import { useQueryClient } from "@tanstack/react-query";
 import { useLocation } from "wouter";
 import { api } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { keepInput } from "@/runs/input/lastInput";
 import { notify } from "@/ui/notify";
 import type { Template } from "./templates";
@@ -12,7 +12,7 @@ export function useTemplates() {
 
 /** Create a flow from a template and open it in the editor, where the first run uses the template's sample input. */
 export function useTakeTemplate() {
-  const client = useQueryClient();
+  const reload = useReload("/api/flows");
   const [, go] = useLocation();
   const taking = api.useMutation("post", "/api/templates/{name}/use", {
     onError: (error: unknown) => notify.refused("The template could not be used", error),
@@ -20,7 +20,7 @@ export function useTakeTemplate() {
   async function take({ id, sample_input: sample }: Template) {
     const flow = await taking.mutateAsync({ params: { path: { name: id } }, body: {} });
     if (sample !== null) keepInput(flow.id, JSON.stringify(sample, null, 2));
-    void client.invalidateQueries({ queryKey: ["get", "/api/flows"] });
+    void reload();
     go(`/flows/${flow.id}`);
   }
   // The error is already shown.

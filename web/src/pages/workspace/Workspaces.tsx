@@ -1,16 +1,11 @@
 import { Button, Group, Stack, Text, TextInput } from "@mantine/core";
-import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api } from "@/api/client";
+import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { notify } from "@/ui/notify";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
-
-function useRefresh() {
-  const client = useQueryClient();
-  return () => client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
-}
 
 /** Rename this workspace, or create another. */
 export function Workspaces() {
@@ -28,7 +23,7 @@ export function Workspaces() {
 
 function Rename() {
   const { workspace } = useSession();
-  const refresh = useRefresh();
+  const refresh = useReload("/api/auth/session");
   const [name, setName] = useState(workspace.name);
   const rename = api.useMutation("patch", "/api/workspaces/{workspace}", {
     onSuccess: () => {
@@ -62,7 +57,7 @@ function Rename() {
 
 function NewWorkspace() {
   const { switchTo } = useSession();
-  const refresh = useRefresh();
+  const refresh = useReload("/api/auth/session");
   const [name, setName] = useState("");
   const add = api.useMutation("post", "/api/workspaces", {
     onSuccess: async (made) => {
