@@ -1,16 +1,25 @@
 /** A form drawn from a schema: the form library handles nesting, our own fields handle single values. */
 // Import parts: the whole package includes test code that requires a compiling validator.
+import { Text } from "@mantine/core";
 import Form from "@rjsf/core/lib/components/Form.js";
-import type { ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
+import buttons from "@rjsf/mantine/lib/templates/ButtonTemplates/index.js";
+import FieldErrorTemplate from "@rjsf/mantine/lib/templates/FieldErrorTemplate.js";
+import MultiSchemaFieldTemplate from "@rjsf/mantine/lib/templates/MultiSchemaFieldTemplate.js";
+import TitleFieldTemplate from "@rjsf/mantine/lib/templates/TitleField.js";
+import SelectWidget from "@rjsf/mantine/lib/widgets/SelectWidget.js";
+import type { DescriptionFieldProps, ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
 import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { type ActiveEditor, ActiveProvider, SettingsProvider } from "./context";
 import { clearTarget, setTarget } from "./expression/picked";
 import type { Path } from "./expression/scope";
-import { fields, templates, widgets } from "./library";
+import { Words } from "./fields/FieldFrame";
+import { LeafField } from "./fields/LeafField";
+import { ArrayFieldItemTemplate, ArrayFieldTemplate } from "./lists";
 import { formSchema } from "./schema/formSchema";
 import type { FieldSchema } from "./schema/types";
 import { withoutHoles } from "./schema/values";
+import { FieldTemplate, ObjectFieldTemplate } from "./templates";
 import { validator } from "./validator";
 
 const NO_DEFAULTS: Experimental_DefaultFormStateBehavior = {
@@ -92,3 +101,30 @@ export function SchemaForm({
     </ActiveProvider>
   );
 }
+
+function DescriptionFieldTemplate({ id, description }: DescriptionFieldProps) {
+  if (!description) return null;
+  return (
+    <Text id={id} size="xs" c="var(--quiet)">
+      {typeof description === "string" ? <Words text={description} /> : description}
+    </Text>
+  );
+}
+
+/**
+ * The parts of the form library that are used: Mantine's templates for titles and choices between schemas. They are
+ * imported one by one: the whole package includes a date picker and a compiling validator.
+ */
+const templates = {
+  ArrayFieldItemTemplate,
+  ArrayFieldTemplate,
+  ButtonTemplates: buttons(),
+  DescriptionFieldTemplate,
+  FieldErrorTemplate,
+  FieldTemplate,
+  MultiSchemaFieldTemplate,
+  ObjectFieldTemplate,
+  TitleFieldTemplate,
+};
+const widgets = { SelectWidget };
+const fields = { LeafField };

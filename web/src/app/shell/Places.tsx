@@ -17,8 +17,9 @@ import {
   IconUsers,
 } from "@tabler/icons-react";
 import { Link, useLocation } from "wouter";
+import { api } from "@/api/client";
+import { CALM } from "@/api/queries";
 import { type Role, useSession } from "../session";
-import { useWaitingCount } from "../waiting";
 
 export interface Place {
   path: string;
@@ -109,4 +110,15 @@ function Count({ count }: { count: number }) {
       {count}
     </Badge>
   );
+}
+
+/** Return the number of runs that wait for an answer, up to the length of the list that is fetched. */
+function useWaitingCount(): number {
+  const { data } = api.useQuery(
+    "get",
+    "/api/runs",
+    { params: { query: { waiting: true, limit: 50 } } },
+    { refetchInterval: 3 * CALM, staleTime: CALM },
+  );
+  return data?.items.length ?? 0;
 }

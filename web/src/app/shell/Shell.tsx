@@ -1,17 +1,21 @@
 /** The frame of every page: navigation, workspace and user menu. */
 import { AppShell, Box, Burger, Group, ScrollArea, Text, UnstyledButton } from "@mantine/core";
 import { useDisclosure, useMediaQuery } from "@mantine/hooks";
-import { type ReactNode, useEffect } from "react";
+import { type ReactNode, Suspense, useEffect } from "react";
 import { Link, useLocation, useRoute } from "wouter";
+import { lazily } from "@/ui/lazily";
 import { PaletteButton, usePalette } from "../commands/PaletteButton";
 import mark from "../mark.svg?inline";
-import { TourHere } from "../tour/TourHere";
+import { useSession } from "../session";
+import { useTour } from "../tour/tour";
 import { Places } from "./Places";
 import { ServerAway } from "./ServerAway";
 import { Paused, Version } from "./ServerState";
 import classes from "./shell.module.css";
 import { UserMenu } from "./UserMenu";
 import { WorkspaceMenu } from "./WorkspaceMenu";
+
+const TourCard = lazily(() => import("../tour/TourCard"));
 
 /** Return true if the menu shows icons only: beside the canvas, on a screen wider than a phone. */
 function useCompact(): boolean {
@@ -94,5 +98,17 @@ function Wordmark({ compact }: { compact: boolean }) {
         )}
       </Group>
     </UnstyledButton>
+  );
+}
+
+/** The tour, while it is on. */
+function TourHere() {
+  const { user } = useSession();
+  const { step } = useTour(user.id);
+  if (step === null) return null;
+  return (
+    <Suspense fallback={null}>
+      <TourCard userId={user.id} at={step} />
+    </Suspense>
   );
 }

@@ -1,5 +1,6 @@
 /** The inputs of the kinds of settings. */
 import {
+  Autocomplete,
   Box,
   Group,
   MultiSelect,
@@ -10,6 +11,7 @@ import {
   Switch,
   TagsInput,
   Textarea,
+  TextInput,
 } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
 import { type ReactElement, Suspense, useMemo } from "react";
@@ -22,6 +24,7 @@ import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
 import type { Kind, Leaf } from "../schema/leaf";
 import { messagesOf } from "../schema/problems";
+import { instantOf, localOf } from "../schema/times";
 import { isRecord, listOf } from "../schema/values";
 import { choiceLabel, howToChoose, shownOf } from "../schema/words";
 import { CredentialField } from "./CredentialField";
@@ -33,8 +36,6 @@ import { MapEditor } from "./MapEditor";
 import { AgentField, FlowField } from "./RecordField";
 import { SchemaEditor } from "./SchemaEditor";
 import { type InputProps, useShared } from "./shared";
-import { TimeField } from "./TimeFields";
-import { TimezoneField } from "./TimezoneField";
 import { ValueEditor } from "./ValueEditor";
 
 const OptionsField = lazily(() =>
@@ -365,6 +366,66 @@ function AnyField(props: InputProps) {
       problems={problems}
       required={leaf.required}
     />,
+  );
+}
+
+function zones(): string[] {
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const all = Intl.supportedValuesOf("timeZone");
+  return [...new Set([here, "UTC", ...all])];
+}
+
+function TimezoneField(props: InputProps) {
+  const { value, onChange, placeholder } = props;
+  const shared = useShared(props);
+  const data = useMemo(zones, []);
+  return (
+    <Autocomplete
+      {...shared}
+      data={data}
+      limit={50}
+      value={typeof value === "string" ? value : ""}
+      onChange={onChange}
+      placeholder={placeholder || `For example ${data[0]}`}
+      comboboxProps={{ withinPortal: true }}
+    />
+  );
+}
+
+interface Look {
+  type: string;
+  /** Return the value in the input's format; empty if the input cannot show it. */
+  shown: (value: string) => string;
+  written: (text: string) => string | undefined;
+}
+
+const LOOKS: Record<string, Look> = {
+  date: {
+    type: "date",
+    shown: (value) => (/^\d{4}-\d\d-\d\d$/.test(value) ? value : ""),
+    written: (text) => text || undefined,
+  },
+  time: {
+    type: "time",
+    shown: (value) => (/^\d\d:\d\d(:\d\d)?$/.test(value) ? value : ""),
+    written: (text) => text || undefined,
+  },
+  datetime: { type: "datetime-local", shown: localOf, written: instantOf },
+};
+const TEXT: Look = { type: "text", shown: (value) => value, written: (text) => text || undefined };
+
+function TimeField(props: InputProps) {
+  const { leaf, value, onChange } = props;
+  const text = typeof value === "string" ? value : "";
+  const look = LOOKS[leaf.kind] ?? TEXT;
+  const { type, shown, written } = text === "" || look.shown(text) !== "" ? look : TEXT;
+  return (
+    <TextInput
+      {...useShared(props)}
+      type={type}
+      value={shown(text)}
+      onChange={(event) => onChange(written(event.currentTarget.value))}
+    />
   );
 }
 

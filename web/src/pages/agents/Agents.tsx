@@ -1,4 +1,6 @@
 import {
+  Alert,
+  Anchor,
   Badge,
   Button,
   Group,
@@ -9,7 +11,7 @@ import {
   Title,
   UnstyledButton,
 } from "@mantine/core";
-import { IconPlus, IconSearch } from "@tabler/icons-react";
+import { IconAlertTriangle, IconPlus, IconSearch } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
@@ -18,7 +20,6 @@ import { NodeIcon } from "@/ui/NodeIcon";
 import { Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import classes from "./agents.module.css";
-import { NoModel } from "./NoModel";
 
 const LOOK = { category: "ai", icon: "robot" };
 /** The names of the types of tools. */
@@ -115,5 +116,33 @@ export default function Agents() {
         ))}
       </SimpleGrid>
     </Page>
+  );
+}
+
+interface Props {
+  /** What is missing and what to do; null or undefined if nothing is. */
+  reason: string | null | undefined;
+}
+
+/** A notice that agents have no language model yet, with the way to add one. Renders nothing without a reason. */
+function NoModel({ reason }: Props) {
+  if (reason == null) return null;
+  return (
+    <Alert
+      color="yellow"
+      variant="light"
+      mb="md"
+      title="Agents have no language model yet"
+      // Mantine's yellow has too little contrast for text.
+      styles={{ title: { color: "var(--waiting)" }, icon: { color: "var(--waiting)" } }}
+      icon={<IconAlertTriangle aria-hidden />}
+    >
+      <Text size="sm">
+        {reason}{" "}
+        <Anchor component={Link} href="/credentials" inherit>
+          Credentials
+        </Anchor>
+      </Text>
+    </Alert>
   );
 }

@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { ApiError } from "@/api/client";
-import { type Sending, upload } from "./upload";
+import { sendForm } from "@/api/sendForm";
 
 export interface Upload extends Sending {
   id: number;
@@ -54,4 +54,24 @@ export function useUploads(onDone: () => void) {
   }, [going, waiting, patch, drop, stop]);
 
   return { uploads, add, again, drop };
+}
+
+interface Sending {
+  file: File;
+  /** The target folder, with a trailing slash; empty for the root. */
+  folder: string;
+  overwrite: boolean;
+}
+
+/** Resolve when the server has the file. `onProgress` gets the fraction sent, 0 to 1. Throws ApiError. */
+function upload(
+  { file, folder, overwrite }: Sending,
+  onProgress: (part: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const form = new FormData();
+  form.set("path", folder);
+  form.set("overwrite", String(overwrite));
+  form.set("file", file, file.name);
+  return sendForm("/api/files", form, onProgress, signal);
 }

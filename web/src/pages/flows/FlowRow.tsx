@@ -1,19 +1,19 @@
-import { Anchor, Badge, Checkbox, Group, Text, Tooltip } from "@mantine/core";
-import { IconClock, IconFolder } from "@tabler/icons-react";
+import { ActionIcon, Anchor, Badge, Checkbox, Group, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { IconClock, IconFolder, IconStar, IconStarFilled } from "@tabler/icons-react";
+import { useState } from "react";
 import { Link } from "wouter";
 import type { Catalogue } from "@/api/catalogue";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { notify } from "@/ui/notify";
 import { type Outcome, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
 import type { Selection } from "@/ui/useSelection";
-import { Favourite } from "./Favourite";
 import { FlowMenu } from "./FlowMenu";
 import { addressOf } from "./filters";
-import type { Flow } from "./flows";
+import { type Flow, useFlowActions } from "./flows";
 import classes from "./flows.module.css";
 import { OnSwitch } from "./OnSwitch";
 import { RunFlow } from "./RunFlow";
-import { Tags } from "./Tags";
 
 const SHOWN_TRIGGERS = 3;
 
@@ -161,4 +161,56 @@ export function FlowRow({ flow, catalogue, selection, folder, tags, onTag }: Flo
       </div>
     </li>
   );
+}
+
+/** The star of a flow: a mark that only this user sees. */
+function Favourite({ flow }: { flow: Pick<Flow, "id" | "name" | "favourite"> }) {
+  const { mark } = useFlowActions();
+  const [wanted, setWanted] = useState<boolean | null>(null);
+  const isMarked = wanted ?? flow.favourite;
+
+  async function turn() {
+    setWanted(!isMarked);
+    await mark(flow.id, !isMarked).catch((error: unknown) =>
+      notify.refused(`“${flow.name}” could not be marked`, error),
+    );
+    setWanted(null);
+  }
+  const Icon = isMarked ? IconStarFilled : IconStar;
+  return (
+    <Tooltip label={isMarked ? "Remove from favourites" : "Add to favourites"} openDelay={300}>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        c={isMarked ? "var(--waiting)" : "var(--quiet)"}
+        aria-label={`Favourite: ${flow.name}`}
+        aria-pressed={isMarked}
+        onClick={() => void turn()}
+      >
+        <Icon size={18} aria-hidden />
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+interface TagsProps {
+  tags: string[];
+  /** The tags of the filter. */
+  chosen: string[];
+  onToggle: (tag: string) => void;
+}
+
+/** The tags of a flow. A click on one adds it to the filter of the list, or removes it. */
+function Tags({ tags, chosen, onToggle }: TagsProps) {
+  return tags.map((tag) => (
+    <UnstyledButton
+      key={tag}
+      className={classes.tag}
+      aria-pressed={chosen.includes(tag)}
+      title={chosen.includes(tag) ? "Remove from the filter" : "Show flows with this tag"}
+      onClick={() => onToggle(tag)}
+    >
+      {tag}
+    </UnstyledButton>
+  ));
 }

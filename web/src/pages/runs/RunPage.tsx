@@ -1,12 +1,15 @@
 import { Box, Button, Tabs, Text } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
+import { IconPlayerPlay, IconRoute } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo } from "react";
-import { Link } from "wouter";
+import { Link, useLocation } from "wouter";
 import { ApiError } from "@/api/client";
+import { useCommands } from "@/app/commands/commands";
 import { asRecentRun } from "@/app/commands/items";
 import { useVisited } from "@/app/commands/useVisited";
 import { LogLines } from "@/runs/LogLines";
+import { agentOf, inEditor } from "@/runs/links";
 import { failedNode, type NodeState } from "@/runs/states";
 import { definitionOf } from "@/runs/useDefinition";
 import { type Run, SHOWN_ENTRIES, useRun, useRunLogs, useRunSteps } from "@/runs/useRun";
@@ -19,7 +22,6 @@ import { RunNotices } from "./RunNotices";
 import { RunSteps } from "./RunSteps";
 import classes from "./runs.module.css";
 import { useChosen } from "./useChosen";
-import { useRunCommands } from "./useRunCommands";
 
 /** Fetch the data of the graph together with the run, not after it. */
 function useGraphAhead(id: string): void {
@@ -125,4 +127,28 @@ function RunLog({ run, states }: { run: Run; states: ReadonlyMap<string, NodeSta
       </Box>
     </Framed>
   );
+}
+
+/** The commands of the page of a run in the command palette. */
+function useRunCommands(run: Run | undefined, nodeId: string | null): void {
+  const [, go] = useLocation();
+  useCommands(() => {
+    if (run === undefined || agentOf(run) !== undefined) return [];
+    return [
+      {
+        id: "page-run editor",
+        label: "Open this run in the editor",
+        group: "This page",
+        icon: <IconRoute size={18} stroke={1.7} aria-hidden />,
+        run: () => go(inEditor(run, nodeId)),
+      },
+      {
+        id: "page-run others",
+        label: "All runs of this flow",
+        group: "This page",
+        icon: <IconPlayerPlay size={18} stroke={1.7} aria-hidden />,
+        run: () => go(`/runs?flow=${run.workflow_id}`),
+      },
+    ];
+  });
 }

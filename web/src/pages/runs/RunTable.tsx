@@ -1,5 +1,5 @@
-import { Anchor, Box, Checkbox, Group, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
-import { Link, useLocation } from "wouter";
+import { Anchor, Box, Checkbox, Group, Mark, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
+import { Link, useLocation, useSearch } from "wouter";
 import { isMoving } from "@/runs/moving";
 import { aboutRun, shortId, TRIGGERS } from "@/runs/words";
 import { Elapsed } from "@/ui/Elapsed";
@@ -7,9 +7,9 @@ import { milliseconds } from "@/ui/format";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
 import type { Selection } from "@/ui/useSelection";
-import { FoundIn } from "./FoundIn";
 import { RunMenu } from "./RunMenu";
 import classes from "./runs.module.css";
+import { addressOf, nameOfPlace } from "./searched";
 import type { ListedRun } from "./useRuns";
 
 interface RunListProps {
@@ -148,5 +148,35 @@ function RunCard({ run }: { run: ListedRun }) {
         <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
       </Text>
     </Box>
+  );
+}
+
+/** The first place of a run that contains the text of a search in run data, as a link. */
+function FoundIn({ run }: { run: ListedRun }) {
+  const text = new URLSearchParams(useSearch()).get("data") ?? "";
+  const [first, ...others] = run.found_in ?? [];
+  if (first === undefined) return null;
+  return (
+    <Text size="xs" c="var(--quiet)" lineClamp={2} component="div" className={classes.found}>
+      <Anchor component={Link} href={addressOf(run.id, first)} inherit underline="always">
+        {nameOfPlace(first)}
+      </Anchor>
+      : <Marked text={first.text} search={text} />
+      {others.length > 0 && ` (also: ${others.map(nameOfPlace).join(", ")})`}
+    </Text>
+  );
+}
+
+/** A text with the first place of a search in it marked. */
+function Marked({ text, search }: { text: string; search: string }) {
+  const at = search === "" ? -1 : text.toLowerCase().indexOf(search.toLowerCase());
+  if (at < 0) return <>{text}</>;
+  const end = at + search.length;
+  return (
+    <>
+      {text.slice(0, at)}
+      <Mark color="yellow">{text.slice(at, end)}</Mark>
+      {text.slice(end)}
+    </>
   );
 }

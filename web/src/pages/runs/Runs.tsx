@@ -1,4 +1,4 @@
-import { Button, Text } from "@mantine/core";
+import { Button, Stack, Text } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconPlayerPlay } from "@tabler/icons-react";
 import { useMemo } from "react";
@@ -12,7 +12,7 @@ import { BulkBar } from "./BulkBar";
 import { DEFAULTS } from "./filters";
 import { RunFilters } from "./RunFilters";
 import { RunCards, RunTable } from "./RunTable";
-import { Searched } from "./Searched";
+import { inWords, type SearchedRuns } from "./searched";
 import { useRuns } from "./useRuns";
 
 export default function Runs() {
@@ -72,5 +72,33 @@ function NoRuns({ filtered, onClear, more }: { filtered: boolean; onClear: () =>
         </Button>
       }
     />
+  );
+}
+
+interface SearchedProps {
+  query: ReturnType<typeof useRuns>;
+  searched: SearchedRuns;
+}
+
+/** How far a search in run data looked, and the button that looks further. */
+function Searched({ query, searched }: SearchedProps) {
+  if (query.isFetchNextPageError) {
+    return <Refused error={query.error} onRetry={() => void query.fetchNextPage()} />;
+  }
+  return (
+    <Stack align="center" gap="xs" p="sm">
+      <Text size="sm" c="var(--quiet)" role="status">
+        {query.isFetchingNextPage ? "Searching…" : inWords(searched, query.hasNextPage)}
+      </Text>
+      {query.hasNextPage && (
+        <Button
+          variant="default"
+          loading={query.isFetchingNextPage}
+          onClick={() => void query.fetchNextPage()}
+        >
+          Search older runs
+        </Button>
+      )}
+    </Stack>
   );
 }

@@ -1,4 +1,4 @@
-import { Badge, Box, Collapse, Stack, Text, UnstyledButton } from "@mantine/core";
+import { Badge, Box, Collapse, SimpleGrid, Stack, Text, UnstyledButton } from "@mantine/core";
 import { IconChevronDown, IconChevronRight, IconSettings } from "@tabler/icons-react";
 import { useCatalogue } from "@/api/catalogue";
 import {
@@ -8,8 +8,8 @@ import {
   fieldChanges,
   type NodeChange,
 } from "@/definition/diff";
+import type { Json } from "@/definition/types";
 import { NodeIcon } from "@/ui/NodeIcon";
-import { Fields } from "./Fields";
 import classes from "./versions.module.css";
 
 const WORDS: Record<Change, { label: string; color: string }> = {
@@ -103,5 +103,43 @@ function Entry({ icon, title, detail, change, fields, isOpen, onToggle }: EntryP
         </Box>
       </Collapse>
     </div>
+  );
+}
+
+function textOfValue(value: Json | undefined): string {
+  if (value === undefined) return "–";
+  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+}
+
+function Value({ value, side }: { value: Json | undefined; side: "before" | "after" }) {
+  return (
+    <Stack gap={2} miw={0}>
+      <Text size="xs" c="var(--quiet)">
+        {side === "before" ? "Before" : "After"}
+      </Text>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <pre className={classes.value} data-side={side} tabIndex={0}>
+        {textOfValue(value)}
+      </pre>
+    </Stack>
+  );
+}
+
+/** The changed fields with their values before and after. */
+function Fields({ fields }: { fields: FieldChange[] }) {
+  return (
+    <Stack gap="sm">
+      {fields.map((field) => (
+        <Stack gap={4} key={field.path}>
+          <Text size="sm" ff="monospace">
+            {field.path}
+          </Text>
+          <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="xs">
+            <Value value={field.before} side="before" />
+            <Value value={field.after} side="after" />
+          </SimpleGrid>
+        </Stack>
+      ))}
+    </Stack>
   );
 }

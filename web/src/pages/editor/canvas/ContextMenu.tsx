@@ -1,7 +1,7 @@
 /** The menu of a right click, the menu key or a long press. */
 import { Menu, Text } from "@mantine/core";
 import { useReactFlow } from "@xyflow/react";
-import { Fragment, type RefObject, useCallback, useEffect } from "react";
+import { Fragment, type RefObject, useCallback, useEffect, useRef } from "react";
 import type { Position } from "@/definition/types";
 import { notify } from "@/ui/notify";
 import { edgeKey } from "../changes";
@@ -14,7 +14,6 @@ import { isElsewhere, openSelected } from "../useKeys";
 import { type Action, act } from "./actions";
 import { canvasActions } from "./canvasActions";
 import { type Command, type Entry, entriesOf, type Target } from "./menu";
-import { useLongPress } from "./useLongPress";
 
 /** Return the target of the menu at an element of the canvas, after selecting it unless it is selected. */
 function targetAt(element: Element, store: EditorStore, at: Position): Target {
@@ -191,4 +190,47 @@ export function ContextMenu() {
       </Menu.Dropdown>
     </Menu>
   );
+}
+
+const LONG_MS = 500;
+/** A finger is never quite still. */
+const SLACK = 10;
+
+/** Call the function when a finger stays on an element: not every browser has a context menu for touch. */
+function useLongPress(
+  place: RefObject<HTMLElement | null>,
+  onPress: (element: Element, screen: Position) => void,
+): void {
+  const latest = useRef(onPress);
+  useEffect(() => {
+    latest.current = onPress;
+  });
+  useEffect(() => {
+    const canvas = place.current;
+    let timer: number | undefined;
+    let from: Position = { x: 0, y: 0 };
+    const cancel = () => window.clearTimeout(timer);
+
+    function onDown(event: PointerEvent) {
+      cancel();
+      const { target, clientX: x, clientY: y } = event;
+      // A second finger zooms.
+      if (event.pointerType !== "touch" || !event.isPrimary || !(target instanceof Element)) return;
+      from = { x, y };
+      timer = window.setTimeout(() => latest.current(target, { x, y }), LONG_MS);
+    }
+    function onMove(event: PointerEvent) {
+      if (Math.hypot(event.clientX - from.x, event.clientY - from.y) > SLACK) cancel();
+    }
+    canvas?.addEventListener("pointerdown", onDown, true);
+    canvas?.addEventListener("pointermove", onMove, true);
+    for (const end of ["pointerup", "pointercancel"] as const) canvas?.addEventListener(end, cancel, true);
+    return () => {
+      cancel();
+      canvas?.removeEventListener("pointerdown", onDown, true);
+      canvas?.removeEventListener("pointermove", onMove, true);
+      for (const end of ["pointerup", "pointercancel"] as const)
+        canvas?.removeEventListener(end, cancel, true);
+    };
+  }, [place]);
 }

@@ -4,9 +4,10 @@ import { useEffect } from "react";
 import { snap } from "@/definition/size";
 import type { Position } from "@/definition/types";
 import { notify } from "@/ui/notify";
+import { heightOf, usedWays, waysOf } from "../branches";
 import { useEditorStore } from "../context";
+import type { EditorState } from "../store";
 import { loadTidied } from "../tidying";
-import { nodeHeights } from "./heights";
 
 interface CanvasActions {
   /** Return a place in the visible part of the canvas for a new note. */
@@ -48,4 +49,16 @@ export function useCanvasActions(): void {
       if (canvasActions.current === made) canvasActions.current = null;
     };
   }, [store, fitView, screenToFlowPosition]);
+}
+
+/** Return the height of each node, for the layout. */
+function nodeHeights({ definition, check, catalogue }: EditorState): (id: string) => number {
+  const used = usedWays(definition.edges);
+  const found = new Map(
+    definition.nodes.map((node) => [
+      node.id,
+      heightOf(waysOf(node, check?.ways.get(node.id), catalogue, used.get(node.id)).length),
+    ]),
+  );
+  return (id) => found.get(id) ?? heightOf(1);
 }

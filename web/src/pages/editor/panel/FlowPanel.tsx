@@ -22,7 +22,7 @@ import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { LoadingRows } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
-import { useIsSettingUp } from "../setup/useIsSettingUp";
+import { useDismissed } from "../setup/dismissed";
 import { JsonField } from "./JsonField";
 import { type Start, startsOf } from "./starts";
 
@@ -263,5 +263,15 @@ export function FlowPanel() {
       <HowItStarts />
       <Settings />
     </Stack>
+  );
+}
+
+/** Return true if the set-up of the flow is shown: it was made from a template, and the set-up was not dismissed. */
+function useIsSettingUp(): boolean {
+  const { user } = useSession();
+  const flowId = useEditor((state) => state.flow.id);
+  const [isDismissed] = useDismissed(user.id, flowId);
+  return (
+    useEditor((state) => !state.readOnly && Boolean(state.definition.settings?.template)) && !isDismissed
   );
 }

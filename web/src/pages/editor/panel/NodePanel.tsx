@@ -15,13 +15,16 @@ import {
 } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
-import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
+import type { NodeRun } from "@/forms/context";
 import { Words } from "@/forms/fields/FieldFrame";
-import { NodeForm } from "@/forms/NodeForm";
+import type { NodeFormProps } from "@/forms/NodeFormBody";
 import { DocsLink } from "@/ui/DocsLink";
+import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { LoadingRows } from "@/ui/states";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { markField } from "../find/marked";
@@ -29,7 +32,7 @@ import { inWords, type Problem } from "../problems";
 import { DataHead, InputPane, OutputPane, RunData } from "../run/lazyData";
 import { RunNodeButton } from "../run/RunNodeButton";
 import { OUTPUT, shownOf, useRunStore } from "../run/runStore";
-import { useFormRun } from "../run/useFormRun";
+import { useEditorRun } from "../run/useEditorRun";
 import { type NodeData, useNodeData } from "../run/useNodeData";
 import { SETTINGS } from "../store";
 import { LARGE, useUi } from "../ui";
@@ -41,6 +44,8 @@ import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
 import { ServiceSteps } from "./ServiceSteps";
 import { UnsentHint } from "./UnsentHint";
+
+const NodeFormBody = lazily(() => import("@/forms/NodeFormBody"));
 
 /** Guides by node type, for types that need more than descriptions of settings. */
 const GUIDES: Record<string, string> = {
@@ -452,5 +457,23 @@ function Columns({ node, data, children }: { node: FlowNode; data: NodeData; chi
         </section>
       </div>
     </>
+  );
+}
+
+/** Running a node from within its form, as from the full-screen editor of its code. */
+function useFormRun(nodeId: string): NodeRun {
+  const { runNode, going } = useEditorRun();
+  return useMemo(
+    () => ({ label: "Run this node", start: () => void runNode(nodeId, true), busy: going }),
+    [runNode, nodeId, going],
+  );
+}
+
+/** The form of a node's settings. Its code is loaded when the first one is shown. */
+function NodeForm(props: NodeFormProps) {
+  return (
+    <Suspense fallback={<LoadingRows rows={3} />}>
+      <NodeFormBody {...props} />
+    </Suspense>
   );
 }
