@@ -7,8 +7,8 @@ import type { Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
 import { LoadingRows } from "@/ui/states";
 import { OPERATION } from "./connector/operations";
-import { FormProvider, type NodeRun } from "./context";
-import { type NodeContext, useExpressions } from "./expression/useScope";
+import { FormProvider, type NodeFormProps } from "./context";
+import { useExpressions } from "./expression/useScope";
 import { FieldFrame } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
 import { SchemaForm } from "./SchemaForm";
@@ -18,18 +18,6 @@ import { isRecord } from "./schema/values";
 import { FoldingProvider } from "./templates";
 
 const ConnectorForm = lazily(() => import("./connector/ConnectorForm"));
-
-export interface NodeFormProps {
-  type: NodeType;
-  value: Record<string, Json>;
-  onChange: (next: Record<string, Json>) => void;
-  context: NodeContext;
-  /** The server's problems with this node's config. */
-  problems?: readonly Problem[];
-  readOnly?: boolean;
-  /** Runs the node; absent if it cannot be run from its form. */
-  run?: NodeRun;
-}
 
 /** Return the keys used in the type's examples: the usual settings. */
 function usualOf(type: NodeType): ReadonlySet<string> {

@@ -1,13 +1,26 @@
 /** State shared by the fields of a form, besides their values. */
 import { createContext, useContext } from "react";
+import type { NodeType } from "@/api/catalogue";
 import type { Definition, Json } from "@/definition/types";
 import type { Path, Scope } from "./expression/scope";
+import type { Problem } from "./schema/problems";
 import type { FieldSchema } from "./schema/types";
 
 /** The pinned output of a node that is not executed. */
 export interface Pin {
   output: Json;
   branch?: string | null;
+}
+
+/** The node whose expressions are written. */
+export interface NodeContext {
+  flowId: string;
+  definition: Definition;
+  nodeId: string;
+  /** The run whose values are shown; by default the flow's latest. */
+  runId?: string;
+  /** Pinned outputs by node, in the API's format. */
+  pinned?: Record<string, Pin>;
 }
 
 /** Data for writing and previewing expressions; null in forms without expressions. */
@@ -38,6 +51,18 @@ export interface NodeRun {
   start: () => void;
   /** True while a run is active. */
   busy: boolean;
+}
+
+export interface NodeFormProps {
+  type: NodeType;
+  value: Record<string, Json>;
+  onChange: (next: Record<string, Json>) => void;
+  context: NodeContext;
+  /** The server's problems with this node's config. */
+  problems?: readonly Problem[];
+  readOnly?: boolean;
+  /** Runs the node; absent if it cannot be run from its form. */
+  run?: NodeRun;
 }
 
 export interface FormState {

@@ -3,20 +3,10 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import { api } from "@/api/client";
 import { useCredentials } from "@/api/credentials";
 import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun";
-import type { Definition, Json } from "@/definition/types";
-import type { Expressions, Pin } from "../context";
+import type { Json } from "@/definition/types";
+import type { Expressions, NodeContext, Pin } from "../context";
 import { inputOf, nodesBefore, predecessors } from "./before";
 import { pathOfText, type Scope } from "./scope";
-
-export interface NodeContext {
-  flowId: string;
-  definition: Definition;
-  nodeId: string;
-  /** The run whose values are shown; by default the flow's latest. */
-  runId?: string;
-  /** Pinned outputs by node, in the API's format. */
-  pinned?: Record<string, Pin>;
-}
 
 const NONE: Record<string, Json> = {};
 const NO_PINS: Record<string, Pin> = {};

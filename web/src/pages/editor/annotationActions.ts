@@ -3,7 +3,6 @@ import { groupKey, groupOf, groupsByNode, nodesAmong, noteKey } from "@/definiti
 import { folded } from "@/definition/folding";
 import type { Definition, FlowGroup, Position } from "@/definition/types";
 import * as annotating from "./annotating";
-import type { ChangeOptions, EditorState } from "./store";
 
 type Refusal = string | undefined;
 
@@ -35,10 +34,22 @@ export interface AnnotationActions {
   within: (keys: readonly string[]) => string[];
 }
 
-type Change = (label: string, make: (before: Definition) => Definition, options?: ChangeOptions) => void;
-type Fields = Pick<EditorState, "definition" | "folds">;
+export interface ChangeOptions {
+  key?: string;
+  select?: readonly string[];
+}
 
-export function isFoldedIn({ folds }: Pick<EditorState, "folds">, group: FlowGroup): boolean {
+/** The parts of the editor's state that these actions read and set. */
+interface Shown extends Pick<AnnotationActions, "folds" | "writing"> {
+  definition: Definition;
+  selected: readonly string[];
+  readOnly: boolean;
+}
+
+type Change = (label: string, make: (before: Definition) => Definition, options?: ChangeOptions) => void;
+type Fields = Pick<Shown, "definition" | "folds">;
+
+export function isFoldedIn({ folds }: Pick<Shown, "folds">, group: FlowGroup): boolean {
   return folds.get(group.id) ?? group.folded ?? false;
 }
 
@@ -69,8 +80,8 @@ export function groupsAmong(definition: Definition, keys: readonly string[]): st
 
 export function annotationActions(
   change: Change,
-  set: (patch: Partial<EditorState>) => void,
-  get: () => EditorState,
+  set: (patch: Partial<Shown>) => void,
+  get: () => Shown,
 ): AnnotationActions {
   function withMembers(keys: readonly string[], isWanted: (group: FlowGroup) => boolean): string[] {
     const { definition } = get();

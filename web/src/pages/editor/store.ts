@@ -12,6 +12,7 @@ import { nameOf } from "@/graph/nameOf";
 import {
   type AnnotationActions,
   annotationActions,
+  type ChangeOptions,
   isFoldedIn,
   shownKeys,
   shownThrough,
@@ -170,11 +171,6 @@ export interface EditorState extends AnnotationActions {
   setFlow: (flow: Partial<EditorState["flow"]>) => void;
   /** Replace the definition by the server's; `keepHistory` allows undo. */
   take: (flow: ServerFlow, keepHistory: boolean) => void;
-}
-
-export interface ChangeOptions {
-  key?: string;
-  select?: readonly string[];
 }
 
 export type EditorStore = StoreApi<EditorState>;

@@ -13,10 +13,7 @@ import { NODE } from "@/definition/size";
 import type { Definition, FlowGroup, FlowNote, Position as Place } from "@/definition/types";
 import { nameOfGroup } from "@/graph/notes/GroupFrame";
 import { plainText } from "@/graph/notes/markdown";
-import { type CanvasNode, HANDLE, handleOf, INTO, isSameList, NO_STOP } from "./nodes";
-
-/** Places of nodes and notes during a drag, and sizes of notes while they are resized; null at other times. */
-export type Moving = ReadonlyMap<string, Place & { width?: number; height?: number }> | null;
+import { type CanvasNode, HANDLE, handleOf, INTO, isSameList, type Moving, NO_STOP } from "./nodes";
 
 export type NoteNode = Node<{ note: FlowNote }, "note">;
 export type FrameNode = Node<{ group: FlowGroup }, "frame">;

@@ -9,7 +9,9 @@ import { type Counts, edgeLabel, itemsOver } from "@/runs/edgeLabel";
 import { heightOf, placesOf, usedWays, type Way, waysOf } from "../branches";
 import { edgeKey } from "../changes";
 import { type Check, inWords, type Problem } from "../problems";
-import type { Moving } from "./annotationNodes";
+
+/** Places of nodes and notes during a drag, and sizes of notes while they are resized; null at other times. */
+export type Moving = ReadonlyMap<string, Place & { width?: number; height?: number }> | null;
 
 export interface NodeData extends Record<string, unknown> {
   node: FlowNode;

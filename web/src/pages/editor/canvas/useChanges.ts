@@ -6,8 +6,8 @@ import type { Position } from "@/definition/types";
 import { isFoldedIn } from "../annotationActions";
 import { useEditorStore } from "../context";
 import type { EditorState } from "../store";
-import { type AnyNode, type Moving, membersAt } from "./annotationNodes";
-import type { CanvasEdge } from "./nodes";
+import { type AnyNode, membersAt } from "./annotationNodes";
+import type { CanvasEdge, Moving } from "./nodes";
 
 /** Return the selected ids after a change; the same list if nothing changed. */
 function chosenAfter(

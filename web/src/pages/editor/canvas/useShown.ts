@@ -8,8 +8,8 @@ import { useRun } from "@/runs/useRun";
 import { isFoldedIn } from "../annotationActions";
 import { useEditor } from "../context";
 import { shownOf, useRunStore } from "../run/runStore";
-import { type AnyNode, annotationMaker, type Moving } from "./annotationNodes";
-import { edgeMaker, nodeMaker, type CanvasEdge as ShownEdge } from "./nodes";
+import { type AnyNode, annotationMaker } from "./annotationNodes";
+import { edgeMaker, type Moving, nodeMaker, type CanvasEdge as ShownEdge } from "./nodes";
 
 interface Shown {
   nodes: AnyNode[];

@@ -3,12 +3,12 @@ import { IconChevronDown, IconClock, IconGitCompare, IconTag, IconTrash } from "
 import { Suspense, useState } from "react";
 import { lazily } from "@/ui/lazily";
 import { useEditor, useEditorStore } from "../context";
+import type { DraftDialog } from "../saving/DraftDialogs";
 import { publishDraft, wordsFor } from "../saving/publishing";
 import { useSaver } from "../saving/useSaving";
 import { isUnpublished } from "../store";
 
 const DraftDialogs = lazily(() => import("../saving/DraftDialogs"));
-export type DraftDialog = "name" | "time" | "compare" | "discard" | null;
 
 /** Publish the draft, name it, publish it at a time, compare or discard it. Shown while there are changes. */
 export function PublishButton() {
@@ -19,7 +19,7 @@ export function PublishButton() {
   const unpublished = useEditor(isUnpublished);
   const readOnly = useEditor((state) => state.readOnly);
   const [busy, setBusy] = useState(false);
-  const [dialog, setDialog] = useState<DraftDialog>(null);
+  const [dialog, setDialog] = useState<DraftDialog | null>(null);
   const words = wordsFor(status);
 
   async function publish() {

@@ -8,9 +8,10 @@ import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { FormDialog } from "@/ui/FormDialog";
 import { instant } from "@/ui/format";
 import { useEditor, useEditorStore } from "../context";
-import type { DraftDialog } from "../header/PublishButton";
 import { forgetScheduled, publishDraft, wordsFor } from "./publishing";
 import { useSaver } from "./useSaving";
+
+export type DraftDialog = "name" | "time" | "compare" | "discard";
 
 interface DialogProps {
   onClose: () => void;
