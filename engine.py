@@ -21,11 +21,11 @@ from execution.foreach import make_loop
 from execution.node import (
     HELD,
     NS_IN_MS,
+    BegunAttempt,
     Cancelled,
     Execution,
     Failure,
-    Mark,
-    State,
+    SettledNode,
     Ways,
     check_time,
     find_input,
@@ -35,13 +35,25 @@ from execution.node import (
     next_seq,
     put_together,
 )
-from execution.types import SEVERAL, Job, Open, Outcome, Settled, Step
+from execution.types import SEVERAL, Job, Open, Outcome, Settled, StepRecord
 from nodes.base import Context
 from nodes.credentials.keyring import Keyring
 from nodes.limits import encode
 from server_log.work_ids import CURRENT
 
-__all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "encode_output", "plan", "run", "scope_of"]
+__all__ = [
+    "Job",
+    "Open",
+    "Outcome",
+    "Plan",
+    "Settled",
+    "StepRecord",
+    "encode",
+    "encode_output",
+    "plan",
+    "run",
+    "scope_of",
+]
 
 # The keys of the output of a node that responds: its body is a value, a file of the workspace, or bytes in base64.
 RESPONSES = [{"status", "headers", kind} for kind in ("body", "file", "base64")]
@@ -90,7 +102,7 @@ class _Run:
         self.plan = plan
         self.job = job
         self.numbers: Iterator[int] = count(job.first_seq)
-        self.states: list[State] = []
+        self.states: list[SettledNode] = []
         self.waits: dict[str, str] = {}
         self.held: set[str] = set()
         links = job.links
@@ -144,7 +156,7 @@ class _Run:
 
         settle_all(self)
 
-    def settle(self, node: PlannedNode) -> State:
+    def settle(self, node: PlannedNode) -> SettledNode:
         """Skip, pass by or execute one node, unless it is done already, and return its state."""
         job = self.job
         if job.settled and (done := job.settled.get((node.id, None))) is not None:
@@ -154,7 +166,7 @@ class _Run:
         live = self.live(node)
         if live is None:
             self.skip(node, ())
-            return State(False)
+            return SettledNode(False)
         if node.disabled:
             return self.pass_by(node, live)
         if node.pinned is not None:
@@ -188,28 +200,28 @@ class _Run:
         is_cut = node.pinned is not None and not node.node.trigger
         return () if fired is None or fired == node.id or is_cut else None
 
-    def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> State:
+    def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> SettledNode:
         """Pass the input of a disabled node on, as if its edges met. Skip a trigger, and a node with branches."""
         names = name_sources(self, node, live)
         # A disabled node cannot choose a branch. Skip its successors too: a disabled check must never pass everything.
         if node.branches or node.node.trigger:
             self.skip(node, names)
-            return State(False)
+            return SettledNode(False)
         given = find_input(self, node, live)
         if given.origin:
             self.skip(node, names, same_as=given.origin)
         else:
             self.skip(node, names, output=self.encoded(node, given.output))
-        return State(True, given.output, None, given.origin or node.id)
+        return SettledNode(True, given.output, None, given.origin or node.id)
 
-    def pin(self, node: PlannedNode, pin: Pin, live: tuple[PlannedNode, ...]) -> State:
+    def pin(self, node: PlannedNode, pin: Pin, live: tuple[PlannedNode, ...]) -> SettledNode:
         """Record the pinned output of a node, as if the node had just made it."""
         encoded = self.job.keyring.clean(self.encoded(node, pin.output))
         now, names = self.job.clock() // NS_IN_MS, name_sources(self, node, live)
-        mark = Mark(next_seq(self), 1, None, None, now, 0.0)
+        mark = BegunAttempt(next_seq(self), 1, None, None, now, 0.0)
         step = make_step(node, mark, names, "success", now, {"output": encoded, "branch": pin.branch})
         self.job.on_step(step._replace(pure=True))
-        return State(True, orjson.loads(encoded), pin.branch, node.id)
+        return SettledNode(True, orjson.loads(encoded), pin.branch, node.id)
 
     def encoded(self, node: PlannedNode, value: Any) -> bytes:
         try:
@@ -220,7 +232,9 @@ class _Run:
     def skip(self, node: PlannedNode, inputs: tuple[str, ...], **output: Any) -> None:
         """Record a node as skipped."""
         now = self.job.clock() // NS_IN_MS
-        self.job.on_step(make_step(node, Mark(next_seq(self), 1, None, None, now, 0.0), inputs, "skipped", now, output))
+        self.job.on_step(
+            make_step(node, BegunAttempt(next_seq(self), 1, None, None, now, 0.0), inputs, "skipped", now, output)
+        )
 
     def output(self) -> tuple[Any, bytes | None]:
         """Return the output of the executed leaf, or an object of several, with its JSON text, if there is one.
@@ -233,23 +247,23 @@ class _Run:
             ends = [node for node in self.plan.nodes if states[node.position].executed][-1:]
         if len(ends) > 1:
             return put_together(self, ends), None
-        end = states[ends[0].position] if ends else State(False)
+        end = states[ends[0].position] if ends else SettledNode(False)
         return end.output, end.text
 
     def response(self) -> Any:
         """Return the output of the first node that responded to a webhook, else None."""
         for node in self.plan.responders:
-            state = self.states[node.position] if node.position < len(self.states) else State(False)
+            state = self.states[node.position] if node.position < len(self.states) else SettledNode(False)
             if state.executed and is_response(state.output):
                 return state.output
         return None
 
 
-def state_of(node: PlannedNode, done: Settled) -> State:
+def state_of(node: PlannedNode, done: Settled) -> SettledNode:
     """Return the state of a node that an earlier attempt of the run has settled."""
     if node.routes_items and done.branch == SEVERAL:
-        return State(not done.skipped, done.output, Ways(done.output), node.id)
-    return State(not done.skipped, done.output, done.branch, node.id)
+        return SettledNode(not done.skipped, done.output, Ways(done.output), node.id)
+    return SettledNode(not done.skipped, done.output, done.branch, node.id)
 
 
 def is_response(output: Any) -> bool:

@@ -28,7 +28,7 @@ from database.tables.callers import Caller, forget_session
 from database.tables.credentials import Credential
 from database.tables.data_tables import DataKey, DataRow, DataTable, DataWrite
 from database.tables.debounces import Debounce, Window
-from database.tables.drafts import Draft, Presence, Present, ScheduledPublish, clear_draft, names_of_users
+from database.tables.drafts import Draft, Presence, PresentUser, ScheduledPublish, clear_draft, names_of_users
 from database.tables.idempotency_keys import IdempotencyKey
 from database.tables.invitations import Invitation
 from database.tables.key_value import StoreEntry, WorkspaceStore
@@ -66,7 +66,7 @@ from database.tables.variables import VariableSet, find_variables
 from database.tables.waits import Wait
 from database.tables.webhook_listeners import WebhookListener
 from database.tables.webhook_paths import MAX_CALLED, PARAM, Patterns, read_params, shape_of
-from database.tables.webhooks import MAX_PATTERNS, Fired, Hook, Webhook, expand_methods
+from database.tables.webhooks import MAX_PATTERNS, Fired, Webhook, WebhookTarget, expand_methods
 from database.tables.workflow_labels import (
     Favourite,
     LabelChange,

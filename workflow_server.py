@@ -32,7 +32,7 @@ import config as settings
 import database
 from api.http.request_metrics import RequestMetrics
 from api.run_answer import protect_headers
-from api.shortcut import Shortcut
+from api.shortcut import ApiShortcut
 from api.webhooks.event_stream import Streams
 from api.webhooks.guesses import Guesses
 from api.webhooks.jwt import KeySets, make_fetch
@@ -66,7 +66,7 @@ log = logging.getLogger("headrace")
 HOOK_SECONDS = 1.0
 
 
-class Address(Rule):
+class LazyUrlRule(Rule):
     """A URL rule that compiles its address builder at each use: the app uses none, and all 334 take 25 ms."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
@@ -77,7 +77,7 @@ class Address(Rule):
 class App(Flask):
     """Flask without its check of each function in each request: all views and hooks here are plain functions."""
 
-    url_rule_class = Address
+    url_rule_class = LazyUrlRule
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
@@ -111,7 +111,7 @@ class Server:
         self.guesses = Guesses(self.rates)
         self.streams = Streams(self.dispatcher)
         self.key_sets = KeySets(make_fetch(resources.services.http))
-        self.shortcut = Shortcut(self.dispatcher, self.vault, self.guesses)
+        self.shortcut = ApiShortcut(self.dispatcher, self.vault, self.guesses)
         lock_wait.limit_threads(max(1, config.threads // 2))
         self.first_login: startup_message.Login | None = None
         self.has_seen_proxy = False  # an untrusted one: see api/http/request_origin.py

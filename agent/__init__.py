@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .model_choice import Access, Choice, Models
-    from .types import Done, Waiting, Work
+    from .model_choice import Choice, ModelAccess, Models
+    from .types import AgentWait, AgentWork, Done
 
 
 def load_libraries() -> None:
@@ -21,14 +21,14 @@ def load_libraries() -> None:
     from . import loop, model_client  # noqa: F401
 
 
-def run_agent(work: Work) -> Done | Waiting:
+def run_agent(work: AgentWork) -> Done | AgentWait:
     """Run the agent from the end of its journal. Raises: NodeError if it fails to answer."""
     from .loop import execute
 
     return execute(work)
 
 
-def open_model(choice: Choice, models: Models, access: Access, end: float) -> AbstractAsyncContextManager[Any]:
+def open_model(choice: Choice, models: Models, access: ModelAccess, end: float) -> AbstractAsyncContextManager[Any]:
     """Return a context manager for a connected model; see `agent.model_client.open_model`."""
     from .model_client import open_model
 

@@ -22,7 +22,7 @@ from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.profiles.anthropic import anthropic_model_profile
 from pydantic_ai.settings import ModelSettings
 
-from agent.chat_model import ChatModel, Stream, instructions_of, must_call, text_of
+from agent.chat_model import AnswerStream, ChatModel, instructions_of, must_call, text_of
 from agent.model_choice import ANTHROPIC_VERSION, Choice
 from agent.model_errors import IncompleteAnswer, WrongAnswer
 
@@ -40,7 +40,7 @@ def profile_of(choice: Choice) -> ModelProfile:
     return anthropic_model_profile(choice.model) or ModelProfile()
 
 
-class _Stream(Stream):
+class _AnthropicStream(AnswerStream):
     # The text that a delta appends to, by its type.
     TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
@@ -90,7 +90,7 @@ class AnthropicMessages(ChatModel):
     path = "/v1/messages"
     headers = {"anthropic-version": ANTHROPIC_VERSION}
     stream_options = {"stream": True}
-    stream_class = _Stream
+    stream_class = _AnthropicStream
     api_flavor = "default"
 
     def write(

@@ -20,12 +20,12 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from agent.model_choice import Choice, ModelFailed, Models
-from agent.model_errors import Refused, WrongAnswer
+from agent.model_errors import ModelServerError, WrongAnswer
 
 MAX_PARTS = 200  # texts, thoughts and calls of an answer
 
 
-class Stream:
+class AnswerStream:
     """The events of a stream, collected into the same object that a whole answer is."""
 
     @abstractmethod
@@ -47,7 +47,7 @@ class ChatModel(Model):
     path: ClassVar[str]
     headers: ClassVar[Mapping[str, str]] = {}
     stream_options: ClassVar[Mapping[str, Any]] = {}
-    stream_class: ClassVar[type[Stream]]
+    stream_class: ClassVar[type[AnswerStream]]
     api_flavor: ClassVar[str]
 
     def __init__(self, choice: Choice, models: Models, http: httpx2.AsyncClient, profile: ModelProfile) -> None:
@@ -122,7 +122,7 @@ class ChatModel(Model):
         finally:
             await response.aclose()
         if response.status_code != 200:
-            raise Refused(response.status_code, _parse_error(raw), response.headers)
+            raise ModelServerError(response.status_code, _parse_error(raw), response.headers)
         return _check_object(json.loads(raw))
 
     async def _collect(self, response: httpx2.Response) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class ChatModel(Model):
             if event is over:
                 return stream.whole()
             if event.get("error"):
-                raise Refused.in_stream(event)
+                raise ModelServerError.in_stream(event)
             stream.add(event)
             if stream.count() > MAX_PARTS:
                 raise ModelFailed(f"{self.choice.name}: the answer has more than {MAX_PARTS} parts", True, kind="limit")

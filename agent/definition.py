@@ -1,7 +1,7 @@
-"""Definition of an agent: validation of its JSON, and the `Agent` value for its runs.
+"""Definition of an agent: validation of its JSON, and the `AgentDefinition` value for its runs.
 
-Pure: takes JSON, returns an `Agent` or a list of issues. Other modules check that its credentials and flows exist, and
-turn each `ToolSpec` into tools.
+Pure: takes JSON, returns an `AgentDefinition` or a list of issues. Other modules check that its credentials and flows
+exist, and turn each `ToolSpec` into tools.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from agent.field_checks import Fields, Issues, number, text, whole
+from agent.field_checks import FieldIssues, Fields, number, text, whole
 from constants import HTTP_CREDENTIALS, HTTP_METHODS
 from errors import DefinitionError, Issue
 from parsers.json_schema import validation
@@ -32,7 +32,7 @@ MAX_WAIT = 366 * 86_400  # seconds, the longest approval timeout
 LLM, SERVICE = "llm", "service_url"
 
 
-class Kind(NamedTuple):
+class ToolKind(NamedTuple):
     """A type of tool: its keys besides type and approval, and the credential types that it accepts.
 
     `tools` are the names of its tools; None if they depend on the workspace or a server. `needs_one`: a credential is
@@ -46,20 +46,20 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "http": Kind(
+    "http": ToolKind(
         ("hosts", "methods", "credential"),
         ("http_request",),
         HTTP_CREDENTIALS,
     ),
-    "code": Kind(tools=("run_code",)),
-    "store": Kind(("write",), ("store_get", "store_set", "store_list")),
-    "tables": Kind(("write",), ("list_tables", "table_rows", "table_insert", "table_upsert", "table_update")),
-    "memory": Kind(tools=("memory_search", "memory_write")),
-    "run_flow": Kind(("workflows",)),
-    "sql": Kind(("credential",), ("sql_query", "sql_schema"), ("database_url",), True),
-    "mcp": Kind(("credential", "tools"), None, ("mcp",), True),
-    "runs": Kind(tools=("list_runs", "get_run", "get_run_log")),
-    "flows": Kind(tools=("list_flows", "get_flow", "search_nodes", "describe_node", "validate_flow")),
+    "code": ToolKind(tools=("run_code",)),
+    "store": ToolKind(("write",), ("store_get", "store_set", "store_list")),
+    "tables": ToolKind(("write",), ("list_tables", "table_rows", "table_insert", "table_upsert", "table_update")),
+    "memory": ToolKind(tools=("memory_search", "memory_write")),
+    "run_flow": ToolKind(("workflows",)),
+    "sql": ToolKind(("credential",), ("sql_query", "sql_schema"), ("database_url",), True),
+    "mcp": ToolKind(("credential", "tools"), None, ("mcp",), True),
+    "runs": ToolKind(tools=("list_runs", "get_run", "get_run_log")),
+    "flows": ToolKind(tools=("list_flows", "get_flow", "search_nodes", "describe_node", "validate_flow")),
 }
 
 
@@ -122,7 +122,7 @@ class ApprovalRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class AgentDefinition:
     """A validated agent. `model` None: the server's default; `output_schema` None: text; `credential` has type llm.
 
     With `memory`, its prompt includes relevant memories; searching and writing memory needs the tool of that name.
@@ -151,10 +151,10 @@ class Agent:
         }
 
 
-KEYS = tuple(key.name for key in dataclasses.fields(Agent))
+KEYS = tuple(key.name for key in dataclasses.fields(AgentDefinition))
 
 
-def parse(raw: Any) -> Agent:
+def parse(raw: Any) -> AgentDefinition:
     """Return the agent of a definition (a JSON object). Raises: DefinitionError with every issue."""
     made, issues = check(raw)
     if made is None:
@@ -162,17 +162,17 @@ def parse(raw: Any) -> Agent:
     return made
 
 
-def check(raw: Any) -> tuple[Agent | None, list[Issue]]:
+def check(raw: Any) -> tuple[AgentDefinition | None, list[Issue]]:
     """Return the agent, or None if the definition is invalid, and all issues."""
-    issues = Issues()
+    issues = FieldIssues()
     if not isinstance(raw, dict):
         issues.add("definition", 'must be an object with the keys "id", "name" and "instructions"')
         return None, issues
     values = _agent(Fields(raw, "", issues))
-    return (None if issues else Agent(**values)), issues
+    return (None if issues else AgentDefinition(**values)), issues
 
 
-def restore(snapshot: Mapping[str, Any]) -> Agent:
+def restore(snapshot: Mapping[str, Any]) -> AgentDefinition:
     """Return the agent of a snapshot without validation: limits may have changed since it was made.
 
     Keys added to the format later get their defaults.
@@ -183,7 +183,7 @@ def restore(snapshot: Mapping[str, Any]) -> Agent:
         "limits": Limits(**snapshot["limits"]),
         "approval": None if approval is None else ApprovalRule(**approval),
     }
-    return Agent(**{**snapshot, **made})
+    return AgentDefinition(**{**snapshot, **made})
 
 
 def _spec(snapshot: Mapping[str, Any]) -> ToolSpec:
@@ -200,7 +200,7 @@ def slug(name: str) -> str:
 # References to the workspace
 
 
-class Named(NamedTuple):
+class CredentialReference(NamedTuple):
     """A credential referred to at `path`, and the types it may have."""
 
     path: str
@@ -208,18 +208,18 @@ class Named(NamedTuple):
     types: tuple[str, ...]
 
 
-def find_credentials(agent: Agent) -> Iterator[Named]:
+def find_credentials(agent: AgentDefinition) -> Iterator[CredentialReference]:
     """Yield the credentials that the agent refers to."""
     if agent.credential is not None:
-        yield Named("credential", agent.credential, (LLM,))
+        yield CredentialReference("credential", agent.credential, (LLM,))
     for position, spec in enumerate(agent.tools):
         if spec.credential is not None:
-            yield Named(f"tools[{position}].credential", spec.credential, KINDS[spec.type].credentials)
+            yield CredentialReference(f"tools[{position}].credential", spec.credential, KINDS[spec.type].credentials)
     if agent.approval is not None and agent.approval.notify is not None:
-        yield Named("approval.notify", agent.approval.notify, (SERVICE,))
+        yield CredentialReference("approval.notify", agent.approval.notify, (SERVICE,))
 
 
-def needs_credentials(agent: Agent) -> tuple[str, ...]:
+def needs_credentials(agent: AgentDefinition) -> tuple[str, ...]:
     """Return the types of its tools that require a credential but have none: the caller must supply it."""
     return tuple(spec.type for spec in agent.tools if KINDS[spec.type].needs_one and spec.credential is None)
 
@@ -292,7 +292,7 @@ def _tools(given: Fields) -> tuple[ToolSpec, ...]:
     return tuple(spec for spec in found if spec is not None)
 
 
-def _tool(raw: Any, path: str, issues: Issues) -> ToolSpec | None:
+def _tool(raw: Any, path: str, issues: FieldIssues) -> ToolSpec | None:
     raw = {"type": raw} if isinstance(raw, str) else raw
     if not isinstance(raw, dict):
         issues.add(path, f'must be a type, or an object such as {{"type": "http"}}; known types: {", ".join(KINDS)}')
@@ -321,7 +321,7 @@ def _asking(given: Fields, type_: str) -> bool | tuple[str, ...]:
     return names
 
 
-def _check_once(specs: list[ToolSpec | None], issues: Issues) -> None:
+def _check_once(specs: list[ToolSpec | None], issues: FieldIssues) -> None:
     """Report duplicate types, whose tools would have equal names; mcp may occur once for each server."""
     seen = set()
     for position, spec in enumerate(specs):

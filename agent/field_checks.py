@@ -18,7 +18,7 @@ MAX_QUOTED = 100  # characters of user input in a message
 Check = Callable[[Any], Any]
 
 
-class Issues(list[Issue]):
+class FieldIssues(list[Issue]):
     """Collected issues."""
 
     def add(self, path: str, message: str) -> None:
@@ -29,7 +29,7 @@ class Issues(list[Issue]):
 class Fields:
     """The keys of the object at `path`."""
 
-    def __init__(self, raw: Mapping[str, Any], path: str, issues: Issues) -> None:
+    def __init__(self, raw: Mapping[str, Any], path: str, issues: FieldIssues) -> None:
         self.raw, self.path, self.issues = raw, path, issues
 
     def add_issue(self, key: str, message: str) -> None:

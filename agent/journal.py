@@ -50,7 +50,7 @@ class Entry:
     duration_ms: float | None = None
 
 
-class Usage(NamedTuple):
+class AgentUsage(NamedTuple):
     """Resources used by a run; `cost` is in US dollars, None if the price of the model is unknown."""
 
     requests: int = 0
@@ -60,12 +60,12 @@ class Usage(NamedTuple):
     cost: float | None = 0.0
 
 
-def sum_usage(entries: Sequence[Entry]) -> Usage:
+def sum_usage(entries: Sequence[Entry]) -> AgentUsage:
     """Return the known usage of these entries."""
     asked = [entry for entry in entries if entry.kind == "model" and entry.status == "success"]
     called = sum(entry.kind == "tool" and entry.status != "refused" for entry in entries)
     prices = [entry.cost for entry in asked]
-    return Usage(
+    return AgentUsage(
         len(asked),
         called,
         sum(entry.input_tokens or 0 for entry in asked),

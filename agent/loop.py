@@ -38,7 +38,7 @@ from agent.approvals import write_question
 from agent.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
 from agent.thread_bridge import ThreadBridge
 from agent.tools import PendingResult, Tool
-from agent.types import Done, Waiting, WaitOutcome, Work
+from agent.types import AgentWait, AgentWork, Done, WaitOutcome
 from errors import DatabaseLost, LimitExceeded, MalformedData, NodeError, TimedOut
 from parsers.invisible_characters import visible
 
@@ -61,12 +61,12 @@ ANY_ARGUMENTS = SchemaValidator(core_schema.dict_schema(core_schema.str_schema()
 class Suspended(BaseException):
     """Suspends the run. A BaseException, so that no handler of the library takes it for an error."""
 
-    def __init__(self, waiting: Waiting) -> None:
+    def __init__(self, waiting: AgentWait) -> None:
         super().__init__(waiting.reason)
         self.waiting = waiting
 
 
-def execute(work: Work) -> Done | Waiting:
+def execute(work: AgentWork) -> Done | AgentWait:
     """Run the agent from the end of its journal. Raises: NodeError if it fails to answer."""
     replay, bridge = Replay(work.journal), ThreadBridge()
     try:
@@ -113,7 +113,7 @@ def _reason(error: Exception) -> str:
     return f"; the last correction was: {_sentence(cause)}" if corrected else f": {_sentence(error)}"
 
 
-def _check(work: Work) -> None:
+def _check(work: AgentWork) -> None:
     """Raise NodeError if the agent has to stop."""
     reason, now = work.stopped(), time.monotonic()
     if reason is not None:
@@ -125,7 +125,7 @@ def _check(work: Work) -> None:
         raise TimedOut("the attempt timed out before the agent answered")
 
 
-async def _answer(work: Work, replay: Replay, bridge: ThreadBridge) -> Any:
+async def _answer(work: AgentWork, replay: Replay, bridge: ThreadBridge) -> Any:
     start, agent = work.start, work.start["agent"]
     limits, schema = agent["limits"], agent.get("output_schema")
     wrapped = schema is not None and schema.get("type") != "object"
@@ -173,7 +173,7 @@ def _make_dict_type(schema: dict[str, Any]) -> Any:
     return None if '"$ref"' in json.dumps(made.__get_pydantic_json_schema__(None, None)) else made
 
 
-def _validate(work: Work, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:
+def _validate(work: AgentWork, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:
     if wrapped and "value" not in output:
         raise ModelRetry("value: is required")
     issues = list(work.wrong_output(output["value"] if wrapped else output))
@@ -192,7 +192,7 @@ def _make_messages(turns: Any) -> list[ModelMessage]:
 class _Recorded(WrapperModel):
     """The model, with recorded answers from the journal."""
 
-    def __init__(self, model: Any, work: Work, replay: Replay, bridge: ThreadBridge) -> None:
+    def __init__(self, model: Any, work: AgentWork, replay: Replay, bridge: ThreadBridge) -> None:
         super().__init__(model)
         self.work, self.replay, self.bridge = work, replay, bridge
 
@@ -316,7 +316,7 @@ def _is_complete(call: ToolCallPart) -> bool:
 class _Tools(AbstractToolset[None]):
     """The agent's tools, with recorded results from the journal."""
 
-    def __init__(self, work: Work, replay: Replay, bridge: ThreadBridge) -> None:
+    def __init__(self, work: AgentWork, replay: Replay, bridge: ThreadBridge) -> None:
         self.work, self.replay, self.bridge = work, replay, bridge
         self.tools = {tool.name: tool for tool in work.tools}
 
@@ -353,7 +353,7 @@ class _Tools(AbstractToolset[None]):
 class _Call:
     """One call of a tool, until it is settled or the run has to wait."""
 
-    def __init__(self, work: Work, replay: Replay, tool: Tool, entry: Entry) -> None:
+    def __init__(self, work: AgentWork, replay: Replay, tool: Tool, entry: Entry) -> None:
         self.work, self.replay, self.tool, self.entry = work, replay, tool, entry
 
     def settle(self, given: dict[str, Any]) -> None:
@@ -437,7 +437,7 @@ class _Call:
 
     def _wait(self, status: str, reason: str, question: str | None = None, run_id: str | None = None) -> NoReturn:
         self.replay.wait(self.entry, status)
-        raise Suspended(Waiting(reason, question, run_id))
+        raise Suspended(AgentWait(reason, question, run_id))
 
     def _clean_text(self, text: str) -> str:
         return self.work.clean_text(str(self.work.clean(text)))

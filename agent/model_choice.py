@@ -103,7 +103,7 @@ class Choice:
         return urlsplit(self.base_url).hostname or ""
 
 
-class Access(NamedTuple):
+class ModelAccess(NamedTuple):
     """Network access to a model: the TLS context, and the permitted addresses of a host and port (None: all).
 
     `addresses` raises NodeError if there are none. `clean` redacts a server's error message.

@@ -26,7 +26,7 @@ from pydantic_ai.usage import RequestUsage
 
 from agent import anthropic_messages, openai_chat
 from agent.chat_model import ChatModel
-from agent.model_choice import TEST, Access, Choice, ModelFailed, Models
+from agent.model_choice import TEST, Choice, ModelAccess, ModelFailed, Models
 from agent.model_errors import to_failure
 from net.http_transport import LimitedTransport
 
@@ -49,7 +49,7 @@ HEADERS = {
 async def open_model(
     choice: Choice,
     models: Models,
-    access: Access,
+    access: ModelAccess,
     end: float,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -102,7 +102,7 @@ class Transport(LimitedTransport):
 
     max_line = MAX_PIECE
 
-    def __init__(self, choice: Choice, access: Access) -> None:
+    def __init__(self, choice: Choice, access: ModelAccess) -> None:
         super().__init__(access.tls, MAX_BYTES, access.addresses)
         self.media = ""  # media type of the last answer
         self.key, self.clean_text = choice.key, access.clean

@@ -37,7 +37,7 @@ class WrongAnswer(AgentRunError):
     """An answer that is not one of a language model."""
 
 
-class Refused(AgentRunError):
+class ModelServerError(AgentRunError):
     """An error of the server: its status and body, and what its headers say of a retry."""
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str]) -> None:
@@ -48,7 +48,7 @@ class Refused(AgentRunError):
         self.may_retry = headers.get("x-should-retry") != "false"
 
     @classmethod
-    def in_stream(cls, event: Mapping[str, Any]) -> Refused:
+    def in_stream(cls, event: Mapping[str, Any]) -> ModelServerError:
         """Return the error that an event of a stream reports."""
         return cls(STATUS_OF_TYPE.get(_code(event, "type"), 500), event, {})
 
@@ -73,7 +73,7 @@ def to_failure(
     refused = next((cause for cause in causes if isinstance(cause, NodeError)), None)
     if refused is not None:
         return ModelFailed(f"{choice.name}: {refused.message}", refused.permanent, kind=refused.kind)
-    answered = next((cause for cause in causes if isinstance(cause, Refused)), None)
+    answered = next((cause for cause in causes if isinstance(cause, ModelServerError)), None)
     if answered is not None:
         return _from_status(answered, who, clean)
     if any(isinstance(cause, TimeoutError | TimeoutException) for cause in causes):
@@ -98,7 +98,7 @@ def _describe_wrong_answer(error: Exception, media: str, clean: Callable[[str], 
     return f"the answer cannot be parsed ({type(error).__name__})"
 
 
-def _from_status(error: Refused, who: str, clean: Callable[[str], str]) -> ModelFailed:
+def _from_status(error: ModelServerError, who: str, clean: Callable[[str], str]) -> ModelFailed:
     text, status = clean_line(_message(error.body), clean), error.status
     kind: ErrorKind = "credential" if status == 401 else "refused" if error.permanent else "remote"
     said = f"{who} answered {status}" + (f": {text}" if text else "")

@@ -25,7 +25,7 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile, openai_model_profile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from agent.chat_model import ChatModel, Stream, instructions_of, list_of, must_call, text_of
+from agent.chat_model import AnswerStream, ChatModel, instructions_of, list_of, must_call, text_of
 from agent.model_choice import Choice
 from agent.model_errors import IncompleteAnswer, WrongAnswer
 
@@ -48,7 +48,7 @@ def profile_of(choice: Choice) -> Any:
     return openai_model_profile(choice.model)
 
 
-class _Stream(Stream):
+class _OpenAIStream(AnswerStream):
     def __init__(self) -> None:
         self.about: dict[str, Any] = {}
         self.texts: dict[str, list[str]] = {}
@@ -105,7 +105,7 @@ class OpenAIChat(ChatModel):
 
     path = "/chat/completions"
     stream_options = {"stream": True, "stream_options": {"include_usage": True}}
-    stream_class = _Stream
+    stream_class = _OpenAIStream
     api_flavor = "chat"
 
     def write(

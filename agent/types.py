@@ -18,7 +18,7 @@ class Done(NamedTuple):
     output: Any
 
 
-class Waiting(NamedTuple):
+class AgentWait(NamedTuple):
     """The run waits for the end of another run, `run_id`, or for a person's answer to the `question`."""
 
     reason: str
@@ -36,7 +36,7 @@ class WaitOutcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class AgentWork:
     """One run of an agent.
 
     `key` is its idempotency key. `start` is its input as JSON, the same at every resumption: `{"agent", "model",

@@ -283,14 +283,14 @@ def _add_id(definition: Any) -> Any:
     return {**definition, "id": made} if made else definition
 
 
-def _parse(body: dict[str, Any]) -> definitions.Agent:
+def _parse(body: dict[str, Any]) -> definitions.AgentDefinition:
     agent, issues = definitions.check(_add_id(body))
     if agent is None:
         raise to_bad_input(issues)
     return agent
 
 
-def _to_text(agent: definitions.Agent) -> str:
+def _to_text(agent: definitions.AgentDefinition) -> str:
     return orjson.dumps(agent.snapshot()).decode()
 
 
@@ -310,7 +310,7 @@ def _show(definition: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {**definition, "needs_credentials": needed, **more}
 
 
-def _show_saved(row: Agent, agent: definitions.Agent) -> dict[str, Any]:
+def _show_saved(row: Agent, agent: definitions.AgentDefinition) -> dict[str, Any]:
     """Return the agent that was just saved, with warnings if there are any."""
     warnings: list[Issue] = find_agent_warnings(agent, row.workspace_id, get_server().credentials.find)
     return {**_show_own(row), **({"warnings": warnings} if warnings else {})}

@@ -236,7 +236,9 @@ def _add_usage(rows: list[Credential], workspace: str) -> None:
         row.used_by, row.used_by_count = users[row.id][:MAX_USERS], len(users[row.id])
 
 
-def _try_out(workspace: str, name: str, find: Callable[[], keyring.Credential], options: Mapping[str, Any]) -> Trial:
+def _try_out(
+    workspace: str, name: str, find: Callable[[], keyring.DecryptedCredential], options: Mapping[str, Any]
+) -> Trial:
     """Return the result of the test. Raises: Unavailable if too many tests are running."""
     if not TRIALS.acquire(blocking=False):
         raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)

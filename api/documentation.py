@@ -52,7 +52,7 @@ GROUPS = {
 LAYOUT = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 
 
-class Page(NamedTuple):
+class DocumentationPage(NamedTuple):
     """A page as HTML: title, body, and second-level headings as `(anchor, text)`."""
 
     title: str
@@ -136,7 +136,7 @@ def show_contents() -> Response:
 
     def make() -> str:
         summaries = {name: _summarize(render(documentation.read_file(name), documentation.pages)) for name in names}
-        return _render_layout("", Page("Documentation", "", []), summaries)
+        return _render_layout("", DocumentationPage("Documentation", "", []), summaries)
 
     return _respond("", make)
 
@@ -186,12 +186,12 @@ def send_image(name: str) -> Response:
     return response
 
 
-def render_page(documentation: Documentation, name: str) -> Page:
+def render_page(documentation: Documentation, name: str) -> DocumentationPage:
     """Return a page of the documentation as HTML."""
     return render(documentation.read(name), documentation.pages, _get_folder(name))
 
 
-def render(text: str, pages: Any, folder: str = "") -> Page:
+def render(text: str, pages: Any, folder: str = "") -> DocumentationPage:
     """Return Markdown of this folder of docs/ as HTML. Links to `pages` lead to their address here."""
     from markdown_it import MarkdownIt
 
@@ -216,7 +216,7 @@ def render(text: str, pages: Any, folder: str = "") -> Page:
                 title = heading
             elif token.tag == "h2":
                 headings.append((anchor, heading))
-    return Page(title, str(markdown.renderer.render(tokens, markdown.options, {})), headings)
+    return DocumentationPage(title, str(markdown.renderer.render(tokens, markdown.options, {})), headings)
 
 
 def _get_page_name(path: Path) -> str:
@@ -244,7 +244,7 @@ def _resolve_target(token: Any, pages: Any, folder: str) -> None:
             token.attrs.pop("href")
 
 
-def _render_layout(name: str, page: Page, summaries: Mapping[str, str] | None = None) -> str:
+def _render_layout(name: str, page: DocumentationPage, summaries: Mapping[str, str] | None = None) -> str:
     """Return a page with its surroundings, and with the list of pages if there are summaries of them."""
     documentation = _get_library()
     groups = list(documentation.list_groups())
@@ -253,7 +253,7 @@ def _render_layout(name: str, page: Page, summaries: Mapping[str, str] | None = 
     )
 
 
-def _summarize(page: Page) -> str:
+def _summarize(page: DocumentationPage) -> str:
     """Return the first sentence of a page about its subject, as HTML without tags."""
     text = re.sub(r"<[^<>]*>", "", page.body.partition("<p>")[2].partition("</p>")[0])
     return re.split(r"(?<=\.)\s|:\s|:$", text, maxsplit=1)[0]

@@ -87,7 +87,7 @@ def preview(body: dict[str, Any]) -> Any:
     Expressions see the same names as when the node is executed; with `foreach`, the first item. •••• stands for a
     secret. Without a `run_id`, only `pinned` outputs are available.
     """
-    from dispatch.expression_preview import Place, Preview
+    from dispatch.expression_preview import ExpressionContext, Preview
 
     flow = find(Workflow, body["workflow_id"], "editor", "flow")
     run = None if body["run_id"] is None else find(Run, body["run_id"], "viewer", "run")
@@ -95,7 +95,7 @@ def preview(body: dict[str, Any]) -> Any:
         raise BadInput("run_id: is not a run of this flow; choose a run of the flow in workflow_id")
     text = read_definition({"definition": body["definition"]}) if body["definition"] is not None else None
     definition = body["definition"] if text is not None else orjson.loads(flow.definition_json)
-    place = Place(flow, definition, body["node_id"], text is not None, run, parse_pins(body["pinned"]))
+    place = ExpressionContext(flow, definition, body["node_id"], text is not None, run, parse_pins(body["pinned"]))
     templates = body["templates"] if "templates" in body else [body["template"]]
     with PREVIEWS.taken(get_user().id):
         made = Preview(get_dispatcher().resources, place)

@@ -20,7 +20,7 @@ from constants import MULTIPART
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
 from models import lock_names
 from nodes.core.output import disposition
-from nodes.files.files import Absent, Files, Overfull, Present, guess_content_type
+from nodes.files.files import Absent, FileAlreadyExists, Overfull, WorkspaceFiles, guess_content_type
 from nodes.files.quota import OverQuota
 from nodes.files.staged import count_staged
 from nodes.http.response import to_safe_name
@@ -244,7 +244,7 @@ def delete(path: str) -> None:
             raise NotFound(f"There is no file {path[:200]!r}")
 
 
-def _get_files() -> Files:
+def _get_files() -> WorkspaceFiles:
     return get_dispatcher().resources.files_of(get_workspace_id())
 
 
@@ -261,7 +261,7 @@ def _show(path: str, size: int, modified_at: int) -> dict[str, Any]:
     }
 
 
-def stream(files: Files, path: str, content_type: str, status: int = 200) -> Response:
+def stream(files: WorkspaceFiles, path: str, content_type: str, status: int = 200) -> Response:
     """Return a response that reads the file while it is sent. Raises: NodeError if it cannot be read."""
     with ExitStack() as stack:
         file = stack.enter_context(files.reading(path))
@@ -302,7 +302,7 @@ def _translate_errors() -> Iterator[None]:
         yield
     except Absent as error:
         raise NotFound(error.message) from None
-    except Present as error:
+    except FileAlreadyExists as error:
         raise Conflict(f"{error.message}; send overwrite=true to replace it") from None
     except (Overfull, OverQuota) as error:
         raise TooLarge(error.message) from None

@@ -36,7 +36,7 @@ SECURITY_HEADERS = [
 OWN_HEADERS = {POLICY.lower(), *(name.lower() for name, _ in SECURITY_HEADERS)}
 
 
-class Answer(NamedTuple):
+class RunAnswer(NamedTuple):
     """A response: status, headers and body."""
 
     status: int
@@ -45,32 +45,32 @@ class Answer(NamedTuple):
 
 
 # Makes the response for a run that is on disk, its outcome, and its output as JSON text.
-MakeAnswer: TypeAlias = Callable[[Run, Outcome, bytes | None], Answer]
+MakeAnswer: TypeAlias = Callable[[Run, Outcome, bytes | None], RunAnswer]
 
 
-def make_json_answer(body: Any, status: int = 200, *headers: tuple[str, str]) -> Answer:
+def make_json_answer(body: Any, status: int = 200, *headers: tuple[str, str]) -> RunAnswer:
     """Return a response with this JSON."""
-    return Answer(status, [("Content-Type", "application/json"), *headers], orjson.dumps(body))
+    return RunAnswer(status, [("Content-Type", "application/json"), *headers], orjson.dumps(body))
 
 
-def make_accepted(run: Run) -> Answer:
+def make_accepted(run: Run) -> RunAnswer:
     """Return the response for an accepted run."""
     return make_json_answer({"run_id": run.id}, 202)
 
 
-def make_unfinished(run: Run) -> Answer:
+def make_unfinished(run: Run) -> RunAnswer:
     """Return the response for a run without an output. Its error is only for users who may see the run."""
     if run.status == "failed":
         return make_json_answer({"error": "The run failed", "run_id": run.id}, 500)
     return make_accepted(run)
 
 
-def make_output_answer(text: bytes | None) -> Answer:
+def make_output_answer(text: bytes | None) -> RunAnswer:
     """Return the response with a run's output, which is JSON text."""
-    return Answer(200, [("Content-Type", "application/json")], text or b"null")
+    return RunAnswer(200, [("Content-Type", "application/json")], text or b"null")
 
 
-def make_custom_answer(response: Mapping[str, Any]) -> Answer:
+def make_custom_answer(response: Mapping[str, Any]) -> RunAnswer:
     """Return the response of a respond node: bytes and text unchanged, everything else as JSON."""
     if "base64" in response:
         data, kind = base64.b64decode(response["base64"]), "application/octet-stream"
@@ -80,10 +80,10 @@ def make_custom_answer(response: Mapping[str, Any]) -> Answer:
         data, kind = orjson.dumps(response["body"]), "application/json"
     status = response["status"]
     headers = merge_headers([("Content-Type", kind)], response["headers"])
-    return Answer(status, headers, b"" if status in STATUSES_WITHOUT_BODY else data)
+    return RunAnswer(status, headers, b"" if status in STATUSES_WITHOUT_BODY else data)
 
 
-def make_node_answer(run: Run, custom: Any) -> Answer:
+def make_node_answer(run: Run, custom: Any) -> RunAnswer:
     """Return the response of a run: the `custom` one of its respond node; without that node, one by its status."""
     if custom is not None:
         return make_custom_answer(custom)

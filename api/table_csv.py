@@ -20,7 +20,7 @@ from api.tables import MAX_FILTER, read_filter
 from constants import FORMULA_STARTS, MULTIPART
 from database.tables.data_rows import MAX_ROWS, Row, encode_cells, read_whole
 from database.tables.row_imports import RowImport
-from database.tables.table_columns import SYSTEM, Column, guess_type_of_texts, show_time, to_cell
+from database.tables.table_columns import SYSTEM, TableColumn, guess_type_of_texts, show_time, to_cell
 from errors import BadInput, Conflict, HeadraceError, Issue, NotJson, TooLarge
 from models import DataTable
 from nodes.core.output import disposition
@@ -72,11 +72,11 @@ class ExportArgs(Shape):
     match = choice(("all", "any"), load_default="all")
 
 
-class Plan(NamedTuple):
+class CsvImport(NamedTuple):
     """The result of reading a file: rows as JSON of their cells, new columns, and the invalid rows."""
 
     texts: list[str]
-    new: list[Column]
+    new: list[TableColumn]
     issues: list[tuple[int, str]]
     skipped: int
 
@@ -150,7 +150,7 @@ class _Bounded:
         return self.file.write(piece)
 
 
-def _plan(table: DataTable, file: IO[bytes], form: dict[str, Any]) -> Plan:
+def _plan(table: DataTable, file: IO[bytes], form: dict[str, Any]) -> CsvImport:
     """Return the rows and columns that the file adds. Raises: BadInput, TooLarge, Conflict."""
     with closing(_read(file)) as rows:
         _, headers = next(rows, (0, []))
@@ -168,7 +168,7 @@ def _plan(table: DataTable, file: IO[bytes], form: dict[str, Any]) -> Plan:
             skipped += 1
             if len(issues) < MAX_ISSUES:
                 issues.append((line, error.message))
-    return Plan(texts, new, issues, skipped)
+    return CsvImport(texts, new, issues, skipped)
 
 
 def _read(file: IO[bytes]) -> Generator[tuple[int, list[str]]]:
@@ -209,7 +209,7 @@ def _read_mapping(written: str) -> dict[str, str | None]:
 
 def _find_columns(
     table: DataTable, headers: Sequence[str], mapping: dict[str, str | None], creates: bool, rows: Sequence[Any]
-) -> tuple[list[Column | None], list[Column]]:
+) -> tuple[list[TableColumn | None], list[TableColumn]]:
     """Return the column of each header, None to ignore it, and those of them that are new."""
     present = {column.name.lower(): column for column in table.listed}
     wanted = [mapping.get(header, _unescape(header)) for header in (header.strip() for header in headers)]
@@ -233,7 +233,7 @@ def _find_columns(
     return targets, new
 
 
-def _encode(cells: Sequence[str], targets: Sequence[Column | None]) -> str:
+def _encode(cells: Sequence[str], targets: Sequence[TableColumn | None]) -> str:
     if len(cells) > len(targets):
         raise BadInput(f"has {len(cells)} values, but there are {len(targets)} headers")
     given = ((column, cell) for column, cell in zip(targets, cells, strict=False) if column and cell != "")
@@ -250,7 +250,7 @@ def _needs_apostrophe(text: str) -> bool:
     return text.lstrip("'").startswith(FORMULA_STARTS)
 
 
-def _make_error(plan: Plan) -> BadInput:
+def _make_error(plan: CsvImport) -> BadInput:
     line, message = plan.issues[0]
     more = f" (and {plan.skipped - 1:,} more rows)" if plan.skipped > 1 else ""
     details = [Issue(f"line {line}", message) for line, message in plan.issues]

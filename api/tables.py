@@ -27,7 +27,7 @@ from database.tables.data_rows import (
     to_cells,
     update_rows,
 )
-from database.tables.table_columns import OPERATORS, TYPES, Filter, make_filter, make_order
+from database.tables.table_columns import OPERATORS, TYPES, RowFilter, make_filter, make_order
 from errors import BadInput, NotFound
 from models import DataTable
 from schema_fields import Cursor, Json, Out, Strict, Time, choice, fields, text
@@ -293,10 +293,10 @@ def delete_row(table: DataTable, row_id: str) -> None:
         entry.note(rows_deleted=1)
 
 
-def read_filter(table: DataTable, written: str, match: str) -> Filter:
+def read_filter(table: DataTable, written: str, match: str) -> RowFilter:
     """Return the filter of a query. Raises: BadInput."""
     if not written:
-        return Filter()
+        return RowFilter()
     try:
         given: Sequence[dict[str, Any]] = CONDITIONS.load(orjson.loads(written))
     except (ValueError, ValidationError):

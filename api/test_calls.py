@@ -32,15 +32,15 @@ from api.webhooks import blueprint as webhooks
 from api.workflows import make_pins_field, read_options
 from constants import WEBHOOK_METHODS
 from definition import Plan, PlannedNode
-from dispatch import Options, Start, Ticket
+from dispatch import Start, StartOptions, Ticket
 from errors import BadInput, Conflict, NotFound
 from models import (
     PARAM,
     Credential,
-    Hook,
     Patterns,
     Startable,
     WebhookListener,
+    WebhookTarget,
     Workflow,
     expand_methods,
     shape_of,
@@ -99,7 +99,7 @@ def listen(body: dict[str, Any], flow: Workflow) -> Any:
     """
     if flow.status == "archived":
         raise Conflict("The flow is archived; make it a draft or active to test it")
-    options = read_options({**body, "until": None, "only": None}, flow) or Options()
+    options = read_options({**body, "until": None, "only": None}, flow) or StartOptions()
     plan = get_dispatcher().resources.plan_with(options, flow)
     nodes, forms = _find_webhooks(plan), find_forms(plan)
     if not nodes and not forms:
@@ -194,7 +194,7 @@ def _find_callable(plan: Plan, type_: str) -> list[PlannedNode]:
     return [node for node in found if not node.disabled and node.pinned is None]
 
 
-def _find_listening(flow: str, path: str) -> tuple[Startable, WebhookListener, Options, list[PlannedNode]]:
+def _find_listening(flow: str, path: str) -> tuple[Startable, WebhookListener, StartOptions, list[PlannedNode]]:
     """Return the flow, its listener with its options, and the webhooks of this path.
 
     Raises: NotFound if nobody is listening.
@@ -202,7 +202,7 @@ def _find_listening(flow: str, path: str) -> tuple[Startable, WebhookListener, O
     found, row = Startable.find(flow), WebhookListener.find(flow)
     if row is None or found is None or not row.is_open or found.status == "archived":
         raise NotFound(NOBODY)
-    options = Options.of(row.options.encode())
+    options = StartOptions.of(row.options.encode())
     plan = get_dispatcher().resources.plan_with(options, found)
     return found, row, options, _find_called(_find_webhooks(plan), path)
 
@@ -230,10 +230,10 @@ def _find_called(nodes: list[PlannedNode], path: str) -> list[PlannedNode]:
     return [node for shape in found for node in nodes if shape_of(node.config.static["path"]) == shape]
 
 
-def make_hook(flow: Startable, node: PlannedNode) -> Hook:
+def make_hook(flow: Startable, node: PlannedNode) -> WebhookTarget:
     """Return the webhook or form with its credential as it is now."""
     name = node.config.static.get("credential")
     row = None if name is None else Credential.named(flow.workspace_id, name)
     if row is None:
-        return Hook(node.id, flow, None, None, None, None)
-    return Hook(node.id, flow, row.id, row.type, row.updated_at, row.data)
+        return WebhookTarget(node.id, flow, None, None, None, None)
+    return WebhookTarget(node.id, flow, row.id, row.type, row.updated_at, row.data)

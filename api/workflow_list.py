@@ -105,7 +105,7 @@ class FlowArgs(PageArgs):
     brief = fields.Boolean(load_default=False, help="Omit `definition_json`")
 
 
-class Outline(NamedTuple):
+class DefinitionSummary(NamedTuple):
     """Overview of a definition: its number of nodes, its enabled triggers and its description."""
 
     node_count: int
@@ -117,9 +117,9 @@ class Outlines:
     """Cache of outlines by flow and version: a version never changes."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int], Outline] = {}
+        self._known: dict[tuple[str, int], DefinitionSummary] = {}
 
-    def of(self, versions: Iterable[tuple[str, int]]) -> dict[str, Outline]:
+    def of(self, versions: Iterable[tuple[str, int]]) -> dict[str, DefinitionSummary]:
         """Return the outline of each flow by id, given ids and versions. Missing ones are read in one query."""
         keys = list(versions)
         found = {key[0]: outline for key in keys if (outline := self._known.get(key)) is not None}
@@ -132,7 +132,7 @@ class Outlines:
         return found
 
 
-def make_outline(text: str) -> Outline:
+def make_outline(text: str) -> DefinitionSummary:
     """Return the outline of a definition, which may be a draft with unknown node types."""
     definition = orjson.loads(text)
     nodes = definition.get("nodes") or []
@@ -143,7 +143,7 @@ def make_outline(text: str) -> Outline:
     ]
     settings = definition.get("settings")
     description = settings.get("description") if isinstance(settings, dict) else None
-    return Outline(len(nodes), triggers, description if isinstance(description, str) else "")
+    return DefinitionSummary(len(nodes), triggers, description if isinstance(description, str) else "")
 
 
 def _is_trigger(type_: Any) -> bool:

@@ -22,13 +22,13 @@ from api.workflow_list import FlowArgs, FlowBriefOut, FlowItemOut, load_page
 from constants import WORKFLOW_STATUSES
 from definition import Pin
 from definition.triggers import Trigger, find_triggers
-from dispatch import CHECKS, SAVES, Options, Start
+from dispatch import CHECKS, SAVES, Start, StartOptions
 from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, DefinitionError, Issue, NotFound, TooLarge
 from models import LabelChange, Run, Startable, Workflow, WorkflowVersion, check_no_copies, differences
-from nodes.fields import Named
+from nodes.fields import NamedValues
 from scheduler.hook_keeper import NO_ADDRESS
 from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
 from schemas import (
@@ -131,7 +131,7 @@ class PinIn(Strict):
 
 def make_pins_field(help: str) -> Any:
     """Return a field with pinned nodes by id."""
-    return Named(
+    return NamedValues(
         keys=text(64),
         values=fields.Nested(PinIn),
         load_default=None,
@@ -413,7 +413,7 @@ def read_definition(body: dict[str, Any]) -> str | None:
     return str(text)
 
 
-def read_options(body: dict[str, Any], flow: Startable | Workflow) -> Options | None:
+def read_options(body: dict[str, Any], flow: Startable | Workflow) -> StartOptions | None:
     """Return the run options in the body, or None if there are none."""
     definition, until, only = body["definition"], body["until"], body["only"]
     pinned = parse_pins(body["pinned"])
@@ -424,7 +424,7 @@ def read_options(body: dict[str, Any], flow: Startable | Workflow) -> Options | 
     if until is not None and only is not None:
         raise BadInput("only: give either only or until", [Issue("only", "give either only or until")])
     text = None if definition is None else read_definition({"definition": definition})
-    options = Options(text, until, pinned, only)
+    options = StartOptions(text, until, pinned, only)
     if text is not None:
         with limit_checks(text):
             _check_draft(options, flow)
@@ -447,7 +447,7 @@ def _find_source(body: dict[str, Any], flow: Startable, key: str | None) -> Run 
     return run
 
 
-def _describe_options(options: Options | None) -> dict[str, Any]:
+def _describe_options(options: StartOptions | None) -> dict[str, Any]:
     """Return the audit details of the options, such as pinned nodes: a pinned approval was given by nobody."""
     if options is None or (options.definition is None and not options.pinned and options.only is None):
         return {}
@@ -461,7 +461,7 @@ def limit_checks(text: str) -> AbstractContextManager[None]:
     return SAVES.taken(get_user().id) if len(text) > LARGE else nullcontext()
 
 
-def _check_draft(options: Options, flow: Startable | Workflow) -> None:
+def _check_draft(options: StartOptions, flow: Startable | Workflow) -> None:
     """Check the part of a draft that is to be run."""
     part = get_dispatcher().resources.plan_with(options, flow)
     find_triggers(replace(part, nodes=tuple(node for node in part.nodes if node.pinned is None)))

@@ -82,7 +82,7 @@ def run(plan: engine.Plan) -> None:
     """Run the plan, and check that every node was executed."""
     steps = 0
 
-    def count(step: engine.Step) -> None:
+    def count(step: engine.StepRecord) -> None:
         nonlocal steps
         steps += 1
 

@@ -62,7 +62,7 @@ class Source:
         self._chance = random.Random(1)
         text = "".join(self._chance.choices("abcdefghij klmnopqrstuvwxyz", k=text_bytes))
         self._input = {"body": INPUT | ({"text": text} if text else {}), "headers": {}, "query": {}, "method": "POST"}
-        self._steps: list[engine.Step] = []
+        self._steps: list[engine.StepRecord] = []
         plan = engine.plan(described(bool(text)))
         outcome = engine.run(plan, engine.Job("run_1", self._input, on_step=self._steps.append))
         if outcome.status != "success" or len(self._steps) < NODES:

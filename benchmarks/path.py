@@ -34,7 +34,7 @@ import database
 import engine
 import workflow_server
 from api.run_answer import make_node_answer
-from api.shortcut.calls import Call
+from api.shortcut.calls import ShortcutCall
 from benchmarks import common
 from benchmarks.webhook import INPUT, definition
 from config import Config
@@ -42,7 +42,7 @@ from dispatch import quick_runs
 from dispatch.group_commit import WholeRun, insertions
 from dispatch.payloads import Payloads
 from dispatch.run_record import RunRecord
-from models import Hook, Run, execute_units, new_id
+from models import Run, WebhookTarget, execute_units, new_id
 from net.http_worker.parsing import DatedResponse, begin_response, keep_settings, parse_head
 from nodes.credentials.keyring import Keyring
 
@@ -88,11 +88,11 @@ class Parts:
         self.config = GunicornConfig()
         keep_settings(self.config)
         self.request = parse_head(self.config, HEAD, PEER)
-        self.hook = Hook.at(PATH, "POST")
+        self.hook = WebhookTarget.at(PATH, "POST")
         self.plan = made.dispatcher.resources.plan_of(self.hook.flow)
         self.dispatcher, self.shortcut = made.dispatcher, made.shortcut
         pairs = self.request.headers
-        call = Call("POST", self.request.path, "", dict(pairs), pairs, BODY, PEER.client)
+        call = ShortcutCall("POST", self.request.path, "", dict(pairs), pairs, BODY, PEER.client)
         headers = {name.lower(): value for name, value in pairs}
         self.value = {"method": "POST", "path": PATH, "query": {}, "headers": headers, "body": json.loads(call.body)}
         self.payloads = Payloads(Path("unused"), 2**20)
@@ -112,7 +112,7 @@ class Parts:
             status="running", claims=1, started_at=1, nodes_total=len(self.plan.nodes),
         )  # fmt: skip
 
-    def execute(self, on_step: Callable[[engine.Step], Any] = lambda step: None) -> engine.Outcome:
+    def execute(self, on_step: Callable[[engine.StepRecord], Any] = lambda step: None) -> engine.Outcome:
         """Execute the five nodes."""
         job = engine.Job(
             run_id="run_bench", input=self.value, trigger_node="hook",

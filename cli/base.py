@@ -25,7 +25,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-class Refused(click.ClickException):
+class CommandError(click.ClickException):
     """Wrong input, reported in one line."""
 
     exit_code = 2
@@ -36,19 +36,19 @@ class Refused(click.ClickException):
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn errors that the user can fix into `Refused`; others stay unchanged."""
+    """Turn errors that the user can fix into `CommandError`; others stay unchanged."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
         raise
     except click.UsageError as error:
-        raise Refused(error.format_message()) from None
+        raise CommandError(error.format_message()) from None
     except (HeadraceError, ConfigError) as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
     except OSError as error:
         if error.filename is None:
             raise
-        raise Refused(f"{error.filename}: {error.strerror}") from None
+        raise CommandError(f"{error.filename}: {error.strerror}") from None
 
 
 class Commands(click.Group):

@@ -21,7 +21,7 @@ import definition as definitions
 import engine
 from cli.base import (
     FILE,
-    Refused,
+    CommandError,
     exit_on_sigterm,
     find_workspace,
     format_json,
@@ -40,7 +40,7 @@ from errors import BadInput, Conflict, NotFound
 from models import AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
 from nodes import REGISTRY, plugins
 from nodes.connectors import connector_files
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from schemas import Login, LogOut, RunOut, StepOut
 from security import accounts, credentials
 
@@ -65,7 +65,7 @@ CREDENTIALS = click.option(
 )
 
 
-def read_credentials(file: Path | None) -> dict[str, Credential]:
+def read_credentials(file: Path | None) -> dict[str, DecryptedCredential]:
     """Return the credentials of a file by name, with a warning if others can read it; none for None."""
     if file is None:
         return {}
@@ -89,7 +89,7 @@ def validate(file: Path, secrets_file: Path | None) -> None:
     for issue in issues:
         click.echo(to_one_line(f"{'' if issue.level == 'error' else f'{issue.level}: '}{issue}"))
     if plan is None:
-        raise Refused(f"{file} is not valid: {len(issues)} {'issue' if len(issues) == 1 else 'issues'}")
+        raise CommandError(f"{file} is not valid: {len(issues)} {'issue' if len(issues) == 1 else 'issues'}")
     click.echo(f"{file} is valid: {len(plan.nodes)} {'node' if len(plan.nodes) == 1 else 'nodes'}")
 
 
@@ -126,7 +126,7 @@ def read_input(given: str) -> Any:
 
 
 @contextmanager
-def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Iterator[Dispatcher]:
+def scratch_dispatcher(config: Config, found: Mapping[str, DecryptedCredential]) -> Iterator[Dispatcher]:
     """Return a dispatcher that runs inline, with a temporary database and data folder."""
     with exit_on_sigterm(), tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         config = replace(config, data_dir=Path(folder), files_dir=None, database_url="")
@@ -170,7 +170,7 @@ def wait_and_resume(dispatcher: Dispatcher, run: Run) -> Run:
     return Run.get_by_id(run.id)
 
 
-class Line(NamedTuple):
+class StepLine(NamedTuple):
     """A step as a line of output."""
 
     status: str
@@ -179,7 +179,7 @@ class Line(NamedTuple):
     note: str
 
 
-def make_line(step: engine.Step) -> Line:
+def make_line(step: engine.StepRecord) -> StepLine:
     """Return the step's status, node (and item), duration, and branch or error."""
     node = step.node_id if step.item_index is None else f"{step.node_id}[{step.item_index}]"
     duration = "" if step.duration_ms is None else format_duration(step.duration_ms)
@@ -188,7 +188,7 @@ def make_line(step: engine.Step) -> Line:
         f"-> {step.branch}" if step.branch else "",
         step.error_text or "",
     ]
-    return Line(step.status, node, duration, to_one_line("  ".join(filter(None, notes))))
+    return StepLine(step.status, node, duration, to_one_line("  ".join(filter(None, notes))))
 
 
 def format_duration(duration: float) -> str:
@@ -196,7 +196,7 @@ def format_duration(duration: float) -> str:
     return "<1 ms" if duration < 1 else f"{round(duration)} ms"
 
 
-def print_step(step: engine.Step) -> None:
+def print_step(step: engine.StepRecord) -> None:
     """Print one line for a finished step."""
     line = make_line(step)
     if line.status != "running":
@@ -204,7 +204,7 @@ def print_step(step: engine.Step) -> None:
 
 
 @contextmanager
-def show_table() -> Iterator[Callable[[engine.Step], None]]:
+def show_table() -> Iterator[Callable[[engine.StepRecord], None]]:
     """Show a table on the terminal that grows with the run; of a long run, the last steps that fit."""
     from rich.console import Console
     from rich.live import Live
@@ -212,7 +212,7 @@ def show_table() -> Iterator[Callable[[engine.Step], None]]:
     from rich.text import Text
 
     console = Console(stderr=True)
-    lines: dict[int, Line] = {}
+    lines: dict[int, StepLine] = {}
 
     def table() -> Table:
         fitting = list(lines.values())[-max(1, console.height - 4) :]
@@ -223,7 +223,7 @@ def show_table() -> Iterator[Callable[[engine.Step], None]]:
             made.add_row(Text(line.status, STYLES.get(line.status, "")), *map(Text, line[1:]))
         return made
 
-    def show(step: engine.Step) -> None:
+    def show(step: engine.StepRecord) -> None:
         lines[step.seq] = make_line(step)
 
     with Live(get_renderable=table, console=console, refresh_per_second=8):

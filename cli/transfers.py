@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from database.table_rows import Copied
 
 
-class Progress:
+class TransferProgress:
     """Print a line for each table that has rows, on stderr; on a terminal it shows how far the table is."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ def migrate_to_postgres(url: str | None, undo: bool) -> None:
         url = url or (config.database_url if config.is_postgres else None)
         if url is None:
             raise click.UsageError("Give the URL of a PostgreSQL database, or set DATABASE_URL to it")
-        moved = moving.move(url, config.data_dir / "values", config.lease, Progress())
+        moved = moving.move(url, config.data_dir / "values", config.lease, TransferProgress())
     if moved.copied is None:
         click.echo(to_one_line(f"{moved.place} has the data already: an interrupted command had copied it"))
     else:
@@ -108,9 +108,9 @@ def export_archive(out: Path | None) -> None:
         payloads = PayloadObjects(0, ValueStore(config)) if config.values_url else None
         read_object = None if payloads is None else payloads.read_object
         if out is None:
-            made = archives.write(sys.stdout.buffer, config, Progress(), read_object)
+            made = archives.write(sys.stdout.buffer, config, TransferProgress(), read_object)
         else:
-            made = archives.write_file(out, config, Progress(), read_object)
+            made = archives.write_file(out, config, TransferProgress(), read_object)
     where = "stdout" if out is None else str(out)
     counts = f"{made.rows} rows, {made.values.rows} large values, {len(made.files)} files"
     click.echo(to_one_line(f"{where}: {counts}"), err=True)
@@ -123,7 +123,7 @@ def import_archive(file: Path) -> None:
 
     config = Config.from_env()
     with exit_on_sigterm():
-        made, copied = archives.restore(config, file, Progress())
+        made, copied = archives.restore(config, file, TransferProgress())
     click.echo(to_one_line(f"{file} was made at {made.made_at} by Headrace {made.version}"))
     _print_copied(config.database_name, copied)
     database.connect(config.database)

@@ -38,7 +38,7 @@ from .value_kinds import (
     POSTGRES,
     SQLITE,
     SWITCH,
-    Kind,
+    ValueKind,
     address,
     matching,
     number,
@@ -57,7 +57,7 @@ class Setting(NamedTuple):
 
     env: str
     default: str
-    kind: Kind
+    kind: ValueKind
     help: str
 
     def value(self, environ: Mapping[str, str]) -> Any:
@@ -83,7 +83,7 @@ class Setting(NamedTuple):
             raise ConfigError(f"{self.env}_FILE is {path!r}, which cannot be read: {reason}") from None
 
 
-def setting(line: str, kind: Kind, help: str) -> Any:
+def setting(line: str, kind: ValueKind, help: str) -> Any:
     """Return a field of `Config` with its row of the table; `line` is NAME=default. Secrets stay out of its repr."""
     env, _, default = line.partition("=")
     row = Setting(env, default, kind, help)

@@ -15,7 +15,7 @@ UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 
 
-class Kind(NamedTuple):
+class ValueKind(NamedTuple):
     """A type of value: `parse` converts text or raises ValueError; `allowed` describes the allowed values.
 
     A `secret` can be in a file, and is never shown.
@@ -26,7 +26,7 @@ class Kind(NamedTuple):
     secret: bool = False
 
 
-def matching(allowed: str, pattern: str, secret: bool = False) -> Kind:
+def matching(allowed: str, pattern: str, secret: bool = False) -> ValueKind:
     """Return the kind of texts that match this pattern as a whole."""
     compiled = re.compile(pattern)
 
@@ -35,10 +35,10 @@ def matching(allowed: str, pattern: str, secret: bool = False) -> Kind:
             raise ValueError
         return text
 
-    return Kind(allowed, parse, secret)
+    return ValueKind(allowed, parse, secret)
 
 
-def number(low: int, high: int) -> Kind:
+def number(low: int, high: int) -> ValueKind:
     """Return the kind of whole numbers from `low` to `high`."""
 
     def parse(text: str) -> int:
@@ -46,7 +46,7 @@ def number(low: int, high: int) -> Kind:
             raise ValueError
         return int(text)
 
-    return Kind(f"a whole number from {low} to {high}", parse)
+    return ValueKind(f"a whole number from {low} to {high}", parse)
 
 
 def _parse_size(text: str) -> int:
@@ -56,7 +56,7 @@ def _parse_size(text: str) -> int:
     return int(match[1]) * UNITS[match[2]]
 
 
-def size(high: str, low: int = 1) -> Kind:
+def size(high: str, low: int = 1) -> ValueKind:
     """Return the kind of numbers of bytes, with or without a unit."""
 
     def parse(text: str) -> int:
@@ -64,15 +64,15 @@ def size(high: str, low: int = 1) -> Kind:
             raise ValueError
         return _parse_size(text)
 
-    return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from {low} to {high}", parse)
+    return ValueKind(f"bytes, or a number with K, M or G (multiples of 1024), from {low} to {high}", parse)
 
 
-def or_empty(kind: Kind) -> Kind:
+def or_empty(kind: ValueKind) -> ValueKind:
     """Return the kind of a value that may be missing: None."""
-    return Kind(f"empty, or {kind.allowed}", lambda text: kind.parse(text) if text else None, kind.secret)
+    return ValueKind(f"empty, or {kind.allowed}", lambda text: kind.parse(text) if text else None, kind.secret)
 
 
-def one_of(*choices: str) -> Kind:
+def one_of(*choices: str) -> ValueKind:
     """Return the kind of these words."""
     return matching(" or ".join(f"`{choice}`" for choice in choices), "|".join(choices))
 
@@ -143,9 +143,9 @@ def _parse_address(text: str) -> str:
     return text
 
 
-def address(example: str) -> Kind:
+def address(example: str) -> ValueKind:
     """Return the kind of a setting that is an address of HTTP, or empty. Its description shows `example`."""
-    return Kind(f"empty or an address such as {example}", _parse_address)
+    return ValueKind(f"empty or an address such as {example}", _parse_address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,29 +177,31 @@ def _parse_mail_server(text: str) -> MailServer:
     return MailServer(parts.hostname, parts.port or MAIL_PORTS[security], security, sender, username, password)
 
 
-PASSWORD = Kind("any text", str, secret=True)
+PASSWORD = ValueKind("any text", str, secret=True)
 KEY = matching("empty or a key of printable ASCII characters without spaces", "[!-~]*", secret=True)
-FLAG = Kind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
-SWITCH = Kind("`1` or `0`, or `true` or `false`", lambda text: ("0", "false", "1", "true").index(text) > 1)
+FLAG = ValueKind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
+SWITCH = ValueKind("`1` or `0`, or `true` or `false`", lambda text: ("0", "false", "1", "true").index(text) > 1)
 MODEL = matching(
     "empty, `test`, or `openai:`, `anthropic:` or `ollama:` with the name of a model",
     r"(test|(openai|anthropic|ollama):[!-~]{1,200})?",
 )
 HOST = matching("a host name or address", r"[A-Za-z0-9_.:-]+")
-FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
-DATABASE = Kind(
+FOLDER = ValueKind("a path", lambda text: Path(text).expanduser().absolute())
+DATABASE = ValueKind(
     "`sqlite:///path/to/file` or `postgresql://user:password@host/database`, with special characters of the user name "
     "or password written as in any URL (`@` is `%40`)",
     _parse_database_url,
     secret=True,
 )
-BROKER = Kind("empty, or an address such as amqp://user:password@host or redis://host/0", _parse_broker, secret=True)
-BUCKET = Kind("empty, or an S3 bucket with or without a prefix, such as s3://bucket/headrace", _parse_bucket)
-AUTHORITIES = Kind("the path of a file with certificates in PEM format", _parse_authorities)
-MAIL_SERVER = Kind(
+BROKER = ValueKind(
+    "empty, or an address such as amqp://user:password@host or redis://host/0", _parse_broker, secret=True
+)
+BUCKET = ValueKind("empty, or an S3 bucket with or without a prefix, such as s3://bucket/headrace", _parse_bucket)
+AUTHORITIES = ValueKind("the path of a file with certificates in PEM format", _parse_authorities)
+MAIL_SERVER = ValueKind(
     "an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts from the "
     "start, `smtp://` by STARTTLS, unless `&starttls=false` follows",
     _parse_mail_server,
     secret=True,
 )
-EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _parse_egress)
+EGRESS = ValueKind("host names, addresses and CIDR networks without host bits, separated by commas", _parse_egress)

@@ -36,19 +36,19 @@ from . import backups
 from .table_rows import (
     VALUES,
     Copied,
-    Counted,
+    CountedItems,
     Measure,
     Report,
-    Source,
+    RowSource,
     SqliteTables,
-    Table,
+    TableLayout,
     copy_all,
     decode_row,
     encode_row,
     ordered,
     portable_rows,
 )
-from .value_copies import ReadObject, Value
+from .value_copies import ReadObject, WrittenValue
 
 FORMAT = 1
 MAGIC = b"PK\x03\x04"
@@ -57,12 +57,12 @@ LEVEL = 1  # of compression: the higher ones take several times as long for a te
 DAMAGES = (KeyError, EOFError, zipfile.BadZipFile, zlib.error)  # of a member of the file
 
 
-class Manifest(NamedTuple):
+class ArchiveManifest(NamedTuple):
     """The manifest of an archive."""
 
     version: str
     made_at: str
-    tables: dict[str, tuple[Table, Measure]]
+    tables: dict[str, tuple[TableLayout, Measure]]
     values: Measure
     files: dict[str, tuple[int, str]]  # size and SHA-256 by path, such as `files/ws_1/a.csv`
 
@@ -79,7 +79,7 @@ def files_folder(config: Config) -> Path | None:
 # Writing
 
 
-def write_file(path: Path, config: Config, report: Report, read_object: ReadObject | None = None) -> Manifest:
+def write_file(path: Path, config: Config, report: Report, read_object: ReadObject | None = None) -> ArchiveManifest:
     """Write an archive to this file, which only its owner can read; an earlier one is replaced at the end."""
     draft = path.with_name(f".{path.name}.partial")
     with backups.restrict_permissions(), backups.delete_on_failure(draft):
@@ -91,7 +91,7 @@ def write_file(path: Path, config: Config, report: Report, read_object: ReadObje
     return manifest
 
 
-def write(stream: IO[bytes], config: Config, report: Report, read_object: ReadObject | None = None) -> Manifest:
+def write(stream: IO[bytes], config: Config, report: Report, read_object: ReadObject | None = None) -> ArchiveManifest:
     """Write an archive of the connected database, of one moment, and of the files. The server may run meanwhile.
     `read_object` reads large values in a store of objects.
 
@@ -104,21 +104,21 @@ def write(stream: IO[bytes], config: Config, report: Report, read_object: ReadOb
         zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as out,
     ):
         for table in ordered(source.tables()):
-            counted = Counted(table.name, encode_row, report)
+            counted = CountedItems(table.name, encode_row, report)
             lines = map(encode_row, counted.each(portable_rows(source, table, copied)))
             _write_lines(out, f"tables/{table.name}.jsonl", lines)
             tables[table.name] = (table, counted.end())
-        values = Counted(VALUES, Value.line, report)
+        values = CountedItems(VALUES, WrittenValue.line, report)
         _write_lines(out, VALUES_FILE, map(_encode_value, values.each(source.values())))
         files = {name: _write_file(out, name, path) for name, path in _files_of(config)}
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest = Manifest(VERSION, made_at, tables, values.end(), files)
+        manifest = ArchiveManifest(VERSION, made_at, tables, values.end(), files)
         out.writestr(MANIFEST, _encode_manifest(manifest))
     return manifest
 
 
 @contextmanager
-def _open_snapshot(config: Config, read_object: ReadObject | None) -> Iterator[Source]:
+def _open_snapshot(config: Config, read_object: ReadObject | None) -> Iterator[RowSource]:
     """Yield the tables of the connected database in one consistent state."""
     if database.is_postgres():
         with import_module("database.postgres_transactions").open_snapshot(read_object) as source:
@@ -137,7 +137,7 @@ def _write_lines(out: zipfile.ZipFile, name: str, lines: Iterable[bytes]) -> Non
             buffer.write(b"\n")
 
 
-def _encode_value(value: Value) -> bytes:
+def _encode_value(value: WrittenValue) -> bytes:
     return orjson.dumps((value.run_id, value.name, value.claims, value.data.decode()))
 
 
@@ -158,7 +158,7 @@ def _write_file(out: zipfile.ZipFile, name: str, path: Path) -> tuple[int, str]:
             return backups.copy_stream(read, written)
 
 
-def _encode_manifest(manifest: Manifest) -> bytes:
+def _encode_manifest(manifest: ArchiveManifest) -> bytes:
     tables = {name: {**table._asdict(), **measure._asdict()} for name, (table, measure) in manifest.tables.items()}
     parts = manifest._asdict() | {"tables": tables, "values": manifest.values._asdict()}
     return orjson.dumps({"format": FORMAT, **parts}, option=orjson.OPT_INDENT_2)
@@ -168,23 +168,25 @@ def _encode_manifest(manifest: Manifest) -> bytes:
 
 
 class Archive:
-    """An archive to read from, as a `Source`. Reading raises BadInput for data that differs from its manifest."""
+    """An archive to read from, as a `RowSource`. Reading raises BadInput for data that differs from its manifest."""
 
     def __init__(self, file: zipfile.ZipFile, name: str) -> None:
         self._file, self.name = file, name
         self.manifest = self._read_manifest()
 
-    def _read_manifest(self) -> Manifest:
+    def _read_manifest(self) -> ArchiveManifest:
         try:
             found = orjson.loads(self._file.read(MANIFEST))
             if found["format"] > FORMAT:
                 raise ConfigError(f"{self.name} was made by Headrace {found['version']}, which is newer: use it")
             tables = {
-                name: (Table(name, *(tuple(one[part]) for part in ("columns", "kinds", "key"))), _measure(one))
+                name: (TableLayout(name, *(tuple(one[part]) for part in ("columns", "kinds", "key"))), _measure(one))
                 for name, one in found["tables"].items()
             }
             files = {name: (int(size), str(digest)) for name, (size, digest) in found["files"].items()}
-            manifest = Manifest(str(found["version"]), str(found["made_at"]), tables, _measure(found["values"]), files)
+            manifest = ArchiveManifest(
+                str(found["version"]), str(found["made_at"]), tables, _measure(found["values"]), files
+            )
         except (*DAMAGES, TypeError, ValueError, AttributeError):
             raise BadInput(f"{self.name} is not an archive of `export --all`: it has no valid {MANIFEST}") from None
         strange = [name for name in files if not (name.startswith(FILES) and backups.is_valid_name(name))]
@@ -192,23 +194,25 @@ class Archive:
             raise BadInput(f"{self.name} has files that are not part of an archive: {strange[: backups.MAX_NAMED]}")
         return manifest
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, TableLayout]:
         """Return the tables by name."""
         return {name: table for name, (table, _) in self.manifest.tables.items()}
 
-    def read(self, table: Table) -> Iterator[tuple[Any, ...]]:
+    def read(self, table: TableLayout) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a table. Raises: BadInput if they differ from the manifest."""
         rows = (decode_row(line, table) for line in self._lines(f"tables/{table.name}.jsonl"))
         return self._checked(table.name, rows, encode_row, self.manifest.tables[table.name][1])
 
-    def values(self) -> Iterator[Value]:
+    def values(self) -> Iterator[WrittenValue]:
         """Yield the large values. Raises: BadInput if they differ from the manifest."""
-        return self._checked(VALUES, map(_decode_value, self._lines(VALUES_FILE)), Value.line, self.manifest.values)
+        return self._checked(
+            VALUES, map(_decode_value, self._lines(VALUES_FILE)), WrittenValue.line, self.manifest.values
+        )
 
     def _checked(
         self, name: str, items: Iterable[Any], line: Callable[[Any], bytes], expected: Measure
     ) -> Iterator[Any]:
-        counted = Counted(name, line)
+        counted = CountedItems(name, line)
         try:
             yield from counted.each(items)
         except (ValueError, TypeError, AttributeError):
@@ -256,9 +260,9 @@ def _measure(found: dict[str, Any]) -> Measure:
     return Measure(int(found["rows"]), str(found["checksum"]))
 
 
-def _decode_value(line: bytes) -> Value:
+def _decode_value(line: bytes) -> WrittenValue:
     run_id, name, claims, text = orjson.loads(line)
-    value = Value(str(run_id), str(name), int(claims), text.encode())
+    value = WrittenValue(str(run_id), str(name), int(claims), text.encode())
     if not value.is_valid():
         raise ValueError
     return value
@@ -279,7 +283,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
 # Restoring
 
 
-def restore(config: Config, path: Path, report: Report) -> tuple[Manifest, Copied]:
+def restore(config: Config, path: Path, report: Report) -> tuple[ArchiveManifest, Copied]:
     """Restore the archive into the config's database and data folder, which must be empty. Pause its server.
 
     All is checked before the database is complete, as the last step. On failure both are as before.

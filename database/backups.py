@@ -38,7 +38,7 @@ MAX_MANIFEST_BYTES = 1 << 30
 MAX_NAMED = 5
 
 
-class Manifest(NamedTuple):
+class BackupManifest(NamedTuple):
     """The manifest of a backup. `files` has (size in bytes, SHA-256) by path, such as `values/run_1/input.json`."""
 
     version: str
@@ -55,7 +55,7 @@ class Manifest(NamedTuple):
 # Making a backup
 
 
-def make(config: Config, target: Path) -> Manifest:
+def make(config: Config, target: Path) -> BackupManifest:
     """Copy the connected database, the large values and the workspaces' files into the new folder `target`.
 
     The server may keep writing: every value that a copied row refers to is in the backup.
@@ -77,7 +77,7 @@ def make(config: Config, target: Path) -> Manifest:
         files = {path: (one.size, one.digest) for path, one in sorted(copied.items())}
         made = datetime.now(UTC).isoformat(timespec="seconds")
         files[DATABASE] = _measure(draft / DATABASE)
-        manifest = Manifest(VERSION, made, sorted(database.migrations()), files)
+        manifest = BackupManifest(VERSION, made, sorted(database.migrations()), files)
         (draft / MANIFEST).write_bytes(orjson.dumps({"format": FORMAT, **manifest._asdict()}))
         os.sync()
         draft.rename(target)
@@ -202,7 +202,7 @@ def copy_if_database(source: Path, target: Path) -> bool:
 # Restoring
 
 
-def restore(config: Config, source: Path) -> Manifest:
+def restore(config: Config, source: Path) -> BackupManifest:
     """Restore the backup into the config's data folder, which must be empty except for the key. Pause its server.
 
     Everything is checked before the database gets its name, as the last step. On failure the folder is emptied again.
@@ -255,7 +255,7 @@ def restoring(config: Config, size: int = 0) -> Iterator[tuple[Path, Path]]:
         shutil.rmtree(staging)
 
 
-def read_manifest(source: Path) -> Manifest:
+def read_manifest(source: Path) -> BackupManifest:
     """Return the manifest of the backup in this folder.
 
     Raises: NotFound if it is missing; BadInput if it is malformed; ConfigError if a newer version wrote it.
@@ -273,7 +273,7 @@ def read_manifest(source: Path) -> Manifest:
         if found["format"] > FORMAT:
             raise ConfigError(f"{source} was made by Headrace {version}, which is newer than {VERSION}; use it")
         files = {name: (int(size), str(digest)) for name, (size, digest) in found["files"].items()}
-        manifest = Manifest(version, str(found["made_at"]), list(map(str, found["migrations"])), files)
+        manifest = BackupManifest(version, str(found["made_at"]), list(map(str, found["migrations"])), files)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         raise BadInput(f"{path} is not the manifest of a backup") from None
     strange = [name for name in manifest.files if not is_valid_name(name)]
@@ -289,7 +289,7 @@ def is_valid_name(name: str) -> bool:
     return name == DATABASE or bool(inside)
 
 
-def _check_version(source: Path, manifest: Manifest) -> None:
+def _check_version(source: Path, manifest: BackupManifest) -> None:
     done = database.replace_former(set(manifest.migrations), str(source), manifest.version)
     unknown = sorted(done - database.migrations())
     if unknown:

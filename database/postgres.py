@@ -36,12 +36,12 @@ from . import write_lock
 from .clock import LeaseClock
 from .commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
 from .engine_results import Execute, Space
-from .postgres_connection import Connection, NotAnswered, limit
+from .postgres_connection import NotAnswered, PostgresConnection, limit
 from .postgres_connection import limit_all_waits as limit_all_waits
 from .postgres_connection import limit_waits as limit_waits
 from .postgres_pipeline import Pipeline, RunTransaction, ThreadPipeline
 from .postgres_primary import Primary
-from .write_lock import ConnectionLost, Deadlock, LockTimeout, Places, ThreadLock, lock_wait
+from .write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, TransactionLimit, lock_wait
 
 log = logging.getLogger("headrace.database")
 peewee_log = logging.getLogger("peewee")  # Peewee's own method logs each statement with it
@@ -111,10 +111,10 @@ class PostgresDatabase(peewee.PostgresqlDatabase):
     def get_binary_type(self) -> type[bytes]:
         return bytes
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> PostgresConnection:
         return _pool().getconn()
 
-    def _close(self, connection: Connection) -> None:
+    def _close(self, connection: PostgresConnection) -> None:
         _pool().putconn(connection)
 
     def _set_server_version(self, connection: psycopg.Connection) -> None:
@@ -135,11 +135,11 @@ db = PostgresDatabase(None)
 _recording = ThreadPipeline()
 _url = ""
 _synchronous = "on"
-_shared: ConnectionPool[Connection] | None = None
+_shared: ConnectionPool[PostgresConnection] | None = None
 _sharing = threading.Lock()
 _numbers = CommitNumbers()
 _primary = Primary()
-_places = Places(WRITES_AT_ONCE)
+_places = TransactionLimit(WRITES_AT_ONCE)
 _rollbacks = count()
 _counters = count(randrange(COUNTERS))  # each process begins at a random row
 
@@ -282,7 +282,7 @@ def disconnect() -> None:
         pool.close(timeout=1)
 
 
-def _pool() -> ConnectionPool[Connection]:
+def _pool() -> ConnectionPool[PostgresConnection]:
     global _shared
     if _shared is None:
         with _sharing:
@@ -290,7 +290,7 @@ def _pool() -> ConnectionPool[Connection]:
                 options = {"autocommit": True, "cursor_factory": psycopg.RawCursor, **OPTIONS}
                 pool = ConnectionPool(
                     _url, kwargs=options, min_size=1, max_size=POOL_SIZE, timeout=POOL_SECONDS, open=False,
-                    configure=_prepare, connection_class=Connection, name="headrace",
+                    configure=_prepare, connection_class=PostgresConnection, name="headrace",
                     reconnect_timeout=RECONNECT_SECONDS,
                 )  # fmt: skip
                 pool.open()
@@ -340,7 +340,7 @@ def _prepare(connection: psycopg.Connection) -> None:
 
 def _connect_alone() -> psycopg.Connection:
     """Return a new connection to the primary, outside the pool."""
-    connection = Connection.connect(_url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
+    connection = PostgresConnection.connect(_url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
     try:
         _primary.check(connection)
     except BaseException:

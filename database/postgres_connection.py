@@ -13,7 +13,7 @@ import psycopg
 from psycopg.errors import _WaitTimeout
 
 
-class Limit(threading.local):
+class ThreadTimeout(threading.local):
     """The timeout in seconds of this thread for a connection and for each answer; None: the timeout of the process."""
 
     seconds: float | None = None
@@ -25,7 +25,7 @@ class Limit(threading.local):
         return self.of_all if self.seconds is None else self.seconds
 
 
-limit = Limit()
+limit = ThreadTimeout()
 
 
 def limit_waits(seconds: float | None) -> None:
@@ -35,7 +35,7 @@ def limit_waits(seconds: float | None) -> None:
 
 def limit_all_waits(seconds: float | None) -> None:
     """Set the timeout of the process for each answer; None: no timeout."""
-    Limit.of_all = seconds
+    ThreadTimeout.of_all = seconds
 
 
 class NotAnswered(psycopg.OperationalError):
@@ -48,7 +48,7 @@ def give_up(connection: psycopg.Connection) -> NoReturn:
     raise NotAnswered(f"PostgreSQL has not answered within {limit.for_answer} s")
 
 
-class Connection(psycopg.Connection):
+class PostgresConnection(psycopg.Connection):
     """A connection that is closed if the server does not answer in time."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:

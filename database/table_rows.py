@@ -2,7 +2,7 @@
 
 `SqliteTables` and `PostgresTables` read each table in the order of its key, a few rows at a time, and write rows that
 were read elsewhere. A row is a tuple of values that both engines have (text, int, float, bytes, None), in the order of
-the columns of its `Table`; as a line it is a JSON list.
+the columns of its `TableLayout`; as a line it is a JSON list.
 
 Left out are tables of the database itself and of its present processes. Large values of runs are copied too: see
 value_copies.py.
@@ -27,7 +27,7 @@ from errors import Conflict
 from . import full_text
 from .tables import partitions
 from .tables.server_state import OF_ONE_DATABASE
-from .value_copies import VALUE_ROWS, ReadObject, Value, read_files, read_rows, write_files, write_rows
+from .value_copies import VALUE_ROWS, ReadObject, WrittenValue, read_files, read_rows, write_files, write_rows
 
 Item = TypeVar("Item")
 Row: TypeAlias = tuple[Any, ...]
@@ -61,7 +61,7 @@ NUL_IN_LINE = b"\\u0000"
 MAX_NAMED = 5
 
 
-class Table(NamedTuple):
+class TableLayout(NamedTuple):
     """A table. The kind of a column is integer, real, text or blob."""
 
     name: str
@@ -77,21 +77,21 @@ class Measure(NamedTuple):
     checksum: str
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """A database or an archive from which rows are read."""
 
-    def tables(self) -> dict[str, Table]: ...
-    def read(self, table: Table) -> Iterator[Row]: ...
-    def values(self) -> Iterator[Value]: ...
+    def tables(self) -> dict[str, TableLayout]: ...
+    def read(self, table: TableLayout) -> Iterator[Row]: ...
+    def values(self) -> Iterator[WrittenValue]: ...
 
 
-class Target(Source, Protocol):
+class Target(RowSource, Protocol):
     """A database to which rows are written. `has_nul` is True if its texts may have the character NUL."""
 
     has_nul: bool
 
-    def write(self, table: Table, rows: Iterable[Row]) -> None: ...
-    def write_values(self, values: Iterable[Value]) -> None: ...
+    def write(self, table: TableLayout, rows: Iterable[Row]) -> None: ...
+    def write_values(self, values: Iterable[WrittenValue]) -> None: ...
 
 
 # Lines
@@ -108,7 +108,7 @@ def _encode_bytes(value: Any) -> str:
     return base64.b64encode(value).decode()
 
 
-def decode_row(line: bytes, table: Table) -> Row:
+def decode_row(line: bytes, table: TableLayout) -> Row:
     """Return the row in a line. Raises: ValueError if it is not a row of this table."""
     values = orjson.loads(line)
     if not isinstance(values, list) or len(values) != len(table.columns):
@@ -138,12 +138,12 @@ class Copied:
         return sum(measure.rows for measure in self.tables.values())
 
 
-def ordered(tables: dict[str, Table]) -> list[Table]:
+def ordered(tables: dict[str, TableLayout]) -> list[TableLayout]:
     """Return the tables in the order in which they are copied."""
     return sorted(tables.values(), key=lambda table: (table.name in LAST, table.name))
 
 
-def copy_all(source: Source, target: Target, report: Report) -> Copied:
+def copy_all(source: RowSource, target: Target, report: Report) -> Copied:
     """Copy all tables and large values into the empty ones of the target, and compare both.
 
     Raises: Conflict if the tables of the two differ, or if the target has other rows than were written.
@@ -154,16 +154,16 @@ def copy_all(source: Source, target: Target, report: Report) -> Copied:
         names = sorted(name for name in {*tables, *wanted} if tables.get(name) != wanted.get(name))
         raise Conflict(f"The two have different columns, so nothing can be copied: {', '.join(names[:MAX_NAMED])}")
     for table in ordered(wanted):
-        counted = Counted(table.name, encode_row, report)
+        counted = CountedItems(table.name, encode_row, report)
         target.write(table, counted.each(portable_rows(source, table, copied, target.has_nul)))
         copied.tables[table.name] = counted.end(target.read(table))
-    counted_values = Counted(VALUES, Value.line, report)
+    counted_values = CountedItems(VALUES, WrittenValue.line, report)
     target.write_values(counted_values.each(source.values()))
     copied.values = counted_values.end(target.values())
     return copied
 
 
-def portable_rows(source: Source, table: Table, copied: Copied, has_nul: bool = True) -> Iterator[Row]:
+def portable_rows(source: RowSource, table: TableLayout, copied: Copied, has_nul: bool = True) -> Iterator[Row]:
     """Yield the rows of a table in their form for another database. Note changed values in `copied`.
 
     No process of the other database executes a run that is running here, so the run is pending there; this is not
@@ -178,7 +178,7 @@ def portable_rows(source: Source, table: Table, copied: Copied, has_nul: bool = 
     return rows if has_nul else _without_nul(rows, copied)
 
 
-def _released(table: Table, rows: Iterable[Row], copied: Copied) -> Iterator[Row]:
+def _released(table: TableLayout, rows: Iterable[Row], copied: Copied) -> Iterator[Row]:
     status, owner = table.columns.index("status"), table.columns.index("lease_owner")
     for row in rows:
         if row[status] == "running" and row[owner] is not None:
@@ -199,7 +199,7 @@ def _without_nul(rows: Iterable[Row], copied: Copied) -> Iterator[Row]:
         yield row
 
 
-class Counted(Generic[Item]):
+class CountedItems(Generic[Item]):
     """Rows or values that are counted and reported on their way; `line` gives the bytes of one for the checksum."""
 
     def __init__(self, name: str, line: Callable[[Item], bytes], report: Report | None = None) -> None:
@@ -219,7 +219,7 @@ class Counted(Generic[Item]):
         """Report the end, and return the Measure. Raises: Conflict if it differs from that of the copies."""
         measure = Measure(self._rows, f"{self._sum % 2**256:064x}")
         if copies is not None:
-            copied = Counted(self._name, self._line)
+            copied = CountedItems(self._name, self._line)
             deque(copied.each(copies), maxlen=0)
             if (found := copied.end()) != measure:
                 raise Conflict(
@@ -235,15 +235,15 @@ def _named(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _select(table: Table) -> str:
+def _select(table: TableLayout) -> str:
     return f'SELECT {_named(table.columns)} FROM "{table.name}" ORDER BY {_named(table.key)}'
 
 
-def _table(name: str, columns: list[tuple[str, str, int | None]]) -> Table:
-    """Return a Table; a column has a name, a type and its place in the key, or None."""
+def _table(name: str, columns: list[tuple[str, str, int | None]]) -> TableLayout:
+    """Return a TableLayout; a column has a name, a type and its place in the key, or None."""
     key = sorted((place, column) for column, _, place in columns if place is not None)
     kinds = tuple(KINDS[kind] for _, kind, _ in columns)
-    return Table(name, tuple(column for column, *_ in columns), kinds, tuple(column for _, column in key))
+    return TableLayout(name, tuple(column for column, *_ in columns), kinds, tuple(column for _, column in key))
 
 
 # SQLite
@@ -258,21 +258,21 @@ class SqliteTables:
         """Use this connection, and the large values in files of this folder."""
         self._connection, self._folder = connection, folder
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, TableLayout]:
         """Return the tables by name."""
         sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
         info = "SELECT name, type, CASE WHEN pk > 0 THEN pk END FROM pragma_table_info(?)"
         names = [name for (name,) in self._connection.execute(sql) if name not in LEFT_OUT and FULL_TEXT not in name]
         return {name: _table(name, self._connection.execute(info, (name,)).fetchall()) for name in names}
 
-    def read(self, table: Table) -> Iterator[Row]:
+    def read(self, table: TableLayout) -> Iterator[Row]:
         """Yield the rows in the order of the key. Raises: Conflict if the file is damaged."""
         try:
             yield from self._connection.execute(_select(table))
         except sqlite3.Error as error:
             raise Conflict(f"The rows of {table.name} cannot be read: {error}") from error
 
-    def write(self, table: Table, rows: Iterable[Row]) -> None:
+    def write(self, table: TableLayout, rows: Iterable[Row]) -> None:
         """Insert the rows. Triggers index the texts of memories. Raises: Conflict if the file does not take them."""
         marks = ", ".join("?" * len(table.columns))
         try:
@@ -280,11 +280,11 @@ class SqliteTables:
         except sqlite3.Error as error:
             raise Conflict(f"The rows of {table.name} cannot be written: {error}") from error
 
-    def values(self) -> Iterator[Value]:
+    def values(self) -> Iterator[WrittenValue]:
         """Yield the large values, in any order."""
         return read_files(self._folder)
 
-    def write_values(self, values: Iterable[Value]) -> None:
+    def write_values(self, values: Iterable[WrittenValue]) -> None:
         """Write large values into files."""
         write_files(self._folder, values)
 
@@ -321,7 +321,7 @@ class PostgresTables:
         """Return the names of all tables, views and sequences: none in a new database."""
         return [name for (name,) in self._connection.execute(OBJECTS)]
 
-    def tables(self) -> dict[str, Table]:
+    def tables(self) -> dict[str, TableLayout]:
         """Return the tables by name."""
         found: dict[str, list[tuple[str, str, int | None]]] = {}
         for table, *column in self._connection.execute(COLUMNS):
@@ -329,14 +329,14 @@ class PostgresTables:
                 found.setdefault(table, []).append(tuple(column))
         return {name: _table(name, columns) for name, columns in found.items()}
 
-    def read(self, table: Table) -> Iterator[Row]:
+    def read(self, table: TableLayout) -> Iterator[Row]:
         """Yield the rows in the order of the key, which the server sorts by bytes."""
         with self._connection.cursor(name="rows") as cursor:
             cursor.itersize = ROWS_OF_SERVER
             cursor.execute(_select(table), binary=True)
             yield from cursor
 
-    def write(self, table: Table, rows: Iterable[Row]) -> None:
+    def write(self, table: TableLayout, rows: Iterable[Row]) -> None:
         """Copy the rows into the table, with the words of memories, and continue its sequence after them."""
         names: tuple[str, ...] = table.columns
         if table.name == "runs":
@@ -351,7 +351,7 @@ class PostgresTables:
                     copy.write_row(row)
             self._set_sequence(cursor, table)
 
-    def _make_partitions(self, table: Table, rows: Iterable[Row]) -> Iterable[Row]:
+    def _make_partitions(self, table: TableLayout, rows: Iterable[Row]) -> Iterable[Row]:
         """Add partitions for the days of these runs, the oldest of which comes first, and return the runs."""
         each = iter(rows)
         first = next(each, None)
@@ -360,15 +360,15 @@ class PostgresTables:
         partitions.split_old(first[table.columns.index("id")], self._connection.execute)
         return chain((first,), each)
 
-    def values(self) -> Iterator[Value]:
+    def values(self) -> Iterator[WrittenValue]:
         """Yield the large values."""
         return read_rows(self._connection, self._read_object)
 
-    def write_values(self, values: Iterable[Value]) -> None:
+    def write_values(self, values: Iterable[WrittenValue]) -> None:
         """Write large values into rows."""
         write_rows(self._connection, values)
 
-    def _set_sequence(self, cursor: Any, table: Table) -> None:
+    def _set_sequence(self, cursor: Any, table: TableLayout) -> None:
         if len(table.key) == 1 and table.kinds[table.columns.index(table.key[0])] == "integer":
             (key,) = table.key
             cursor.execute(

@@ -28,7 +28,7 @@ VALUE_ROWS = "payloads"
 COLUMNS = "run_id, name, claims, part, data"
 
 
-class Value(NamedTuple):
+class WrittenValue(NamedTuple):
     """A value that the run's claim of this number wrote: JSON text."""
 
     run_id: str
@@ -50,7 +50,7 @@ class Value(NamedTuple):
         return bool(RUN.match(self.run_id) and FILE.match(f"{self.name}.json")) and self.claims > 0
 
 
-def read_files(folder: Path) -> Iterator[Value]:
+def read_files(folder: Path) -> Iterator[WrittenValue]:
     """Yield the values in files. Those that a server deletes meanwhile are left out."""
     with suppress(FileNotFoundError), os.scandir(folder) as runs:
         for run in runs:
@@ -58,15 +58,15 @@ def read_files(folder: Path) -> Iterator[Value]:
                 yield from _read_run(folder, run.name)
 
 
-def _read_run(folder: Path, run_id: str) -> Iterator[Value]:
+def _read_run(folder: Path, run_id: str) -> Iterator[WrittenValue]:
     with suppress(FileNotFoundError):
         for path in sorted((folder / run_id).iterdir()):
             if found := FILE.match(path.name):
                 with suppress(FileNotFoundError):
-                    yield Value(run_id, found[1], int(found[2] or 1), path.read_bytes())
+                    yield WrittenValue(run_id, found[1], int(found[2] or 1), path.read_bytes())
 
 
-def write_files(folder: Path, values: Iterable[Value]) -> None:
+def write_files(folder: Path, values: Iterable[WrittenValue]) -> None:
     """Write values into new files, without bringing them to the disk. Equal values of a run are one file."""
     for run_id, of_run in groupby(values, lambda value: value.run_id):
         (folder / run_id).mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def write_files(folder: Path, values: Iterable[Value]) -> None:
                 written[digest] = path
 
 
-def read_rows(connection: Any, read_object: ReadObject | None = None) -> Iterator[Value]:
+def read_rows(connection: Any, read_object: ReadObject | None = None) -> Iterator[WrittenValue]:
     """Yield the values in the rows of PostgreSQL (psycopg), in the order of their runs. Missing objects are left out.
 
     Raises: Conflict if a value is an object, and there is nothing to read it.
@@ -91,17 +91,17 @@ def read_rows(connection: Any, read_object: ReadObject | None = None) -> Iterato
         for (run_id, name, claims), rows in groupby(cursor, lambda row: row[:3]):
             parts = list(rows)
             if (object_name := parts[0][-1]) is None:
-                yield Value(run_id, name, claims, b"".join(bytes(data) for *_, data, _ in parts))
+                yield WrittenValue(run_id, name, claims, b"".join(bytes(data) for *_, data, _ in parts))
                 continue
             if read_object is None:
                 raise Conflict("There are large values in a store of objects: set HEADRACE_VALUES_URL to its address")
             try:
-                yield Value(run_id, name, claims, read_object(object_name))
+                yield WrittenValue(run_id, name, claims, read_object(object_name))
             except FileNotFoundError as error:
                 log.warning("The value %s of %s is left out: %s", name, run_id, error)
 
 
-def write_rows(connection: Any, values: Iterable[Value]) -> None:
+def write_rows(connection: Any, values: Iterable[WrittenValue]) -> None:
     """Write values into rows of PostgreSQL, in parts."""
     with connection.cursor() as cursor, cursor.copy(f"COPY {VALUE_ROWS} ({COLUMNS}) FROM STDIN") as copy:
         for run_id, name, claims, data in values:

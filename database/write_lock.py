@@ -97,7 +97,7 @@ class LockWait:
 lock_wait = LockWait()
 
 
-class Places:
+class TransactionLimit:
     """A limit on concurrent transactions of this process, so that they leave connections to PostgreSQL for other uses.
 
     Threads wait for a place without a connection, and get places in the order of their calls. With a semaphore, a

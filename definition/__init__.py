@@ -15,17 +15,17 @@ from .annotations import check_annotations
 from .builder import build_nodes, check_edges, get_schema
 from .credential_usage import ERROR_FLOW, Use, check_uses, find_credentials, find_workflows
 from .diff import count_differences
-from .execution_plan import Config, Debouncing, Pin, Plan, PlannedNode, Retry, Settings
+from .execution_plan import Config, Debouncing, FlowSettings, Pin, Plan, PlannedNode, Retry
 from .node_graph import Edge, Graph, Issues, build_graph, report_unknown_keys
-from .outline import Outline, outline_nodes, sketch
+from .outline import NodeOutline, outline_nodes, sketch
 from .schema import DEFINITION
 from .settings import read_settings
 from .subplan import find_sources, find_unconnected, select_one, select_part
 
 __all__ = [
-    "ERROR_FLOW", "Config", "Debouncing", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings",
-    "Use", "check", "check_uses", "count_differences", "find_credentials", "find_sources", "find_workflows",
-    "get_schema", "graph", "outline_nodes", "plan", "plan_draft", "plan_one", "plan_part",
+    "ERROR_FLOW", "Config", "Debouncing", "Edge", "Graph", "NodeOutline", "Pin", "Plan", "PlannedNode", "Retry",
+    "FlowSettings", "Use", "check", "check_uses", "count_differences", "find_credentials", "find_sources",
+    "find_workflows", "get_schema", "graph", "outline_nodes", "plan", "plan_draft", "plan_one", "plan_part",
     "select_one", "select_part", "sketch",
 ]  # fmt: skip
 

@@ -17,7 +17,7 @@ from nodes.base import REGISTRY, Node
 from nodes.connectors.connector_files import types as connector_types
 from nodes.fields import EXPRESSION, NOT_EVALUATED, is_literal, weight_of_schemas
 
-from .execution_plan import Config, Constant, Debouncing, Dynamic, PlannedNode, Rate, Repeat, Retry
+from .execution_plan import CallRate, Config, Constant, Debouncing, Dynamic, PlannedNode, Repeat, Retry
 from .messages import flatten, suggest, suggest_by_alias
 from .node_graph import MAX_ID, MAX_NAME, Graph, Issues, report_unknown_keys
 from .schema import DEBOUNCE, NODE, RATE, REPEAT, RETRY, get_bounds, get_enum
@@ -320,7 +320,7 @@ class _Builder:
         numbers = {key: self.number(raw, REPEAT, key, _default(REPEAT, key), "repeat.") for key in ("every", "at_most")}
         return Repeat(compiled, **numbers, for_at_most=self.number(raw, REPEAT, "for_at_most", None, "repeat."))
 
-    def rate(self, node: Node) -> Rate | None:
+    def rate(self, node: Node) -> CallRate | None:
         raw = self.part("rate", RATE, RATE_EXAMPLE)
         if raw is None:
             return None
@@ -332,7 +332,7 @@ class _Builder:
             self.bad("rate.key", f"must be text of 1 to {MAX_ID} characters")
             key = None
         calls = self.number(raw, RATE, "calls", 0, "rate.")
-        return Rate(calls, self.number(raw, RATE, "per", _default(RATE, "per"), "rate."), key)
+        return CallRate(calls, self.number(raw, RATE, "per", _default(RATE, "per"), "rate."), key)
 
     def debounce(self, node: Node) -> Debouncing | None:
         raw = self.part("debounce", DEBOUNCE, '{"seconds": 10, "key": "{{ input.body.id }}", "keep": "last"}')

@@ -38,7 +38,7 @@ def find_credentials(definition: Any) -> list[Use]:
 
     Stops compiling expressions at MAX_PARTS; later references are not found.
     """
-    reader = _Reader()
+    reader = _UsageReader()
     return [use for path, raw, node in _enabled_nodes(definition) for use in reader.of_node(raw, node, path)]
 
 
@@ -84,7 +84,7 @@ def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:
     return None
 
 
-class _Reader:
+class _UsageReader:
     """Reads one node after another, compiling at most MAX_PARTS parts of expressions in total."""
 
     def __init__(self) -> None:

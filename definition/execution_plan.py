@@ -52,7 +52,7 @@ class Repeat(NamedTuple):
             raise NodeError(f"repeat.until: {error}", permanent=True, kind="expression") from None
 
 
-class Rate(NamedTuple):
+class CallRate(NamedTuple):
     """A rate limit: `calls` calls in `per` seconds, shared by all nodes of the workspace with the same `key`."""
 
     calls: int
@@ -72,7 +72,7 @@ class Debouncing(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class FlowSettings:
     """Settings of a workflow; `timeout` limits the seconds from a run's start to its end.
 
     Without a `timezone` it is the workspace's. At most `parallel` nodes of a run are executed at the same time.
@@ -184,7 +184,7 @@ class PlannedNode:
     concurrency: int | None = None
     delay: float = 0.0
     repeat: Repeat | None = None
-    rate: Rate | None = None
+    rate: CallRate | None = None
     debounce: Debouncing | None = None
 
     @property
@@ -236,7 +236,7 @@ class Plan:
     """
 
     nodes: tuple[PlannedNode, ...]
-    settings: Settings
+    settings: FlowSettings
     until: str | None = None
     left_out: tuple[PlannedNode, ...] = ()
 

@@ -12,7 +12,7 @@ from .node_graph import Graph, Issues
 from .settings import read_settings
 
 
-class Outline(NamedTuple):
+class NodeOutline(NamedTuple):
     """Display data of a node: the names of its branches under its config, whether it has an `unnamed` branch, is a
     `trigger`, and `waits`, that is, may pause the run.
     """
@@ -23,13 +23,13 @@ class Outline(NamedTuple):
     waits: bool
 
 
-def outline_nodes(definition: Any, max_nodes: int) -> dict[str, Outline]:
+def outline_nodes(definition: Any, max_nodes: int) -> dict[str, NodeOutline]:
     """Return the outline of each node of a known type, by id; if an id is used twice, the first node counts."""
-    found: dict[str, Outline] = {}
+    found: dict[str, NodeOutline] = {}
     for _, raw, node in read_nodes(definition, max_nodes):
         if raw["id"] not in found and (ways := find_ways(raw)) is not None:
             names = [way for way in ways if way is not None]
-            found[raw["id"]] = Outline(names, None in ways, node.trigger, node.suspends)
+            found[raw["id"]] = NodeOutline(names, None in ways, node.trigger, node.suspends)
     return found
 
 

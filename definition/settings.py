@@ -6,17 +6,17 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
-from .execution_plan import Settings
+from .execution_plan import FlowSettings
 from .node_graph import MAX_ID, Issues, report_unknown_keys
 from .schema import MAX_DESCRIPTION, SETTINGS, get_bounds, get_enum
 
 
-def read_settings(raw: Any, issues: Issues) -> Settings:
+def read_settings(raw: Any, issues: Issues) -> FlowSettings:
     if raw is None:
-        return Settings()
+        return FlowSettings()
     if not isinstance(raw, dict):
         issues.add("settings", "must be an object")
-        return Settings()
+        return FlowSettings()
     report_unknown_keys(raw, SETTING_CHECKS, "settings", issues)
     good = {}
     for key, (accepts, message) in SETTING_CHECKS.items():
@@ -27,7 +27,7 @@ def read_settings(raw: Any, issues: Issues) -> Settings:
                 good[key] = raw[key]
         else:
             issues.add(f"settings.{key}", message)
-    return Settings(**good)
+    return FlowSettings(**good)
 
 
 def _is_within(value: Any, key: str) -> bool:

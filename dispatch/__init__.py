@@ -5,13 +5,13 @@ from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS
 from dispatch.limits import CHECKS, IMPORTS, PREVIEWS, SAVES, SEARCHES
 from dispatch.link_signing import Links
-from dispatch.poll import Found, Line, encode_item, encode_state, look, open_trigger, redacted_errors
+from dispatch.poll import Line, PollResult, encode_item, encode_state, look, open_trigger, redacted_errors
 from dispatch.quick_runs import QuickRuns
 from dispatch.resources import Resources, make_services
-from dispatch.run_options import Options
+from dispatch.run_options import StartOptions
 
 __all__ = [
-    "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "SEARCHES", "Dispatcher", "Found", "Line", "Links",
-    "Options", "QuickRuns", "Resources", "Start", "Ticket", "encode_item", "encode_state", "look", "make_services",
+    "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "SEARCHES", "Dispatcher", "PollResult", "Line", "Links",
+    "StartOptions", "QuickRuns", "Resources", "Start", "Ticket", "encode_item", "encode_state", "look", "make_services",
     "open_trigger", "redacted_errors",
 ]  # fmt: skip

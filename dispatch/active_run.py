@@ -14,7 +14,7 @@ from nodes.credentials.keyring import Keyring
 
 from .group_commit import Done
 from .resources import Flow
-from .run_options import Options
+from .run_options import StartOptions
 from .run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Makes a write that is committed together with a change of the run, or not at all, such as its audit log entry.
 Note: TypeAlias = Callable[[Run], Write]
-StepSeen: TypeAlias = Callable[[Run, engine.Step], None]
+StepSeen: TypeAlias = Callable[[Run, engine.StepRecord], None]
 
 
 class HandedBack(BaseException):
@@ -93,7 +93,7 @@ class Start(NamedTuple):
     triggered_by: str
     trigger_node: str | None = None
     key: str | None = None
-    options: Options | None = None
+    options: StartOptions | None = None
     note: Note | None = None
     is_awaited: bool = True
     run_id: str | None = None

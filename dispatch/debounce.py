@@ -76,7 +76,7 @@ def start_run(resources: Resources, run: Run) -> None:
     Debounce.start(run, kept.text, kept.size)
 
 
-class Call(NamedTuple):
+class DebouncedCall(NamedTuple):
     """A call with its window, and its input as JSON text."""
 
     window: Window
@@ -101,16 +101,16 @@ class Debouncer:
         self.most = resources.config.max_value_bytes
         self.margin = 2 if how.keep == "all" else 0  # bytes of the brackets of a list
 
-    def make_call(self, value: Any, encoded: bytes) -> Call:
+    def make_call(self, value: Any, encoded: bytes) -> DebouncedCall:
         """Return a call with this input, and its JSON text. Raises: BadInput if its key cannot be computed."""
         return self._with_key("" if self.how.key is None else _digest(self._encode_key(self.how.key, value)), encoded)
 
-    def make_lone_call(self, encoded: bytes) -> Call:
+    def make_lone_call(self, encoded: bytes) -> DebouncedCall:
         """Return a call that is collected only with equal calls."""
         return self._with_key(_digest(encoded), encoded)
 
-    def _with_key(self, key: str, encoded: bytes) -> Call:
-        return Call(Window(self.flow.id, self.node_id, key, self.how.seconds), encoded)
+    def _with_key(self, key: str, encoded: bytes) -> DebouncedCall:
+        return DebouncedCall(Window(self.flow.id, self.node_id, key, self.how.seconds), encoded)
 
     def encode(self, value: Any) -> bytes:
         """Return the input of a call as JSON text. Raises: BadInput if it is too large."""
@@ -158,7 +158,7 @@ class Collected:
         self.added: dict[Window, list[bytes]] = {}
         self.sizes: dict[Window, int] = {}  # bytes of the inputs
 
-    def takes(self, call: Call) -> bool:
+    def takes(self, call: DebouncedCall) -> bool:
         """Return True if there is a run that can collect this call."""
         window, value = call
         if window not in self.taking or self.keep != "all":
@@ -167,7 +167,7 @@ class Collected:
             self.sizes[window] = len(self._input_of(self.taking[window]))
         return self.sizes[window] + 1 + len(value) <= self.debouncer.most
 
-    def add(self, call: Call) -> Run:
+    def add(self, call: DebouncedCall) -> Run:
         """Add a call to the run of its window, or to a new run if there is none or its list is full. Return the run."""
         window, value = call
         if self.takes(call):

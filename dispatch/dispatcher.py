@@ -37,7 +37,7 @@ from .resources import Resources
 from .resume_state import answer_name
 from .run_record import RunRecord
 from .run_retry import make_retry
-from .waiting import Waiting
+from .waiting import WaitingThreads
 
 log = logging.getLogger("headrace.dispatch")
 
@@ -68,7 +68,7 @@ class Dispatcher:
         self.resources, self.config, self.recorder, self.inline = resources, config, recorder, inline
         self.lease = ProcessLease(config.lease, clock)
         self.executor = Executor(resources, recorder, self.lease)
-        self.waiting = Waiting(resources)
+        self.waiting = WaitingThreads(resources)
         self.free_space = FreeSpace((config.data_dir, config.database_path.parent), config.min_free_bytes)
         self._active: dict[str, Active] = {}
         self._backlog = 0

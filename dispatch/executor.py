@@ -182,7 +182,7 @@ class Executor:
             workers=make_workers,
         )  # fmt: skip
 
-    def _on_step(self, active: Active, record: AnyRecord, step: engine.Step) -> None:
+    def _on_step(self, active: Active, record: AnyRecord, step: engine.StepRecord) -> None:
         """Record a step; a `running` one, which has effects, is durable when this returns, and the lease good."""
         if active.is_released:
             raise HandedBack

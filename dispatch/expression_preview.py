@@ -44,10 +44,10 @@ class OfItem(NamedTuple):
 
     place: int | None
     run_id: str | None
-    value: Value
+    value: TemplateValue
 
 
-class Value(NamedTuple):
+class TemplateValue(NamedTuple):
     """The value of a template as JSON text, or the error. If `truncated`, the start of the value, as text."""
 
     ok: bool
@@ -57,7 +57,7 @@ class Value(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ExpressionContext:
     """The place of expressions: a node of a definition, and the run with the data for them, if any."""
 
     flow: Flow
@@ -68,7 +68,7 @@ class Place:
     pinned: Mapping[str, Pin] = field(default_factory=dict)
 
 
-class Secrets(Mapping[str, Any]):
+class MaskedSecrets(Mapping[str, Any]):
     """`secrets` of an expression, with dots in place of every value of a credential, secret or not."""
 
     def __init__(self, workspace_id: str) -> None:
@@ -91,7 +91,7 @@ class Secrets(Mapping[str, Any]):
 class Preview:
     """Evaluates templates for one place. Raises: DefinitionError if the definition's graph is not valid."""
 
-    def __init__(self, resources: Resources, place: Place) -> None:
+    def __init__(self, resources: Resources, place: ExpressionContext) -> None:
         self.resources, self.place = resources, place
         shape = definitions.graph(place.definition, resources.config.max_nodes)
         self.plan = definitions.sketch(shape, place.definition.get("settings"))
@@ -119,7 +119,7 @@ class Preview:
             for index, each in enumerate(scopes)
         ]
 
-    def _of_run(self, template: Any, run: Run, end: float) -> Value:
+    def _of_run(self, template: Any, run: Run, end: float) -> TemplateValue:
         """Return the value with the data of another run of the flow."""
         other = copy.copy(self)
         other.place = replace(self.place, run=run)
@@ -127,7 +127,7 @@ class Preview:
         scope = other.scope([compiled] if isinstance(compiled, Template) else [])
         return other._value(template, compiled, scope, end, MAX_EACH_VALUE)
 
-    def values(self, templates: Sequence[Any]) -> list[Value]:
+    def values(self, templates: Sequence[Any]) -> list[TemplateValue]:
         """Evaluate the templates. This may take seconds, so callers must hold one of the PREVIEWS (limits.py).
 
         Raises: TooLarge if the expressions are too long, or read too much recorded data.
@@ -145,29 +145,29 @@ class Preview:
 
     def _value(
         self, given: Any, made: Template | str | None, scope: Mapping[str, Any], end: float, shown: int = MAX_VALUE
-    ) -> Value:
+    ) -> TemplateValue:
         if isinstance(made, str):
-            return Value(False, error=made)
+            return TemplateValue(False, error=made)
         if time.monotonic() > end:
-            return Value(False, error=f"not evaluated: the expressions before took more than {MAX_SECONDS:g} s")
+            return TemplateValue(False, error=f"not evaluated: the expressions before took more than {MAX_SECONDS:g} s")
         try:
             return self.show(given if made is None else self.finished(given, made.evaluate(scope)), shown)
         except ExpressionError as error:
             reached = self.place.run is None or "input" in scope
-            return Value(False, error=str(error) if reached else f"the run did not reach this node: {error}")
+            return TemplateValue(False, error=str(error) if reached else f"the run did not reach this node: {error}")
 
     def finished(self, given: Any, value: Any) -> Any:
         """Return the value of a template for the response."""
         return value
 
-    def show(self, value: Any, shown: int = MAX_VALUE) -> Value:
+    def show(self, value: Any, shown: int = MAX_VALUE) -> TemplateValue:
         """Return the value, or its beginning if it is long."""
         most = self.resources.config.max_value_bytes
         try:
             size_of(value, "the value", 2 * most)
             return _show(value, engine.encode(value, most), shown)
         except NodeError as error:
-            return Value(False, error=error.message)
+            return TemplateValue(False, error=error.message)
 
     # The scope of the expressions
 
@@ -190,7 +190,7 @@ class Preview:
             settled=settled,
             links=self.links_for(about, plan),
         )
-        scope = engine.scope_of(plan, job, place.node_id) | {"secrets": Secrets(place.flow.workspace_id)}
+        scope = engine.scope_of(plan, job, place.node_id) | {"secrets": MaskedSecrets(place.flow.workspace_id)}
         if run is None:
             del scope["trigger"]
             if not plan.by_id[place.node_id].inputs:
@@ -291,8 +291,8 @@ def compile_template(template: Any) -> Template | str | None:
         return str(error)
 
 
-def _show(value: Any, encoded: bytes, most: int) -> Value:
+def _show(value: Any, encoded: bytes, most: int) -> TemplateValue:
     if len(encoded) <= most:
-        return Value(True, encoded)
+        return TemplateValue(True, encoded)
     start = value[:most] if isinstance(value, str) else encoded[:most].decode("utf-8", "ignore")
-    return Value(True, orjson.dumps(start), truncated=True)
+    return TemplateValue(True, orjson.dumps(start), truncated=True)

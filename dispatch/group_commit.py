@@ -39,20 +39,20 @@ PAUSE_SECONDS = 0.1  # between two attempts to reach it
 Done: TypeAlias = Future[list[int]]
 
 
-class _Batch(NamedTuple):
+class _WriteBatch(NamedTuple):
     """Writes that are done all or not at all. `done` gets the row count of each.
 
     They fail if the unit `after` which they come has failed.
     """
 
     writes: Unit
-    done: Done | Turn
+    done: Done | LoopTurn
     after: Done | None = None
 
     @property
     def size(self) -> int:
         """Return the number of units in it: a turn has one for each run."""
-        return len(self.done.runs) if isinstance(self.done, Turn) else 1
+        return len(self.done.runs) if isinstance(self.done, LoopTurn) else 1
 
 
 class Revocable(Future[list[int]]):
@@ -109,7 +109,7 @@ def insertions(runs: Sequence[WholeRun]) -> Unit:
 Tell: TypeAlias = Callable[[BaseException | None], None]
 
 
-class Turn:
+class LoopTurn:
     """The whole runs of one turn of an event loop: one unit for the recorder, which reports to each caller.
 
     A turn can be withdrawn until the writer begins it. If the unit fails, each run is written alone, so that no run
@@ -123,7 +123,7 @@ class Turn:
         self._tell: list[Tell] = []
         self._lock = threading.Lock()
         self._is_begun = self._is_revoked = self._has_ended = False
-        self._parts: list[Turn] = []  # one for each run, once all of them together have failed
+        self._parts: list[LoopTurn] = []  # one for each run, once all of them together have failed
 
     def add(self, run: WholeRun, tell: Tell) -> None:
         """Add a run that has ended."""
@@ -180,7 +180,7 @@ class Turn:
             return
         parts = []
         for run, tell in zip(self.runs, self._tell, strict=True):
-            parts.append(Turn(self.recorder))
+            parts.append(LoopTurn(self.recorder))
             parts[-1].add(run, tell)
         self._parts = parts
         for part in parts:
@@ -202,7 +202,7 @@ class Recorder:
         self._clock = clock
         self._lost_at: float | None = None  # when the database was lost, until the next commit
         self._ends = threading.Event()
-        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_WriteBatch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()  # nothing is queued after the end marker: its future would never end
         self._has_ended = False
@@ -238,14 +238,14 @@ class Recorder:
         database. If the unit `after` which they come has failed, except with Undone, so have they.
         """
         done: Done = Revocable() if revocable else Future()
-        self._put(_Batch(writes, done, after))
+        self._put(_WriteBatch(writes, done, after))
         return done
 
-    def submit_turn(self, turn: Turn) -> None:
+    def submit_turn(self, turn: LoopTurn) -> None:
         """Queue the runs of a turn as one unit. The turn reports the result of each."""
-        self._put(_Batch(insertions(turn.runs), turn))
+        self._put(_WriteBatch(insertions(turn.runs), turn))
 
-    def _put(self, batch: _Batch) -> None:
+    def _put(self, batch: _WriteBatch) -> None:
         with self._lock:
             if not self._has_ended:
                 self._queue.put(batch)
@@ -267,9 +267,9 @@ class Recorder:
         finally:
             disconnect_thread()
 
-    def _gathered(self) -> list[_Batch | None]:
+    def _gathered(self) -> list[_WriteBatch | None]:
         """Return the batches that are queued already; None at the end is the end marker."""
-        found: list[_Batch | None] = []
+        found: list[_WriteBatch | None] = []
         while len(found) < MAX_GROUP:
             try:
                 found.append(self._queue.get_nowait())
@@ -279,7 +279,7 @@ class Recorder:
                 break
         return found
 
-    def _commit(self, group: list[_Batch]) -> None:
+    def _commit(self, group: list[_WriteBatch]) -> None:
         """Commit these batches, or fail them."""
         attempts = 0
         while group := [batch for batch in group if batch.after is None or not _has_failed_before(batch)]:
@@ -321,7 +321,7 @@ class Recorder:
             return False
         return not self._ends.wait(PAUSE_SECONDS)
 
-    def _fail_or_split(self, group: list[_Batch], error: Exception) -> None:
+    def _fail_or_split(self, group: list[_WriteBatch], error: Exception) -> None:
         """Fail a group, or commit each of its batches alone: one of them may be at fault."""
         if isinstance(error, DatabaseLost):
             # With OutcomeUnknown, it may have been written, so none of it may be written again.
@@ -338,7 +338,7 @@ class Recorder:
             self._commit([batch])
 
 
-def _has_failed_before(batch: _Batch) -> bool:
+def _has_failed_before(batch: _WriteBatch) -> bool:
     """Fail the batch and return True if the unit before it has failed. Undone is not a failure of that kind."""
     error = batch.after.exception() if batch.after is not None and batch.after.done() else None
     if error is None or isinstance(error, Undone):
@@ -347,13 +347,13 @@ def _has_failed_before(batch: _Batch) -> bool:
     return True
 
 
-def _is_wanted(batch: _Batch) -> bool:
+def _is_wanted(batch: _WriteBatch) -> bool:
     """Return True if the batch was not withdrawn. From then on it cannot be."""
     done = batch.done
     return not done.cancelled() and (done.running() or done.set_running_or_notify_cancel())
 
 
-def _fail(batch: _Batch, error: BaseException) -> None:
+def _fail(batch: _WriteBatch, error: BaseException) -> None:
     """Set the error of a batch, unless it was withdrawn."""
     if _is_wanted(batch):
         batch.done.set_exception(error)

@@ -1,8 +1,8 @@
 """Limits of a process: on work at the same time, and on the time of a quick run.
 
-`Places` limits long work in request threads, per process and per user, so that no user occupies the threads of others,
-even by waiting. A request over the limit of its user is refused at once (429), because a waiting request holds a thread
-too. A request over the limit of the process waits up to a second and is then refused (503).
+`RequestLimit` limits long work in request threads, per process and per user, so that no user occupies the threads of
+others, even by waiting. A request over the limit of its user is refused at once (429), because a waiting request holds
+a thread too. A request over the limit of the process waits up to a second and is then refused (503).
 
 `SlowLane` limits slow runs, each of which may hold a thread for minutes, so that other runs always have threads.
 
@@ -30,7 +30,7 @@ def limit_reached(limit: int) -> str:
     return f'has reached its maximum of concurrent runs ({limit}), and its overlap policy is "skip"'
 
 
-class Places:
+class RequestLimit:
     """At most `total` requests `purpose` in this process, `per_user` of a user; they wait up to `timeout` seconds."""
 
     def __init__(self, purpose: str, total: int, per_user: int, timeout: float = 1.0) -> None:
@@ -127,12 +127,12 @@ class TimeLimit:
         return self.used is None or time.thread_time() - self.used > self.seconds
 
 
-CHECKS = Places("to check definitions", 4, 2)
+CHECKS = RequestLimit("to check definitions", 4, 2)
 # Only for definitions over 100,000 characters, which take seconds; smaller ones are checked in about one second.
 # A refused save could lose changes, so saves wait longer.
-SAVES = Places("to save large definitions", 4, 2, 10.0)
+SAVES = RequestLimit("to save large definitions", 4, 2, 10.0)
 # A large document takes seconds.
-IMPORTS = Places("to import documents", 2, 1)
-PREVIEWS = Places("to preview expressions", 4, 2)
+IMPORTS = RequestLimit("to import documents", 2, 1)
+PREVIEWS = RequestLimit("to preview expressions", 4, 2)
 # Each reads for up to two seconds, in Python.
-SEARCHES = Places("to search in run data", 2, 1, 5.0)
+SEARCHES = RequestLimit("to search in run data", 2, 1, 5.0)

@@ -20,7 +20,7 @@ from models import Run, RunOptions, Settlement, Step, new_id
 from .active_run import Start
 from .input_validation import check_input
 from .resources import Resources
-from .run_options import Options
+from .run_options import StartOptions
 from .run_retry import record_run
 
 
@@ -64,7 +64,7 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
     return made
 
 
-def _plan_whole(resources: Resources, start: Start, options: Options) -> Plan:
+def _plan_whole(resources: Resources, start: Start, options: StartOptions) -> Plan:
     if options.definition is None:
         return resources.plan_of(start.flow)
     return definitions.plan_draft(orjson.loads(options.definition), resources.config.max_nodes)
@@ -77,7 +77,7 @@ def _encode(value: Any, max_bytes: int) -> bytes:
         raise BadInput(f"input: {error.message}") from None
 
 
-def _choose_kept(plan: Plan, options: Options, settled: Mapping[str, Settlement]) -> list[str]:
+def _choose_kept(plan: Plan, options: StartOptions, settled: Mapping[str, Settlement]) -> list[str]:
     """Return the settled nodes of the plan whose steps the new run gets, in the order of these steps."""
     later = {options.only}
     for node in plan.nodes:
@@ -91,7 +91,7 @@ def _choose_kept(plan: Plan, options: Options, settled: Mapping[str, Settlement]
     return list(kept)
 
 
-def _check_data(plan: Plan, options: Options, kept: Mapping[str, Settlement]) -> None:
+def _check_data(plan: Plan, options: StartOptions, kept: Mapping[str, Settlement]) -> None:
     """Check that the data for the node is there. Raises: Conflict if it is not, or if the node is disabled."""
     assert options.only is not None
     node, pinned = plan.by_id[options.only], options.pinned

@@ -209,7 +209,7 @@ class Payloads:
         return self.folder / run_id / (f"{name}.{claims}.json" if claims > 1 else f"{name}.json")
 
 
-class RowValues(Payloads):
+class RowPayloads(Payloads):
     """Payloads without files: every value must fit into a row. `refuse`, which raises, is called for a larger one."""
 
     def __init__(self, inline_bytes: int, refuse: Callable[[], object]) -> None:

@@ -35,7 +35,7 @@ MAX_LINE = 2_000
 Line = tuple[str, str, str | None]  # level, message and data (JSON text) of a log entry
 
 
-class Found(NamedTuple):
+class PollResult(NamedTuple):
     """The result of a poll. `state` is JSON text. If `backlog`, entries found by the first poll start runs too."""
 
     items: tuple[Item, ...]
@@ -60,7 +60,7 @@ class Opened(NamedTuple):
     ctx: Context
 
 
-def look(resources: Resources, flow: Flow, node_id: str, state: str | None, lines: list[Line]) -> Found:
+def look(resources: Resources, flow: Flow, node_id: str, state: str | None, lines: list[Line]) -> PollResult:
     """Poll the trigger with the state of its last poll as JSON text. Its log entries are added to `lines`.
 
     Raises: NodeError for every failure, with secrets redacted in the message.
@@ -113,7 +113,7 @@ def open_trigger(
     return Opened(planned, config, before, _context(resources, flow, node_id, scope, lines, keyring, seconds))
 
 
-def _look(opened: Opened, keyring: Keyring) -> Found:
+def _look(opened: Opened, keyring: Keyring) -> PollResult:
     planned, config, before, ctx = opened
     if planned.node.own:
         given = plugin_runner.copy_value(config)
@@ -125,7 +125,7 @@ def _look(opened: Opened, keyring: Keyring) -> Found:
     if len(polled.items) > MAX_ITEMS:
         raise LimitExceeded(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed")
     encoded = encode_state(polled.state, keyring)
-    return Found(tuple(polled.items), encoded, polled.whole, polled.more, bool(config.get("backlog")), keyring)
+    return PollResult(tuple(polled.items), encoded, polled.whole, polled.more, bool(config.get("backlog")), keyring)
 
 
 def encode_state(state: Any, keyring: Keyring) -> str:

@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import engine
-from dispatch.group_commit import Turn
-from dispatch.payloads import RowValues
+from dispatch.group_commit import LoopTurn
+from dispatch.payloads import RowPayloads
 from engine import Job, Outcome, Plan
 from errors import NodeError
 from models import Fired, LockTimeout, Run, get_clock, is_write_blocked, new_id, now_ms
@@ -68,7 +68,7 @@ class Slowness(NamedTuple):
     until: float
 
 
-def _see_step(record: RunRecord, steps: list[SeenStep], step: engine.Step) -> None:
+def _see_step(record: RunRecord, steps: list[SeenStep], step: engine.StepRecord) -> None:
     """Record a step, and note its time for the traces."""
     from .tracing import SeenStep
 
@@ -85,9 +85,9 @@ class QuickRuns:
     def __init__(self, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic) -> None:
         self.dispatcher, self.recorder, self.clock = dispatcher, dispatcher.recorder, clock
         self.resources = dispatcher.resources
-        self.rows = RowValues(dispatcher.config.inline_value_bytes, _refuse)
-        self._turn = Turn(self.recorder)
-        self._given: deque[Turn] = deque()  # submitted and not over yet, oldest first
+        self.rows = RowPayloads(dispatcher.config.inline_value_bytes, _refuse)
+        self._turn = LoopTurn(self.recorder)
+        self._given: deque[LoopTurn] = deque()  # submitted and not over yet, oldest first
         self._slow: dict[Version, Slowness] = {}
 
     def own_thread(self) -> None:
@@ -160,7 +160,7 @@ class QuickRuns:
                     turn.revoke(LockTimeout())
 
     def _submit(self) -> None:
-        turn, self._turn = self._turn, Turn(self.recorder)
+        turn, self._turn = self._turn, LoopTurn(self.recorder)
         turn.given_at = self.clock()
         self._given.append(turn)
         turn.submit()

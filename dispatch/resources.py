@@ -17,22 +17,22 @@ from config import Config
 from engine import Plan
 from errors import Conflict
 from models import Fired, Run, RunOptions, Workflow, WorkflowVersion, find_variables, loops
-from net.egress import Client, Rule
+from net.egress import HttpClient, Rule
 from nodes.base import Once, Services
-from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.data.python_sandbox import Sandbox
-from nodes.files.files import Files, NoFiles
+from nodes.files.files import NoFiles, WorkspaceFiles
 
 from .agents.task import Task, is_task
 from .link_signing import Links
 from .payload_rows import PayloadRows
 from .payloads import Kept, Payloads
 from .plan_cache import Plans
-from .run_options import Options
+from .run_options import StartOptions
 
 Flow: TypeAlias = Workflow | Fired | Task  # a row, or the columns of it that a run needs
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.
-FindCredential: TypeAlias = Callable[[str, str], Credential | None]
+FindCredential: TypeAlias = Callable[[str, str], DecryptedCredential | None]
 
 
 NO_FILES = NoFiles(
@@ -43,18 +43,18 @@ NO_FILES = NoFiles(
 def make_services(config: Config) -> Services:
     """Return the services of this process for its nodes: HTTP client, sandbox, egress rule."""
     rule = Rule(config.egress_allow)
-    client = Once(lambda: Client(rule, config.http_max_bytes, config.ca_file))
+    client = Once(lambda: HttpClient(rule, config.http_max_bytes, config.ca_file))
     return Services(client, Once(Sandbox), rule, config.ca_file)
 
 
-def no_credential(workspace_id: str, name: str) -> Credential | None:
+def no_credential(workspace_id: str, name: str) -> DecryptedCredential | None:
     """Find no credential, for a process without stored credentials."""
     return None
 
 
 @lru_cache(100)
-def _files_of(folder: Path, max_bytes: int, quota: int) -> Files:
-    return Files(folder, max_bytes, quota)
+def _files_of(folder: Path, max_bytes: int, quota: int) -> WorkspaceFiles:
+    return WorkspaceFiles(folder, max_bytes, quota)
 
 
 def _payloads_of(config: Config) -> Payloads:
@@ -86,7 +86,7 @@ class Resources:
         self.plans = Plans(config.max_nodes)
         self.models = Models.of(config)
 
-    def files_of(self, workspace_id: str) -> Files:
+    def files_of(self, workspace_id: str) -> WorkspaceFiles:
         """Return the files of a workspace."""
         config = self.config
         if config.is_postgres and config.files_dir is None:
@@ -144,7 +144,7 @@ class Resources:
             return flow.plan()
         return self.plans.get(flow.id, flow.version, lambda: str(flow.definition_json))
 
-    def plan_with(self, options: Options | None, flow: Flow) -> Plan:
+    def plan_with(self, options: StartOptions | None, flow: Flow) -> Plan:
         """Return the plan of the flow as the options change it.
 
         Raises: DefinitionError if the definition is not valid, BadInput if the options do not fit it.
@@ -153,7 +153,7 @@ class Resources:
             options.check(self.config.max_value_bytes)
         return self.apply_options(options, lambda: self.plan_of(flow))
 
-    def apply_options(self, options: Options | None, saved: Callable[[], Plan]) -> Plan:
+    def apply_options(self, options: StartOptions | None, saved: Callable[[], Plan]) -> Plan:
         """Return the plan of a run with these options; `saved` returns the plan of the flow."""
         return saved() if options is None else options.plan(saved, self.config.max_nodes)
 
@@ -194,7 +194,7 @@ class Resources:
         version = find_version(run.workflow_id, run.workflow_version)
         return orjson.loads(version.definition_json) if version else None
 
-    def options_of(self, run: Run) -> Options | None:
+    def options_of(self, run: Run) -> StartOptions | None:
         """Return the options with which the run was started; None if it was started with its input alone.
 
         Raises: Conflict if they are lost: without them, nodes would be executed that were not to be.
@@ -208,7 +208,7 @@ class Resources:
             text = None
         if text is None:
             raise Conflict("the options of the run are no longer stored; start a new run")
-        return Options.of(text)
+        return StartOptions.of(text)
 
 
 def find_version(workflow_id: str, version: int | None) -> WorkflowVersion | None:

@@ -19,7 +19,7 @@ from engine import Plan
 from errors import BadInput, NodeError
 
 
-class Options(NamedTuple):
+class StartOptions(NamedTuple):
     """`definition` is JSON text used in place of the flow's, `until` is a node id, `pinned` has outputs by node id.
 
     `only` is the id of the only node to be executed, `kept` those of nodes whose steps were copied from another run.
@@ -32,7 +32,7 @@ class Options(NamedTuple):
     kept: Sequence[str] = ()
 
     @classmethod
-    def of(cls, text: bytes) -> Options:
+    def of(cls, text: bytes) -> StartOptions:
         """Return the options from the text made by `encoded`."""
         found = orjson.loads(text)
         pinned = {id_: Pin(**pin) for id_, pin in found["pinned"].items()}

@@ -165,7 +165,7 @@ class RunRecord:
 
     # Steps
 
-    def step(self, step: engine.Step, answers: bool = False) -> None:
+    def step(self, step: engine.StepRecord, answers: bool = False) -> None:
         """Record a step. A `running` step is durable when this returns.
 
         A step that `answers` a waiting caller counts only while the run is running.
@@ -181,12 +181,12 @@ class RunRecord:
             text, size = self.payloads.keep(self._id, f"step_{step.seq}", step.output, self.run.claims, is_patient=True)
         self.end_step(step, text, size, answers)
 
-    def answer(self, step: engine.Step) -> Done:
+    def answer(self, step: engine.StepRecord) -> Done:
         """Record a step that answers a waiting caller. It is the last write of the returned unit."""
         self.step(step, answers=True)
         return self.flush()
 
-    def submit_running(self, step: engine.Step) -> Done:
+    def submit_running(self, step: engine.StepRecord) -> Done:
         """Submit a `running` step. The node must not begin before `confirm_running`."""
         item = None if step.item is None else self._item(step.item)
         return self.flush(Step.begin_one(step.row(self._id, item, None, None), self.run.claims))
@@ -202,7 +202,7 @@ class RunRecord:
         """Return an item for the row. One that is too large is left out: it is a part of an earlier step's output."""
         return item.decode() if len(item) <= self.payloads.inline_bytes else None
 
-    def end_step(self, step: engine.Step, text: str | None, size: int | None, answers: bool) -> None:
+    def end_step(self, step: engine.StepRecord, text: str | None, size: int | None, answers: bool) -> None:
         """Record a step that does not run any more. `text` and `size` are its output as the payloads keep it."""
         if answers:
             self._is_fenced = True
@@ -223,7 +223,7 @@ class RunRecord:
         if self._refusal is not None:
             self._confirm_start(done)
 
-    def _note_wait(self, step: engine.Step, values: tuple[Any, ...]) -> None:
+    def _note_wait(self, step: engine.StepRecord, values: tuple[Any, ...]) -> None:
         run, wait = self.run, step.wait
         assert wait is not None
         self._buffer.append(Step.begin_one(values, run.claims))

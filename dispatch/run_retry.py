@@ -22,7 +22,7 @@ from .agents.task import is_task
 from .input_validation import check_input
 from .limits import limit_reached
 from .resources import Resources, find_version
-from .run_options import Options
+from .run_options import StartOptions
 
 # Keys of a node that do not change its behaviour.
 DISPLAY_KEYS = ("name", "position", "notes")
@@ -82,7 +82,9 @@ def find_retry_scope(resources: Resources, run: Run, start: str, version: str | 
     return RetryScope(number, number == flow.version, [] if options is None else sorted(options.pinned))
 
 
-def _choose(flow: Workflow, run: Run, options: Options | None, version: str | int | None) -> tuple[int | None, str]:
+def _choose(
+    flow: Workflow, run: Run, options: StartOptions | None, version: str | int | None
+) -> tuple[int | None, str]:
     """Return the number of the version to run (None: the run's own definition), and its definition."""
     if version is None:
         version = "latest" if options is None else "same"

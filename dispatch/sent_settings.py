@@ -19,17 +19,17 @@ from models import Run, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.fields import is_literal
 
-from .expression_preview import HIDDEN, Place, Preview, Value, compile_template
+from .expression_preview import HIDDEN, ExpressionContext, Preview, TemplateValue, compile_template
 from .resources import Resources
 
 MAX_DEPTH = 100  # of the objects and lists of a setting
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class StepSettings:
     """The settings by name, and for a loop the index of the item and the number of items, if known."""
 
-    settings: dict[str, Value]
+    settings: dict[str, TemplateValue]
     index: int | None = None
     items: int | None = None
 
@@ -43,11 +43,11 @@ class SentSettings(Preview):
     def __init__(self, resources: Resources, run: Run, step: Step, definition: Mapping[str, Any], index: int) -> None:
         """`index` chooses the item if the step is that of a whole loop."""
         flow = Workflow(id=run.workflow_id, workspace_id=run.workspace_id, name=run.workflow_name)
-        super().__init__(resources, Place(flow, definition, step.node_id, run=run))
+        super().__init__(resources, ExpressionContext(flow, definition, step.node_id, run=run))
         self.step, self.run, self.index = step, run, index
         self.items: int | None = None
 
-    def sent(self) -> Sent:
+    def sent(self) -> StepSettings:
         """Return the settings. This may take seconds, so callers must hold one of the PREVIEWS (limits.py).
 
         Raises: TooLarge if the expressions are too long, or read too much recorded data.
@@ -62,7 +62,7 @@ class SentSettings(Preview):
         found = dict(zip(texts, self.values(list(texts.values())), strict=True)) if texts else {}
         settings = {name: found.get(name) or self.show(given[name]) for name in given}
         of_item = self.step.item_index if self.step.item_index is not None else self.items and self.index
-        return Sent(settings, of_item, self.items)
+        return StepSettings(settings, of_item, self.items)
 
     def finished(self, given: Any, value: Any) -> Any:
         """Return the value for the response: without texts computed from a secret."""

@@ -39,7 +39,7 @@ class SharedRecord:
         """Return the run's row as this process knows it."""
         return self._record.run
 
-    def step(self, step: engine.Step, answers: bool = False) -> None:
+    def step(self, step: engine.StepRecord, answers: bool = False) -> None:
         """Do as `RunRecord.step`."""
         record = self._record
         if step.status == "running":
@@ -58,7 +58,7 @@ class SharedRecord:
         with self._turn():
             record.end_step(step, text, size, answers)
 
-    def answer(self, step: engine.Step) -> Done:
+    def answer(self, step: engine.StepRecord) -> Done:
         """Do as `RunRecord.answer`."""
         with self._turn():
             return self._record.answer(step)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import engine
-from definition import Settings
+from definition import FlowSettings
 from engine import Outcome, Plan
 from errors import DefinitionError, LimitExceeded, NodeError, Unavailable
 from models import LogEntry, Run, Workflow, Write, loops, new_id
@@ -132,4 +132,4 @@ def remains_of(definition: dict[str, Any], run: Run) -> Plan:
     """Return a minimal plan for a run whose definition is no longer valid: only its error flow."""
     fired = [node["type"] for node in definition["nodes"] if node["id"] == run.trigger_node]
     told = (definition.get("settings") or {}).get("error_workflow_id")
-    return Plan((), Settings(error_workflow_id=None if fired == ["error"] else told))
+    return Plan((), FlowSettings(error_workflow_id=None if fired == ["error"] else told))

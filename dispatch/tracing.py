@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from constants import ENDED, VERSION
-from engine import Step
+from engine import StepRecord
 from errors import ConfigError
 from models import Run
 from server_log.work_ids import CURRENT
@@ -47,7 +47,7 @@ class Trace(NamedTuple):
 class SeenStep(NamedTuple):
     """A step, and the time (ns since 1970) at which it was seen."""
 
-    step: Step
+    step: StepRecord
     at: int
 
 
@@ -136,7 +136,7 @@ class Tracing:
 
     # Spans
 
-    def see_step(self, place: Trace | None, run: Run, step: Step) -> None:
+    def see_step(self, place: Trace | None, run: Run, step: StepRecord) -> None:
         """Send the span of a step that has ended. While one runs, requests of this thread carry its context."""
         if place is None:
             return

@@ -199,7 +199,7 @@ class ValueStore:
 def _make_pool() -> Any:
     from urllib3 import Timeout
 
-    class Pool(make_pool_class()):  # type: ignore[misc]
+    class ValueStorePool(make_pool_class()):  # type: ignore[misc]
         """Gives each request a timeout that depends on the size of its body."""
 
         def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:
@@ -208,7 +208,7 @@ def _make_pool() -> Any:
             options["timeout"] = Timeout(connect=CONNECT_SECONDS + size / MIN_RATE, read=ANSWER_SECONDS)
             return super().urlopen(method, url, redirect, **options)
 
-    return Pool
+    return ValueStorePool
 
 
 def check_values(config: Config) -> None:

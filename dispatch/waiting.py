@@ -25,7 +25,7 @@ SHORT_WAIT = 1.0  # seconds that a request thread may always wait
 T = TypeVar("T")
 
 
-class Waiting:
+class WaitingThreads:
     """Waits of the threads of this process for runs. No wait lasts past `ends_at`, on `time.monotonic`."""
 
     def __init__(self, resources: Resources) -> None:

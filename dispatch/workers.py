@@ -16,7 +16,7 @@ from database import disconnect_thread
 MAX_THREADS = 128
 
 
-class Workers:
+class RunWorkers:
     """Threads for the work of one run. If `places` has none left, the thread that submits work does it itself."""
 
     def __init__(self, places: threading.Semaphore) -> None:
@@ -56,9 +56,9 @@ _places = threading.BoundedSemaphore(MAX_THREADS)
 
 
 @contextmanager
-def make_workers(count: int) -> Iterator[Workers]:
+def make_workers(count: int) -> Iterator[RunWorkers]:
     """Give threads for `count` pieces of work at the same time, and wait for them at the end."""
-    workers = Workers(_places)
+    workers = RunWorkers(_places)
     try:
         yield workers
     finally:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from definition import PlannedNode
 from errors import ErrorKind, ExpressionError, NodeError
-from execution.node import HELD, Execution, Mark, Running, State, Ways, check_time
+from execution.node import HELD, BegunAttempt, Execution, Running, SettledNode, Ways, check_time
 from execution.types import SEVERAL, Open, Workers
 from nodes.base import Branch, Suspend, WaitKind
 from nodes.limits import encode
@@ -34,9 +34,9 @@ def make_loop(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) ->
 class Loop(Execution):
     """A loop whose items end one after the other, without a pause."""
 
-    mark: Mark  # of the step of the whole loop
+    mark: BegunAttempt  # of the step of the whole loop
 
-    def map(self, open_: Open | None) -> State:
+    def map(self, open_: Open | None) -> SettledNode:
         """Execute the node for each item. The output is the list of outputs; a failed item has an error object.
 
         If the node routes items, the output is an object with a list for each branch. Return HELD if items wait.
@@ -50,7 +50,7 @@ class Loop(Execution):
         except NodeError as error:
             return self.fail(self.mark, error)
 
-    def collect(self, items: list[Any], open_: Open | None) -> list[State] | None:
+    def collect(self, items: list[Any], open_: Open | None) -> list[SettledNode] | None:
         """Return the results of all items; None if some are not there yet. Raises: NodeError if one failed."""
         return [self.item(index, item) for index, item in enumerate(items)]
 
@@ -67,15 +67,15 @@ class Loop(Execution):
             raise NodeError(text, permanent=True, kind="limit")
         return items
 
-    def item(self, index: int, item: Any) -> State:
+    def item(self, index: int, item: Any) -> SettledNode:
         """Return the result for one item. Raises: NodeError if it failed and `on_error` does not allow that."""
         done = self.job.settled.get((self.node.id, index))
         if done is not None:
-            return State(True, done.output, done.branch)
+            return SettledNode(True, done.output, done.branch)
         check_time(self.run, self.node)
         return self.measured(index, self.execute(index, item))
 
-    def execute(self, index: int, item: Any, open_: Open | None = None) -> State:
+    def execute(self, index: int, item: Any, open_: Open | None = None) -> SettledNode:
         """Execute the node for one item, or finish the item that waited."""
         encoded = self.job.keyring.clean(encode(item, self.job.max_value_bytes))
         scope = {**self.scope, "item": item, "index": index}
@@ -87,7 +87,7 @@ class Loop(Execution):
             state = state._replace(output={**state.output, "item": item})
         return state
 
-    def measured(self, index: int, state: State) -> State:
+    def measured(self, index: int, state: SettledNode) -> SettledNode:
         """Return the result. Raises: NodeError if the results are too large together."""
         if self.size > self.job.max_value_bytes:
             text = f"the outputs of {index + 1} items have {self.size} bytes"
@@ -95,7 +95,7 @@ class Loop(Execution):
             raise NodeError(text, permanent=True, kind="limit")
         return state
 
-    def route(self, results: list[State]) -> State:
+    def route(self, results: list[SettledNode]) -> SettledNode:
         """Return the state of a node that has routed its items: each branch with items is live."""
         node = self.node
         names = (*node.branches, "error") if node.on_error == "branch" else node.branches
@@ -109,9 +109,9 @@ class Loop(Execution):
 class OpenLoop(Loop):
     """A loop whose items may wait, or start with a delay between them."""
 
-    def collect(self, items: list[Any], open_: Open | None) -> list[State] | None:
+    def collect(self, items: list[Any], open_: Open | None) -> list[SettledNode] | None:
         self.limit = self.node.concurrency or (max(1, len(items)) if self.node.node.answers else 1)
-        self.results: list[State | None] = [None] * len(items)
+        self.results: list[SettledNode | None] = [None] * len(items)
         self.opened = 0  # items that wait
         self.error: NodeError | None = None  # the failure that ends the loop
         self.started_at: float | None = None  # the start of the last item, on the monotonic clock
@@ -139,7 +139,7 @@ class OpenLoop(Loop):
         node = self.node
         done = self.job.settled.get((node.id, index))
         if done is not None:
-            self.settle(index, self.restored(item, State(True, done.output, done.branch)))
+            self.settle(index, self.restored(item, SettledNode(True, done.output, done.branch)))
             return
         open_ = self.job.waiting.get(f"{node.id}:{index}")
         if open_ is not None and open_.answer is None:
@@ -150,7 +150,7 @@ class OpenLoop(Loop):
             check_time(self.run, node)
             self.start(index, partial(self.execute, index, item, open_))
 
-    def restored(self, item: Any, state: State) -> State:
+    def restored(self, item: Any, state: SettledNode) -> SettledNode:
         """Return the result of a settled item, with the item if the node adds it."""
         if self.node.node.adds_item and isinstance(state.output, dict):
             return state._replace(output={**state.output, "item": item})
@@ -174,14 +174,14 @@ class OpenLoop(Loop):
         self.started_at = time.monotonic()
         return True
 
-    def start(self, index: int, work: Callable[[], State]) -> None:
+    def start(self, index: int, work: Callable[[], SettledNode]) -> None:
         """Execute an item."""
         try:
             self.settle(index, work())
         except NodeError as error:
             self.error = self.error or error
 
-    def settle(self, index: int, state: State) -> None:
+    def settle(self, index: int, state: SettledNode) -> None:
         """Note the result of an item, or that it waits."""
         if state.held:
             self.opened += 1
@@ -198,7 +198,7 @@ class OpenLoop(Loop):
         self.record(self.mark, "waiting", wait=loop, **error)
         return reason
 
-    def kind_of_wait(self, mark: Mark) -> WaitKind | None:
+    def kind_of_wait(self, mark: BegunAttempt) -> WaitKind | None:
         node = self.node
         if node.repeat is not None or node.routes_items and self.limit < len(self.results):
             return "item_each"
@@ -231,8 +231,8 @@ class ParallelLoop(OpenLoop):
             self.await_one()
         return super().may_begin(index, item)
 
-    def start(self, index: int, work: Callable[[], State]) -> None:
-        def execute() -> State:
+    def start(self, index: int, work: Callable[[], SettledNode]) -> None:
+        def execute() -> SettledNode:
             set_work(self.work_ids)
             return work()
 
@@ -245,14 +245,14 @@ class ParallelLoop(OpenLoop):
         for ended in wait(self.running, return_when=FIRST_COMPLETED).done:
             super().start(self.running.pop(ended), ended.result)
 
-    def finish(self, mark: Mark, result: Any) -> State:
+    def finish(self, mark: BegunAttempt, result: Any) -> SettledNode:
         with self.lock:
             return super().finish(mark, result)
 
 
-def _outputs(results: list[State]) -> list[Any]:
+def _outputs(results: list[SettledNode]) -> list[Any]:
     return [state.output for state in results]
 
 
-def _mark_of(open_: Open) -> Mark:
-    return Mark(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)
+def _mark_of(open_: Open) -> BegunAttempt:
+    return BegunAttempt(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)

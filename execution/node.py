@@ -17,7 +17,7 @@ import orjson
 
 from definition import Plan, PlannedNode
 from errors import DatabaseLost, ErrorKind, NodeError
-from execution.types import Job, Open, Step
+from execution.types import Job, Open, StepRecord
 from nodes import plugin_runner
 from nodes.base import Answer, Branch, Context, Suspend, WaitKind
 from nodes.limits import MAX_UNMEASURED, encode, size_of
@@ -30,7 +30,7 @@ MIN_WAIT = 0.5  # seconds; ended waits are looked for about twice a second
 TURN = "its turn (rate limit)"  # the reason of a wait
 
 
-class State(NamedTuple):
+class SettledNode(NamedTuple):
     """A settled node: its branch and its output. `origin` is the node that made the output; `text` is the output as
     JSON, if this process made that.
 
@@ -60,7 +60,7 @@ class Ways:
     __hash__ = None  # type: ignore[assignment]
 
 
-HELD = State(False, held=True)
+HELD = SettledNode(False, held=True)
 
 
 class Failure(Exception):
@@ -84,7 +84,7 @@ class Running(Protocol):
 
     plan: Plan
     job: Job
-    states: list[State]
+    states: list[SettledNode]
     scope: dict[str, Any]
     steps: dict[str, Any]
     links: dict[str, Any]
@@ -95,7 +95,7 @@ class Running(Protocol):
     numbers: Iterator[int]
 
 
-class Mark(NamedTuple):
+class BegunAttempt(NamedTuple):
     """A begun execution: the number of its step, its attempt, item and start (`clock`: `time.perf_counter`)."""
 
     seq: int
@@ -111,17 +111,17 @@ def get_now(job: Job) -> datetime:
     return datetime.fromtimestamp(job.clock() / 1e9, UTC)
 
 
-def find_input(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> State:
+def find_input(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> SettledNode:
     """Return the input of a node: the run's input, the one live output, or an object of several."""
     if not live:
-        return State(True, run.job.input)
+        return SettledNode(True, run.job.input)
     if len(live) == 1:
         state = run.states[live[0].position]
         return state if type(state.branch) is not Ways else find_passed(run, node, live[0])
-    return State(True, put_together(run, live, node))
+    return SettledNode(True, put_together(run, live, node))
 
 
-def find_passed(run: Running, node: PlannedNode, source: PlannedNode) -> State:
+def find_passed(run: Running, node: PlannedNode, source: PlannedNode) -> SettledNode:
     """Return the output of this source for a node; of routed items, the items on branches that lead to the node."""
     state = run.states[source.position]
     if type(state.branch) is not Ways:
@@ -129,7 +129,7 @@ def find_passed(run: Running, node: PlannedNode, source: PlannedNode) -> State:
     lists = state.branch.lists
     ways = [way for at, way in node.inputs if at == source.position and way in lists]
     items = lists[str(ways[0])] if len(ways) == 1 else [item for way in ways for item in lists[str(way)]]
-    return State(True, items)
+    return SettledNode(True, items)
 
 
 def find_outputs(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> dict[str, Any]:
@@ -228,19 +228,21 @@ class Execution:
             # A copy: the output of the node must not come to contain itself.
             self.scope["steps"] = dict(run.steps)
 
-    def once(self) -> State:
+    def once(self) -> SettledNode:
         """Execute the node once, for its whole input."""
         return self.attempts(None, self.given.output, self.scope, None)
 
-    def go_on(self, open_: Open) -> State:
+    def go_on(self, open_: Open) -> SettledNode:
         """Finish a step that waited, with its answer; or begin it, after a pause."""
         return self.attempts(None, self.given.output, self.scope, None, open_)
 
-    def resumed(self, open_: Open, index: int | None = None, item: bytes | None = None) -> tuple[Mark, Answer | None]:
+    def resumed(
+        self, open_: Open, index: int | None = None, item: bytes | None = None
+    ) -> tuple[BegunAttempt, Answer | None]:
         """Return the mark and the answer of a step that waited; one with effects is recorded as running again."""
         clock = time.perf_counter() if open_.is_pause else 0.0
         started_at = self.job.clock() // NS_IN_MS if open_.is_pause else open_.started_at
-        mark = Mark(open_.seq, open_.attempt, index, item, started_at, clock)
+        mark = BegunAttempt(open_.seq, open_.attempt, index, item, started_at, clock)
         if not self.node.node.pure:
             self.job.on_step(make_step(self.node, mark, self.inputs, "running", None, {}))
         return mark, None if open_.is_pause else open_.answer
@@ -248,7 +250,7 @@ class Execution:
     def attempts(
         self, index: int | None, given: Any, scope: dict[str, Any], item: bytes | None,
         open_: Open | None = None,
-    ) -> State:  # fmt: skip
+    ) -> SettledNode:  # fmt: skip
         """Try, and try again as `retry` says, but not before the remote side allows it (`retry_after`).
 
         `open_` is a first attempt that has waited. With `repeat`, each round has attempts of its own.
@@ -272,7 +274,7 @@ class Execution:
                 if self.node.repeat is None or type(result) is Suspend:
                     return self.finish(mark, result)
                 paused = self.next_round(mark, result, scope)
-                if isinstance(paused, State):
+                if isinstance(paused, SettledNode):
                     return paused
             except NodeError as error:
                 left = self.run.deadline - time.monotonic()
@@ -290,7 +292,7 @@ class Execution:
                 return held
             mark, answer = self.begin(index, attempt, item), None
 
-    def next_round(self, mark: Mark, result: Any, scope: dict[str, Any]) -> State | None:
+    def next_round(self, mark: BegunAttempt, result: Any, scope: dict[str, Any]) -> SettledNode | None:
         """End the round of a `repeat`. Return the state if it was the last one, or if the pause is a wait.
 
         Raises: NodeError if the condition is not met after the last round, or no other may begin in time.
@@ -324,7 +326,9 @@ class Execution:
         assert self.node.repeat is not None
         return out_of_rounds(number, f"for_at_most {self.node.repeat.for_at_most:g} s")
 
-    def take_turn(self, index: int | None, attempt: int, item: bytes | None, open_: Open | None = None) -> State | None:
+    def take_turn(
+        self, index: int | None, attempt: int, item: bytes | None, open_: Open | None = None
+    ) -> SettledNode | None:
         """Start by the node's rate limit, after a wait for its turn. Return the state if that is a long wait.
 
         `open_` is a step that has waited, for its turn or for something else.
@@ -343,7 +347,7 @@ class Execution:
     def pause_on_record(
         self, index: int | None, attempt: int, item: bytes | None, seconds: float, reason: str, slept: float = 0.0,
         open_: Open | None = None,
-    ) -> State | None:  # fmt: skip
+    ) -> SettledNode | None:  # fmt: skip
         """Sleep. If the pause and the seconds `slept` before are long, record a waiting step and return HELD.
 
         That step is `open_` if it has waited before.
@@ -356,7 +360,7 @@ class Execution:
         if open_ is None:
             mark = self.begin(index, attempt, item, announce=False)
         else:
-            mark = Mark(open_.seq, attempt, index, item, open_.started_at, 0.0)
+            mark = BegunAttempt(open_.seq, attempt, index, item, open_.started_at, 0.0)
         until = self.job.clock() // NS_IN_MS + int(seconds * 1000)
         kind: WaitKind = "pause" if index is None else "item_pause"
         self.record(mark, "waiting", wait=Suspend(until, reason, kind=kind))
@@ -479,14 +483,14 @@ class Execution:
             return Branch(result.name, orjson.loads(encode(result.value, most)))
         return orjson.loads(encode(result, most))
 
-    def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
+    def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> BegunAttempt:
         """Begin an execution with a new number; one with effects is recorded before it starts."""
-        mark = Mark(next_seq(self.run), attempt, index, item, self.job.clock() // NS_IN_MS, time.perf_counter())
+        mark = BegunAttempt(next_seq(self.run), attempt, index, item, self.job.clock() // NS_IN_MS, time.perf_counter())
         if announce and not self.node.node.pure:
             self.job.on_step(make_step(self.node, mark, self.inputs, "running", None, {}))
         return mark
 
-    def finish(self, mark: Mark, result: Any) -> State:
+    def finish(self, mark: BegunAttempt, result: Any) -> SettledNode:
         """Record a success. If a node passed its input on, the record names the origin and has no copy."""
         branch = None
         if type(result) is Suspend:
@@ -499,7 +503,7 @@ class Execution:
             branch, result = result.name, result.value
         if result is self.given.output and self.given.origin and mark.item_index is None:
             self.record(mark, "success", same_as=self.given.origin, branch=branch)
-            return State(True, result, branch, self.given.origin, text=self.given.text)
+            return SettledNode(True, result, branch, self.given.origin, text=self.given.text)
         encoded = self.job.encoded_input if result is self.job.input else None
         if encoded is None:
             encoded = encode(result, self.job.max_value_bytes)
@@ -509,9 +513,9 @@ class Execution:
             encoded, result = cleaned, orjson.loads(cleaned)
         self.size += len(encoded)
         self.record(mark, "success", output=encoded, branch=branch)
-        return State(True, result, branch, self.node.id, text=encoded)
+        return SettledNode(True, result, branch, self.node.id, text=encoded)
 
-    def fail(self, mark: Mark, error: NodeError) -> State:
+    def fail(self, mark: BegunAttempt, error: NodeError) -> SettledNode:
         """Record a final failure, and continue, take the error branch, or end the run, as `on_error` says."""
         text = self.shown(error)
         in_list = mark.item_index is not None
@@ -524,9 +528,9 @@ class Execution:
         value = {"error": text, "index": mark.item_index} if in_list else {"error": text}
         branch = "error" if mode == "branch" else None
         self.record(mark, "failed", output=orjson.dumps(value), branch=branch, error_text=text, error_kind=error.kind)
-        return State(True, value, branch, self.node.id)
+        return SettledNode(True, value, branch, self.node.id)
 
-    def kind_of_wait(self, mark: Mark) -> WaitKind | None:
+    def kind_of_wait(self, mark: BegunAttempt) -> WaitKind | None:
         """Return the kind of a wait that the node asks for."""
         return None
 
@@ -536,7 +540,7 @@ class Execution:
         text = self.job.keyring.clean_text(error.message).encode("utf-8", "replace").decode()
         return text if len(text) <= MAX_ERROR_TEXT else text[:MAX_ERROR_TEXT] + "…"
 
-    def record(self, mark: Mark, status: str, **more: Any) -> None:
+    def record(self, mark: BegunAttempt, status: str, **more: Any) -> None:
         """Hand an ended step to the record. Items of pure nodes are not recorded: to repeat them costs nothing."""
         self.job.keyring.end_step(self.node.id, mark.item_index)
         if status == "waiting" and self.run.ends_at is not None:
@@ -560,16 +564,16 @@ def limit_wait(wait: Suspend, ends_at: int) -> Suspend:
 
 
 def make_step(
-    node: PlannedNode, mark: Mark, inputs: tuple[str, ...], status: str, finished_at: int | None,
+    node: PlannedNode, mark: BegunAttempt, inputs: tuple[str, ...], status: str, finished_at: int | None,
     more: dict[str, Any],
-) -> Step:  # fmt: skip
+) -> StepRecord:  # fmt: skip
     # A dict, not `**more`: Python would compare each name in it with the names of all parameters.
     if finished_at is None:
         duration = None
     else:
         # A mark without a clock was not measured in this process: the step waited, or was not executed.
         duration = (time.perf_counter() - mark.clock) * 1000 if mark.clock else float(finished_at - mark.started_at)
-    return Step(
+    return StepRecord(
         mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
         mark.started_at, finished_at, duration, node.node.pure, **more,
     )  # fmt: skip

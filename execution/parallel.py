@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from typing import Protocol, TypeAlias
 
 from definition import Plan, PlannedNode
-from execution.node import Cancelled, Failure, Running, State
-from execution.types import Job, Step, Workers
+from execution.node import Cancelled, Failure, Running, SettledNode
+from execution.types import Job, StepRecord, Workers
 from server_log.work_ids import CURRENT, copy_work, set_work
 
 
@@ -26,7 +26,7 @@ class Settling(Running, Protocol):
 
     held: set[str]
 
-    def settle(self, node: PlannedNode) -> State: ...
+    def settle(self, node: PlannedNode) -> SettledNode: ...
 
     def is_held(self, node: PlannedNode) -> bool: ...
 
@@ -71,14 +71,14 @@ class _Coordinator:
     def __init__(self, run: Settling, workers: Workers) -> None:
         self.run, self.workers = run, workers
         self.nodes, self.limit = run.plan.nodes, run.plan.settings.parallel
-        run.states = [State(False)] * len(self.nodes)
+        run.states = [SettledNode(False)] * len(self.nodes)
         self.job: Job = replace(run.job, on_step=self.on_step)
         self.followers: list[list[int]] = [[] for _ in self.nodes]
         self.missing: list[int] = []  # for each node, how many others it waits for
         self.quick: Ready = []
         self.others: Ready = []
         self.begun = 0  # nodes whose end is not noted yet
-        self.ended: SimpleQueue[tuple[PlannedNode, State | BaseException]] = SimpleQueue()
+        self.ended: SimpleQueue[tuple[PlannedNode, SettledNode | BaseException]] = SimpleQueue()
         self.errors: list[BaseException] = []
         self.final: str | None = None  # the node whose failure is recorded as the end of the run
         self.lock = threading.Lock()
@@ -121,7 +121,7 @@ class _Coordinator:
                 self.errors.append(error)
             self.ended.put((node, error))
 
-    def note(self, node: PlannedNode, result: State | BaseException) -> None:
+    def note(self, node: PlannedNode, result: SettledNode | BaseException) -> None:
         self.begun -= 1
         if isinstance(result, BaseException):
             return
@@ -161,7 +161,7 @@ class _Coordinator:
             return True
         return view.is_held(node) or view.live(node) is None
 
-    def on_step(self, step: Step) -> None:
+    def on_step(self, step: StepRecord) -> None:
         """Record a step. Of several failures, only the first is recorded as the one that ends the run."""
         if not step.final:
             self.run.job.on_step(step)

@@ -15,7 +15,7 @@ import orjson
 from errors import ErrorKind
 from nodes.base import Agents, Answer, Flows, Services, Store, Suspend, discard
 from nodes.credentials.keyring import Keyring
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 
 SEVERAL = ""  # the branch of a step that has routed items to several branches
 
@@ -25,7 +25,7 @@ def _json_names(names: tuple[str, ...]) -> str:
     return orjson.dumps(names).decode()
 
 
-class Step(NamedTuple):
+class StepRecord(NamedTuple):
     """One execution of a node: a row of the record.
 
     `seq` numbers the steps of a run; a later step of the same number replaces the earlier (`running`, then its end).
@@ -144,7 +144,7 @@ class Job:
     encoded_input: bytes | None = None
     trigger_node: str | None = None
     scope: Mapping[str, Any] = field(default_factory=dict)
-    on_step: Callable[[Step], None] = lambda step: None
+    on_step: Callable[[StepRecord], None] = lambda step: None
     settled: Mapping[tuple[str, int | None], Settled] = field(default_factory=dict)
     tried: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
     rounds: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class Job:
     flows: Flows | None = None
     links: Callable[..., dict[str, str]] | None = None
     keyring: Keyring = field(default_factory=Keyring)
-    files: Files | None = None
+    files: WorkspaceFiles | None = None
     agents: Agents | None = None
     timeout: float = 3600.0
     started_at: int | None = None

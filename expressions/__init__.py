@@ -16,7 +16,7 @@ from errors import ExpressionError
 
 from .compiler import Eval, Scope, Template, compile_text
 from .literals import escape, quote
-from .values import MAX_DEPTH, Work
+from .values import MAX_DEPTH, WorkBudget
 
 MAX_PARTS = 100_000  # of all expressions in a JSON value
 
@@ -72,7 +72,7 @@ def compile_value(value: Any) -> Template | None:
     """
     if isinstance(value, str):
         return compile_text(value) if has_expression(value) else None
-    found = _Found()
+    found = _FoundTemplates()
     run = _structure(value, "", 0, found)
     if run is None:
         return None
@@ -80,7 +80,7 @@ def compile_value(value: Any) -> Template | None:
     return Template(run, roots, steps, secrets, len(found), found.parts)
 
 
-class _Found(list[Template]):
+class _FoundTemplates(list[Template]):
     """The templates of a value. Raises: ExpressionError if they have more than MAX_PARTS parts."""
 
     parts = 0
@@ -92,7 +92,7 @@ class _Found(list[Template]):
             raise ExpressionError(f"the expressions have more than {MAX_PARTS:,} parts in total")
 
 
-def _structure(value: Any, path: str, depth: int, found: _Found) -> Eval | None:
+def _structure(value: Any, path: str, depth: int, found: _FoundTemplates) -> Eval | None:
     """Return an evaluator of the value, or None if it has no expressions; add its templates to `found`."""
     if isinstance(value, str):
         return _leaf(value, path, found) if has_expression(value) else None
@@ -118,7 +118,7 @@ def _fill_object(value: Mapping[str, Any], parts: Mapping[str, Eval]) -> Eval:
 
 
 def _fill_list(value: list[Any], parts: Mapping[int, Eval]) -> Eval:
-    def fill(scope: Scope, work: Work) -> list[Any]:
+    def fill(scope: Scope, work: WorkBudget) -> list[Any]:
         filled = value.copy()
         for index, run in parts.items():
             filled[index] = run(scope, work)
@@ -127,14 +127,14 @@ def _fill_list(value: list[Any], parts: Mapping[int, Eval]) -> Eval:
     return fill
 
 
-def _leaf(source: str, path: str, found: _Found) -> Eval:
+def _leaf(source: str, path: str, found: _FoundTemplates) -> Eval:
     try:
         template = compile_text(source)
     except ExpressionError as error:
         raise ExpressionError(f"{path}: {error}") from None
     found.add(template)
 
-    def evaluate(scope: Scope, work: Work) -> Any:
+    def evaluate(scope: Scope, work: WorkBudget) -> Any:
         try:
             return template.run(scope, work)
         except ExpressionError as error:

@@ -26,7 +26,7 @@ from .values import (
     MAX_DEPTH,
     MAX_TEXT,
     Missing,
-    Work,
+    WorkBudget,
     check_text_size,
     get_kind,
     list_names,
@@ -43,7 +43,7 @@ MAX_NODES = 1_000  # of all expressions in a string
 _CACHED_LENGTH = 2_000  # longer strings are compiled every time, to keep the cache small
 
 Scope = Mapping[str, Any]
-Eval = Callable[[Scope, Work], Any]
+Eval = Callable[[Scope, WorkBudget], Any]
 _Called = nodes.Filter | nodes.Test | nodes.Call
 
 _METHOD_NAMES = sorted({name for table in METHODS.values() for name in table})
@@ -76,9 +76,9 @@ class Template:
 
         Raises: ExpressionError, nothing else.
         """
-        return self.run(scope, Work())
+        return self.run(scope, WorkBudget())
 
-    def run(self, scope: Scope, work: Work) -> Any:
+    def run(self, scope: Scope, work: WorkBudget) -> Any:
         """Evaluate as part of a larger value, with its work budget."""
         try:
             return self._run(scope, work)
@@ -282,7 +282,7 @@ class _Compiler:
         self.roots.add(name)
         self.unnamed += name == "steps"
 
-        def load(scope: Scope, work: Work) -> Any:
+        def load(scope: Scope, work: WorkBudget) -> Any:
             try:
                 return scope[name]
             except KeyError:
@@ -309,7 +309,7 @@ class _Compiler:
         self.note(of, [key])
         inner, label = self.compile(of), _label(of)
 
-        def read(scope: Scope, work: Work) -> Any:
+        def read(scope: Scope, work: WorkBudget) -> Any:
             value = inner(scope, work)
             if type(value) is dict and key in value:
                 return value[key]
@@ -359,7 +359,7 @@ class _Compiler:
         first = self.compile(node.expr)
         rest = [(operators.COMPARISONS[operand.op], self.compile(operand.expr)) for operand in node.ops]
 
-        def chain(scope: Scope, work: Work) -> bool:
+        def chain(scope: Scope, work: WorkBudget) -> bool:
             left = first(scope, work)
             for holds, expression in rest:
                 right = expression(scope, work)
@@ -392,7 +392,7 @@ class _Compiler:
         default = self.compile(given.get("default_value", nodes.Const("")))
         boolean = self.compile(given.get("boolean", nodes.Const(False)))
 
-        def present_or_default(scope: Scope, work: Work) -> Any:
+        def present_or_default(scope: Scope, work: WorkBudget) -> Any:
             try:
                 value = inner(scope, work)
             except Missing:
@@ -407,7 +407,7 @@ class _Compiler:
             return self.call(node, f"test '{node.name}'", function, node.node)
         inner, wanted = self.compile(node.node), node.name == "defined"
 
-        def is_there(scope: Scope, work: Work) -> bool:
+        def is_there(scope: Scope, work: WorkBudget) -> bool:
             try:
                 inner(scope, work)
             except Missing:
@@ -437,7 +437,7 @@ class _Compiler:
             self.check_call(node, f"{name}() of {word}", function, 1)
         inner, label, arguments = self.compile(called.node), _label(called.node), self.arguments(node)
 
-        def invoke(scope: Scope, work: Work) -> Any:
+        def invoke(scope: Scope, work: WorkBudget) -> Any:
             value = inner(scope, work)
             function = offered.get(get_kind(value))
             if function is None:
@@ -459,7 +459,7 @@ class _Compiler:
         if wrong := find_mismatch(function, before + len(node.args), tuple(pair.key for pair in _keywords(node))):
             raise self.error(node, f"invalid call of {what}: {wrong}")
 
-    def arguments(self, node: _Called) -> Callable[[Scope, Work], tuple[list[Any], dict[str, Any]]]:
+    def arguments(self, node: _Called) -> Callable[[Scope, WorkBudget], tuple[list[Any], dict[str, Any]]]:
         values = [self.compile(part) for part in node.args]
         named = {pair.key: self.compile(pair.value) for pair in _keywords(node)}
         return lambda scope, work: (
@@ -473,7 +473,7 @@ class _Compiler:
         before = [] if value is None else [self.compile(value)]
         arguments = self.arguments(node)
 
-        def invoke(scope: Scope, work: Work) -> Any:
+        def invoke(scope: Scope, work: WorkBudget) -> Any:
             first = [part(scope, work) for part in before]
             values, named = arguments(scope, work)
             return _invoke(what, function, work, first + values, named)
@@ -481,7 +481,7 @@ class _Compiler:
         return invoke
 
 
-def _invoke(what: str, function: Function, work: Work, values: list[Any], named: dict[str, Any]) -> Any:
+def _invoke(what: str, function: Function, work: WorkBudget, values: list[Any], named: dict[str, Any]) -> Any:
     try:
         return function(work, *values, **named)
     except (ExpressionError, TypeError, ValueError, ArithmeticError, LookupError) as error:
@@ -507,16 +507,16 @@ def _label(node: nodes.Expr) -> str:
     return "the value"
 
 
-def _none(scope: Scope, work: Work) -> None:
+def _none(scope: Scope, work: WorkBudget) -> None:
     return None
 
 
-def _no_else(scope: Scope, work: Work) -> NoReturn:
+def _no_else(scope: Scope, work: WorkBudget) -> NoReturn:
     raise Missing(lambda: "the condition of the inline if is false, and there is no else")
 
 
 def _join(pieces: Sequence[str | Eval]) -> Eval:
-    def joined(scope: Scope, work: Work) -> str:
+    def joined(scope: Scope, work: WorkBudget) -> str:
         parts = [part if isinstance(part, str) else to_text(work, part(scope, work)) for part in pieces]
         size = sum(map(len, parts))
         check_text_size(size)
@@ -551,7 +551,7 @@ def _is_borrowed(node: nodes.Expr) -> bool:
 def _finish(run: Eval, borrowed: bool) -> Eval:
     """Convert the value of a single expression to JSON, without walking values borrowed from the scope."""
 
-    def finished(scope: Scope, work: Work) -> Any:
+    def finished(scope: Scope, work: WorkBudget) -> Any:
         value = run(scope, work)
         if type(value) in _SIMPLE or borrowed and type(value) in _CONTAINERS:
             return value
@@ -570,7 +570,7 @@ _BINARY: dict[type[nodes.Node], operators.Operator] = {
     nodes.Pow: operators.power,
 }
 
-_UNARY: dict[type[nodes.Node], Callable[[Work, Any], Any]] = {
+_UNARY: dict[type[nodes.Node], Callable[[WorkBudget, Any], Any]] = {
     nodes.Neg: operators.negative,
     nodes.Pos: operators.positive,
     nodes.Not: lambda work, value: not value,

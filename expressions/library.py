@@ -1,6 +1,6 @@
 """Library of expressions: the closed tables FILTERS, TESTS, FUNCTIONS and METHODS.
 
-Each function takes the `Work` budget, the value, and the arguments of the expression. Nothing else can be called. To
+Each function takes the `WorkBudget`, the value, and the arguments of the expression. Nothing else can be called. To
 add one, write a function, a row in its table and a row in docs/expressions.md (a test compares them).
 """
 
@@ -16,7 +16,7 @@ from errors import ExpressionError
 
 from . import lists, scalars, texts
 from .operators import COMPARISONS, Function, contains
-from .values import Missing, Work, json_text, need_items, need_number, slice_value, to_text
+from .values import Missing, WorkBudget, json_text, need_items, need_number, slice_value, to_text
 
 _CALL = 4  # work units per call of a filter, which takes microseconds even on a small item
 
@@ -34,12 +34,14 @@ def find_mismatch(function: Function, count: int, names: tuple[str, ...] = ()) -
 # -- filters that apply another filter or a test
 
 
-def _default(work: Work, value: Any, default_value: Any = "", boolean: Any = False) -> Any:
+def _default(work: WorkBudget, value: Any, default_value: Any = "", boolean: Any = False) -> Any:
     """Return the default for an empty value, as in `map('default', 0, true)`; the compiler handles missing values."""
     return default_value if boolean and not value else value
 
 
-def _map(work: Work, value: Any, *arguments: Any, attribute: Any = None, default: Any = lists.ABSENT) -> list[Any]:
+def _map(
+    work: WorkBudget, value: Any, *arguments: Any, attribute: Any = None, default: Any = lists.ABSENT
+) -> list[Any]:
     if attribute is not None and not arguments:
         return lists.pluck(work, value, attribute, default)
     if not arguments or attribute is not None or default is not lists.ABSENT:
@@ -64,7 +66,7 @@ def _find_test(test: Any, count: int) -> Function:
 
 
 def _select(keep: bool) -> Function:
-    def chosen(work: Work, value: Any, test: Any = None, *arguments: Any) -> list[Any]:
+    def chosen(work: WorkBudget, value: Any, test: Any = None, *arguments: Any) -> list[Any]:
         passes = _find_test(test, len(arguments))
         work.spend(len(need_items(work, value)))
         return [item for item in need_items(work, value) if bool(passes(work, item, *arguments)) is keep]
@@ -80,7 +82,7 @@ _PRESENCE: dict[str, Function] = {
 
 
 def _select_by(keep: bool) -> Function:
-    def chosen(work: Work, value: Any, attribute: Any, test: Any = None, *arguments: Any) -> list[Any]:
+    def chosen(work: WorkBudget, value: Any, attribute: Any, test: Any = None, *arguments: Any) -> list[Any]:
         passes = _find_test(test, len(arguments))
         passes = _PRESENCE.get(test, passes)
         values = lists.pluck(work, value, attribute, Missing if test in _PRESENCE else lists.ABSENT)

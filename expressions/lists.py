@@ -8,12 +8,12 @@ from typing import Any
 from errors import ExpressionError
 
 from .operators import Function, add, pay_for_search
-from .values import Missing, Work, check_count, get_kind, json_text, need_int, need_items, need_text, read_member
+from .values import Missing, WorkBudget, check_count, get_kind, json_text, need_int, need_items, need_text, read_member
 
 ABSENT: Any = object()
 
 
-def pluck(work: Work, value: Any, attribute: Any, default: Any = ABSENT) -> list[Any]:
+def pluck(work: WorkBudget, value: Any, attribute: Any, default: Any = ABSENT) -> list[Any]:
     """Return the items, or one attribute of each: a key, an index, or a path of them joined by dots."""
     items = need_items(work, value)
     if attribute is None:
@@ -42,7 +42,7 @@ def _follow(item: Any, path: list[str | int], default: Any = ABSENT) -> Any:
     return item
 
 
-def _sort_keys(work: Work, values: list[Any], case_sensitive: Any = False) -> list[Any]:
+def _sort_keys(work: WorkBudget, values: list[Any], case_sensitive: Any = False) -> list[Any]:
     """Return the keys to sort or compare by. The values must be all numbers, text, datetimes or durations."""
     kinds = {"number" if isinstance(value, bool) else get_kind(value) for value in values}
     if len(kinds) > 1:
@@ -56,7 +56,7 @@ def _sort_keys(work: Work, values: list[Any], case_sensitive: Any = False) -> li
     return values
 
 
-def _in_order(work: Work, items: list[Any], keys: list[Any], reverse: Any) -> list[Any]:
+def _in_order(work: WorkBudget, items: list[Any], keys: list[Any], reverse: Any) -> list[Any]:
     rounds = len(items).bit_length()
     work.spend((len(items) * rounds) >> 3)
     if keys and isinstance(keys[0], str):
@@ -65,12 +65,16 @@ def _in_order(work: Work, items: list[Any], keys: list[Any], reverse: Any) -> li
     return [items[index] for index in order]
 
 
-def sort(work: Work, value: Any, reverse: Any = False, case_sensitive: Any = False, attribute: Any = None) -> list[Any]:
+def sort(
+    work: WorkBudget, value: Any, reverse: Any = False, case_sensitive: Any = False, attribute: Any = None
+) -> list[Any]:
     keys = _sort_keys(work, pluck(work, value, attribute), case_sensitive)
     return _in_order(work, need_items(work, value), keys, reverse)
 
 
-def dictsort(work: Work, value: Any, case_sensitive: Any = False, by: Any = "key", reverse: Any = False) -> list[Any]:
+def dictsort(
+    work: WorkBudget, value: Any, case_sensitive: Any = False, by: Any = "key", reverse: Any = False
+) -> list[Any]:
     if by not in ("key", "value"):
         raise ExpressionError('by must be "key" or "value"')
     found = to_pairs(work, value)
@@ -79,7 +83,7 @@ def dictsort(work: Work, value: Any, case_sensitive: Any = False, by: Any = "key
 
 
 def extreme(choose: Callable[..., int]) -> Function:
-    def extreme(work: Work, value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
+    def extreme(work: WorkBudget, value: Any, case_sensitive: Any = False, attribute: Any = None) -> Any:
         items = need_items(work, value)
         if not items:
             raise Missing(lambda: "an empty list has no minimum or maximum")
@@ -89,14 +93,14 @@ def extreme(choose: Callable[..., int]) -> Function:
     return extreme
 
 
-def total(work: Work, value: Any, attribute: Any = None, start: Any = 0) -> Any:
+def total(work: WorkBudget, value: Any, attribute: Any = None, start: Any = 0) -> Any:
     total = start
     for item in pluck(work, value, attribute):
         total = add(work, total, item)
     return total
 
 
-def _identity(work: Work, value: Any, case_sensitive: Any) -> Any:
+def _identity(work: WorkBudget, value: Any, case_sensitive: Any) -> Any:
     """Return a hashable value, equal for equal values."""
     if isinstance(value, str):
         return value if case_sensitive else value.lower()
@@ -106,7 +110,7 @@ def _identity(work: Work, value: Any, case_sensitive: Any) -> Any:
     return value
 
 
-def unique(work: Work, value: Any, case_sensitive: Any = False, attribute: Any = None) -> list[Any]:
+def unique(work: WorkBudget, value: Any, case_sensitive: Any = False, attribute: Any = None) -> list[Any]:
     kept: dict[Any, Any] = {}
     for item, by in zip(need_items(work, value), pluck(work, value, attribute), strict=True):
         work.scan(len(by) if isinstance(by, str) else 0)
@@ -114,7 +118,9 @@ def unique(work: Work, value: Any, case_sensitive: Any = False, attribute: Any =
     return list(kept.values())
 
 
-def groupby(work: Work, value: Any, attribute: Any, default: Any = ABSENT, case_sensitive: Any = False) -> list[Any]:
+def groupby(
+    work: WorkBudget, value: Any, attribute: Any, default: Any = ABSENT, case_sensitive: Any = False
+) -> list[Any]:
     """Return `[{"grouper": …, "list": […]}]`, sorted by the grouper."""
     values = pluck(work, value, attribute, default)
     groups: dict[Any, dict[str, Any]] = {}
@@ -125,7 +131,7 @@ def groupby(work: Work, value: Any, attribute: Any, default: Any = ABSENT, case_
     return _in_order(work, found, _sort_keys(work, [group["grouper"] for group in found], case_sensitive), False)
 
 
-def batch(work: Work, value: Any, linecount: Any, fill_with: Any = None) -> list[Any]:
+def batch(work: WorkBudget, value: Any, linecount: Any, fill_with: Any = None) -> list[Any]:
     size = need_int(linecount, "the batch size")
     if size < 1:
         raise ExpressionError("the batch size must be at least 1")
@@ -140,7 +146,7 @@ def batch(work: Work, value: Any, linecount: Any, fill_with: Any = None) -> list
 
 
 def end_item(index: int) -> Function:
-    def end(work: Work, value: Any) -> Any:
+    def end(work: WorkBudget, value: Any) -> Any:
         if not isinstance(value, list | tuple | str | Mapping):
             raise ExpressionError(f"the value must be a list, not {get_kind(value)}")
         if not value:
@@ -150,13 +156,13 @@ def end_item(index: int) -> Function:
     return end
 
 
-def length(work: Work, value: Any) -> int:
+def length(work: WorkBudget, value: Any) -> int:
     if not isinstance(value, list | tuple | str | Mapping):
         raise ExpressionError(f"the value must be text, a list or an object, not {get_kind(value)}")
     return len(value)
 
 
-def _object(work: Work, value: Any) -> Mapping[str, Any]:
+def _object(work: WorkBudget, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ExpressionError(f"the value must be an object, not {get_kind(value)}")
     work.spend(len(value))
@@ -164,22 +170,22 @@ def _object(work: Work, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def to_pairs(work: Work, value: Any) -> list[Any]:
+def to_pairs(work: WorkBudget, value: Any) -> list[Any]:
     return [[key, item] for key, item in _object(work, value).items()]
 
 
-def get(work: Work, value: Mapping[str, Any], key: Any, default: Any = None) -> Any:
+def get(work: WorkBudget, value: Mapping[str, Any], key: Any, default: Any = None) -> Any:
     return value.get(need_text(key, "the key"), default)
 
 
-def index(work: Work, value: list[Any], item: Any) -> int:
+def index(work: WorkBudget, value: list[Any], item: Any) -> int:
     pay_for_search(work, item, len(value))
     if item not in value:
         raise ExpressionError("the item is not in the list")
     return value.index(item)
 
 
-def count(work: Work, value: list[Any], item: Any) -> int:
+def count(work: WorkBudget, value: list[Any], item: Any) -> int:
     pay_for_search(work, item, len(value))
     return value.count(item)
 
@@ -188,5 +194,5 @@ def of_several(extreme: Function) -> Function:
     return lambda work, *values: extreme(work, values[0] if len(values) == 1 else list(values), True)
 
 
-def values(work: Work, value: Any) -> list[Any]:
+def values(work: WorkBudget, value: Any) -> list[Any]:
     return list(_object(work, value).values())

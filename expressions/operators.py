@@ -12,7 +12,7 @@ from errors import ExpressionError
 
 from .values import (
     MAX_BITS,
-    Work,
+    WorkBudget,
     check_count,
     check_number,
     check_text_size,
@@ -24,8 +24,8 @@ from .values import (
     to_text,
 )
 
-Operator = Callable[[Work, Any, Any], Any]
-Function = Callable[..., Any]  # a filter, test, function or method: takes Work, the value and arguments
+Operator = Callable[[WorkBudget, Any, Any], Any]
+Function = Callable[..., Any]  # a filter, test, function or method: takes WorkBudget, the value and arguments
 
 _MAX_WIDTH, _MAX_PRECISION = 1_000, 100
 _NUMBERS = (int, float)
@@ -39,7 +39,7 @@ def _clash(sign: str, left: Any, right: Any) -> ExpressionError:
     return ExpressionError(f"'{sign}' is not supported between {get_kind(left)} and {get_kind(right)}")
 
 
-def add(work: Work, left: Any, right: Any) -> Any:
+def add(work: WorkBudget, left: Any, right: Any) -> Any:
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
         return check_number(left + right)
     if isinstance(left, str) and isinstance(right, str):
@@ -57,7 +57,7 @@ def add(work: Work, left: Any, right: Any) -> Any:
     raise _clash("+", left, right)
 
 
-def subtract(work: Work, left: Any, right: Any) -> Any:
+def subtract(work: WorkBudget, left: Any, right: Any) -> Any:
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
         return check_number(left - right)
     if isinstance(left, datetime) and isinstance(right, datetime | timedelta):
@@ -67,7 +67,7 @@ def subtract(work: Work, left: Any, right: Any) -> Any:
     raise _clash("-", left, right)
 
 
-def multiply(work: Work, left: Any, right: Any) -> Any:
+def multiply(work: WorkBudget, left: Any, right: Any) -> Any:
     if isinstance(left, int) and isinstance(right, int):
         if left.bit_length() + right.bit_length() > MAX_BITS:
             raise ExpressionError(f"the integer would be larger than {MAX_BITS:,} bits")
@@ -81,7 +81,7 @@ def multiply(work: Work, left: Any, right: Any) -> Any:
     raise _clash("*", left, right)
 
 
-def _repeat(work: Work, value: str | list[Any], times: int) -> Any:
+def _repeat(work: WorkBudget, value: str | list[Any], times: int) -> Any:
     size = len(value) * times
     if isinstance(value, str):
         check_text_size(size)
@@ -92,19 +92,19 @@ def _repeat(work: Work, value: str | list[Any], times: int) -> Any:
     return value * times if size else value[:0]
 
 
-def divide(work: Work, left: Any, right: Any) -> Any:
+def divide(work: WorkBudget, left: Any, right: Any) -> Any:
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
         return check_number(left / right)
     raise _clash("/", left, right)
 
 
-def floor_divide(work: Work, left: Any, right: Any) -> Any:
+def floor_divide(work: WorkBudget, left: Any, right: Any) -> Any:
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
         return check_number(left // right)
     raise _clash("//", left, right)
 
 
-def modulo(work: Work, left: Any, right: Any) -> Any:
+def modulo(work: WorkBudget, left: Any, right: Any) -> Any:
     if isinstance(left, str):
         return percent(work, left, right if isinstance(right, list | Mapping) else [right])
     if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
@@ -112,7 +112,7 @@ def modulo(work: Work, left: Any, right: Any) -> Any:
     raise _clash("%", left, right)
 
 
-def power(work: Work, left: Any, right: Any) -> Any:
+def power(work: WorkBudget, left: Any, right: Any) -> Any:
     if not isinstance(left, _NUMBERS) or not isinstance(right, _NUMBERS):
         raise _clash("**", left, right)
     if isinstance(left, int) and isinstance(right, int) and (left.bit_length() - 1) * right > MAX_BITS:
@@ -120,18 +120,18 @@ def power(work: Work, left: Any, right: Any) -> Any:
     return check_number(left**right)  # rejects a complex result
 
 
-def negative(work: Work, value: Any) -> Any:
+def negative(work: WorkBudget, value: Any) -> Any:
     return -value if isinstance(value, timedelta) else -need_number(value, "the operand of '-'")
 
 
-def positive(work: Work, value: Any) -> Any:
+def positive(work: WorkBudget, value: Any) -> Any:
     return +need_number(value, "the operand of '+'")
 
 
 # -- comparisons
 
 
-def equal(work: Work, left: Any, right: Any) -> bool:
+def equal(work: WorkBudget, left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple | Mapping) and isinstance(right, list | tuple | Mapping):
         if len(left) != len(right):
             return False
@@ -141,12 +141,12 @@ def equal(work: Work, left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def not_equal(work: Work, left: Any, right: Any) -> bool:
+def not_equal(work: WorkBudget, left: Any, right: Any) -> bool:
     return not equal(work, left, right)
 
 
 def _ordered(sign: str, compare: Callable[[Any, Any], bool]) -> Operator:
-    def ordered(work: Work, left: Any, right: Any) -> bool:
+    def ordered(work: WorkBudget, left: Any, right: Any) -> bool:
         if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS):
             return compare(left, right)
         if get_kind(left) != get_kind(right) or not isinstance(left, str | datetime | timedelta):
@@ -158,7 +158,7 @@ def _ordered(sign: str, compare: Callable[[Any, Any], bool]) -> Operator:
     return ordered
 
 
-def contains(work: Work, item: Any, container: Any) -> bool:
+def contains(work: WorkBudget, item: Any, container: Any) -> bool:
     """Return True if `item` is a substring of a text, an item of a list or a key of an object."""
     if isinstance(container, str):
         work.scan(len(container))
@@ -171,7 +171,7 @@ def contains(work: Work, item: Any, container: Any) -> bool:
     raise _clash("in", item, container)
 
 
-def pay_for_search(work: Work, item: Any, times: int) -> None:
+def pay_for_search(work: WorkBudget, item: Any, times: int) -> None:
     """Spend the work of comparing `item` with `times` other values."""
     before = work.left
     if isinstance(item, str):
@@ -196,7 +196,7 @@ COMPARISONS: dict[str, Operator] = {
 # -- "%.2f" % x
 
 
-def percent(work: Work, template: str, values: Any) -> str:
+def percent(work: WorkBudget, template: str, values: Any) -> str:
     """Format printf-style: the conversions d i x X o f F e E g G s %. A list has the arguments in order."""
     work.chars(len(template))
     rest = iter(() if isinstance(values, Mapping) else values)
@@ -214,7 +214,7 @@ def percent(work: Work, template: str, values: Any) -> str:
     return "".join(parts) + template[done:]
 
 
-def _directive(work: Work, match: re.Match[str], values: Any, rest: Iterator[Any]) -> str:
+def _directive(work: WorkBudget, match: re.Match[str], values: Any, rest: Iterator[Any]) -> str:
     work.spend(1)
     key, flags, width, precision, conversion = match.group("key", "flags", "width", "precision", "type")
     if conversion == "%":

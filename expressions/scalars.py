@@ -9,14 +9,14 @@ from zoneinfo import ZoneInfo
 
 from errors import ExpressionError
 
-from .values import Work, check_count, check_number, need_int, need_number, need_text
+from .values import WorkBudget, check_count, check_number, need_int, need_number, need_text
 
 _ABSENT = object()
 _STRFTIME = re.compile(r"(?:[^%]|%-?[aAbBcdDeFgGHIjklmMnpPrRsStTuUVwWxXyYzZf%])*")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,30}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
 
 
-def to_int(work: Work, value: Any, default: Any = _ABSENT, base: Any = 10) -> Any:
+def to_int(work: WorkBudget, value: Any, default: Any = _ABSENT, base: Any = 10) -> Any:
     try:
         if isinstance(value, str):
             if len(value) > 1_000:
@@ -31,7 +31,7 @@ def to_int(work: Work, value: Any, default: Any = _ABSENT, base: Any = 10) -> An
         return or_default(default, str(error))
 
 
-def to_float(work: Work, value: Any, default: Any = _ABSENT) -> Any:
+def to_float(work: WorkBudget, value: Any, default: Any = _ABSENT) -> Any:
     try:
         if isinstance(value, str):
             if len(value) > 1_000:
@@ -50,7 +50,7 @@ def or_default(default: Any, message: str) -> Any:
     return default
 
 
-def round_number(work: Work, value: Any, precision: Any = 0, method: Any = "common") -> Any:
+def round_number(work: WorkBudget, value: Any, precision: Any = 0, method: Any = "common") -> Any:
     digits = need_int(precision, "the precision")
     if abs(digits) > 20:
         raise ExpressionError("the precision must be between -20 and 20")
@@ -63,7 +63,7 @@ def round_number(work: Work, value: Any, precision: Any = 0, method: Any = "comm
     return check_number((scaled // 1 if method == "floor" else -(-scaled // 1)) / scale)
 
 
-def make_range(work: Work, start: Any, stop: Any = None, step: Any = 1) -> list[int]:
+def make_range(work: WorkBudget, start: Any, stop: Any = None, step: Any = 1) -> list[int]:
     first, last = (0, start) if stop is None else (start, stop)
     if need_int(step, "the step") == 0:
         raise ExpressionError("the step must not be 0")
@@ -74,7 +74,7 @@ def make_range(work: Work, start: Any, stop: Any = None, step: Any = 1) -> list[
     return list(numbers)
 
 
-def to_datetime(work: Work, value: Any) -> datetime:
+def to_datetime(work: WorkBudget, value: Any) -> datetime:
     """Parse ISO 8601 text or seconds since 1970; without a time zone it is UTC."""
     if isinstance(value, datetime):
         return value
@@ -94,19 +94,19 @@ def make_aware(value: datetime) -> datetime:
 
 
 def to_timedelta(
-    work: Work, *, weeks: Any = 0, days: Any = 0, hours: Any = 0, minutes: Any = 0, seconds: Any = 0
+    work: WorkBudget, *, weeks: Any = 0, days: Any = 0, hours: Any = 0, minutes: Any = 0, seconds: Any = 0
 ) -> timedelta:
     given = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
     return timedelta(**{name: need_number(value, name) for name, value in given.items()})
 
 
-def strftime(work: Work, value: datetime, format: Any) -> str:
+def strftime(work: WorkBudget, value: datetime, format: Any) -> str:
     if len(need_text(format, "the format")) > 200 or not _STRFTIME.fullmatch(format):
         raise ExpressionError("the format has an unsupported directive, or more than 200 characters")
     return str(value.strftime(format))
 
 
-def astimezone(work: Work, value: datetime, zone: Any) -> datetime:
+def astimezone(work: WorkBudget, value: datetime, zone: Any) -> datetime:
     try:
         if not _ZONE.fullmatch(need_text(zone, "the zone")):
             raise ValueError

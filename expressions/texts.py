@@ -15,19 +15,29 @@ from errors import ExpressionError
 
 from . import lists
 from .operators import Function, percent
-from .values import MAX_ITEMS, Work, check_count, check_text_size, need_int, need_items, need_text, to_json, to_text
+from .values import (
+    MAX_ITEMS,
+    WorkBudget,
+    check_count,
+    check_text_size,
+    need_int,
+    need_items,
+    need_text,
+    to_json,
+    to_text,
+)
 
 _TAG = re.compile(r"<[^<>]*>")
 
 
-def read_text(work: Work, value: Any) -> str:
+def read_text(work: WorkBudget, value: Any) -> str:
     """Return the value as text, spending work for its length."""
     result = to_text(work, value)
     work.chars(len(result))
     return result
 
 
-def check_text(work: Work, value: str) -> str:
+def check_text(work: WorkBudget, value: str) -> str:
     check_text_size(len(value))
     return value
 
@@ -41,7 +51,7 @@ def question(ask: Callable[[str], bool]) -> Function:
 
 
 def stripper(strip: Callable[[str, str | None], str]) -> Function:
-    def stripped(work: Work, value: Any, chars: Any = None) -> str:
+    def stripped(work: WorkBudget, value: Any, chars: Any = None) -> str:
         if chars is not None and len(need_text(chars, "the characters")) > 100:
             raise ExpressionError("strip accepts at most 100 characters")
         return strip(read_text(work, value), chars)
@@ -54,7 +64,7 @@ def affix_test(act: Callable[[str, str], Any]) -> Function:
 
 
 def padder(pad: Callable[[str, int, str], str]) -> Function:
-    def padded(work: Work, value: Any, width: Any = 80, fill: Any = " ") -> str:
+    def padded(work: WorkBudget, value: Any, width: Any = 80, fill: Any = " ") -> str:
         check_text_size(need_int(width, "the width"))
         work.chars(width)
         return pad(read_text(work, value), width, need_text(fill, "the fill"))
@@ -62,14 +72,14 @@ def padder(pad: Callable[[str, int, str], str]) -> Function:
     return padded
 
 
-def zfill(work: Work, value: str, width: Any) -> str:
+def zfill(work: WorkBudget, value: str, width: Any) -> str:
     check_text_size(need_int(width, "the width"))
     work.chars(width)
     return read_text(work, value).zfill(width)
 
 
 def splitter(cut_up: Callable[[str, str | None, int], list[str]], backwards: bool = False) -> Function:
-    def split(work: Work, value: Any, separator: Any = None, maximum: Any = -1) -> list[str]:
+    def split(work: WorkBudget, value: Any, separator: Any = None, maximum: Any = -1) -> list[str]:
         whole = read_text(work, value)
         if separator is not None:
             need_text(separator, "the separator")
@@ -84,14 +94,14 @@ def splitter(cut_up: Callable[[str, str | None, int], list[str]], backwards: boo
     return split
 
 
-def splitlines(work: Work, value: Any) -> list[str]:
+def splitlines(work: WorkBudget, value: Any) -> list[str]:
     lines = read_text(work, value).splitlines()
     check_count(len(lines))
     work.spend(len(lines))
     return lines
 
 
-def replace(work: Work, value: Any, old: Any, new: Any, count: Any = -1) -> str:
+def replace(work: WorkBudget, value: Any, old: Any, new: Any, count: Any = -1) -> str:
     whole = read_text(work, value)
     found = whole.count(need_text(old, "the text to replace"))
     most = -1 if count is None else need_int(count, "the count")
@@ -103,7 +113,7 @@ def replace(work: Work, value: Any, old: Any, new: Any, count: Any = -1) -> str:
 
 
 def searcher(search: Callable[[str, str], int], backwards: bool = False) -> Function:
-    def searched(work: Work, value: Any, part: Any) -> int:
+    def searched(work: WorkBudget, value: Any, part: Any) -> int:
         whole = to_text(work, value)
         work.scan(len(whole))
         if backwards:
@@ -113,7 +123,7 @@ def searcher(search: Callable[[str, str], int], backwards: bool = False) -> Func
     return searched
 
 
-def join(work: Work, value: Any, separator: Any = "", attribute: Any = None) -> str:
+def join(work: WorkBudget, value: Any, separator: Any = "", attribute: Any = None) -> str:
     between = need_text(separator, "the separator")
     parts: list[str] = []
     size = 0
@@ -126,13 +136,13 @@ def join(work: Work, value: Any, separator: Any = "", attribute: Any = None) -> 
     return between.join(parts)
 
 
-def format_text(work: Work, value: Any, /, *values: Any, **named: Any) -> str:
+def format_text(work: WorkBudget, value: Any, /, *values: Any, **named: Any) -> str:
     if values and named:
         raise ExpressionError("pass values in order or by name, not both")
     return percent(work, need_text(value), named or list(values))
 
 
-def indent(work: Work, value: Any, width: Any = 4, first: Any = False, blank: Any = False) -> str:
+def indent(work: WorkBudget, value: Any, width: Any = 4, first: Any = False, blank: Any = False) -> str:
     whole = read_text(work, value)
     if not isinstance(width, str) and not 0 <= need_int(width, "the width") <= 1_000:
         raise ExpressionError("the width must be between 0 and 1,000")
@@ -147,7 +157,9 @@ def indent(work: Work, value: Any, width: Any = 4, first: Any = False, blank: An
     return "\n".join([margin + head if first else head, *indented])
 
 
-def truncate(work: Work, value: Any, length: Any = 255, killwords: Any = False, end: Any = "…", leeway: Any = 0) -> str:
+def truncate(
+    work: WorkBudget, value: Any, length: Any = 255, killwords: Any = False, end: Any = "…", leeway: Any = 0
+) -> str:
     whole = read_text(work, value)
     most = need_int(length, "the length")
     keep = most - len(need_text(end, "the end"))
@@ -158,7 +170,7 @@ def truncate(work: Work, value: Any, length: Any = 255, killwords: Any = False, 
     return (whole[:keep] if killwords else whole[:keep].rsplit(" ", 1)[0]) + str(end)
 
 
-def url_encode(work: Work, value: Any) -> str:
+def url_encode(work: WorkBudget, value: Any) -> str:
     if isinstance(value, Mapping | list):
         pairs = list(value.items()) if isinstance(value, Mapping) else need_items(work, value)
         written = [(to_text(work, key), to_text(work, item)) for key, item in pairs]
@@ -169,17 +181,17 @@ def url_encode(work: Work, value: Any) -> str:
     return check_text(work, quote(whole))
 
 
-def striptags(work: Work, value: Any) -> str:
+def striptags(work: WorkBudget, value: Any) -> str:
     return " ".join(html.unescape(_TAG.sub("", read_text(work, value))).split())
 
 
-def b64encode(work: Work, value: Any) -> str:
+def b64encode(work: WorkBudget, value: Any) -> str:
     return check_text(work, base64.b64encode(read_text(work, value).encode()).decode())
 
 
-def b64decode(work: Work, value: Any) -> str:
+def b64decode(work: WorkBudget, value: Any) -> str:
     return base64.b64decode(read_text(work, need_text(value)), validate=True).decode()
 
 
-def fromjson(work: Work, value: Any) -> Any:
+def fromjson(work: WorkBudget, value: Any) -> Any:
     return to_json(work, orjson.loads(read_text(work, need_text(value))))

@@ -45,7 +45,7 @@ class Missing(Exception):
         self.explain = explain
 
 
-class Work:
+class WorkBudget:
     """The work budget of one evaluation, so that many limited operations cannot add up to seconds."""
 
     left = MAX_WORK
@@ -126,7 +126,7 @@ def need_int(value: Any, what: str = "the value") -> int:
     return value
 
 
-def need_items(work: Work, value: Any) -> list[Any]:
+def need_items(work: WorkBudget, value: Any) -> list[Any]:
     """Return the items of a list, the keys of an object or the characters of a text. Do not modify the result."""
     if not isinstance(value, list | tuple | str | Mapping):
         raise ExpressionError(f"the value must be a list, not {get_kind(value)}")
@@ -172,7 +172,7 @@ def _no_member(value: Any, key: Any, label: str) -> str:
     return f"{label} is {get_kind(value)} and has no {shown}{has}"
 
 
-def slice_value(work: Work, value: Any, start: Any, stop: Any, step: Any) -> Any:
+def slice_value(work: WorkBudget, value: Any, start: Any, stop: Any, step: Any) -> Any:
     """Return `value[start:stop:step]` of a list or a text."""
     if not isinstance(value, list | tuple | str):
         raise ExpressionError(f"only a list or text can be sliced, not {get_kind(value)}")
@@ -199,7 +199,7 @@ def iso(value: datetime) -> str:
     return aware.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def to_json(work: Work, value: Any, depth: int = 0) -> Any:
+def to_json(work: WorkBudget, value: Any, depth: int = 0) -> Any:
     """Return the value as JSON. Unchanged parts stay the same object; the whole value costs work, every alias anew."""
     if isinstance(value, str):
         work.chars(len(value))
@@ -221,14 +221,14 @@ def to_json(work: Work, value: Any, depth: int = 0) -> Any:
     return check_number(value)
 
 
-def _plain_list(work: Work, value: Any, depth: int) -> list[Any]:
+def _plain_list(work: WorkBudget, value: Any, depth: int) -> list[Any]:
     items = [item if type(item) in _NO_CHECK else to_json(work, item, depth) for item in value]
     if isinstance(value, list) and all(new is old for new, old in zip(items, value, strict=True)):
         return value
     return items
 
 
-def _plain_object(work: Work, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
+def _plain_object(work: WorkBudget, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
     work.chars(sum(len(need_text(key, "an object's key")) for key in value))
     items = {key: item if type(item) in _NO_CHECK else to_json(work, item, depth) for key, item in value.items()}
     if isinstance(value, dict) and all(new is value[key] for key, new in items.items()):
@@ -236,7 +236,7 @@ def _plain_object(work: Work, value: Mapping[str, Any], depth: int) -> dict[str,
     return items
 
 
-def json_text(work: Work, value: Any, indent: bool = False) -> str:
+def json_text(work: WorkBudget, value: Any, indent: bool = False) -> str:
     """Return compact JSON, or JSON indented by two spaces."""
     bare = to_json(work, value)
     try:
@@ -248,7 +248,7 @@ def json_text(work: Work, value: Any, indent: bool = False) -> str:
     return result
 
 
-def to_text(work: Work, value: Any) -> str:
+def to_text(work: WorkBudget, value: Any) -> str:
     """Return a value as it appears within a text."""
     if isinstance(value, str):
         return value

@@ -9,13 +9,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from errors import BadInput
-from importing.connector_inputs import Inputs, make_id, make_title, read_text
+from importing.connector_inputs import ConnectorInputs, make_id, make_title, read_text
 from importing.json_document import read_line, read_list
 from importing.notes import quote_name
 from importing.openapi import (
     BODY_TYPES,
     OpenApi,
-    Operation,
+    OpenApiOperation,
     fill_path,
     find_free,
     find_in_path,
@@ -36,21 +36,21 @@ MAX_WAYS = 10
 MAX_HELP = 400
 
 
-class Imported(NamedTuple):
+class ImportedConnector(NamedTuple):
     """The content of a connector's file, and notes for the user."""
 
     connector: dict[str, Any]
     notes: list[str]
 
 
-def read(document: bytes, pattern: str = "*", base: str = "", source: str = "") -> Imported:
+def read(document: bytes, pattern: str = "*", base: str = "", source: str = "") -> ImportedConnector:
     """Return the connector of a document, JSON or YAML, with the operations whose id, path or tag matches `pattern`.
 
     `base` replaces the document's server; `source` is the URL of the document, to which a server may be relative.
 
     Raises: BadInput if the document is invalid, or nothing of it can be imported; TooLarge.
     """
-    return _Reader(read_document(document, MAX_BYTES, source), pattern, base).read()
+    return _ConnectorReader(read_document(document, MAX_BYTES, source), pattern, base).read()
 
 
 def make_type(title: str) -> str:
@@ -58,7 +58,7 @@ def make_type(title: str) -> str:
     return make_id(title, "api")
 
 
-class _Reader:
+class _ConnectorReader:
     """The reading of one document."""
 
     def __init__(self, document: OpenApi, pattern: str, base: str) -> None:
@@ -72,7 +72,7 @@ class _Reader:
         self.hosts = list(get_hosts(self.base))
         self.ids: set[str] = set()
 
-    def read(self) -> Imported:
+    def read(self) -> ImportedConnector:
         """Return the connector. Raises: BadInput if no operation can be imported."""
         ways, is_optional = find_ways(self.document, self.hosts)
         operations = list(self._operations())
@@ -103,7 +103,7 @@ class _Reader:
             check(made)
         except ValueError as error:
             raise BadInput(f"The document cannot be imported: {error}") from None
-        return Imported(made, list(self.notes))
+        return ImportedConnector(made, list(self.notes))
 
     def _docs(self, holder: dict[str, Any]) -> str:
         url = read_line(self.document.at(holder, "externalDocs"), "url", 500)
@@ -111,7 +111,7 @@ class _Reader:
 
     # Operations
 
-    def _found(self) -> Iterator[Operation]:
+    def _found(self) -> Iterator[OpenApiOperation]:
         """Yield the operations that match the pattern and are not deprecated."""
         deprecated = 0
         for found in filter(self._is_wanted, self.document.operations()):
@@ -122,7 +122,7 @@ class _Reader:
         if deprecated:
             self.notes.add(f"{deprecated} deprecated operations are left out")
 
-    def _is_wanted(self, found: Operation) -> bool:
+    def _is_wanted(self, found: OpenApiOperation) -> bool:
         tags = [tag for tag in read_list(found.own, "tags", 20) if isinstance(tag, str)]
         names = (read_line(found.own, "operationId", 200), found.path, found.place, *tags)
         return any(fnmatchcase(name.lower(), self.pattern.lower()) for name in names if name)
@@ -146,12 +146,12 @@ class _Reader:
                 f"{left} operations are left out: at most {MAX_OPERATIONS} are imported; choose them with --operations"
             )
 
-    def _operation(self, found: Operation) -> dict[str, Any] | None:
+    def _operation(self, found: OpenApiOperation) -> dict[str, Any] | None:
         """Return an operation in the form of a connector's file; None, with a note, if it is not supported."""
         if found.verb not in VERBS or len(found.path) > MAX_PATH or not found.path.startswith("/"):
             self.notes.add(f"{found.place} is left out: its method or its path is not supported")
             return None
-        inputs, parameters = Inputs(self.document, found.place), self.document.parameters(found)
+        inputs, parameters = ConnectorInputs(self.document, found.place), self.document.parameters(found)
         path = self._path(found, parameters, inputs)
         answer = self._answer(found)
         pages, counted = _find_pages(parameters, answer)
@@ -174,7 +174,7 @@ class _Reader:
         }
         return made if self._is_valid(found, made) else None
 
-    def _is_valid(self, found: Operation, operation: dict[str, Any]) -> bool:
+    def _is_valid(self, found: OpenApiOperation, operation: dict[str, Any]) -> bool:
         """Return True if a connector may have the operation; else note why not."""
         around = {"name": "A", "description": "A", "category": "developer", "icon": {"text": "A", "color": COLORS[0]}}
         try:
@@ -184,7 +184,7 @@ class _Reader:
             return False
         return True
 
-    def _texts(self, found: Operation) -> dict[str, Any]:
+    def _texts(self, found: OpenApiOperation) -> dict[str, Any]:
         own = found.own
         named = read_line(own, "operationId", 200)
         id_ = find_free(make_id(named or found.place, "operation"), self.ids)
@@ -198,7 +198,7 @@ class _Reader:
             "description": about, **({"docs": docs} if docs else {}),
         }  # fmt: skip
 
-    def _address(self, found: Operation, path: str) -> dict[str, str]:
+    def _address(self, found: OpenApiOperation, path: str) -> dict[str, str]:
         """Return the path, or the URL if the operation has a server of its own."""
         server = self.document.server_of(found)
         if server is None or server == self.base:
@@ -206,7 +206,7 @@ class _Reader:
         self.hosts += [host for host in get_hosts(server) if host not in self.hosts]
         return {"url": server + path}
 
-    def _path(self, found: Operation, parameters: list[dict[str, Any]], inputs: Inputs) -> str | None:
+    def _path(self, found: OpenApiOperation, parameters: list[dict[str, Any]], inputs: ConnectorInputs) -> str | None:
         """Return the path with the ids of its inputs in braces; None, with a note, if it cannot be written so."""
         ids = {name: inputs.add_parameter(one) for name, one in find_in_path(found.path, parameters).items()}
         if None in ids.values():
@@ -219,7 +219,7 @@ class _Reader:
 
     # Bodies
 
-    def _body(self, found: Operation, inputs: Inputs) -> dict[str, Any]:
+    def _body(self, found: OpenApiOperation, inputs: ConnectorInputs) -> dict[str, Any]:
         """Return the keys of the body, and add its inputs."""
         body = None if found.verb in ("get", "head") else self.document.body(found, (*BODY_TYPES[:3], "file", "text"))
         if body is None:
@@ -244,7 +244,7 @@ class _Reader:
 
     # Answers
 
-    def _answer(self, found: Operation) -> dict[str, Any]:
+    def _answer(self, found: OpenApiOperation) -> dict[str, Any]:
         """Return the kind of the answer: a list, text, a file or nothing; JSON if the document does not say."""
         status, content = self.document.success(found)
         if not content:

@@ -45,7 +45,7 @@ def read_text(value: Any, most: int) -> str:
     return line[: end + 1] if end > 0 else f"{line[: most - 1]}…"
 
 
-class Inputs:
+class ConnectorInputs:
     """The inputs of one operation, in order. Unsupported parameters are left out, with a note."""
 
     def __init__(self, document: Document, place: str) -> None:

@@ -12,12 +12,12 @@ from constants import HTTP_METHODS
 from errors import BadInput, TooLarge
 from expressions import escape
 from importing.body_fields import guard_fields, guard_text, parse_fields
-from importing.curl_address import Address, parse_address
+from importing.curl_address import CurlAddress, parse_address
 from importing.curl_body import (
     DATA,
     FORMS,
-    Body,
-    File,
+    CurlBody,
+    CurlFile,
     encode_content,
     join_data,
     make_data_body,
@@ -37,7 +37,7 @@ _OTHER_AUTH = ("digest", "ntlm", "ntlm-wb", "negotiate", "aws-sigv4")
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedNode:
     """A node for a definition, the credentials to create for it, and notes for the user."""
 
     node: dict[str, Any]
@@ -45,7 +45,7 @@ class Imported:
     notes: list[str]
 
 
-class Options:
+class CurlOptions:
     """The options of a command, in order."""
 
     def __init__(self, options: Iterable[Option]) -> None:
@@ -66,13 +66,13 @@ class Options:
         return bool(found) and found[-1] == name
 
 
-def make_node(command: str) -> Imported:
+def make_node(command: str) -> ImportedNode:
     """Return a node that sends the same request as the command.
 
     Raises: BadInput if the command cannot be imported, TooLarge. Messages never repeat a possible secret.
     """
     notes = Notes()
-    options = Options(parse_options(_arguments(command, notes)))
+    options = CurlOptions(parse_options(_arguments(command, notes)))
     _note_ignored_options(options, notes)
     address = parse_address([url for _, url in options.all("url")], not options.has("globoff"), notes)
     headers = collect_headers(options.all(*_HEADER_OPTIONS), notes)
@@ -91,7 +91,7 @@ def make_node(command: str) -> Imported:
     }
     # Without the path, because some services use a secret path.
     node = {"id": "request", "type": "http", "name": f"{method} {address.host_name}".rstrip(), "config": config}
-    return Imported(node, list(secrets.found.values()), list(notes))
+    return ImportedNode(node, list(secrets.found.values()), list(notes))
 
 
 def _if_set(key: str, value: Any) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _arguments(command: str, notes: Notes) -> list[str]:
     return words[1:]
 
 
-def _note_ignored_options(options: Options, notes: Notes) -> None:
+def _note_ignored_options(options: CurlOptions, notes: Notes) -> None:
     if options.has("next"):
         raise BadInput("The command sends several requests (--next): import one at a time")
     if options.has("insecure"):
@@ -127,7 +127,7 @@ def _note_ignored_options(options: Options, notes: Notes) -> None:
             notes.add(f"The option --{name} is not imported")
 
 
-def _user(options: Options, notes: Notes) -> str | None:
+def _user(options: CurlOptions, notes: Notes) -> str | None:
     """Return the value of -u if it is user and password for basic authentication."""
     other = [name for name in _OTHER_AUTH if options.all(name)]
     if other and options.all("user"):
@@ -136,7 +136,7 @@ def _user(options: Options, notes: Notes) -> str | None:
     return options.last("user")
 
 
-def _method(options: Options) -> str:
+def _method(options: CurlOptions) -> str:
     with_body = [options.all(*DATA), options.all(*FORMS), options.all("upload-file"), options.has("head")]
     if options.has("get"):
         with_body = with_body[1:]
@@ -156,8 +156,8 @@ def _method(options: Options) -> str:
 
 
 def _body_and_address(
-    options: Options, headers: Headers, address: Address, secrets: Suggestions, notes: Notes
-) -> tuple[Body, Address]:
+    options: CurlOptions, headers: Headers, address: CurlAddress, secrets: Suggestions, notes: Notes
+) -> tuple[CurlBody, CurlAddress]:
     """Return the body, and the address extended by the data of -G or the file name of -T."""
     header = headers.pop("content-type", None)
     content_type = None if header is None else header.value
@@ -165,33 +165,33 @@ def _body_and_address(
         return make_form_body(options.all(*FORMS), notes), address
     upload = options.last("upload-file")
     if upload is not None:
-        name = File(upload).name if address.base.endswith("/") else ""
-        return make_file_body(File(upload), content_type, notes), address._replace(base=address.base + name)
+        name = CurlFile(upload).name if address.base.endswith("/") else ""
+        return make_file_body(CurlFile(upload), content_type, notes), address._replace(base=address.base + name)
     given = options.all(*DATA)
     if not given:
-        return Body({}, content_type), address
+        return CurlBody({}, content_type), address
     data = join_data(given, notes)
     if not options.has("get"):
         if header is not None and not content_type:
             notes.add("The command tells curl to send no Content-Type, but the node sends one")
         return make_data_body(data, content_type or None, secrets, notes), address
-    if isinstance(data, File):
+    if isinstance(data, CurlFile):
         notes.add("A file for the query is not imported")
-        return Body({}, content_type), address
-    return Body({}, content_type), address._replace(query="&".join(filter(None, (address.query, data))))
+        return CurlBody({}, content_type), address
+    return CurlBody({}, content_type), address._replace(query="&".join(filter(None, (address.query, data))))
 
 
-def _headers(headers: Headers, body: Body, notes: Notes) -> dict[str, str]:
+def _headers(headers: Headers, body: CurlBody, notes: Notes) -> dict[str, str]:
     sent = select_sent(headers, notes)
     return sent if body.content_type is None else {**sent, "Content-Type": escape(body.content_type)}
 
 
-def _url_and_query(address: Address, options: Options, secrets: Suggestions, notes: Notes) -> dict[str, Any]:
+def _url_and_query(address: CurlAddress, options: CurlOptions, secrets: Suggestions, notes: Notes) -> dict[str, Any]:
     """Return the URL and the query, as an object unless the node would encode it differently."""
     added = []
     for _, value in options.all("url-query"):
         piece = value[1:] if value.startswith("+") else encode_content(value)
-        if isinstance(piece, File):
+        if isinstance(piece, CurlFile):
             notes.add("A file for the query is not imported")
         else:
             added.append(piece)
@@ -202,7 +202,7 @@ def _url_and_query(address: Address, options: Options, secrets: Suggestions, not
     return {"url": escape(address.base) + (f"?{guard_text(query, secrets, in_query=True)}" if query else "")}
 
 
-def _timeout(options: Options, notes: Notes) -> float | None:
+def _timeout(options: CurlOptions, notes: Notes) -> float | None:
     text = options.last("max-time")
     if text is None:
         return None

@@ -17,7 +17,7 @@ _ALTERNATIVES = re.compile(r"\{[^{},]*,[^{}]*\}")
 _PLACEHOLDER = re.compile(r"\{[^{},]+\}|(?<=/):[A-Za-z_]+(?=/|\Z)")
 
 
-class Address(NamedTuple):
+class CurlAddress(NamedTuple):
     """The parts of a URL: `base` is everything before the query, `user` the user and password before the `@`."""
 
     base: str
@@ -32,7 +32,7 @@ class Address(NamedTuple):
         return name if is_host(name) else ""
 
 
-def parse_address(urls: Sequence[str], globs: bool, notes: Notes) -> Address:
+def parse_address(urls: Sequence[str], globs: bool, notes: Notes) -> CurlAddress:
     """Parse the URL. `globs`: `[1-3]` and `{a,b}` are patterns for several requests, unless escaped by a backslash.
 
     Raises: BadInput if there is not exactly one URL, or the node cannot call it.
@@ -56,7 +56,7 @@ def parse_address(urls: Sequence[str], globs: bool, notes: Notes) -> Address:
         raise BadInput(f"The URL is longer than {MAX_URL:,} characters")
     if re.search(r"[\x00-\x1f\x7f]", url):
         raise BadInput("The URL contains control characters")
-    return Address(base, host, match["query"] or "", user or None)
+    return CurlAddress(base, host, match["query"] or "", user or None)
 
 
 def _unescape(url: str) -> str:

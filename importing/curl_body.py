@@ -22,14 +22,14 @@ FORMS = ("form", "form-string")
 Given = Sequence[tuple[str, str]]
 
 
-class Body(NamedTuple):
+class CurlBody(NamedTuple):
     """The config's `body` and `body_type`, and the Content-Type header; None: the node's default for the type."""
 
     config: dict[str, Any]
     content_type: str | None = None
 
 
-class File(NamedTuple):
+class CurlFile(NamedTuple):
     """A file on the machine of the user."""
 
     path: str
@@ -43,48 +43,48 @@ class File(NamedTuple):
 # -d, --json and similar options
 
 
-def join_data(given: Given, notes: Notes) -> str | File:
+def join_data(given: Given, notes: Notes) -> str | CurlFile:
     """Return all data, joined as curl does. A file that is only a part of it is noted and left out."""
     pieces = [(name, _piece(name, value)) for name, value in given]
     if len(pieces) == 1:
         return pieces[0][1]
     joined = ""
     for name, piece in pieces:
-        if isinstance(piece, File):
+        if isinstance(piece, CurlFile):
             notes.add(f"The file {quote_name(piece.name)} is not imported: it is only a part of the body")
             continue
         joined += ("&" if joined and name != "json" else "") + piece
     return joined
 
 
-def _piece(name: str, value: str) -> str | File:
+def _piece(name: str, value: str) -> str | CurlFile:
     if name == "data-urlencode":
         return encode_content(value)
     if value.startswith("@") and name != "data-raw":
-        return File(value[1:])
+        return CurlFile(value[1:])
     return value
 
 
-def encode_content(value: str) -> str | File:
-    """Encode `content`, `=content` or `name=content`; return the File of `@file` or `name@file`."""
+def encode_content(value: str) -> str | CurlFile:
+    """Encode `content`, `=content` or `name=content`; return the CurlFile of `@file` or `name@file`."""
     at = value.find("=") if "=" in value else value.find("@")
     if at < 0:
         return quote_plus(value)
     name, content = value[:at], value[at + 1 :]
     if value[at] == "@":
-        return File(content)
+        return CurlFile(content)
     return (f"{name}=" if name else "") + quote_plus(content)
 
 
-def make_data_body(data: str | File, content_type: str | None, secrets: Suggestions, notes: Notes) -> Body:
+def make_data_body(data: str | CurlFile, content_type: str | None, secrets: Suggestions, notes: Notes) -> CurlBody:
     """Return the config for this data, sent as `content_type`; None: as a form, curl's default."""
-    if isinstance(data, File):
+    if isinstance(data, CurlFile):
         return make_file_body(data, content_type or FORM, notes)
     media = (content_type or FORM).partition(";")[0].strip().lower()
     if media == JSON or media.endswith("+json"):
         return _json_body(data, content_type or JSON, secrets)
     if media != FORM:
-        return Body({"body": escape(data), "body_type": "text"}, content_type)
+        return CurlBody({"body": escape(data), "body_type": "text"}, content_type)
     if content_type is None and data.lstrip()[:1] in ("{", "["):
         found = _json_body(data, FORM, secrets)
         if found.config["body_type"] == "json":
@@ -92,30 +92,30 @@ def make_data_body(data: str | File, content_type: str | None, secrets: Suggesti
             return found
     fields = parse_fields(data)
     if fields is None:
-        return Body({"body": guard_text(data, secrets), "body_type": "text"}, content_type or FORM)
+        return CurlBody({"body": guard_text(data, secrets), "body_type": "text"}, content_type or FORM)
     config = {"body": guard_fields(fields, secrets), "body_type": "form"}
-    return Body(config, None if content_type in (None, FORM) else content_type)
+    return CurlBody(config, None if content_type in (None, FORM) else content_type)
 
 
-def _json_body(data: str, content_type: str, secrets: Suggestions) -> Body:
+def _json_body(data: str, content_type: str, secrets: Suggestions) -> CurlBody:
     """Return JSON as data; as text if the node would send it differently or not at all, like null."""
     try:
         value = parse_json(data)
         if value is None:
             raise NotReproducible
     except NotReproducible:
-        return Body({"body": escape(data), "body_type": "text"}, content_type)
+        return CurlBody({"body": escape(data), "body_type": "text"}, content_type)
     config = {"body": guard_json(value, secrets), "body_type": "json"}
-    return Body(config, None if content_type == JSON else content_type)
+    return CurlBody(config, None if content_type == JSON else content_type)
 
 
-def make_file_body(file: File, content_type: str | None, notes: Notes) -> Body:
+def make_file_body(file: CurlFile, content_type: str | None, notes: Notes) -> CurlBody:
     """Return a body that is a file of the workspace; without standard input, which is noted."""
     if file.name in ("", "-", "."):
         notes.add("The body comes from standard input or an empty file name, and is not imported")
-        return Body({})
+        return CurlBody({})
     notes.add(f"The body is the file {quote_name(file.name)}: upload it to the workspace's files")
-    return Body({"body": escape(file.name), "body_type": "file"}, content_type)
+    return CurlBody({"body": escape(file.name), "body_type": "file"}, content_type)
 
 
 # -F
@@ -125,7 +125,7 @@ _QUOTED = r'[ \t]*(?:"((?:[^"\\]|\\.)*)"[^%(end)s]*|([^%(end)s]*))'
 _WORD, _WORD_OF_MANY = (re.compile(_QUOTED % {"end": end}, re.DOTALL) for end in (";", ";,"))
 
 
-def make_form_body(given: Given, notes: Notes) -> Body:
+def make_form_body(given: Given, notes: Notes) -> CurlBody:
     """Return a multipart body: texts, and files by their names in the workspace's files."""
     texts: dict[str, Any] = {}
     files: dict[str, Any] = {}
@@ -140,7 +140,7 @@ def make_form_body(given: Given, notes: Notes) -> Body:
                 _put(files, name, file)
         else:
             _put_text(texts, name, content, notes)
-    return Body({"body": texts, **({"files": files} if files else {}), "body_type": "multipart"})
+    return CurlBody({"body": texts, **({"files": files} if files else {}), "body_type": "multipart"})
 
 
 def _put(fields: dict[str, Any], name: str, value: Any) -> None:
@@ -171,7 +171,7 @@ def _files(name: str, content: str, notes: Notes) -> Iterator[Any]:
     if len(found) > 1:
         notes.add(f"The form field {field} has several files in one part; the node sends one part for each")
     for path, more in found:
-        file = File(path)
+        file = CurlFile(path)
         if file.name in ("", "-"):
             notes.add(f"The form field {field} is standard input or has no file, and is not imported")
             continue

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from errors import BadInput
 from expressions import escape
-from importing.curl_address import Address
+from importing.curl_address import CurlAddress
 from importing.notes import Notes, quote_name
 from importing.secret_detection import Suggestions, is_secret_header
 from nodes.fields import CONTROL, TOKEN
@@ -24,7 +24,7 @@ _BROWSER_HEADERS = re.compile(
 _FROM_OPTIONS = {"user-agent": "User-Agent", "referer": "Referer", "range": "Range", "cookie": "Cookie"}
 
 
-class Header(NamedTuple):
+class CurlHeader(NamedTuple):
     """A header from the option `source`. A `value` of None tells curl not to send its default."""
 
     name: str
@@ -33,7 +33,7 @@ class Header(NamedTuple):
     is_expression: bool = False
 
 
-Headers = dict[str, Header]
+Headers = dict[str, CurlHeader]
 
 
 def collect_headers(given: Iterable[tuple[str, str]], notes: Notes) -> Headers:
@@ -45,9 +45,9 @@ def collect_headers(given: Iterable[tuple[str, str]], notes: Notes) -> Headers:
             _add_line(by_hand, value, notes)
         elif option == "json":
             for name in ("Content-Type", "Accept"):
-                by_options[name.lower()] = Header(name, "application/json", "--json")
+                by_options[name.lower()] = CurlHeader(name, "application/json", "--json")
         elif option == "oauth2-bearer":
-            by_options["authorization"] = Header("Authorization", f"Bearer {value}", "--oauth2-bearer")
+            by_options["authorization"] = CurlHeader("Authorization", f"Bearer {value}", "--oauth2-bearer")
         elif option == "cookie" and "=" not in value:
             notes.add("The cookie file of -b is not imported")
         else:
@@ -66,7 +66,7 @@ def _add_option(found: Headers, option: str, value: str) -> None:
     before = found.get(name.lower())
     if before is not None and option == "cookie":
         value = f"{before.value}; {value}"
-    found[name.lower()] = Header(name, value, f"--{option}")
+    found[name.lower()] = CurlHeader(name, value, f"--{option}")
 
 
 def _add_line(found: Headers, line: str, notes: Notes) -> None:
@@ -82,10 +82,10 @@ def _add_line(found: Headers, line: str, notes: Notes) -> None:
     before = found.get(name.lower())
     if before is not None and before.value and value:
         value = f"{before.value}{'; ' if name.lower() == 'cookie' else ', '}{value}"
-    found[name.lower()] = Header(name, None if colon and not value else value, "-H")
+    found[name.lower()] = CurlHeader(name, None if colon and not value else value, "-H")
 
 
-def _check(header: Header) -> None:
+def _check(header: CurlHeader) -> None:
     """Raise BadInput if the header is invalid. The message shows its name only if valid: it might be a secret value."""
     if not TOKEN.match(header.name):
         raise BadInput("The command has a header with an invalid name")
@@ -114,7 +114,7 @@ def select_sent(headers: Headers, notes: Notes) -> dict[str, str]:
 
 
 def suggest_credential(
-    headers: Headers, user: str | None, address: Address, secrets: Suggestions, notes: Notes
+    headers: Headers, user: str | None, address: CurlAddress, secrets: Suggestions, notes: Notes
 ) -> str | None:
     """Move secrets from the headers to suggested credentials; return the name of the node's credential, or None.
 
@@ -145,11 +145,11 @@ def _rank(key: str) -> int:
     return 2 if "csrf" in key or "xsrf" in key else int(key == "cookie")
 
 
-def _source(header: Header) -> str:
+def _source(header: CurlHeader) -> str:
     return f"-H {header.name}" if header.source == "-H" else header.source
 
 
-def _of_authorization(secrets: Suggestions, header: Header) -> str:
+def _of_authorization(secrets: Suggestions, header: CurlHeader) -> str:
     scheme, _, rest = (header.value or "").partition(" ")
     if scheme.lower() == "bearer" and rest:
         return secrets.add(secrets.base, "http_bearer", {}, {"token": f"{_source(header)}, after Bearer"})
@@ -172,5 +172,5 @@ def _basic(secrets: Suggestions, source: str, has_colon: bool) -> str:
     return secrets.add(secrets.base, "http_basic", {}, sources)
 
 
-def _of_header(secrets: Suggestions, header: Header) -> str:
+def _of_header(secrets: Suggestions, header: CurlHeader) -> str:
     return secrets.add(secrets.base, "http_header", {"name": header.name}, {"value": _source(header)})

@@ -31,7 +31,7 @@ HTTP_SCHEMES = {"basic": "http_basic", "bearer": "http_bearer", "digest": "http_
 IN_BRACES = re.compile(r"\{([^{}]+)\}")
 
 
-class Operation(NamedTuple):
+class OpenApiOperation(NamedTuple):
     """An operation of a document: its own parts, and those of its path, which apply to it too."""
 
     path: str
@@ -84,24 +84,24 @@ class OpenApi(Document):
                 return url.rstrip("/")
         return None
 
-    def server_of(self, operation: Operation) -> str | None:
+    def server_of(self, operation: OpenApiOperation) -> str | None:
         """Return the server of the operation or its path; None if it has that of the document."""
         return self.server(operation.own) or self.server(operation.item)
 
-    def operations(self) -> Iterator[Operation]:
+    def operations(self) -> Iterator[OpenApiOperation]:
         """Yield all operations, with methods that a node may not support."""
         for path, value in self.at(self.root, "paths").items():
             if not path.startswith("x-"):
                 item = self.resolve(value)
                 for verb, own in islice(item.items(), 100):
                     if verb in VERBS and isinstance(own, dict):
-                        yield Operation(path, item, verb, own)
+                        yield OpenApiOperation(path, item, verb, own)
 
-    def parameters(self, operation: Operation) -> list[dict[str, Any]]:
+    def parameters(self, operation: OpenApiOperation) -> list[dict[str, Any]]:
         """Return the parameters of the operation and of its path, without those that the node sends itself."""
         return [one for one in self._merge_parameters(operation) if _can_be_sent(one)][:MAX_PARAMETERS]
 
-    def _merge_parameters(self, operation: Operation) -> list[dict[str, Any]]:
+    def _merge_parameters(self, operation: OpenApiOperation) -> list[dict[str, Any]]:
         """Return the parameters of the path and of the operation, which take precedence."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for parameter in (*self.each(operation.item, "parameters"), *self.each(operation.own, "parameters")):
@@ -110,7 +110,7 @@ class OpenApi(Document):
                 found[place, name] = parameter
         return list(found.values())
 
-    def body(self, operation: Operation, order: Sequence[str] = BODY_TYPES) -> Body | None:
+    def body(self, operation: OpenApiOperation, order: Sequence[str] = BODY_TYPES) -> Body | None:
         """Return the body in the media type whose `body_type` comes first in the order."""
         body = self._request_body(operation)
         content = self.at(body, "content")
@@ -120,17 +120,17 @@ class OpenApi(Document):
         media, kind = min(kinds, key=lambda pair: order.index(pair[1]))
         return Body(media, kind, self.resolve(content[media]), body.get("required") is True)
 
-    def _request_body(self, operation: Operation) -> dict[str, Any]:
+    def _request_body(self, operation: OpenApiOperation) -> dict[str, Any]:
         return self.at(operation.own, "requestBody")
 
-    def success(self, operation: Operation) -> tuple[str, dict[str, Any]]:
+    def success(self, operation: OpenApiOperation) -> tuple[str, dict[str, Any]]:
         """Return the status of a successful response, and its content by media type."""
         responses = self.at(operation.own, "responses")
         by_status = {str(status): response for status, response in responses.items()}
         status = min((status for status in by_status if status.startswith("2")), default="default")
         return status, self._content(operation, self.resolve(by_status.get(status)))
 
-    def _content(self, operation: Operation, response: dict[str, Any]) -> dict[str, Any]:
+    def _content(self, operation: OpenApiOperation, response: dict[str, Any]) -> dict[str, Any]:
         return self.at(response, "content")
 
     # Security
@@ -284,11 +284,11 @@ class Swagger(OpenApi):
         """Return the security schemes by name."""
         return self._schemes
 
-    def parameters(self, operation: Operation) -> list[dict[str, Any]]:
+    def parameters(self, operation: OpenApiOperation) -> list[dict[str, Any]]:
         """Return the parameters that are not part of the body."""
         return [_with_schema(one) for one in super().parameters(operation) if one["in"] not in IN_BODY]
 
-    def _request_body(self, operation: Operation) -> dict[str, Any]:
+    def _request_body(self, operation: OpenApiOperation) -> dict[str, Any]:
         parts = [one for one in self._merge_parameters(operation) if one["in"] in IN_BODY]
         consumes = self._media(operation, "consumes")
         for one in parts:
@@ -304,12 +304,12 @@ class Swagger(OpenApi):
         media = MULTIPART if files or MULTIPART in consumes else FORM
         return {"required": bool(schema["required"]), "content": {media: {"schema": schema}}} if parts else {}
 
-    def _content(self, operation: Operation, response: dict[str, Any]) -> dict[str, Any]:
+    def _content(self, operation: OpenApiOperation, response: dict[str, Any]) -> dict[str, Any]:
         schema, produces = response.get("schema"), self._media(operation, "produces") or ["application/json"]
         media = next((kind for kind in produces if "json" in kind), produces[0])
         return {media: {"schema": schema}} if isinstance(schema, dict) else {}
 
-    def _media(self, operation: Operation, key: str) -> list[str]:
+    def _media(self, operation: OpenApiOperation, key: str) -> list[str]:
         listed = read_list(operation.own, key, 20) or read_list(self.root, key, 20)
         return [kind for kind in listed if isinstance(kind, str)]
 

@@ -15,8 +15,17 @@ from errors import BadInput, ExpressionError
 from expressions import compile_value, escape
 from importing.json_document import is_name, is_small, read_line, read_list
 from importing.notes import quote_name
-from importing.openapi import MAX_URL, Body, OpenApi, Operation, fill_path, find_free, find_in_path, read_document
-from importing.preset_inputs import Inputs, expression, input_path
+from importing.openapi import (
+    MAX_URL,
+    Body,
+    OpenApi,
+    OpenApiOperation,
+    fill_path,
+    find_free,
+    find_in_path,
+    read_document,
+)
+from importing.preset_inputs import PresetInputs, expression, input_path
 from importing.secret_detection import Suggestion, Suggestions, get_hosts
 
 MAX_OPERATIONS = 1_000
@@ -28,7 +37,7 @@ _ELSEWHERE = "see the API's documentation"
 
 
 @dataclass(frozen=True)
-class Preset:
+class ImportedPreset:
     """A node ready for use. `parameters` is the JSON Schema of the input that its expressions read."""
 
     key: str
@@ -53,7 +62,7 @@ class Palette:
     title: str
     source: str
     server: str | None
-    presets: list[Preset]
+    presets: list[ImportedPreset]
     credentials: list[Suggestion]
     notes: list[str]
 
@@ -63,7 +72,7 @@ def read(document: bytes | dict[str, Any]) -> Palette:
 
     Raises: BadInput if the document is invalid, TooLarge.
     """
-    return _Reader(read_document(document)).palette()
+    return _PresetReader(read_document(document)).palette()
 
 
 def make_slug(title: str) -> str:
@@ -72,7 +81,7 @@ def make_slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "api"
 
 
-class _Reader:
+class _PresetReader:
     """The reading of one document."""
 
     def __init__(self, document: OpenApi) -> None:
@@ -88,7 +97,7 @@ class _Reader:
 
     def palette(self) -> Palette:
         self._note_servers()
-        presets: list[Preset] = []
+        presets: list[ImportedPreset] = []
         for operation in self.document.operations():
             if len(presets) >= MAX_OPERATIONS:
                 self.notes.add(f"Only the first {MAX_OPERATIONS:,} operations are imported")
@@ -117,8 +126,8 @@ class _Reader:
 
     # Operations
 
-    def _preset(self, operation: Operation) -> Preset | None:
-        own, inputs = operation.own, Inputs(self.document)
+    def _preset(self, operation: OpenApiOperation) -> ImportedPreset | None:
+        own, inputs = operation.own, PresetInputs(self.document)
         auth = self.security.choose(own)
         config = {"method": operation.verb.upper(), **self._config(operation, inputs, auth)}
         summary, id_ = read_line(own, "summary", 180), read_line(own, "operationId", 180)
@@ -132,7 +141,7 @@ class _Reader:
         self.cut += inputs.form.is_cut
         key = find_free(read_line(own, "operationId", 200) or whole[:200], self.keys, " ")
         self.keys.add(key)
-        return Preset(
+        return ImportedPreset(
             key=key,
             name=f"{name} (deprecated)" if own.get("deprecated") is True else name,
             description=read_line(own, "description", 1_000) or read_line(operation.item, "description", 1_000),
@@ -142,7 +151,7 @@ class _Reader:
             credential_type=auth.type,
         )
 
-    def _config(self, operation: Operation, inputs: Inputs, auth: Authentication) -> dict[str, Any]:
+    def _config(self, operation: OpenApiOperation, inputs: PresetInputs, auth: Authentication) -> dict[str, Any]:
         parameters = self.document.parameters(operation)
         url = self._url(operation, parameters, inputs)
         query: dict[str, str] = {}
@@ -157,14 +166,14 @@ class _Reader:
         parts = {"query": {**query, **dict(auth.query)}, "headers": headers, **config, "credential": auth.credential}
         return {"url": url, **{key: value for key, value in parts.items() if value}}
 
-    def _url(self, operation: Operation, parameters: list[dict[str, Any]], inputs: Inputs) -> str:
+    def _url(self, operation: OpenApiOperation, parameters: list[dict[str, Any]], inputs: PresetInputs) -> str:
         server = self.document.server_of(operation) or self.server
         path = operation.path if operation.path.startswith("/") else f"/{operation.path}"
         found = find_in_path(path, parameters)
         values = {name: inputs.text(parameter, "path", f" | {_IN_PATH}") for name, parameter in found.items()}
         return (expression(self.variable) if server is None else escape(server)) + fill_path(path, values, escape)
 
-    def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, auth: Authentication) -> dict[str, str]:
+    def _headers(self, parameters: list[dict[str, Any]], inputs: PresetInputs, auth: Authentication) -> dict[str, str]:
         """Return the required headers; optional ones are left out, because a node cannot omit a header by its input."""
         headers: dict[str, str] = {}
         cookies = list(auth.cookies)
@@ -183,14 +192,14 @@ class _Reader:
 
     # Bodies
 
-    def _body(self, body: Body, inputs: Inputs) -> tuple[dict[str, Any], str | None]:
+    def _body(self, body: Body, inputs: PresetInputs) -> tuple[dict[str, Any], str | None]:
         """Return the config's keys, and the Content-Type if it is not the node's default."""
         schema = _FILE if body.type == "file" else self._body_schema(body.content, inputs)
         if body.type == "multipart":
             return {"body_type": body.type, **_write_parts(schema, body.required, inputs)}, None
         return {"body_type": body.type, "body": _write_body(schema, body.required, inputs)}, body.content_type
 
-    def _body_schema(self, content: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
+    def _body_schema(self, content: dict[str, Any], inputs: PresetInputs) -> dict[str, Any]:
         schema = inputs.form.schema(content.get("schema"))
         examples = self.document.at(content, "examples")
         first = next((self.document.at(examples, name).get("value") for name in examples), None)
@@ -204,13 +213,13 @@ def _is_file(schema: dict[str, Any]) -> bool:
     return schema.get("format") == "binary" or str(schema.get("contentMediaType")).startswith(_BINARY)
 
 
-def _write_body(schema: dict[str, Any], required: bool, inputs: Inputs) -> str:
+def _write_body(schema: dict[str, Any], required: bool, inputs: PresetInputs) -> str:
     """Return the expression of the body; an optional body that is missing becomes null, and is not sent."""
     read = input_path(inputs.add("body", "body", schema, required))
     return expression(read if required else f"{read} | default(none)")
 
 
-def _write_parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, Any]:
+def _write_parts(schema: dict[str, Any], required: bool, inputs: PresetInputs) -> dict[str, Any]:
     """Return the texts and files of a multipart body. An optional file that is missing is left out."""
     texts, files = _split(schema)
     found: dict[str, Any] = {}

@@ -35,12 +35,12 @@ def expression(text: str) -> str:
     return f"{{{{ {text} }}}}"
 
 
-class Inputs:
+class PresetInputs:
     """The properties added so far, and which of them are required."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.form = Form(document)
+        self.form = FormSchema(document)
         self.properties: dict[str, Any] = {}
         self.required: list[str] = []
 
@@ -118,7 +118,7 @@ def _has_type(schema: dict[str, Any], type_: str) -> bool:
 # Schemas
 
 
-class Form:
+class FormSchema:
     """A form. Parts beyond the limits become `{}`, which accepts anything, and `is_cut` is set."""
 
     def __init__(self, document: Document) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from errors import BadInput
 
 
-class Line(NamedTuple):
+class ShellCommand(NamedTuple):
     """The words of the first command; whether it has shell variables, and whether more follows it."""
 
     words: list[str]
@@ -19,7 +19,7 @@ class Line(NamedTuple):
     has_more: bool = False
 
 
-def split_words(command: str) -> Line:
+def split_words(command: str) -> ShellCommand:
     """Split a command line into words. Raises: BadInput if a quote is not closed."""
     command = command.strip()
     return _cmd(command) if _is_for_cmd(command) else _bash(command)
@@ -85,7 +85,7 @@ _ANSI = re.compile(
 _ANSI_CHARS = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-def _bash(command: str) -> Line:
+def _bash(command: str) -> ShellCommand:
     found = _Words()
     has_variables, at = False, 0
     while at < len(command):
@@ -100,13 +100,13 @@ def _bash(command: str) -> Line:
         if kind == "end":
             if match["end"] in "<>" and "".join(found.pieces).isdigit():
                 found.pieces, found.begun = [], False  # the 2 of `2>` is not a word
-            return Line(found.all(), has_variables, bool(command[match.start() :].strip("\r\n;&")))
+            return ShellCommand(found.all(), has_variables, bool(command[match.start() :].strip("\r\n;&")))
         if kind == "blank":
             found.end()
         elif kind != "glue":
             has_variables |= kind in ("plain", "text") and bool(_VARIABLE.search(_ESCAPED.sub("", match[0])))
             found.add(_unquote(match))
-    return Line(found.all(), has_variables)
+    return ShellCommand(found.all(), has_variables)
 
 
 def _unquote(match: re.Match[str]) -> str:
@@ -136,9 +136,9 @@ _LINE_BREAK = re.compile(r"[ \t]*\r?\n")
 _CHAR = re.compile(r"\r?\n|.?", re.DOTALL)
 
 
-def _cmd(command: str) -> Line:
+def _cmd(command: str) -> ShellCommand:
     text, rest = _remove_carets(command)
-    return Line(_split_by_quotes(text), has_more=bool(rest.strip("\r\n&")))
+    return ShellCommand(_split_by_quotes(text), has_more=bool(rest.strip("\r\n&")))
 
 
 def _remove_carets(command: str) -> tuple[str, str]:

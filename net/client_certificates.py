@@ -27,7 +27,7 @@ class Certificate(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
+class _PooledClient:
     client: Any
     users: int = 0
     is_evicted: bool = False
@@ -41,7 +41,7 @@ class CertifiedClients:
 
     def __init__(self, make: Callable[[ssl.SSLContext], Any], new_context: Callable[[], ssl.SSLContext]) -> None:
         self.make, self.new_context = make, new_context
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._entries: OrderedDict[bytes, _PooledClient] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -65,14 +65,14 @@ class CertifiedClients:
         for entry in entries:
             entry.client.close()
 
-    def _enter(self, certificate: Certificate) -> _Entry:
+    def _enter(self, certificate: Certificate) -> _PooledClient:
         key = hashlib.sha256("\0".join(certificate).encode()).digest()
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
                 context = self.new_context()
                 load_certificate(context, certificate)
-                entry = self._entries[key] = _Entry(self.make(context))
+                entry = self._entries[key] = _PooledClient(self.make(context))
             entry.users += 1
             self._entries.move_to_end(key)
             evicted = self._entries.popitem(last=False)[1] if len(self._entries) > MAX_CLIENTS else None

@@ -184,7 +184,7 @@ class Backend:
         return self._dial(addresses[-1], port, timeout, options)
 
     def _dial(self, address: str, port: int, timeout: float | None, options: dict[str, Any]) -> Any:
-        return Stream(self.inner.connect_tcp(address, port, _limit_timeout(timeout), **options))
+        return DeadlineStream(self.inner.connect_tcp(address, port, _limit_timeout(timeout), **options))
 
     def connect_unix_socket(self, path: str, **options: Any) -> Any:
         raise NodeError("a socket of this machine may not be reached", permanent=True, kind="egress")
@@ -193,7 +193,7 @@ class Backend:
         self.inner.sleep(seconds)
 
 
-class Stream:
+class DeadlineStream:
     """A connection whose operations share one deadline, so a slowly dripping server gains no time."""
 
     def __init__(self, inner: Any) -> None:
@@ -206,8 +206,10 @@ class Stream:
         for start in range(0, len(buffer), CHUNK):
             self.inner.write(buffer[start : start + CHUNK], _limit_timeout(timeout))
 
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
-        return Stream(self.inner.start_tls(ssl_context, server_hostname, _limit_timeout(timeout)))
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> DeadlineStream:
+        return DeadlineStream(self.inner.start_tls(ssl_context, server_hostname, _limit_timeout(timeout)))
 
     def close(self) -> None:
         self.inner.close()
@@ -217,7 +219,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """An HTTP response. Header names are in lower case; `charset` is the one that the server declares.
 
     `content` is empty if it was saved elsewhere, and may be cut if only its start was requested. `url` is the address
@@ -240,14 +242,14 @@ class Sink(Protocol):
 
 
 # Takes a response without content and returns a context with the target for the content.
-Save = Callable[[Answer], AbstractContextManager[Sink]]
+Save = Callable[[HttpResponse], AbstractContextManager[Sink]]
 # Takes the address of a redirect to another site, and True if the body is sent too. Raises: NodeError to refuse it.
 Allow = Callable[[str, bool], None]
 # Adds a credential to an `httpx2.Request`. Raises: NodeError if that is not possible.
 Sign = Callable[[Any], None]
 
 
-class Options(NamedTuple):
+class RequestOptions(NamedTuple):
     """Options of a request. With `save`, the body goes there, otherwise into the answer, up to the client's limit.
 
     With `error_bytes`, at most that many bytes of a response with status 400 or more are read, into the answer.
@@ -261,10 +263,10 @@ class Options(NamedTuple):
     sign: Sign | None = None
 
 
-NO_OPTIONS = Options()
+NO_OPTIONS = RequestOptions()
 
 
-class Client:
+class HttpClient:
     """One connection pool for all runs, without cookies and settings from the environment. Thread-safe.
 
     `max_bytes` limits the body of a response. A client with a `certificate`, a TLS context, leaves redirects to another
@@ -277,7 +279,7 @@ class Client:
         max_bytes: int = MAX_BYTES,
         ca_file: Path | None = None,
         certificate: ssl.SSLContext | None = None,
-        plain: Client | None = None,
+        plain: HttpClient | None = None,
     ) -> None:
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -296,7 +298,7 @@ class Client:
             network_backend=Backend(rule),  # type: ignore[arg-type]
         )
         self.max_bytes, self.plain = max_bytes, plain
-        self._make = functools.partial(Client, rule, max_bytes, ca_file, plain=self)
+        self._make = functools.partial(HttpClient, rule, max_bytes, ca_file, plain=self)
         self._new_context = functools.partial(make_tls_context, ca_file)
         self._certified: CertifiedClients | None = None
         self._http = httpx2.Client(
@@ -312,7 +314,7 @@ class Client:
         if self._certified is not None:
             self._certified.close()
 
-    def with_certificate(self, certificate: Certificate) -> AbstractContextManager[Client]:
+    def with_certificate(self, certificate: Certificate) -> AbstractContextManager[HttpClient]:
         """Return a context with a client that has this client certificate. Raises: NodeError if it is not valid."""
         self._certified = self._certified or CertifiedClients(self._make, self._new_context)
         return self._certified.open(certificate)
@@ -326,8 +328,8 @@ class Client:
         headers: Sequence[tuple[str, str]] = (),
         content: bytes | Iterable[bytes] | None = None,
         follow_redirects: bool = True,
-        options: Options = NO_OPTIONS,
-    ) -> Answer:
+        options: RequestOptions = NO_OPTIONS,
+    ) -> HttpResponse:
         """Send a request and read the whole response, of any status, within `seconds`.
 
         An iterable content is iterated again for each redirect, and `headers` must have its Content-Length.
@@ -357,7 +359,7 @@ class Client:
             text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
             raise NodeError(f"{who}: {text}") from None
 
-    def _follow(self, request: Any, follow_redirects: bool, options: Options) -> Any:
+    def _follow(self, request: Any, follow_redirects: bool, options: RequestOptions) -> Any:
         """Return the response at the end of the redirects, its body unread."""
         sign, http = options.sign, self._http
         for _ in range(MAX_REDIRECTS + 1):
@@ -376,7 +378,7 @@ class Client:
             request = following
         raise LimitExceeded(f"more than {MAX_REDIRECTS} redirects")
 
-    def _read(self, response: Any, who: str, options: Options) -> Answer:
+    def _read(self, response: Any, who: str, options: RequestOptions) -> HttpResponse:
         """Return the answer with its body, or with the start of an error's body; or save the body."""
         import httpx2
 
@@ -388,7 +390,7 @@ class Client:
             if len(content) > self.max_bytes:
                 raise LimitExceeded(f"the answer has more than {self.max_bytes} bytes")
         reason, headers = response.reason_phrase, dict(response.headers)
-        answer = Answer(status, reason, headers, content, response.charset_encoding, str(response.url), who)
+        answer = HttpResponse(status, reason, headers, content, response.charset_encoding, str(response.url), who)
         if save is not None:
             with save(answer) as sink:
                 try:

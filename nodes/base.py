@@ -19,12 +19,12 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAl
 
 from marshmallow import Schema
 
-from agent.journal import Entry, Journal, Usage
+from agent.journal import AgentUsage, Entry, Journal
 from errors import NodeError, TimedOut
 from net.egress import Rule, tls_context
-from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.fields import setting as setting  # plugins may import it from here
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 
 T = TypeVar("T")
 # Label and icon of each category, in the order of the catalog.
@@ -244,7 +244,7 @@ class AgentRecord(Journal, Protocol):
     def keep_start(self, start: Any) -> None:
         """Record the agent's input as JSON, before it does anything."""
 
-    def usage(self) -> Usage:
+    def usage(self) -> AgentUsage:
         """Return the usage so far."""
 
     def calls(self) -> Sequence[Entry]:
@@ -267,7 +267,7 @@ class Agents(Protocol):
         """Return the view of the workspace: flows, runs, node types."""
 
     def definition(self, agent_id: str) -> Any:
-        """Return the workspace's or a built-in agent of this id (`agent.definition.Agent`), or None."""
+        """Return the workspace's or a built-in agent of this id (`agent.definition.AgentDefinition`), or None."""
 
     def find_model_credential(self, name: str | None) -> str | None:
         """Return the name of the credential for a model without a named one; None: the server's settings."""
@@ -353,7 +353,7 @@ class Context:
     services: Services | None = None
     flows: Flows | None = None
     keyring: Keyring | None = None
-    files: Files | None = None
+    files: WorkspaceFiles | None = None
     pause: Callable[[float], None] = time.sleep
     retries: int = 0
     agents: Agents | None = None
@@ -398,7 +398,7 @@ class Context:
         if self.keyring is not None:
             self.keyring.check_host(host, texts)
 
-    def credential(self, name: str, *types: str) -> Credential:
+    def credential(self, name: str, *types: str) -> DecryptedCredential:
         """Return the workspace's credential of this name or id. Its values are redacted in this run from now on.
 
         Raises: NodeError if there is none, or it is not of one of these types.
@@ -407,7 +407,7 @@ class Context:
             raise NodeError("credentials are not available here", permanent=True)
         return self.keyring.use(name, *types)
 
-    def need_files(self) -> Files:
+    def need_files(self) -> WorkspaceFiles:
         """Return the workspace's files. Raises: NodeError if they are not available."""
         if self.files is None:
             raise NodeError("files are not available here", permanent=True)

@@ -70,7 +70,7 @@ class Number(fields.Float):
         return number
 
 
-class Named(fields.Dict):
+class NamedValues(fields.Dict):
     """An object with free keys. Its issues are reported under the key: `X-Key`, not `X-Key.value`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -238,7 +238,7 @@ def headers(help: str, *, title: str = "Headers") -> Any:
     """Return a field for HTTP headers, an object of text by name."""
     name = fields.String(validate=header_name)
     value = Text(validate=[validate.Length(max=8_000), header_value])
-    return setting(Named(keys=name, values=value, validate=validate.Length(max=100)), help, title=title)
+    return setting(NamedValues(keys=name, values=value, validate=validate.Length(max=100)), help, title=title)
 
 
 def credential(help: str, *types: str, **options: Any) -> Any:

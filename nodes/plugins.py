@@ -32,7 +32,7 @@ DECLARED = re.compile(r"""^[ \t]+type\b[^=\n]*=[ \t]*["']([^"'\n]*)["']""", re.M
 MAX_REASON = 300
 
 
-class Broken(NamedTuple):
+class BrokenPlugin(NamedTuple):
     """A file that could not be loaded, the reason in one line, and its intended node types (None: unknown)."""
 
     file: str
@@ -48,10 +48,10 @@ class InvalidNode(Exception):
         self.line = line
 
 
-BROKEN: list[Broken] = []
+BROKEN: list[BrokenPlugin] = []
 
 
-def load(folder: Path | None) -> list[Broken]:
+def load(folder: Path | None) -> list[BrokenPlugin]:
     """Replace this process's plugins by those in the folder (None: remove them); return the files that failed."""
     for type_ in [type_ for type_, node in REGISTRY.items() if node.own]:
         del REGISTRY[type_]
@@ -80,13 +80,13 @@ def _list_modules() -> set[str]:
     return {name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")}
 
 
-def _load_all(folder: Path) -> list[Broken]:
+def _load_all(folder: Path) -> list[BrokenPlugin]:
     log.info("Loading the node types in %s", folder)
     try:
         found = [path for path in folder.iterdir() if path.suffix == ".py" and path.name[0] not in "_."]
         files = sorted(path for path in found if not path.is_dir())
     except OSError as error:
-        return [Broken(str(folder), f"it cannot be read: {error.strerror}", None)]
+        return [BrokenPlugin(str(folder), f"it cannot be read: {error.strerror}", None)]
     spec = ModuleSpec(PACKAGE, None, is_package=True)
     spec.submodule_search_locations = [str(folder)]
     sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
@@ -94,7 +94,7 @@ def _load_all(folder: Path) -> list[Broken]:
     return [broken for broken in map(_load, files) if broken is not None]
 
 
-def _load(path: Path) -> Broken | None:
+def _load(path: Path) -> BrokenPlugin | None:
     """Load one file; return None if it is valid. Otherwise, undo everything that it has added."""
     types, modules = dict(REGISTRY), _list_modules()
     try:
@@ -109,7 +109,7 @@ def _load(path: Path) -> Broken | None:
             vars(sys.modules[PACKAGE]).pop(name.removeprefix(f"{PACKAGE}."), None)
         if isinstance(error, KeyboardInterrupt):
             raise
-        return Broken(path.name, _describe(error, path), _find_types(path))
+        return BrokenPlugin(path.name, _describe(error, path), _find_types(path))
     return None
 
 

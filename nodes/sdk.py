@@ -8,7 +8,8 @@ from __future__ import annotations
 from errors import NodeError
 from net.egress import get_host as host_of
 from nodes.base import Answer, Branch, Item, Node, Polled, Suspend, setting
-from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.keyring import DecryptedCredential as Credential
+from nodes.credentials.keyring import Keyring
 from nodes.fields import Number, anything, choice, credential, flag, headers, json_schema, number, path, text, whole
 
 __all__ = [

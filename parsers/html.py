@@ -32,13 +32,13 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
         check_nesting(text)
         document = LexborHTMLParser(text)
         return {"result": Picker(options["most"]).pick(document, options["selectors"])}, ()
-    except TooMuch as error:
+    except ResultTooLarge as error:
         return {"problem": str(error)}, ()
     except (SelectolaxError, TooDeep, UnicodeError, MemoryError) as error:
         return {"problem": f"cannot be read within the limits: {error}"}, ()
 
 
-class TooMuch(Exception):
+class ResultTooLarge(Exception):
     """The result is too large."""
 
 
@@ -60,7 +60,7 @@ class Picker:
         nodes = node.css(spec["selector"])
         self.matches += len(nodes)
         if self.matches > MAX_MATCHES:
-            raise TooMuch(f"the selectors match more than {MAX_MATCHES:,} elements")
+            raise ResultTooLarge(f"the selectors match more than {MAX_MATCHES:,} elements")
         return [self.value(one, spec) for one in nodes]
 
     def value(self, node: Any, spec: dict[str, Any]) -> Any:
@@ -76,7 +76,7 @@ class Picker:
             text = node.html if spec["get"] == "html" else text_of(node)
         self.left -= len(text or "") + 4
         if self.left < 0:
-            raise TooMuch("the text of the matches is too large")
+            raise ResultTooLarge("the text of the matches is too large")
         return text
 
 

@@ -32,7 +32,7 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
     try:
         document = LexborHTMLParser(data.decode("utf-8", "replace"))
         title = document.css_first("title")
-        page = Page(options["url"], options["most"])
+        page = PageText(options["url"], options["most"])
         if title is not None:
             page.prefix = "# "
             page.text(title.text()[:MAX_TITLE])
@@ -54,7 +54,7 @@ def _roots(document: Any) -> Iterator[Any]:
         yield document.root
 
 
-class Page:
+class PageText:
     """The text of a page, written piece by piece."""
 
     def __init__(self, url: str, most: int) -> None:

@@ -12,7 +12,7 @@ class NoPlace(Exception):
     """No place became free in time."""
 
 
-class Places:
+class ParserSlots:
     """At most `count` places at once, of which one workspace never holds the last, so that the others find one free."""
 
     def __init__(self, count: int) -> None:

@@ -17,13 +17,13 @@ import orjson
 from errors import NodeError
 
 from .child import receive, send
-from .places import NoPlace, Places
+from .places import NoPlace, ParserSlots
 
 ROOT = Path(__file__).parents[1]
 # `-I`: ignore the environment, which has the server's secrets, and the working directory.
 CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.child import serve; serve(sys.argv[2])"
 # A workspace has at most one process for each processor: more would only compete. One more is for the others.
-_places = Places(max(2, os.cpu_count() or 2) + 1)
+_places = ParserSlots(max(2, os.cpu_count() or 2) + 1)
 # Limits on the time of a parser alone, without the wait for a process.
 PARSE_SECONDS = {"html": 5.0, "html_text": 5.0}
 MAX_PIECE, MAX_PIECES = 64 * 2**20, 1_000

@@ -22,7 +22,7 @@ from parsers.child import SLIPS
 MAX_UNZIPPED, MAX_PARTS, PIECE = 64 * 2**20, 5_000, 64 * 1024
 
 
-class Problem(Exception):
+class InvalidSpreadsheet(Exception):
     """The reason why the file cannot be read, to follow its name in a sentence."""
 
 
@@ -32,7 +32,7 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
     """
     try:
         return {"rows": list(_rows(data, options["sheet"], options["max_rows"], options["max_columns"]))}, ()
-    except Problem as problem:
+    except InvalidSpreadsheet as problem:
         return {"problem": str(problem)}, ()
     except (InvalidFileException, BadZipFile, DefusedXmlException, ET.ParseError, *SLIPS) as error:
         return {"problem": f"is not a readable xlsx file: {str(error).partition(chr(10))[0][:200]}"}, ()
@@ -42,22 +42,22 @@ def _rows(data: bytes, name: str | None, max_rows: int, max_columns: int) -> Ite
     book = openpyxl.load_workbook(_rewrite_zip(data), read_only=True, data_only=True, keep_links=False)
     names = book.sheetnames
     if not names or (name is not None and name not in names):
-        raise Problem(f"has no sheet {name!r}; its sheets are: {', '.join(names)[:300]}")
+        raise InvalidSpreadsheet(f"has no sheet {name!r}; its sheets are: {', '.join(names)[:300]}")
     sheet = book[name or names[0]]
     # Ignore the file's own claim about its size.
     sheet.reset_dimensions()
     for number, row in enumerate(sheet.iter_rows(values_only=True)):
         if number >= max_rows:
-            raise Problem(f"has more than {max_rows} rows")
+            raise InvalidSpreadsheet(f"has more than {max_rows} rows")
         values = _trim(row)
         if len(values) > max_columns:
-            raise Problem(f"has more than {max_columns} columns")
+            raise InvalidSpreadsheet(f"has more than {max_columns} columns")
         if values:
             yield values
 
 
 def _rewrite_zip(data: bytes) -> BytesIO:
-    """Return the zip rewritten with each part cut to its declared size. Raises: Problem if it is invalid or too large.
+    """Return the zip with each part cut to its declared size. Raises: InvalidSpreadsheet if it is invalid or too large.
 
     The library reads whole parts, and Python unzips all of one, up to 2 GB, before it cuts it to that size.
     """
@@ -71,15 +71,15 @@ def _rewrite_zip(data: bytes) -> BytesIO:
                     with archive.open(part) as source, copy.open(part.filename, "w") as target:
                         shutil.copyfileobj(source, target, PIECE)
     except (BadZipFile, ValueError, NotImplementedError, OSError, RuntimeError, EOFError, zlib.error):
-        raise Problem("is not a readable xlsx file (save an older xls file as xlsx first)") from None
+        raise InvalidSpreadsheet("is not a readable xlsx file (save an older xls file as xlsx first)") from None
     return made
 
 
 def _check_parts(parts: Sequence[ZipInfo]) -> None:
     if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNZIPPED:
-        raise Problem(f"has more than {MAX_UNZIPPED} bytes or {MAX_PARTS} parts when unzipped")
+        raise InvalidSpreadsheet(f"has more than {MAX_UNZIPPED} bytes or {MAX_PARTS} parts when unzipped")
     if any(part.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for part in parts):
-        raise Problem("uses a compression that spreadsheets do not use")
+        raise InvalidSpreadsheet("uses a compression that spreadsheets do not use")
 
 
 def _trim(row: Sequence[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ import orjson
 
 from database import execute
 from dispatch import Dispatcher, Line, encode_item
-from dispatch.debounce import Call, Collected, Debouncer, find_debouncer
+from dispatch.debounce import Collected, DebouncedCall, Debouncer, find_debouncer
 from errors import BadInput, DatabaseLost, NodeError
 from models import Claim, Fired, LogEntry, Run, Workflow, new_id
 from nodes.base import Item
@@ -151,7 +151,7 @@ class CollectedRuns:
         self.collected: Collected | None = None
         self._has_warned = False
 
-    def prepare(self, item: Item, lines: list[Line]) -> Call | None:
+    def prepare(self, item: Item, lines: list[Line]) -> DebouncedCall | None:
         encoded = self.single.encode(item, lines, self.debouncer.margin)
         if encoded is None:
             return None
@@ -167,19 +167,19 @@ class CollectedRuns:
                 self._has_warned = True
             return self.debouncer.make_lone_call(encoded)
 
-    def open(self, prepared: Iterable[Call]) -> None:
+    def open(self, prepared: Iterable[DebouncedCall]) -> None:
         self.collected = self.debouncer.open({call.window for call in prepared})
 
-    def needs_room(self, one: Call) -> bool:
+    def needs_room(self, one: DebouncedCall) -> bool:
         return not self._opened.takes(one)
 
-    def put(self, one: Call) -> str:
+    def put(self, one: DebouncedCall) -> str:
         return str(self._opened.add(one).id)
 
     def close(self) -> None:
         self._opened.save()
 
-    def discard(self, one: Call) -> None:
+    def discard(self, one: DebouncedCall) -> None:
         pass
 
     @property

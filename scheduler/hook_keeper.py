@@ -36,7 +36,7 @@ NO_ADDRESS = (
 Start = Callable[[Callable[[], None]], None]
 
 
-class Secrets(Protocol):
+class ServerKey(Protocol):
     """The server's key (`security.vault.Vault`)."""
 
     def sign(self, *parts: str) -> str: ...
@@ -51,7 +51,7 @@ class HookKeeper:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, vault: Secrets, leads: Callable[[], bool], start: Start = run_in_thread
+        self, dispatcher: Dispatcher, vault: ServerKey, leads: Callable[[], bool], start: Start = run_in_thread
     ) -> None:
         self.dispatcher, self.vault, self.leads, self.start = dispatcher, vault, leads, start
 
@@ -141,6 +141,6 @@ class HookKeeper:
             execute(*LogEntry.entry(row.workspace_id, None, row.node_id, level, message, text))
 
 
-def make_secret(vault: Secrets, hook_id: str) -> str:
+def make_secret(vault: ServerKey, hook_id: str) -> str:
     """Return the secret with which a service signs, if we choose it: it needs to be stored nowhere."""
     return vault.sign("registered hook", hook_id)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from database import closing_connection, write
-from dispatch import Dispatcher, Found, Line, look
+from dispatch import Dispatcher, Line, PollResult, look
 from errors import HeadraceError, NodeError
 from models import CLAIM_MS, Claim, DatabaseRefused, Fired, Poll, PollEntry, Run, Workflow, now_ms
 from nodes.base import REGISTRY, Item
@@ -236,7 +236,7 @@ class PollRecorder:
     poller: Poller
     claim: Claim
     flow: Workflow
-    found: Found
+    found: PollResult
     runs: EntryRuns
     lines: list[Line]
     fired: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ from database.tables.base import DAY_MS, STEP_SECONDS
 from dispatch.payloads import Payloads
 from models import AgentMemory, Poll, Run, first_id, new_id, now_ms, partitions
 from models import retention as rows
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import remove_unsent
 from scheduler.leader import Leadership
 
@@ -255,7 +255,7 @@ class Retention:
         """Delete files of forms that were not sent, in the files of each workspace."""
         folder = self.config.files_dir or self.config.data_dir / "files"
         for root in sorted(folder.iterdir()) if folder.is_dir() else ():
-            files = Files(root, self.config.file_max_bytes, self.config.files_quota)
+            files = WorkspaceFiles(root, self.config.file_max_bytes, self.config.files_quota)
             if count := remove_unsent(files, lambda run_id: Run.find(run_id) is not None, now / 1000):
                 log.info("Deleted %d files of forms that were not sent", count)
             yield

@@ -16,7 +16,7 @@ from marshmallow.fields import Field
 from parsers.invisible_characters import JOINERS, first_unseen
 from schema_fields import fields
 from schema_fields.quick_schema import Schema
-from schema_fields.row_json import Column, RowWriter, fragment, iso
+from schema_fields.row_json import JsonColumn, RowWriter, fragment, iso
 
 MAX_NAME = 200
 MAX_TIME = 253_402_300_799_999
@@ -29,7 +29,7 @@ def password(**options: Any) -> fields.String:
     return fields.String(validate=validate.Length(8, 1000), metadata={"format": "password"}, **options)
 
 
-class Time(fields.Options, Field[int]):
+class Time(fields.FieldOptions, Field[int]):
     """Time: milliseconds since 1970 internally; ISO 8601 in UTC with milliseconds and Z in JSON."""
 
     default_error_messages = {"invalid": "must be a time such as 2026-01-01T00:00:00Z"}
@@ -53,7 +53,7 @@ class Time(fields.Options, Field[int]):
         return ms
 
 
-class Json(fields.Options, Field[Any]):
+class Json(fields.FieldOptions, Field[Any]):
     """Any JSON. JSON text from the database is sent without parsing it."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
@@ -84,7 +84,7 @@ class Cursor(fields.String):
         return text
 
 
-class OneOrMore(fields.Options, Field[Any]):
+class OneOrMore(fields.FieldOptions, Field[Any]):
     """One or more of a few words, separated by commas; internally a tuple."""
 
     default_error_messages = {"invalid": "must be one or more of: {words}, separated by commas"}
@@ -166,7 +166,7 @@ class Out(Shape):
         if len(given) < 2 or dotted or any(type(field) not in PLAIN for _, field in given):
             return None
         return RowWriter(
-            [Column(field.data_key or name, field.attribute or name, PLAIN[type(field)]) for name, field in given]
+            [JsonColumn(field.data_key or name, field.attribute or name, PLAIN[type(field)]) for name, field in given]
         )
 
     def _serialize(self, obj: Any, *, many: bool = False) -> Any:

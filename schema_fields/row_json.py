@@ -32,7 +32,7 @@ def fragment(value: Any) -> Any:
     return orjson.Fragment(value) if isinstance(value, str | bytes) else value
 
 
-class Column(NamedTuple):
+class JsonColumn(NamedTuple):
     """One value of a row: its key in JSON, its attribute, and the function that writes it; None: unchanged."""
 
     key: str
@@ -43,7 +43,7 @@ class Column(NamedTuple):
 class RowWriter:
     """Writes rows, objects or dicts, with at least two columns, in column order. None stays None."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[JsonColumn]) -> None:
         names = [column.attribute for column in columns]
         self.keys = [column.key for column in columns]
         self.of_dict, self.of_object = itemgetter(*names), attrgetter(*names)

@@ -18,24 +18,24 @@ from marshmallow import ValidationError
 
 import definition as definitions
 import models
-from agent.definition import Agent, check, find_credentials
+from agent.definition import AgentDefinition, check, find_credentials
 from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable, VaultError
 from models import AuditEntry, ServerFact, Workflow, differences, lock_names
 from nodes.base import Context, Services
 from nodes.credentials.checks import CHECKS, Untested
-from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.credentials.oauth_providers import CUSTOM
 from nodes.credentials.oauth_types import ACCOUNT, GRANT_TYPES, TOKEN_TYPES, is_same_account, settings_of
 from nodes.credentials.types import TYPES
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 from schemas import CredentialIn
 
 from .oauth_grants import DatabaseGrants, describe_connection, find_instance_hosts
 from .vault import Vault
 
 log = logging.getLogger("headrace.credentials")
-Opener = Callable[[str, str], Credential | None]  # returns a workspace's credential by name or id
+Opener = Callable[[str, str], DecryptedCredential | None]  # returns a workspace's credential by name or id
 TRIAL_SECONDS = 15.0
 MAX_MESSAGE = 2_000
 NO_CHECK = "Its values are readable. Credentials of this type have no server to log in to"
@@ -52,12 +52,12 @@ class Credentials:
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
 
-    def find(self, workspace_id: str, name: str) -> Credential | None:
+    def find(self, workspace_id: str, name: str) -> DecryptedCredential | None:
         """Return the workspace's credential with this name or id. Raises: VaultError if the key does not fit."""
         row = models.Credential.named(workspace_id, name)
         return None if row is None else self.open(row)
 
-    def open(self, row: models.Credential) -> Credential:
+    def open(self, row: models.Credential) -> DecryptedCredential:
         """Return the credential of a row, bound to the row's hosts, by default to the hosts in its values."""
         data = self.values_of(row)
         made = make_credential(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
@@ -68,7 +68,7 @@ class Credentials:
         data: Mapping[str, Any] = self.vault.unseal(row.id, row.updated_at, row.data)
         return data
 
-    def _with_grant(self, row: models.Credential, made: Credential) -> Credential:
+    def _with_grant(self, row: models.Credential, made: DecryptedCredential) -> DecryptedCredential:
         """Return the credential with its grant, and with the host that the service gave the account, if any."""
         grant = models.OAuthGrant.find(row.id)
         details = {} if grant is None else grant.known
@@ -197,12 +197,12 @@ def _list_changes(values: Mapping[str, Any]) -> dict[str, Any]:
     return told | ({"hosts": _parse_hosts(values["hosts"])} if "hosts" in values else {})
 
 
-def make_credential(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> Credential:
+def make_credential(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> DecryptedCredential:
     """Return a credential with these values; by default bound to the hosts in the values."""
-    return Credential(name, type_, data, tuple(TYPES[type_].hosts(data) if hosts is None else hosts))
+    return DecryptedCredential(name, type_, data, tuple(TYPES[type_].hosts(data) if hosts is None else hosts))
 
 
-def parse_credentials(value: Any, file: str) -> dict[str, Credential]:
+def parse_credentials(value: Any, file: str) -> dict[str, DecryptedCredential]:
     """Return credentials from a file by name: `{"shop": {"type": "smtp", "data": {…}, "hosts": […]}}`.
 
     Raises: BadInput with the place of the error, but no values.
@@ -212,7 +212,7 @@ def parse_credentials(value: Any, file: str) -> dict[str, Credential]:
     return {name: _parse_entry(name, entry, file) for name, entry in value.items()}
 
 
-def _parse_entry(name: str, entry: Any, file: str) -> Credential:
+def _parse_entry(name: str, entry: Any, file: str) -> DecryptedCredential:
     if not isinstance(entry, dict):
         raise BadInput(f"{file}: {name!r} must be an object with type and data")
     try:
@@ -249,7 +249,11 @@ class Trial(NamedTuple):
 
 
 def run_test(
-    name: str, find: Callable[[], Credential], asked: Mapping[str, Any], services: Services, files: Files
+    name: str,
+    find: Callable[[], DecryptedCredential],
+    asked: Mapping[str, Any],
+    services: Services,
+    files: WorkspaceFiles,
 ) -> Trial:
     """Test a credential by its type's check within TRIAL_SECONDS. `asked` has the caller's options for the check.
 
@@ -289,7 +293,7 @@ def find_warnings(definition: Any, workspace_id: str, find: Opener) -> list[Issu
     return _check_uses(definitions.find_credentials(definition), workspace_id, find)
 
 
-def find_agent_warnings(agent: Agent, workspace_id: str, find: Opener) -> list[Issue]:
+def find_agent_warnings(agent: AgentDefinition, workspace_id: str, find: Opener) -> list[Issue]:
     """Return the same warnings for an agent's definition."""
     return _check_uses([definitions.Use(None, *named) for named in find_credentials(agent)], workspace_id, find)
 

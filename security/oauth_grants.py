@@ -21,7 +21,7 @@ from errors import DatabaseLost, NodeError, VaultError
 from models import LockTimeout, LogEntry, OAuthGrant, now_ms
 from nodes.credentials.grants import ENDED, Grant, Issued, make_times
 from nodes.credentials.oauth_providers import get_provider
-from nodes.credentials.oauth_types import ACCOUNT, Settings
+from nodes.credentials.oauth_types import ACCOUNT, OAuthSettings
 
 from .vault import GRANTS, Vault
 
@@ -167,7 +167,7 @@ def seal_tokens(vault: Vault, issued: Issued, refresh_token: str = "") -> dict[s
     return values
 
 
-def find_instance_hosts(details: Mapping[str, str], settings: Settings) -> tuple[str, ...]:
+def find_instance_hosts(details: Mapping[str, str], settings: OAuthSettings) -> tuple[str, ...]:
     """Return the host of the account's own address, if the provider has such ones: `*.salesforce.com`."""
     try:
         parts = urlsplit(details.get(settings.instance_field, ""))

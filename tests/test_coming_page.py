@@ -13,7 +13,7 @@ from config import Config
 from dispatch import make_services
 from engine import Job, plan, run
 from nodes import REGISTRY
-from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.keyring import DecryptedCredential, Keyring
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "coming-from-n8n.md").read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def test_the_flow_gets_filters_writes_and_mails(httpserver, stage):  # noqa: F81
     (block,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     definition = json.loads(block.replace("https://api.example.com/orders", httpserver.url_for("/orders")))
     server = {"host": "127.0.0.1", "port": stage.mailbox.port, "security": "none", "sender": "me@example.com"}
-    office = Credential("office", "smtp", server, ("127.0.0.1",))
+    office = DecryptedCredential("office", "smtp", server, ("127.0.0.1",))
     services = make_services(Config(egress_allow=("127.0.0.1", "localhost")))
     done = run(plan(definition), Job("run_1", services=services, keyring=Keyring({"office": office}.get)))
     services.close()

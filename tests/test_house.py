@@ -170,6 +170,23 @@ def test_the_main_class_of_a_module_has_a_word_of_its_path():
     assert found == exempt
 
 
+# Names of classes that stand in more than one module, and why.
+SHARED_CLASS_NAMES = {
+    "Config",  # a node's own
+    "Meta",  # marshmallow's and Peewee's options of a class
+}
+
+
+def test_names_of_classes_are_unique():
+    """Classes inside classes and functions too: somebody who searches for a name finds one thing."""
+    places = {}
+    for path in PRODUCTION:
+        for node in ast.walk(parsed((ROOT / path).read_text(encoding="utf-8"), path)):
+            if isinstance(node, ast.ClassDef) and node.name not in SHARED_CLASS_NAMES:
+                places.setdefault(node.name, set()).add(path)
+    assert {name: sorted(paths) for name, paths in places.items() if len(paths) > 1} == {}
+
+
 def test_a_shape_of_one_resource_stands_with_its_views():
     """Every class of schemas.py is imported by two modules, or is a part of another class of it."""
     assert list(ROOT.glob("api/*_schemas.py")) == []

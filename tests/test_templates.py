@@ -12,7 +12,7 @@ from each import for_each
 import engine
 import nodes
 from definition import templates
-from net.egress import Client, Rule
+from net.egress import HttpClient, Rule
 from nodes.base import Services
 from nodes.data.python_sandbox import Sandbox
 
@@ -41,7 +41,7 @@ class DictStore(dict):
 
 @pytest.fixture(scope="module")
 def services():
-    sandbox, client = Sandbox(max_processes=1), Client(Rule(["127.0.0.1"]))
+    sandbox, client = Sandbox(max_processes=1), HttpClient(Rule(["127.0.0.1"]))
     yield Services(lambda: client, lambda: sandbox, Rule(["127.0.0.1"]))
     client.close()
     sandbox.close()

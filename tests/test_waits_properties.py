@@ -11,7 +11,7 @@ from world import Types, add_flow, at_top, flow, fresh_database, node, process, 
 import definition as definitions
 import engine
 from definition import Pin
-from dispatch import Options, Start
+from dispatch import Start, StartOptions
 from dispatch.payloads import Kept
 from engine import Open, Settled
 from errors import NodeError
@@ -174,7 +174,7 @@ def starts(draw, definition):
     until = draw(st.sampled_from([None, *(made["id"] for made in nodes)]))
     fixed = [made for made in nodes if draw(st.integers(0, 4)) == 0]
     pinned = {made["id"]: Pin(["pinned"], draw(st.sampled_from(ways(made)))) for made in fixed}
-    return Options(text, until, pinned)
+    return StartOptions(text, until, pinned)
 
 
 def plan_of(definition, options):

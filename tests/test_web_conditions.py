@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from properties import examples
 
 from expressions import ExpressionError, compile_text
-from expressions.values import Work
+from expressions.values import WorkBudget
 from nodes.core.logic import Switch, is_true
 
 FILE = Path(__file__).parent.parent / "build/conditions.json"
@@ -62,7 +62,7 @@ class Wrong(Exception):
 def read(scope, text):
     """Return the value of a field or of a value's expression, by the evaluator; MISSING if a name is missing."""
     try:
-        value = compile_text(f"{{{{ ({text})|default('(missing)') }}}}").run(scope, Work())
+        value = compile_text(f"{{{{ ({text})|default('(missing)') }}}}").run(scope, WorkBudget())
     except ExpressionError:
         raise Wrong from None
     return MISSING if value == "(missing)" else value

@@ -19,7 +19,7 @@ from api.webhooks import begin_guess, load_secret, make_limit_key
 from api.webhooks.auth import get_secret_text, is_authentic
 from definition import PlannedNode
 from errors import NotFound
-from models import Hook, LogEntry, Run, Startable
+from models import LogEntry, Run, Startable, WebhookTarget
 from security.login_throttle import get_network
 
 BASIC = 'Basic realm="form", charset="UTF-8"'
@@ -42,7 +42,7 @@ def refuse_run(run: Run, node: PlannedNode, look: Look) -> Response | None:
     return refuse(make_hook(flow, node), node.config.static, look)
 
 
-def refuse(hook: Hook, config: Mapping[str, Any], look: Look) -> Response | None:
+def refuse(hook: WebhookTarget, config: Mapping[str, Any], look: Look) -> Response | None:
     """Return the page for people who may not open the form; None if this person may."""
     if config["access"] == "members":
         if not current_user.is_authenticated:
@@ -54,7 +54,7 @@ def refuse(hook: Hook, config: Mapping[str, Any], look: Look) -> Response | None
     return _ask_password(hook, look) if config["access"] == "password" else None
 
 
-def _ask_password(hook: Hook, look: Look) -> Response | None:
+def _ask_password(hook: WebhookTarget, look: Look) -> Response | None:
     """Return the page that makes a browser ask for the password; None if it was sent and is right."""
     server, request = get_server(), get_request()
     secret = load_secret(server.vault, hook, ("http_basic",))

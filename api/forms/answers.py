@@ -19,7 +19,7 @@ IS_EMAIL, IS_TIME = re.compile(EMAIL), re.compile(TIME)
 NUMBER = re.compile(r"[+-]?(\d{1,15}(\.\d{0,15})?|\.\d{1,15})\Z")
 
 
-class Problem(Exception):
+class InvalidAnswer(Exception):
     """A problem of an answer: a sentence with the correction."""
 
 
@@ -58,18 +58,18 @@ def read_answers(items: Sequence[Item], texts: Texts) -> tuple[dict[str, Any], d
             continue
         try:
             answers[item["name"]] = read_answer(item, texts.get(item["name"], []))
-        except Problem as problem:
+        except InvalidAnswer as problem:
             problems[item["name"]] = str(problem)
     return answers, problems
 
 
 def read_answer(item: Item, texts: Sequence[str]) -> Any:
-    """Return the answer to one field: None if it was left empty. Raises: Problem."""
+    """Return the answer to one field: None if it was left empty. Raises: InvalidAnswer."""
     kind = item["kind"]
     if kind == "checkbox":
         is_checked = texts[:1] == ["true"]
         if item.get("required") and not is_checked:
-            raise Problem(f"Check “{get_label(item)}” to go on.")
+            raise InvalidAnswer(f"Check “{get_label(item)}” to go on.")
         return is_checked
     if kind == "choices":
         return _read_choices(item, texts)
@@ -77,7 +77,7 @@ def read_answer(item: Item, texts: Sequence[str]) -> Any:
     if not text:
         if item.get("required"):
             verb = "Choose an answer for" if kind == "choice" else "Fill in"
-            raise Problem(f"{verb} “{get_label(item)}”.")
+            raise InvalidAnswer(f"{verb} “{get_label(item)}”.")
         return None
     return READERS[kind](item, text)
 
@@ -90,7 +90,7 @@ def get_label(item: Item) -> str:
 def _is_valid(item: Item, texts: Sequence[str]) -> bool:
     try:
         read_answer(item, texts)
-    except Problem:
+    except InvalidAnswer:
         return False
     return True
 
@@ -110,41 +110,41 @@ def _read_choices(item: Item, texts: Sequence[str]) -> list[str]:
     chosen = [option for option in item["options"] if option in texts]
     fewest, most = int(item.get("min", 0)), int(item.get("max", len(item["options"])))
     if not chosen and item.get("required"):
-        raise Problem(f"Choose at least one answer for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Choose at least one answer for “{get_label(item)}”.")
     if chosen and len(chosen) < fewest:
-        raise Problem(f"Choose at least {fewest} answers for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Choose at least {fewest} answers for “{get_label(item)}”.")
     if len(chosen) > most:
-        raise Problem(f"Choose at most {most} {'answer' if most == 1 else 'answers'} for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Choose at most {most} {'answer' if most == 1 else 'answers'} for “{get_label(item)}”.")
     return chosen
 
 
 def _read_text(item: Item, text: str) -> str:
     least, most = int(item.get("min", 0)), int(item.get("max", MAX_LENGTHS[item["kind"]]))
     if len(text) > most:
-        raise Problem(f"Shorten “{get_label(item)}” to {most:,} characters; it has {len(text):,}.")
+        raise InvalidAnswer(f"Shorten “{get_label(item)}” to {most:,} characters; it has {len(text):,}.")
     if len(text) < least:
-        raise Problem(f"Write at least {least:,} characters for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Write at least {least:,} characters for “{get_label(item)}”.")
     return text
 
 
 def _read_email(item: Item, text: str) -> str:
     if len(text) > MAX_LENGTHS["email"] or not IS_EMAIL.match(text):
-        raise Problem(f"Enter an e-mail address such as name@example.com for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Enter an e-mail address such as name@example.com for “{get_label(item)}”.")
     return text
 
 
 def _read_number(item: Item, text: str) -> float:
     if not NUMBER.match(text):
         example = "12" if item.get("integer") else "12 or 12.5"
-        raise Problem(f"Enter a number such as {example} for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Enter a number such as {example} for “{get_label(item)}”.")
     number = float(text)
     if item.get("integer") and not number.is_integer():
-        raise Problem(f"Enter a whole number for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Enter a whole number for “{get_label(item)}”.")
     least, most = item.get("min", -math.inf), item.get("max", math.inf)
     if number < least:
-        raise Problem(f"Enter {least:g} or more for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Enter {least:g} or more for “{get_label(item)}”.")
     if number > most:
-        raise Problem(f"Enter {most:g} or less for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Enter {most:g} or less for “{get_label(item)}”.")
     return int(number) if number.is_integer() else number
 
 
@@ -152,12 +152,12 @@ def _read_date(item: Item, text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        raise Problem(f"Enter a date such as 2026-01-31 for “{get_label(item)}”.") from None
+        raise InvalidAnswer(f"Enter a date such as 2026-01-31 for “{get_label(item)}”.") from None
 
 
 def _read_time(item: Item, text: str) -> str:
     if not IS_TIME.match(text[:5]):
-        raise Problem(f"Enter a time such as 14:30 for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Enter a time such as 14:30 for “{get_label(item)}”.")
     return text[:5]
 
 
@@ -165,12 +165,12 @@ def _read_moment(item: Item, text: str) -> str:
     try:
         return datetime.fromisoformat(text[:16]).strftime("%Y-%m-%dT%H:%M")
     except ValueError:
-        raise Problem(f"Enter a date and a time such as 2026-01-31T14:30 for “{get_label(item)}”.") from None
+        raise InvalidAnswer(f"Enter a date and a time such as 2026-01-31T14:30 for “{get_label(item)}”.") from None
 
 
 def _read_choice(item: Item, text: str) -> str:
     if text not in item["options"]:
-        raise Problem(f"Choose one of the answers for “{get_label(item)}”.")
+        raise InvalidAnswer(f"Choose one of the answers for “{get_label(item)}”.")
     return text
 
 

@@ -18,12 +18,12 @@ from flask import Request, Response
 
 from api.forms.answers import Item, Texts, make_start_texts, read_answers, take_texts
 from api.forms.look import Look, render
-from api.forms.upload import Sent, Storage, merge_files, read_sent
+from api.forms.upload import SentForm, Storage, merge_files, read_sent
 from api.http.server import get_server
 from errors import HeadraceError
 from models import now_ms
 from nodes.core.form_fields import get_max_bytes, is_input, list_inputs, takes_several
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import discard, renew
 
 PURPOSE = "form page"
@@ -32,7 +32,7 @@ MAX_STATE = 100_000  # characters
 OLD = "This page was open for very long. Check your answers and send them again."
 
 
-class Page(NamedTuple):
+class FormStep(NamedTuple):
     """One step of a form."""
 
     title: str
@@ -56,17 +56,17 @@ class Form:
     must_choose: bool = False  # the buttons differ, so the key Enter presses none of them
 
     @property
-    def files(self) -> Files:
+    def files(self) -> WorkspaceFiles:
         """Return the files of the workspace."""
         return self.storage.files
 
     @property
-    def pages(self) -> list[Page]:
+    def pages(self) -> list[FormStep]:
         """Return the steps of the form."""
-        pages = [Page("", [])]
+        pages = [FormStep("", [])]
         for item in self.items:
             if item["kind"] == "page":
-                pages.append(Page(item.get("title", ""), []))
+                pages.append(FormStep(item.get("title", ""), []))
             else:
                 pages[-1].items.append(item)
         return [page for page in pages if page.items]
@@ -77,7 +77,7 @@ class Form:
         return [item for item in self.items if item["kind"] == "file"]
 
 
-class Token(NamedTuple):
+class FormToken(NamedTuple):
     """The signed part of the state. `opened_at` is in milliseconds, `nonce` becomes the idempotency key."""
 
     opened_at: int
@@ -90,7 +90,7 @@ class Token(NamedTuple):
         return f"{data}.{get_server().vault.sign(PURPOSE, *owner, data)}"
 
     @classmethod
-    def read(cls, text: str, owner: Sequence[str]) -> Token | None:
+    def read(cls, text: str, owner: Sequence[str]) -> FormToken | None:
         """Return the token of this text; None if it is not one that this server made for this form within a day."""
         data, _, signature = text.partition(".")
         if len(text) > MAX_STATE or not get_server().vault.verify(signature, PURPOSE, *owner, data):
@@ -102,15 +102,15 @@ class Token(NamedTuple):
         return found if now_ms() - found.opened_at < MAX_AGE_MS else None
 
     @classmethod
-    def make(cls) -> Token:
+    def make(cls) -> FormToken:
         return cls(now_ms(), secrets.token_hex(16), {})
 
 
 @dataclass
-class Progress:
+class FormProgress:
     """The state of a form: the page to show, the entered texts, and their errors."""
 
-    token: Token
+    token: FormToken
     texts: Texts
     page: int = 0
     problems: dict[str, str] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class Progress:
 class Filled(NamedTuple):
     """A completely and correctly filled form. `files` are those of each field, still staged."""
 
-    progress: Progress
+    progress: FormProgress
     answers: dict[str, Any]
     button: str
     is_trapped: bool
@@ -133,14 +133,14 @@ class Filled(NamedTuple):
 
 def open_form(form: Form, query: Mapping[str, Sequence[str]]) -> Response:
     """Return the first page of the form."""
-    return show(form, Progress(Token.make(), make_start_texts(form.items, query)))
+    return show(form, FormProgress(FormToken.make(), make_start_texts(form.items, query)))
 
 
 def take(form: Form, request: Request) -> Filled | Response:
     """Return the filled form that the request sends, or the page that comes next."""
     sent = read_sent(request, form.items, form.storage)
-    token = Token.read(sent.get("_state"), form.owner)
-    progress = Progress(token or Token.make(), take_texts(form.items, sent.texts))
+    token = FormToken.read(sent.get("_state"), form.owner)
+    progress = FormProgress(token or FormToken.make(), take_texts(form.items, sent.texts))
     _take_files(form, sent, progress)
     pages = form.pages
     progress.page = min(int(number) if (number := sent.get("_page")).isdecimal() else 0, len(pages) - 1)
@@ -173,7 +173,7 @@ def take(form: Form, request: Request) -> Filled | Response:
     return Filled(progress, answers, action, bool(sent.get("_website")), now_ms() - token.opened_at)
 
 
-def _show_refused(form: Form, progress: Progress, error: HeadraceError) -> Response:
+def _show_refused(form: Form, progress: FormProgress, error: HeadraceError) -> Response:
     """Return the page again, with everything that was entered, and with the reason why its files were not stored."""
     progress.notice = f"{error.message}."
     response = show(form, progress, error.status)
@@ -182,7 +182,7 @@ def _show_refused(form: Form, progress: Progress, error: HeadraceError) -> Respo
     return response
 
 
-def show(form: Form, progress: Progress, status: int = 200) -> Response:
+def show(form: Form, progress: FormProgress, status: int = 200) -> Response:
     """Return the page of this progress."""
     pages = form.pages
     progress.page = min(progress.page, len(pages) - 1)
@@ -217,12 +217,12 @@ def show(form: Form, progress: Progress, status: int = 200) -> Response:
     )
 
 
-def drop_files(form: Form, progress: Progress) -> None:
+def drop_files(form: Form, progress: FormProgress) -> None:
     """Delete the staged files of a form that is not wanted."""
     discard(form.files, [file["key"] for found in progress.token.files.values() for file in found])
 
 
-def _describe(form: Form, item: Item, progress: Progress) -> dict[str, Any]:
+def _describe(form: Form, item: Item, progress: FormProgress) -> dict[str, Any]:
     """Return the variables of the template for one item."""
     shown = {**item, "label": item.get("title") or item.get("name", ""), "texts": []}
     if not is_input(item):
@@ -237,7 +237,7 @@ def _describe(form: Form, item: Item, progress: Progress) -> dict[str, Any]:
     return shown
 
 
-def _take_files(form: Form, sent: Sent, progress: Progress) -> None:
+def _take_files(form: Form, sent: SentForm, progress: FormProgress) -> None:
     """Add the new files to those of the token, except the dropped ones."""
     files: dict[str, list[dict[str, Any]]] = {}
     unwanted = set(sent.texts.get("_drop", ()))
@@ -253,7 +253,7 @@ def _take_files(form: Form, sent: Sent, progress: Progress) -> None:
     progress.token = progress.token._replace(files=files)
 
 
-def find_missing_files(form: Form, progress: Progress) -> dict[str, str]:
+def find_missing_files(form: Form, progress: FormProgress) -> dict[str, str]:
     """Return the problems of required file fields without a file, by name."""
     return list_missing_files(form.items, [name for name, files in progress.token.files.items() if files])
 
@@ -267,7 +267,7 @@ def list_missing_files(items: Sequence[Item], given: Collection[str]) -> dict[st
     }
 
 
-def _find_page(pages: Sequence[Page], problems: Mapping[str, str]) -> int:
+def _find_page(pages: Sequence[FormStep], problems: Mapping[str, str]) -> int:
     """Return the number of the first page with a problem."""
     found = (at for at, page in enumerate(pages) for item in page.items if item.get("name") in problems)
     return next(found, 0)

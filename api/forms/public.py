@@ -24,7 +24,7 @@ from api.http.server import get_config, get_dispatcher
 from constants import FORM_METHOD
 from dispatch import Start, Ticket
 from errors import Conflict, DefinitionError, HeadraceError, NodeError, NotFound, TooMany, Unavailable
-from models import DatabaseRefused, Hook, IdempotencyKey, WorkspaceStore, new_id, now_ms
+from models import DatabaseRefused, IdempotencyKey, WebhookTarget, WorkspaceStore, new_id, now_ms
 from nodes.core.form_nodes import to_ms
 from nodes.files.files import Absent
 from nodes.files.quota import OverQuota
@@ -57,7 +57,7 @@ def open_path(path: str) -> Response:
     return open_public(hook, config, make_form(hook, config, PREFIX + path.strip("/")))
 
 
-def open_public(hook: Hook, config: Mapping[str, Any], form: Form) -> Response:
+def open_public(hook: WebhookTarget, config: Mapping[str, Any], form: Form) -> Response:
     """Show the form to people who may open it, unless it is closed."""
     if (refused := refuse(hook, config, form.look)) is not None:
         return refused
@@ -81,9 +81,9 @@ def take_path(path: str) -> Response:
     return take_answer(hook, config, form, submit)
 
 
-def _find(path: str) -> tuple[Hook, Mapping[str, Any]]:
+def _find(path: str) -> tuple[WebhookTarget, Mapping[str, Any]]:
     """Return the form of an active flow with its config. Raises: NotFound, Unavailable."""
-    hook = Hook.at(path.strip("/"), FORM_METHOD)
+    hook = WebhookTarget.at(path.strip("/"), FORM_METHOD)
     if hook is None:
         raise NotFound(MISSING)
     try:
@@ -93,7 +93,7 @@ def _find(path: str) -> tuple[Hook, Mapping[str, Any]]:
         raise Unavailable("This form cannot be shown at the moment") from None
 
 
-def make_form(hook: Hook, config: Mapping[str, Any], action: str, note: str = "") -> Form:
+def make_form(hook: WebhookTarget, config: Mapping[str, Any], action: str, note: str = "") -> Form:
     """Return the form of a form node."""
     dispatcher, subject = get_dispatcher(), f"{hook.flow.id} {hook.node_id}"
     return Form(
@@ -118,7 +118,7 @@ def make_form(hook: Hook, config: Mapping[str, Any], action: str, note: str = ""
 # Until when it is open
 
 
-def is_closed(hook: Hook, config: Mapping[str, Any]) -> bool:
+def is_closed(hook: WebhookTarget, config: Mapping[str, Any]) -> bool:
     """Return True if the time of the form is over, or it has all its answers."""
     if "closes_at" in config and to_ms(config["closes_at"]) <= now_ms():
         return True
@@ -132,12 +132,12 @@ def show_closed(config: Mapping[str, Any]) -> Response:
     return show_message("This form is closed", text, Look.of(config), 410)
 
 
-def _count_key(hook: Hook) -> str:
+def _count_key(hook: WebhookTarget) -> str:
     """Return the key of the workspace's store with the number of answers, where people may set it back."""
     return f"forms/{hook.flow.id}/{hook.node_id}/answers"
 
 
-def _count(hook: Hook) -> float:
+def _count(hook: WebhookTarget) -> float:
     found = WorkspaceStore(hook.flow.workspace_id).get(_count_key(hook))
     return found if isinstance(found, int | float) else 0
 
@@ -145,7 +145,7 @@ def _count(hook: Hook) -> float:
 # The answer
 
 
-def take_answer(hook: Hook, config: Mapping[str, Any], form: Form, submit: Submit) -> Response:
+def take_answer(hook: WebhookTarget, config: Mapping[str, Any], form: Form, submit: Submit) -> Response:
     """Take a sent page of a form: show the next one, or submit the answers and redirect to their result."""
     request = get_request()
     if (refused := refuse(hook, config, form.look)) is not None:
@@ -194,7 +194,7 @@ def _lead_to(request: Request, form: Form, run_id: str, filled: Filled) -> Respo
     return Response(status=303, headers={"Location": make_run_address(request.path, run_id)})
 
 
-def _lead_to_twin(request: Request, hook: Hook, form: Form, filled: Filled, key: str) -> Response:
+def _lead_to_twin(request: Request, hook: WebhookTarget, form: Form, filled: Filled, key: str) -> Response:
     """Redirect to the run of the other request, if a form was sent twice at once: that request has the files."""
     deadline = time.monotonic() + TWIN_SECONDS
     while time.monotonic() < deadline:
@@ -205,7 +205,7 @@ def _lead_to_twin(request: Request, hook: Hook, form: Form, filled: Filled, key:
     return _again(form, filled, GONE, 422)
 
 
-def _start(hook: Hook, config: Mapping[str, Any], form: Form, filled: Filled, key: str, submit: Submit) -> str:
+def _start(hook: WebhookTarget, config: Mapping[str, Any], form: Form, filled: Filled, key: str, submit: Submit) -> str:
     """Return the id of the run with these answers, which is on the disk, with its files."""
     run_id, limit = new_id("run"), config.get("max_answers")
     if "closes_at" in config and to_ms(config["closes_at"]) <= now_ms():
@@ -231,7 +231,7 @@ class _Twin(Exception):
     """The same form was sent twice at once. The text is the id of the other request's run."""
 
 
-def _submit(hook: Hook, form: Form, filled: Filled, key: str, run_id: str, submit: Submit) -> str:
+def _submit(hook: WebhookTarget, form: Form, filled: Filled, key: str, run_id: str, submit: Submit) -> str:
     """Move the files to their place, and start the run. Raises: _Twin, and then nothing has moved."""
 
     def send(moved: Mapping[str, dict[str, Any]]) -> str:

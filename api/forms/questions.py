@@ -13,8 +13,8 @@ from api.audit import defer_entry
 from api.forms.form import (
     Filled,
     Form,
-    Progress,
-    Token,
+    FormProgress,
+    FormToken,
     drop_files,
     find_missing_files,
     list_missing_files,
@@ -144,7 +144,7 @@ def take_member_form(run: Run, node: PlannedNode, request: Request, by: str, sha
     sent = read_sent(request, form.items, form.storage)
     if sent.refused is not None:
         raise sent.refused
-    progress = Progress(Token.make()._replace(files=sent.files), {})
+    progress = FormProgress(FormToken.make()._replace(files=sent.files), {})
     try:
         given = load(shape, {name: texts[0] for name, texts in sent.texts.items()})
         answers = parse_json(given["body"].encode(), "body") if given["body"] else {}

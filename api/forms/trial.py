@@ -16,9 +16,9 @@ from api.http.request_origin import check_origin
 from api.http.server import get_dispatcher
 from api.test_calls import find_forms, make_hook
 from definition import PlannedNode
-from dispatch import Options, Start, Ticket
+from dispatch import Start, StartOptions, Ticket
 from errors import NotFound, Unavailable
-from models import Hook, Run, Startable, WebhookListener
+from models import Run, Startable, WebhookListener, WebhookTarget
 
 LISTENED = "This is a test. The editor waits for one answer, and runs the flow on its canvas with it."
 UNHEARD = "This is a preview. To send it, choose Listen for a test call in the editor first."
@@ -50,7 +50,7 @@ def take_test(flow: str, path: str) -> Response:
             raise Unavailable(NOBODY)
         ticket = None
         try:
-            options = Options.of(listener.options.encode())
+            options = StartOptions.of(listener.options.encode())
             start = Start(hook.flow, value, "manual", node.id, key, options=options, run_id=run_id)
             ticket = get_dispatcher().submit(start, here=True)
             return ticket
@@ -66,7 +66,7 @@ def _refuse_run(run: Run, node: PlannedNode, look: Look) -> None:
         raise NotFound(MISSING)
 
 
-def _find(flow: str, path: str) -> tuple[Hook, PlannedNode, WebhookListener | None]:
+def _find(flow: str, path: str) -> tuple[WebhookTarget, PlannedNode, WebhookListener | None]:
     """Return the form at this path of the definition that the editor listens with, else of the saved one.
 
     Raises: NotFound, also if the caller may not edit the flow: other callers must not learn which flows exist.
@@ -76,7 +76,7 @@ def _find(flow: str, path: str) -> tuple[Hook, PlannedNode, WebhookListener | No
         raise NotFound(MISSING)
     row = WebhookListener.find(flow)
     listener = row if row is not None and row.is_open else None
-    options = None if row is None else Options.of(row.options.encode())
+    options = None if row is None else StartOptions.of(row.options.encode())
     plan = get_dispatcher().resources.plan_with(options if listener is not None else None, found)
     node = next((one for one in find_forms(plan) if one.config.static["path"].strip("/") == path.strip("/")), None)
     if node is None:

@@ -21,9 +21,9 @@ from api.http.request_origin import get_client
 from constants import FORM, MULTIPART
 from errors import BadInput, HeadraceError, NodeError, NotJson, TooLarge, TooMany, Unavailable
 from nodes.core.form_fields import get_max_bytes, takes_several
-from nodes.files.files import Files, Overfull
+from nodes.files.files import Overfull, WorkspaceFiles
 from nodes.files.quota import OverQuota
-from nodes.files.staged import STAGED_SECONDS, Crowded, Source, discard, staging
+from nodes.files.staged import STAGED_SECONDS, Crowded, UploadSource, discard, staging
 from nodes.http.response import to_safe_name
 from security.login_throttle import get_network
 
@@ -45,14 +45,14 @@ class Storage(NamedTuple):
     `admit` is called before a file of a request is stored. It raises TooMany beyond the form's rate limit.
     """
 
-    files: Files
+    files: WorkspaceFiles
     min_free: int
     form: str
     admit: Callable[[], None] = lambda: None
 
 
 @dataclass
-class Sent:
+class SentForm:
     """A sent form. `files` are `{"key", "name", "size"}` of staged files by field, `problems` the refused files.
 
     `refused` is the reason why no file of the form could be stored.
@@ -68,7 +68,7 @@ class Sent:
         return self.texts.get(name, [""])[0]
 
 
-def read_sent(request: Request, items: Sequence[Mapping[str, Any]], storage: Storage) -> Sent:
+def read_sent(request: Request, items: Sequence[Mapping[str, Any]], storage: Storage) -> SentForm:
     """Return the form in the body of the request; its files are staged.
 
     Raises: BadInput if it is malformed, NotJson for another content type, RequestEntityTooLarge if it is too large.
@@ -82,7 +82,7 @@ def read_sent(request: Request, items: Sequence[Mapping[str, Any]], storage: Sto
         raise NotJson("Send the form with a browser")
     client = get_client()
     network = None if client.is_shared else get_network(client.address)
-    reader = _Reader(takers, storage, Source(storage.form, network, room))
+    reader = _FormReader(takers, storage, UploadSource(storage.form, network, room))
     try:
         reader.read(request)
     except ValueError as error:
@@ -94,26 +94,26 @@ def read_sent(request: Request, items: Sequence[Mapping[str, Any]], storage: Sto
     return reader.sent
 
 
-def _read_texts(request: Request) -> Sent:
+def _read_texts(request: Request) -> SentForm:
     request.max_content_length = MAX_TEXT_BYTES
     raw = request.get_data(cache=False)
     try:
         pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_PARTS)
     except ValueError:
         raise BadInput("The form has too many fields") from None
-    sent = Sent()
+    sent = SentForm()
     for name, value in pairs:
         sent.texts.setdefault(name, []).append(value)
     return sent
 
 
-class _Reader:
+class _FormReader:
     """Reads a multipart body piece by piece."""
 
-    def __init__(self, takers: Mapping[str, Mapping[str, Any]], storage: Storage, source: Source) -> None:
+    def __init__(self, takers: Mapping[str, Mapping[str, Any]], storage: Storage, source: UploadSource) -> None:
         self.takers, self.storage, self.source = takers, storage, source
         self.files = storage.files
-        self.sent = Sent()
+        self.sent = SentForm()
         self.room = MAX_TEXT_BYTES
 
     def drop(self) -> None:

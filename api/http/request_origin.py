@@ -102,14 +102,14 @@ def clear_session_cookie(response: Response) -> None:
     response.delete_cookie(SECURE_COOKIE if secure else COOKIE, httponly=True, samesite="Lax", secure=secure)
 
 
-class Client(NamedTuple):
+class ClientAddress(NamedTuple):
     """The client's network address. `is_shared`: it may be that of an untrusted proxy, and so of many clients."""
 
     address: str
     is_shared: bool
 
 
-def get_client() -> Client:
+def get_client() -> ClientAddress:
     """Return the client of this request. The first request through an untrusted proxy logs a warning.
 
     No header decides whether an address is shared: every client could send it.
@@ -117,7 +117,7 @@ def get_client() -> Client:
     address = request.remote_addr or ""
     server = get_server()
     if server.config.trusted_proxies or not _is_private(address):
-        return Client(address, False)
+        return ClientAddress(address, False)
     if not server.has_seen_proxy and ("X-Forwarded-For" in request.headers or "Forwarded" in request.headers):
         server.has_seen_proxy = True
         log.warning(
@@ -125,7 +125,7 @@ def get_client() -> Client:
             "them together. Set HEADRACE_TRUSTED_PROXIES to the number of proxies in front of the server",
             address,
         )
-    return Client(address, server.config.hides_clients)
+    return ClientAddress(address, server.config.hides_clients)
 
 
 def _is_private(address: str) -> bool:

@@ -58,7 +58,7 @@ NOT_BUILT = Path(__file__).with_name("not_built.html").read_text(encoding="utf-8
 NOT_BUILT_POLICY = f"default-src 'none'; style-src {hash_inline(NOT_BUILT, 'style')}"
 
 
-class File(NamedTuple):
+class StaticFile(NamedTuple):
     """A file of the build, and the encodings of its compressed forms, which lie beside it."""
 
     path: str
@@ -76,7 +76,7 @@ class Build:
     folder: Path
     index: bytes | None = None
     scripts: str = ""
-    files: dict[str, File] = field(default_factory=dict)
+    files: dict[str, StaticFile] = field(default_factory=dict)
     seen: tuple[int, ...] | None = None
 
     def refresh(self) -> None:
@@ -92,18 +92,20 @@ class Build:
             # The folder has no build, or a build is in progress.
             self.seen = None
 
-    def find(self, name: str) -> File | None:
+    def find(self, name: str) -> StaticFile | None:
         """Return the file at this path below the folder, or None."""
         if name not in self.files:
             self.refresh()
         return self.files.get(name)
 
 
-def list_files(folder: Path) -> dict[str, File]:
+def list_files(folder: Path) -> dict[str, StaticFile]:
     """Return the files that may be sent, by path: not hidden ones, and no links that lead out of the folder."""
     found = set(_list_inside(str(folder), folder.resolve()))
     return {
-        name: File(f"{folder}/{name}", tuple(code for code, suffix in ENCODINGS.items() if name + suffix in found))
+        name: StaticFile(
+            f"{folder}/{name}", tuple(code for code, suffix in ENCODINGS.items() if name + suffix in found)
+        )
         for name in found
         if name != INDEX and name.rpartition(".")[0] not in found
     }
@@ -187,7 +189,7 @@ def _accepts_html() -> bool:
     return any(kind.lower() == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
 
 
-def _send(file: File, cache: str) -> Response:
+def _send(file: StaticFile, cache: str) -> Response:
     """Return a response with the file in the best encoding that the client accepts; 304 if the client has it.
 
     Raises: NotFound if the file is gone.

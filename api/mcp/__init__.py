@@ -22,7 +22,7 @@ from api.http.auth import check_role, get_user, get_workspace_id, has_role
 from api.http.json_io import check_containers, check_depth, describe_error, read_raw, to_unavailable
 from api.http.server import get_dispatcher
 from api.mcp import tools as mcp_tools
-from api.mcp.tools import Caller
+from api.mcp.tools import ToolCaller
 from constants import VERSION
 from dispatch.agents.workspace_view import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
@@ -66,7 +66,7 @@ class Request(NamedTuple):
     """One request: its params and its caller."""
 
     params: dict[str, Any]
-    caller: Caller
+    caller: ToolCaller
 
 
 Method: TypeAlias = Callable[[Request], Mapping[str, Any]]
@@ -189,7 +189,9 @@ def _call_method(message: dict[str, Any], methods: Mapping[str, Method]) -> dict
     if not isinstance(params, dict):
         raise RpcError(INVALID_PARAMS, "params must be an object")
     dispatcher = get_dispatcher()
-    caller = Caller(get_workspace_id(), get_user().email, dispatcher, _read_idempotency_key(params), _get_deadline())
+    caller = ToolCaller(
+        get_workspace_id(), get_user().email, dispatcher, _read_idempotency_key(params), _get_deadline()
+    )
     return dict(method(Request(params, caller)))
 
 

@@ -31,7 +31,7 @@ MAX_ISSUES = 5
 
 
 @dataclass(frozen=True)
-class Caller:
+class ToolCaller:
     """The caller of a tool. `key` is the idempotency key; `deadline` (of `time.monotonic`) ends all waiting."""
 
     workspace_id: str
@@ -51,7 +51,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class McpTool:
     """A tool: its description for clients, the lowest role that may use it, and `call(caller, arguments)`."""
 
     name: str
@@ -59,7 +59,7 @@ class Tool:
     description: str
     input_schema: Mapping[str, Any]
     role: str
-    call: Callable[[Caller, dict[str, Any]], dict[str, Any]]
+    call: Callable[[ToolCaller, dict[str, Any]], dict[str, Any]]
     hints: Mapping[str, bool]
     output_schema: Mapping[str, Any] | None = None
     flow: CallableFlow | None = None
@@ -93,21 +93,21 @@ def make_result(value: dict[str, Any], is_error: bool = False) -> dict[str, Any]
 # Runs
 
 
-def _run_flow(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
+def _run_flow(caller: ToolCaller, arguments: dict[str, Any]) -> dict[str, Any]:
     flow = caller.view.flow(arguments["workflow_id"])
     wait = arguments.get("wait", DEFAULT_WAIT)
     start = Start(flow, arguments.get("input"), "manual", key=caller.key, is_awaited=wait > 0)
     return _wait_for(caller, caller.dispatcher.submit(start), wait)
 
 
-def _call_flow(called: CallableFlow, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
+def _call_flow(called: CallableFlow, caller: ToolCaller, arguments: dict[str, Any]) -> dict[str, Any]:
     flow = caller.view.flow(called.workflow_id)
     given = called.input_of(arguments)
     ticket = caller.dispatcher.submit(Start(flow, given, "manual", called.trigger_node, caller.key))
     return _wait_for(caller, ticket, DEFAULT_WAIT)
 
 
-def _wait_for(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
+def _wait_for(caller: ToolCaller, ticket: Ticket, wait: float) -> dict[str, Any]:
     """Wait for the run. Return its result, or a note that it is still active."""
     run = caller.dispatcher.waiting.wait_for_agent(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
     error = None if run.error_text is None else cut(run.error_text)
@@ -119,7 +119,7 @@ def _wait_for(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
     return make_result(result, is_error=run.status == "failed")
 
 
-def _cancel_run(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
+def _cancel_run(caller: ToolCaller, arguments: dict[str, Any]) -> dict[str, Any]:
     found = caller.view.run(arguments["run_id"])
     run = caller.dispatcher.cancel(found, caller.email, defer_entry("run.cancelled"))
     return make_result({"run_id": run.id, "status": run.status, "error_text": run.error_text})
@@ -147,18 +147,18 @@ def _make_object_schema(properties: Mapping[str, Any], *required: str) -> dict[s
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
-def _make_inspection_tool(view: View) -> Tool:
-    def call(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
+def _make_inspection_tool(view: View) -> McpTool:
+    def call(caller: ToolCaller, arguments: dict[str, Any]) -> dict[str, Any]:
         return make_result(getattr(caller.view, view.name)(**arguments))
 
     hints = {"readOnlyHint": True, "openWorldHint": False}
     takes = _make_object_schema(view.properties, *view.required)
-    return Tool(view.name, view.title, view.description, takes, VIEWER, call, hints)
+    return McpTool(view.name, view.title, view.description, takes, VIEWER, call, hints)
 
 
 TOOLS = (
     *map(_make_inspection_tool, FLOW_VIEWS[:2]),
-    Tool(
+    McpTool(
         "run_flow",
         "Run a flow",
         "Runs a flow with any input and waits for the result. For a flow with a flow_… tool, use that tool.",
@@ -176,7 +176,7 @@ TOOLS = (
         OPERATOR, _run_flow, ACTS, RUN,
     ),
     *map(_make_inspection_tool, RUN_VIEWS),
-    Tool(
+    McpTool(
         "cancel_run",
         "Cancel a run",
         "Cancels an unfinished run. Effects of its completed nodes remain.",
@@ -188,13 +188,13 @@ TOOLS = (
 )  # fmt: skip
 
 
-def make_tool(flow: CallableFlow) -> Tool:
+def make_tool(flow: CallableFlow) -> McpTool:
     """Return a flow as a tool."""
     call = partial(_call_flow, flow)
-    return Tool(flow.name, flow.title, flow.description, flow.input_schema, OPERATOR, call, ACTS, RUN, flow)
+    return McpTool(flow.name, flow.title, flow.description, flow.input_schema, OPERATOR, call, ACTS, RUN, flow)
 
 
-def find(name: str, caller: Caller) -> Tool | None:
+def find(name: str, caller: ToolCaller) -> McpTool | None:
     """Return the tool with this name, for any role."""
     ours = next((tool for tool in TOOLS if tool.name == name), None)
     if ours is not None or not name.startswith("flow_"):

@@ -16,14 +16,14 @@ from errors import HeadraceError
 from security.vault import Vault
 
 from . import runs, webhooks
-from .calls import MAX_BODY, Call, Reply
+from .calls import MAX_BODY, Reply, ShortcutCall
 
 LOOP_SECONDS = 1.0  # for which the loop, and with it all requests, waits for PostgreSQL
 # Requests with these headers are left to the view.
 VIEW_HEADERS = {"IDEMPOTENCY-KEY", "TRANSFER-ENCODING", "EXPECT", "UPGRADE"}
 
 
-class Shortcut:
+class ApiShortcut:
     """Serves requests in the loop of a worker process."""
 
     def __init__(self, dispatcher: Dispatcher, vault: Vault, guesses: Guesses) -> None:
@@ -55,6 +55,6 @@ class Shortcut:
             return False
         try:
             peer = request.peer_addr
-            return take(Call(request.method, path, request.query, headers, request.headers, body, peer), reply)
+            return take(ShortcutCall(request.method, path, request.query, headers, request.headers, body, peer), reply)
         except (HeadraceError, DatabaseRefused):
             return False

@@ -23,7 +23,7 @@ STATUSES = {status: f"{status} {text.upper()}" for status, text in HTTP_STATUS_C
 Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
 
 
-class Call(NamedTuple):
+class ShortcutCall(NamedTuple):
     """A request: unescaped path, raw query, headers with unique names, body, and the address of its socket.
 
     `headers` has upper-case names; `pairs` has the headers in their original order.

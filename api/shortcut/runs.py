@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from api.http.json_io import parse_json
-from api.run_answer import Answer, make_json_answer, protect_headers
+from api.run_answer import RunAnswer, make_json_answer, protect_headers
 from api.runs import link_large_values
 from constants import ROLES
 from dispatch import QuickRuns, Start
@@ -17,7 +17,7 @@ from engine import Outcome
 from models import Caller, Run, Startable
 from schemas import RunOut
 
-from .calls import Call, Reply, ReplyPolicy, send_answer
+from .calls import Reply, ReplyPolicy, ShortcutCall, send_answer
 
 PREFIX, SUFFIX = "/api/workflows/", "/run"
 MIN_WAIT, MAX_WAIT = 1.0, 60.0  # seconds; a shorter wait may want a response before the run is on disk
@@ -34,7 +34,7 @@ class RunCalls:
     def __init__(self, runs: QuickRuns) -> None:
         self.runs = runs
 
-    def take(self, call: Call, reply: Reply) -> bool:
+    def take(self, call: ShortcutCall, reply: Reply) -> bool:
         """Start the run. Return False, with nothing begun, if the view must serve the request."""
         scheme, _, token = call.headers.get("AUTHORIZATION", "").partition(" ")
         if call.method != "POST" or scheme.lower() != "bearer" or not VIEW_HEADERS.isdisjoint(call.headers):
@@ -66,5 +66,5 @@ def _wants_wait(query: str) -> bool:
         return False
 
 
-def _make_answer(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
+def _make_answer(run: Run, outcome: Outcome, text: bytes | None) -> RunAnswer:
     return make_json_answer(RUN.dump(link_large_values(run)))

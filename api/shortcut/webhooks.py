@@ -23,12 +23,12 @@ from database.changes import QueryCache
 from definition import Plan
 from dispatch import QuickRuns, Start
 from errors import HeadraceError
-from models import Hook, now_ms
+from models import WebhookTarget, now_ms
 from nodes.core.triggers import CREDENTIAL_TYPES
 from security.login_throttle import get_network
 from security.vault import Vault
 
-from .calls import MAX_BODY, Call, Reply, ReplyPolicy, send_answer
+from .calls import MAX_BODY, Reply, ReplyPolicy, ShortcutCall, send_answer
 
 PREFIX = "/api/webhooks/"
 # Webhooks are public, so callers do not learn why a run could not be recorded.
@@ -40,7 +40,7 @@ VIEW_SETTINGS = ("rate_limit", "allow_ips", "allow_origins")
 class Route(NamedTuple):
     """A webhook whose flow may be quick, with its plan and its node's static config."""
 
-    hook: Hook
+    hook: WebhookTarget
     plan: Plan
     config: Mapping[str, Any]
     dedupe: str | None  # the idempotency header, in upper case
@@ -55,7 +55,7 @@ class WebhookCalls:
         self.proxies = runs.dispatcher.config.trusted_proxies
         self._routes: QueryCache[tuple[str, str], Route] = QueryCache(settings_commits)
 
-    def take(self, call: Call, reply: Reply) -> bool:
+    def take(self, call: ShortcutCall, reply: Reply) -> bool:
         """Start the run. Return False, with nothing begun, if the view must serve the call."""
         path = call.path[len(PREFIX) :].strip("/")
         address = path, call.method
@@ -87,7 +87,7 @@ class WebhookCalls:
         send = partial(send_answer, reply, POLICY, WEBHOOK_ANSWERS[config["respond"]])
         return self.runs.start(Start(hook.flow, value, "webhook", hook.node_id), route.plan, send)
 
-    def _find_network(self, call: Call) -> str:
+    def _find_network(self, call: ShortcutCall) -> str:
         """Return the network address of the client, as the view finds it."""
         if self.proxies and (forwarded := call.headers.get("X-FORWARDED-FOR")):
             hops = forwarded.split(",")
@@ -97,7 +97,7 @@ class WebhookCalls:
 
     def _find_route(self, path: str, method: str) -> Route | None:
         """Return the webhook at this address if its flow may be quick."""
-        hook = Hook.at(path, method)
+        hook = WebhookTarget.at(path, method)
         if hook is None:
             return None
         try:

@@ -27,7 +27,7 @@ from api.http.json_io import Resource, get_request, read_raw
 from api.http.request_origin import get_client
 from api.http.server import get_server
 from api.run_answer import (
-    Answer,
+    RunAnswer,
     make_accepted,
     make_json_answer,
     make_node_answer,
@@ -51,7 +51,7 @@ from dispatch import Dispatcher, Start, Ticket
 from dispatch.debounce import collect
 from dispatch.payloads import Kept
 from errors import DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
-from models import MAX_CALLED, PARAM, Hook, LogEntry, RegisteredHook, Run, Webhook, now_ms, read_params
+from models import MAX_CALLED, PARAM, LogEntry, RegisteredHook, Run, Webhook, WebhookTarget, now_ms, read_params
 from nodes.app_triggers.app_trigger import SECRET_TYPES, AppTrigger
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES
@@ -136,7 +136,7 @@ def fire(path: str) -> Response:
     return take_call(hook, config, path, submit)
 
 
-def _start_event(hook: Hook, plan: Plan, node: PlannedNode, value: Any, key: str | None) -> Ticket:
+def _start_event(hook: WebhookTarget, plan: Plan, node: PlannedNode, value: Any, key: str | None) -> Ticket:
     """Start the run of an app trigger, or collect its event with others."""
     dispatcher: Dispatcher = get_server().dispatcher
     start = Start(hook.flow, value, "webhook", hook.node_id, key, is_awaited=False)
@@ -146,9 +146,9 @@ def _start_event(hook: Hook, plan: Plan, node: PlannedNode, value: Any, key: str
     return dispatcher.submit(start, here=True)
 
 
-def find_hook(path: str, method: str) -> Hook | None:
+def find_hook(path: str, method: str) -> WebhookTarget | None:
     """Return the webhook for calls of this path: the one with exactly this path, else one whose parameters match."""
-    return Hook.at(path, method) or Hook.of_pattern(split_path(path), method)
+    return WebhookTarget.at(path, method) or WebhookTarget.of_pattern(split_path(path), method)
 
 
 def split_path(path: str) -> list[str]:
@@ -210,7 +210,9 @@ def check_not_embedded(request: Request) -> None:
         raise Forbidden("A webhook's response cannot be embedded in a page of this server")
 
 
-def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable[[Any, bool], Ticket]) -> Response:
+def take_call(
+    hook: WebhookTarget, config: Mapping[str, Any], path: str, submit: Callable[[Any, bool], Ticket]
+) -> Response:
     """Check a call as the config of its node says, and answer it. `submit(input, is_awaited)` starts the run."""
     request, server = get_request(), get_server()
     dispatcher: Dispatcher = server.dispatcher
@@ -261,7 +263,7 @@ class Proof(NamedTuple):
 NO_PROOF = Proof(True)
 
 
-def _authenticate(hook: Hook, auth: str, secret: Mapping[str, Any], request: Request, raw: bytes) -> Proof:
+def _authenticate(hook: WebhookTarget, auth: str, secret: Mapping[str, Any], request: Request, raw: bytes) -> Proof:
     """Check the secret, signature or token of a call. Raises: Unavailable if the keys for it cannot be fetched."""
     now = now_ms() / 1000
     if auth != "jwt":
@@ -291,7 +293,9 @@ def _refuse_caller(challenge: tuple[str, str] | None = None) -> Response:
     return _to_response(answer)
 
 
-def take_event(hook: Hook, node: PlannedNode, path: str, submit: Callable[[Any, str | None], Ticket]) -> Response:
+def take_event(
+    hook: WebhookTarget, node: PlannedNode, path: str, submit: Callable[[Any, str | None], Ticket]
+) -> Response:
     """Check a service's call as its app trigger says, and answer it. `submit(input, idempotency key)` starts the run.
 
     An event that was not chosen is answered without a run: with an error, the service would send it again.
@@ -329,7 +333,7 @@ def take_event(hook: Hook, node: PlannedNode, path: str, submit: Callable[[Any, 
     return _to_response(make_json_answer({"run_id": ticket.run.id}))
 
 
-def load_signing_secrets(hook: Hook, node: PlannedNode) -> list[str | None]:
+def load_signing_secrets(hook: WebhookTarget, node: PlannedNode) -> list[str | None]:
     """Return the secrets with which the service may sign; None if it signs nothing.
 
     Raises: Unavailable if the credential cannot be used, or the service has not been told a secret yet.
@@ -353,14 +357,14 @@ def load_signing_secrets(hook: Hook, node: PlannedNode) -> list[str | None]:
         raise Unavailable("This webhook cannot authenticate its callers at the moment") from error
 
 
-def _check_address(hook: Hook, networks: list[str], path: str) -> None:
+def _check_address(hook: WebhookTarget, networks: list[str], path: str) -> None:
     """Raise Forbidden unless the caller's address is in one of the networks."""
     if not is_in_networks(get_client().address, tuple(networks)):
         note_refusal(hook, path, "this address may not call it")
         raise Forbidden("Your address may not call this webhook")
 
 
-def note_refusal(hook: Hook, path: str, reason: str) -> None:
+def note_refusal(hook: WebhookTarget, path: str, reason: str) -> None:
     """Log a caller who was refused in the flow's log, at most once a minute for each address."""
     server, address = get_server(), get_client().address
     if not server.refusals.note(make_limit_key(hook), get_network(address)):
@@ -371,12 +375,12 @@ def note_refusal(hook: Hook, path: str, reason: str) -> None:
     server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
 
 
-def make_limit_key(hook: Hook) -> str:
+def make_limit_key(hook: WebhookTarget) -> str:
     """Return the webhook's key for rate limits, guesses and the refusal log."""
     return f"{hook.flow.id} {hook.node_id}"
 
 
-def _count_call(hook: Hook, limit: int) -> None:
+def _count_call(hook: WebhookTarget, limit: int) -> None:
     """Count a call against the webhook's rate limit, in calls a minute.
 
     Raises: TooMany if the limit is exceeded; Unavailable if the calls cannot be counted.
@@ -390,12 +394,12 @@ def _count_call(hook: Hook, limit: int) -> None:
         raise TooMany(f"This webhook accepts {limit} calls a minute; try again later", retry_after=math.ceil(wait))
 
 
-def load_config(dispatcher: Dispatcher, hook: Hook) -> Mapping[str, Any]:
+def load_config(dispatcher: Dispatcher, hook: WebhookTarget) -> Mapping[str, Any]:
     """Return the config of the webhook's node, without settings that have expressions: it has none."""
     return _load_plan(dispatcher, hook).by_id[hook.node_id].config.static
 
 
-def _load_plan(dispatcher: Dispatcher, hook: Hook) -> Plan:
+def _load_plan(dispatcher: Dispatcher, hook: WebhookTarget) -> Plan:
     flow = hook.flow
     try:
         return dispatcher.resources.plan_of(flow)
@@ -409,7 +413,7 @@ def _load_plan(dispatcher: Dispatcher, hook: Hook) -> Plan:
         raise Unavailable("The flow of this webhook cannot run at the moment") from None
 
 
-def load_secret(vault: Vault, hook: Hook, types: Collection[str]) -> Mapping[str, Any]:
+def load_secret(vault: Vault, hook: WebhookTarget, types: Collection[str]) -> Mapping[str, Any]:
     """Return the values of the webhook's credential, which must be of one of these types.
 
     Raises: Unavailable if the credential cannot be used: authentication fails closed.
@@ -457,7 +461,7 @@ RESPONDERS: dict[str, Callable[[Dispatcher, Ticket], Response]] = {
 }
 
 
-def _answer_with_stream(hook: Hook, value: Any, submit: Callable[[Any, bool], Ticket]) -> Response:
+def _answer_with_stream(hook: WebhookTarget, value: Any, submit: Callable[[Any, bool], Ticket]) -> Response:
     """Start the run and respond with its events. Raises: Unavailable, with nothing started, if there is no place."""
     streams: Streams = get_server().streams
     client = get_client()
@@ -488,5 +492,5 @@ def _answer_with_file(dispatcher: Dispatcher, run: Run, custom: Mapping[str, Any
     return response
 
 
-def _to_response(answer: Answer) -> Response:
+def _to_response(answer: RunAnswer) -> Response:
     return Response(answer.body, answer.status, answer.headers)

@@ -23,7 +23,7 @@ import engine
 from dispatch import Dispatcher, Ticket
 from dispatch.payloads import Kept
 from errors import Unavailable
-from models import Hook, Run, Step
+from models import Run, Step, WebhookTarget
 from nodes.base import REGISTRY
 
 MAX_SECONDS = 600.0
@@ -49,7 +49,7 @@ class Streams:
         self._lock = threading.Lock()
         self._open: Counter[str] = Counter()
 
-    def begin(self, hook: Hook, network: str | None, request: Request) -> Stream:
+    def begin(self, hook: WebhookTarget, network: str | None, request: Request) -> EventStream:
         """Reserve the place for a stream to the request; close it. `network` is None for an address of many callers.
 
         Raises: Unavailable if there are too many.
@@ -68,7 +68,7 @@ class Streams:
             if not self.dispatcher.waiting.take_long_place():
                 raise Unavailable(TOO_MANY, retry_after=5)
             self._open.update(limits.keys())
-        return Stream(self, limits.keys(), request)
+        return EventStream(self, limits.keys(), request)
 
     def end(self, keys: Iterable[str]) -> None:
         """Free the place of a stream."""
@@ -78,7 +78,7 @@ class Streams:
             self._open += Counter()  # drops the keys of 0
 
 
-class Stream:
+class EventStream:
     """The place of a stream, and its response."""
 
     def __init__(self, streams: Streams, keys: Iterable[str], request: Request) -> None:

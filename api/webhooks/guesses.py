@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from api.http.request_origin import Client
+from api.http.request_origin import ClientAddress
 from api.webhooks.rate_limit import RateLimits
 from errors import TooMany, Unavailable
 from security.login_throttle import get_network
@@ -61,7 +61,7 @@ class Guesses:
         """Return True if this process has seen a wrong secret so recently that a limit may apply."""
         return self.clock() < self.last_wrong + RECENT
 
-    def begin(self, target: str, client: Client, secrets: Iterable[str]) -> Guess:
+    def begin(self, target: str, client: ClientAddress, secrets: Iterable[str]) -> Guess:
         """Check the limits before the secrets of this target are compared with the one that the client sent.
 
         Raises: TooMany if a limit is reached; Unavailable if it cannot be read.

@@ -20,7 +20,7 @@ import orjson
 from marshmallow import ValidationError
 
 from errors import NodeError, Unavailable
-from net.egress import Options
+from net.egress import RequestOptions
 from nodes.credentials.oauth_types import check_secure_url
 
 MAX_TOKEN = 8_000  # characters
@@ -218,7 +218,7 @@ def make_fetch(client: Callable[[], Any]) -> Callable[[str], bytes]:
 
     def fetch(url: str) -> bytes:
         _check_url(url)
-        options = Options(allow=lambda following, sends_body: _check_url(following))
+        options = RequestOptions(allow=lambda following, sends_body: _check_url(following))
         accept = [("Accept", "application/json")]
         answer = client().fetch("GET", url, seconds=FETCH_SECONDS, headers=accept, options=options)
         if answer.status != 200:

@@ -17,7 +17,7 @@ from .users import ApiToken, Session, User, hash_token
 SECRET = ("password_hash",)  # user columns that are never cached
 
 
-class _Found:
+class _CachedCaller:
     """A user with the session or token of a request. All requests share it, so it has values, not row objects."""
 
     def __init__(self, user: User, proof: Session | ApiToken) -> None:
@@ -39,14 +39,14 @@ class _Found:
         return ends is not None and ends <= now_ms()
 
 
-_cache: QueryCache[tuple[type[Session] | type[ApiToken], str], _Found | None] = QueryCache(settings_commits)
+_cache: QueryCache[tuple[type[Session] | type[ApiToken], str], _CachedCaller | None] = QueryCache(settings_commits)
 
 
-def _look_up(kind: type[Session] | type[ApiToken], hashed: str) -> _Found | None:
-    def query() -> _Found | None:
+def _look_up(kind: type[Session] | type[ApiToken], hashed: str) -> _CachedCaller | None:
+    def query() -> _CachedCaller | None:
         proof = kind.one("token_hash = ?", hashed)
         user = None if proof is None else next(User.each("id = ?", (proof.user_id,), SECRET), None)
-        return None if proof is None or user is None else _Found(user, proof)
+        return None if proof is None or user is None else _CachedCaller(user, proof)
 
     return _cache.get((kind, hashed), query)
 
@@ -62,7 +62,7 @@ class Caller:
     The rows are as of their lookup, and `user` lacks the password hash. `proof_id` is the id of the session or token.
     """
 
-    def __init__(self, found: _Found) -> None:
+    def __init__(self, found: _CachedCaller) -> None:
         self._found = found
         self.id: str = found.user["id"]
         self.is_by_token = found.kind is ApiToken

@@ -16,10 +16,10 @@ from .base import IN_LIST, encode_list, insert_all, new_id, now_ms
 from .data_tables import DataRow, DataTable
 from .table_columns import (
     MAX_CELLS,
-    Column,
     Condition,
-    Filter,
-    Order,
+    RowFilter,
+    RowOrder,
+    TableColumn,
     digest_of,
     filter_sql,
     find_column,
@@ -33,7 +33,7 @@ MAX_ROWS = 100_000  # of a table
 ROW_COLUMNS = ("id", "table_id", "cells", "created_at", "updated_at")
 KEY_COLUMNS = ("table_id", "column_id", "digest", "row_id")
 SELECT = "SELECT r.id, r.cells, r.created_at, r.updated_at FROM data_rows r"
-EVERYTHING, BY_ID = Filter(), Order()
+EVERYTHING, BY_ID = RowFilter(), RowOrder()
 PAGED = 1_000  # rows that are read at once from a whole table
 
 Cells = dict[str, Any]  # by the ids of columns
@@ -48,7 +48,7 @@ class Row(NamedTuple):
     created_at: int
     updated_at: int
 
-    def show(self, columns: Iterable[Column]) -> dict[str, Any]:
+    def show(self, columns: Iterable[TableColumn]) -> dict[str, Any]:
         """Return the row as a flat object: its id, its cells by the names of columns, and its times."""
         cells = {column.name: self.cells.get(column.id) for column in columns}
         return {"id": self.id, **cells, **self.times()}
@@ -66,7 +66,7 @@ def keep_all(encoded: bytes) -> bytes:
 
 
 def select(
-    table: DataTable, where: Filter = EVERYTHING, order: Order = BY_ID, limit: int = 100, after: Any = None
+    table: DataTable, where: RowFilter = EVERYTHING, order: RowOrder = BY_ID, limit: int = 100, after: Any = None
 ) -> list[Row]:
     """Return rows of the table. `after` is the place (`place_of`) of the last row of the page before."""
     sql, params = _where(table, where)
@@ -78,7 +78,7 @@ def select(
     return _read(f"{SELECT} WHERE {sql} ORDER BY {by} LIMIT ?", (*params, limit))
 
 
-def place_of(row: Row, order: Order) -> list[Any]:
+def place_of(row: Row, order: RowOrder) -> list[Any]:
     """Return the place of a row in an order, as JSON: its sort key and its id."""
     column = order.column
     if column.id in ("created_at", "updated_at"):
@@ -89,7 +89,7 @@ def place_of(row: Row, order: Order) -> list[Any]:
     return [value, row.id]
 
 
-def _after(key: str, order: Order, after: Any) -> tuple[str, tuple[Any, ...]]:
+def _after(key: str, order: RowOrder, after: Any) -> tuple[str, tuple[Any, ...]]:
     value, id_ = after
     sign = "<" if order.is_descending else ">"
     if order.column.id == "id":
@@ -100,7 +100,7 @@ def _after(key: str, order: Order, after: Any) -> tuple[str, tuple[Any, ...]]:
     return f"({key} IS NULL OR {key} {sign} ? OR ({key} = ? AND r.id > ?))", (param, param, id_)
 
 
-def count(table: DataTable, where: Filter = EVERYTHING) -> int:
+def count(table: DataTable, where: RowFilter = EVERYTHING) -> int:
     """Return the number of rows that satisfy the filter."""
     if not where.conditions:
         return int(fetch_value("SELECT row_count FROM data_tables WHERE id = ?", (table.id,)) or 0)
@@ -127,7 +127,7 @@ def select_between(table: DataTable, first: str, last: str, limit: int) -> list[
     return _read(sql, (table.id, first, last, limit))
 
 
-def read_whole(table: DataTable, where: Filter = EVERYTHING) -> Iterator[Row]:
+def read_whole(table: DataTable, where: RowFilter = EVERYTHING) -> Iterator[Row]:
     """Yield all rows, oldest first. They are read in pages: a row that is added meanwhile may be one of them."""
     after = None
     while rows := select(table, where, limit=PAGED, after=after):
@@ -139,7 +139,7 @@ def _read(sql: str, params: tuple[Any, ...]) -> list[Row]:
     return [Row(id_, orjson.loads(cells), *times) for id_, cells, *times in execute(sql, params).fetchall()]
 
 
-def _where(table: DataTable, where: Filter) -> tuple[str, tuple[Any, ...]]:
+def _where(table: DataTable, where: RowFilter) -> tuple[str, tuple[Any, ...]]:
     """Return the condition on a table's rows. If an indexed column must equal a value, only those rows are examined."""
     sql, params = filter_sql(where)
     start, given = "r.table_id = ?", (str(table.id),)
@@ -151,7 +151,7 @@ def _where(table: DataTable, where: Filter) -> tuple[str, tuple[Any, ...]]:
     return f"{start} AND {sql}" if sql else start, (*given, *params)
 
 
-def _find_key(table: DataTable, where: Filter) -> Condition | None:
+def _find_key(table: DataTable, where: RowFilter) -> Condition | None:
     if where.is_any and len(where.conditions) > 1:
         return None
     indexed = {column.id for column in table.listed if column.indexed}
@@ -172,7 +172,7 @@ def to_cells(table: DataTable, values: Mapping[str, Any], is_lenient: bool = Fal
     }
 
 
-def own_column(columns: Mapping[str, Column], name: str) -> Column:
+def own_column(columns: Mapping[str, TableColumn], name: str) -> TableColumn:
     """Return the column of this name. Raises: BadInput if there is none, or the server sets it."""
     column = find_column(columns, name)
     if column.id == name:
@@ -248,11 +248,13 @@ def index_rows(table: DataTable, column_id: str) -> None:
     _add_keys(table, ((row.id, row.cells) for row in read_whole(table)), [only])
 
 
-def _indexed(table: DataTable) -> list[Column]:
+def _indexed(table: DataTable) -> list[TableColumn]:
     return [column for column in table.listed if column.indexed]
 
 
-def _add_keys(table: DataTable, rows: Iterable[tuple[str, Cells]], columns: Sequence[Column] | None = None) -> None:
+def _add_keys(
+    table: DataTable, rows: Iterable[tuple[str, Cells]], columns: Sequence[TableColumn] | None = None
+) -> None:
     columns = _indexed(table) if columns is None else columns
     found = [
         (table.id, column.id, digest_of(cells[column.id]), id_)

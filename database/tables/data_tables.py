@@ -21,7 +21,7 @@ from errors import BadInput, Conflict, NotFound
 
 from .base import DAY_MS, Base, Expiring, insert, now_ms
 from .locks import lock_names
-from .table_columns import MAX_COLUMNS, TYPES, Column, check_name
+from .table_columns import MAX_COLUMNS, TYPES, TableColumn, check_name
 
 MAX_TABLES = 200  # of a workspace
 WRITES_KEPT_MS = 30 * DAY_MS
@@ -41,16 +41,16 @@ class DataTable(Base):
     updated_at = IntegerField()
 
     @cached_property
-    def listed(self) -> tuple[Column, ...]:
+    def listed(self) -> tuple[TableColumn, ...]:
         """Return its columns in their order."""
-        return tuple(Column(**values) for values in orjson.loads(str(self.columns)))
+        return tuple(TableColumn(**values) for values in orjson.loads(str(self.columns)))
 
     @property
-    def by_name(self) -> dict[str, Column]:
+    def by_name(self) -> dict[str, TableColumn]:
         return {column.name: column for column in self.listed}
 
     @property
-    def by_id(self) -> dict[str, Column]:
+    def by_id(self) -> dict[str, TableColumn]:
         return {column.id: column for column in self.listed}
 
     @classmethod
@@ -107,17 +107,17 @@ class DataTable(Base):
 
     # Columns. Call these in a transaction, after `lock`.
 
-    def add_columns(self, columns: Iterable[tuple[str, str]]) -> list[Column]:
+    def add_columns(self, columns: Iterable[tuple[str, str]]) -> list[TableColumn]:
         """Add columns of these names and types at the end. Raises: BadInput, Conflict."""
         made = self.plan_columns(columns)
         self._save(columns=_encode([*self.listed, *made]), next_column=int(self.next_column) + len(made))
         return made
 
-    def plan_columns(self, columns: Iterable[tuple[str, str]]) -> list[Column]:
+    def plan_columns(self, columns: Iterable[tuple[str, str]]) -> list[TableColumn]:
         """Return the columns that `add_columns` would add. Raises: BadInput, Conflict."""
         return _number(columns, int(self.next_column), self.listed)
 
-    def change_column(self, id_: str, name: str | None, position: int | None) -> Column:
+    def change_column(self, id_: str, name: str | None, position: int | None) -> TableColumn:
         """Rename a column, or move it to this position. Raises: NotFound, BadInput, Conflict."""
         column = self.find_column(id_)
         others = [other for other in self.listed if other.id != id_]
@@ -128,7 +128,7 @@ class DataTable(Base):
         self._save(columns=_encode([*others[:at], column, *others[at:]]))
         return column
 
-    def drop_column(self, id_: str) -> Column:
+    def drop_column(self, id_: str) -> TableColumn:
         """Delete a column. Raises: NotFound."""
         column = self.find_column(id_)
         execute("DELETE FROM data_keys WHERE table_id = ? AND column_id = ?", (self.id, id_))
@@ -139,7 +139,7 @@ class DataTable(Base):
         """Mark a column as indexed; `data_rows.index_rows` adds its cells."""
         self._save(columns=_encode(each._replace(indexed=each.indexed or each.id == id_) for each in self.listed))
 
-    def find_column(self, id_: str) -> Column:
+    def find_column(self, id_: str) -> TableColumn:
         """Return the column with this id. Raises: NotFound."""
         if (found := self.by_id.get(id_)) is None:
             raise NotFound(f"The table {self.name!r} has no column with the id {id_[:20]!r}")
@@ -201,24 +201,24 @@ class DataWrite(Expiring, Base):
         execute(*insert("data_writes", {"key": key, "table_id": table_id, "result": text, "expires_at": until}))
 
 
-def _encode(columns: Iterable[Column]) -> str:
+def _encode(columns: Iterable[TableColumn]) -> str:
     return orjson.dumps([column.as_dict() for column in columns]).decode()
 
 
-def _number(columns: Iterable[tuple[str, str]], first: int, present: Sequence[Column]) -> list[Column]:
+def _number(columns: Iterable[tuple[str, str]], first: int, present: Sequence[TableColumn]) -> list[TableColumn]:
     """Return new columns with ids from this number on. Raises: BadInput, Conflict if a name is taken."""
-    made: list[Column] = []
+    made: list[TableColumn] = []
     for number, (name, type_) in enumerate(columns, first):
         if type_ not in TYPES:
             raise BadInput(f"{type_!r} is not a type of a column; use one of {', '.join(TYPES)}")
-        made.append(Column(f"c{number}", check_name(name), type_))
+        made.append(TableColumn(f"c{number}", check_name(name), type_))
         _check_unique(made[-1].name, [*present, *made[:-1]])
     if len(present) + len(made) > MAX_COLUMNS:
         raise Conflict(f"A table has at most {MAX_COLUMNS} columns")
     return made
 
 
-def _check_unique(name: str, others: Iterable[Column]) -> None:
+def _check_unique(name: str, others: Iterable[TableColumn]) -> None:
     if name.lower() in {other.name.lower() for other in others}:
         raise Conflict(f"The table already has a column {name!r}; choose another name")
 

@@ -148,7 +148,7 @@ class ScheduledPublish(Base):
 UNCHANGED = "workflow_id = ? AND draft_revision = ? AND publish_at = ? AND created_at = ? AND failure IS NULL"
 
 
-class Present(NamedTuple):
+class PresentUser(NamedTuple):
     """A person who has a flow open."""
 
     user_id: str
@@ -191,14 +191,14 @@ class Presence(Expiring, Base):
             execute("DELETE FROM presences WHERE workflow_id = ? AND user_id = ?", (workflow_id, user_id))
 
     @classmethod
-    def others(cls, workflow_id: str, user_id: str, now: int | None = None) -> list[Present]:
+    def others(cls, workflow_id: str, user_id: str, now: int | None = None) -> list[PresentUser]:
         """Return the other people who have the flow open, first the one who opened it first; at most MAX_PRESENT."""
         sql = (
             "SELECT u.id, u.name, u.email, p.since FROM presences p JOIN users u ON u.id = p.user_id "
             "WHERE p.workflow_id = ? AND p.user_id <> ? AND p.expires_at > ? ORDER BY p.since, u.id LIMIT ?"
         )
         found = execute(sql, (workflow_id, user_id, now_ms() if now is None else now, MAX_PRESENT)).fetchall()
-        return [Present(id_, name or email, since) for id_, name, email, since in found]
+        return [PresentUser(id_, name or email, since) for id_, name, email, since in found]
 
 
 def names_of_users(ids: Sequence[str | None]) -> dict[str, str]:

@@ -76,7 +76,7 @@ AGEING = {
 }
 
 
-class Page(NamedTuple):
+class DeletableIds(NamedTuple):
     """Ids that may be deleted, and the last examined id, None at the end."""
 
     ids: list[str]
@@ -97,20 +97,20 @@ def nth_newest(number: int) -> str | None:
     return found
 
 
-def runs_over(after: str, below: str, ended_before: int, now: int) -> Page:
+def runs_over(after: str, below: str, ended_before: int, now: int) -> DeletableIds:
     """Return the deletable runs of the next PAGE runs between two ids: ended before a time, or executed elsewhere."""
     return _page(execute(RUNS, (ended_before, now - DAY_MS, after, below)).fetchall())
 
 
-def rows_over(table: str, after: str, before_ms: int) -> Page:
+def rows_over(table: str, after: str, before_ms: int) -> DeletableIds:
     """Return the deletable rows among the next PAGE rows of a table of AGEING from before a time."""
     prefix, goes = AGEING[table]
     sql = f"SELECT id, {goes} FROM {table} WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
     return _page(execute(sql, (after, first_id(prefix, before_ms))).fetchall())
 
 
-def _page(found: Sequence[tuple[str, int]]) -> Page:
-    return Page([id_ for id_, goes in found if goes], found[-1][0] if len(found) == PAGE else None)
+def _page(found: Sequence[tuple[str, int]]) -> DeletableIds:
+    return DeletableIds([id_ for id_, goes in found if goes], found[-1][0] if len(found) == PAGE else None)
 
 
 def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:

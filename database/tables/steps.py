@@ -105,7 +105,7 @@ def _page(run_id: str, limit: int, after: int, node_id: str | None) -> tuple[str
 
 
 class Step(Timed, Base):
-    """One execution of a node (see engine.Step), read from the view of both kinds. `seq` orders the steps of a run.
+    """One execution of a node (engine.StepRecord), read from the view of both kinds. `seq` orders the steps of a run.
 
     `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` is the
     node whose output this one passed on. `final` marks the failure that ended the run.

@@ -36,7 +36,7 @@ BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "
 Where = tuple[Sequence[tuple[str, str, Any]], bool]
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column. Its `id`, such as c1, is never used again in its table: cells are stored under it."""
 
     id: str
@@ -49,31 +49,31 @@ class Column(NamedTuple):
 
 
 SYSTEM_COLUMNS = {
-    "id": Column("id", "id", "text"),
-    "created_at": Column("created_at", "created_at", "date"),
-    "updated_at": Column("updated_at", "updated_at", "date"),
+    "id": TableColumn("id", "id", "text"),
+    "created_at": TableColumn("created_at", "created_at", "date"),
+    "updated_at": TableColumn("updated_at", "updated_at", "date"),
 }
 
 
 class Condition(NamedTuple):
     """A condition on a row: `operator` is one of OPERATORS, `value` a cell of the column or None."""
 
-    column: Column
+    column: TableColumn
     operator: str
     value: Any = None
 
 
-class Filter(NamedTuple):
+class RowFilter(NamedTuple):
     """Conditions on rows: all of them, or any."""
 
     conditions: tuple[Condition, ...] = ()
     is_any: bool = False
 
 
-class Order(NamedTuple):
+class RowOrder(NamedTuple):
     """The order of rows: by a column, then by their ids."""
 
-    column: Column = SYSTEM_COLUMNS["id"]
+    column: TableColumn = SYSTEM_COLUMNS["id"]
     is_descending: bool = False
 
 
@@ -89,7 +89,7 @@ def check_name(name: Any) -> str:
     return name
 
 
-def to_cell(column: Column, value: Any, is_lenient: bool = False) -> Any:
+def to_cell(column: TableColumn, value: Any, is_lenient: bool = False) -> Any:
     """Return a value as the column stores it: JSON; a date as ISO 8601 text in UTC; None if it is empty.
 
     `is_lenient`: text from a CSV file or a form is converted, such as "12.5" and "yes". Raises: BadInput.
@@ -105,7 +105,7 @@ def to_cell(column: Column, value: Any, is_lenient: bool = False) -> Any:
         raise BadInput(f"{column.name}: {shown} is not {EXPECTED[column.type]}") from None
 
 
-def _convert(column: Column, text: str) -> Any:
+def _convert(column: TableColumn, text: str) -> Any:
     stripped = text.strip()
     if column.type == "number" and NUMBER.match(stripped):
         return orjson.loads(stripped) if re.match(r"-?(0|[1-9])", stripped) and _is_json(stripped) else float(stripped)
@@ -194,7 +194,7 @@ def _type_of(value: Any) -> str:
 
 def guess_type_of_texts(texts: Iterable[str]) -> str:
     """Return the narrowest type of a column that takes all of these texts of a CSV file, of which some may be empty."""
-    kinds = [Column("", "", kind) for kind in ("number", "boolean", "date")]
+    kinds = [TableColumn("", "", kind) for kind in ("number", "boolean", "date")]
     seen = False
     for text in texts:
         if not text.strip():
@@ -206,7 +206,7 @@ def guess_type_of_texts(texts: Iterable[str]) -> str:
     return kinds[0].type if seen and kinds else "text"
 
 
-def _takes(column: Column, text: str) -> bool:
+def _takes(column: TableColumn, text: str) -> bool:
     if column.type == "number" and len(text) > 1 and text.lstrip("-")[0] == "0" and "." not in text:
         return False  # a postal code or a telephone number, not a number
     if column.type == "date" and len(text.strip()) < 10:
@@ -228,7 +228,7 @@ def digest_of(value: Any) -> str:
 # SQL
 
 
-def cell_sql(column: Column) -> str:
+def cell_sql(column: TableColumn) -> str:
     """Return the SQL of a cell for comparisons. The column's id is our own text."""
     if column.id in SYSTEM:
         return f"r.{column.id}"
@@ -238,13 +238,13 @@ def cell_sql(column: Column) -> str:
     return f"CAST({found} AS DOUBLE PRECISION)" if column.type == "number" else f'({found} COLLATE "C")'
 
 
-def sort_sql(column: Column) -> str:
+def sort_sql(column: TableColumn) -> str:
     """Return the SQL of the value by which rows are sorted: at most MAX_KEY characters of a text."""
     cell = cell_sql(column)
     return f"substr({cell}, 1, {MAX_KEY})" if column.type in ("text", "json") and column.id not in SYSTEM else cell
 
 
-def to_param(column: Column, value: Any) -> Any:
+def to_param(column: TableColumn, value: Any) -> Any:
     """Return the parameter of SQL that compares like this cell."""
     if column.id in ("created_at", "updated_at"):
         return int(datetime.fromisoformat(value).timestamp() * 1000)
@@ -271,7 +271,7 @@ def condition_sql(condition: Condition) -> tuple[str, tuple[Any, ...]]:
     return f"{cell} {COMPARISONS[operator]} ?", (param,)
 
 
-def filter_sql(where: Filter) -> tuple[str, tuple[Any, ...]]:
+def filter_sql(where: RowFilter) -> tuple[str, tuple[Any, ...]]:
     """Return the SQL of a filter with its parameters; "" if it has no conditions."""
     parts = [condition_sql(condition) for condition in where.conditions]
     joined = (" OR " if where.is_any else " AND ").join(sql for sql, _ in parts)
@@ -281,7 +281,7 @@ def filter_sql(where: Filter) -> tuple[str, tuple[Any, ...]]:
 # Reading conditions of callers
 
 
-def make_condition(columns: Mapping[str, Column], name: str, operator: str, value: Any) -> Condition:
+def make_condition(columns: Mapping[str, TableColumn], name: str, operator: str, value: Any) -> Condition:
     """Return the condition of a caller. Raises: BadInput if the column, the operator or the value is wrong."""
     column = find_column(columns, name)
     if operator not in OPERATORS:
@@ -300,21 +300,21 @@ def make_condition(columns: Mapping[str, Column], name: str, operator: str, valu
     return Condition(column, operator, cell)
 
 
-def make_filter(columns: Mapping[str, Column], where: Where) -> Filter:
+def make_filter(columns: Mapping[str, TableColumn], where: Where) -> RowFilter:
     """Return the filter of a caller. Raises: BadInput."""
     conditions, is_any = where
     if len(conditions) > MAX_CONDITIONS:
         raise BadInput(f"A filter has at most {MAX_CONDITIONS} conditions")
-    return Filter(tuple(make_condition(columns, *each) for each in conditions), is_any)
+    return RowFilter(tuple(make_condition(columns, *each) for each in conditions), is_any)
 
 
-def make_order(columns: Mapping[str, Column], sort: str) -> Order:
+def make_order(columns: Mapping[str, TableColumn], sort: str) -> RowOrder:
     """Return the order of a text such as `total` or, descending, `-total`. Raises: BadInput."""
     name = sort.removeprefix("-") if sort.startswith("-") and sort not in columns else sort
-    return Order(find_column(columns, name), is_descending=name != sort) if sort else Order()
+    return RowOrder(find_column(columns, name), is_descending=name != sort) if sort else RowOrder()
 
 
-def find_column(columns: Mapping[str, Column], name: str) -> Column:
+def find_column(columns: Mapping[str, TableColumn], name: str) -> TableColumn:
     """Return the column of this name, or one of SYSTEM_COLUMNS. Raises: BadInput if there is none."""
     found = columns.get(name) or SYSTEM_COLUMNS.get(name)
     if found is None:

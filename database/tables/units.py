@@ -58,7 +58,7 @@ def _execute_unit(unit: Unit, execute: Execute, ended: list[EndedRun]) -> list[i
     return counts
 
 
-class _Batch:
+class _StatementBatch:
     """Statements that PostgreSQL executes in one round trip, each with the place for its row count."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def _execute_together(units: Sequence[Unit], is_whole: bool) -> list[list[int]]:
     `is_whole`: they are a whole transaction of `write_runs`. If they only add runs, it is committed with them.
     """
     ended: list[EndedRun] = []
-    batch = _Batch()
+    batch = _StatementBatch()
     for lock in make_locks(chain.from_iterable(units)):
         batch.add(lock)
     all_counts = [[1] * len(unit) for unit in units]
@@ -120,7 +120,7 @@ def _split_into_waves(units: Sequence[Unit]) -> list[list[int]]:
     return waves
 
 
-def _execute_wave(wave: Sequence[tuple[Unit, list[int]]], batch: _Batch, ended: list[EndedRun]) -> None:
+def _execute_wave(wave: Sequence[tuple[Unit, list[int]]], batch: _StatementBatch, ended: list[EndedRun]) -> None:
     """Execute units together: first each up to its deciding write, then the rest of units where that changed a row."""
     left = [(unit, counts, 0) for unit, counts in wave]
     while left:
@@ -131,7 +131,7 @@ def _execute_wave(wave: Sequence[tuple[Unit, list[int]]], batch: _Batch, ended: 
         left = [each for each in decided if _goes_on(*each)]
 
 
-def _add_until_decided(unit: Unit, counts: list[int], start: int, batch: _Batch, ended: list[EndedRun]) -> int:
+def _add_until_decided(unit: Unit, counts: list[int], start: int, batch: _StatementBatch, ended: list[EndedRun]) -> int:
     """Add the statements from this place on, up to one that decides. Return the place after the last one."""
     for place in range(start, len(unit)):
         item = unit[place]

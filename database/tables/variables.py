@@ -38,7 +38,7 @@ class VariableSet(Base):
         primary_key = CompositeKey("workspace_id", "effective_at")
 
 
-class Since(NamedTuple):
+class VariablesSince(NamedTuple):
     """The variables since `effective_at`, in milliseconds since 1970."""
 
     effective_at: int
@@ -106,10 +106,12 @@ def _put(workspace_id: str, variables: dict[str, Any]) -> int:
     return at
 
 
-def _read(workspace_id: str) -> tuple[Since, ...]:
+def _read(workspace_id: str) -> tuple[VariablesSince, ...]:
     """Return the sets of the workspace, the latest first."""
     sql = "SELECT effective_at, variables FROM variable_sets WHERE workspace_id = ? ORDER BY effective_at DESC LIMIT ?"
-    return tuple(Since(at, orjson.loads(text)) for at, text in execute(sql, (workspace_id, MAX_SETS)).fetchall())
+    return tuple(
+        VariablesSince(at, orjson.loads(text)) for at, text in execute(sql, (workspace_id, MAX_SETS)).fetchall()
+    )
 
 
-_sets: QueryCache[str, tuple[Since, ...]] = QueryCache(settings_commits)
+_sets: QueryCache[str, tuple[VariablesSince, ...]] = QueryCache(settings_commits)

@@ -217,7 +217,7 @@ class Fired(NamedTuple):
         return str(found)
 
 
-class Hook(NamedTuple):
+class WebhookTarget(NamedTuple):
     """Data for a call of a webhook. `secret` is the credential's encrypted data, `secret_stamp` its last change."""
 
     node_id: str
@@ -228,23 +228,23 @@ class Hook(NamedTuple):
     secret: str | None
 
     @classmethod
-    def at(cls, path: str, method: str) -> Hook | None:
+    def at(cls, path: str, method: str) -> WebhookTarget | None:
         """Return the webhook at this address, cached (see database/changes.py); None if no active flow has it."""
         return _hooks.get((path, method), lambda: cls._read(path, method))
 
     @classmethod
-    def of_pattern(cls, parts: Sequence[str], method: str) -> Hook | None:
+    def of_pattern(cls, parts: Sequence[str], method: str) -> WebhookTarget | None:
         """Return the webhook whose path with parameters matches these parts; None if no active flow has one."""
         found = (cls.at(shape, method) for shape in _get_patterns().find(parts))
         return next(filter(None, found), None)
 
     @classmethod
-    def _read(cls, path: str, method: str) -> Hook | None:
+    def _read(cls, path: str, method: str) -> WebhookTarget | None:
         found = execute(AT, (path, method)).fetchone()
         return None if found is None else cls(found[0], Fired(*found[1:6]), *found[6:])
 
 
-_hooks: QueryCache[tuple[str, str], Hook] = QueryCache(settings_commits)
+_hooks: QueryCache[tuple[str, str], WebhookTarget] = QueryCache(settings_commits)
 _patterns: QueryCache[str, Patterns] = QueryCache(settings_commits)
 
 

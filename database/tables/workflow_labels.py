@@ -27,7 +27,7 @@ COUNTED = "SUM(CASE WHEN w.status = 'archived' THEN 0 ELSE 1 END)"
 IGNORED = " ON CONFLICT DO NOTHING"
 
 
-class Counted(NamedTuple):
+class LabelCount(NamedTuple):
     """A folder or tag, and the number of its flows that are not archived."""
 
     name: str
@@ -87,13 +87,13 @@ class WorkflowFolder(Base):
             raise Conflict(f"The workspace would have more than {MAX_FOLDERS} folders; use one of the existing folders")
 
     @classmethod
-    def counts(cls, workspace_id: str) -> list[Counted]:
+    def counts(cls, workspace_id: str) -> list[LabelCount]:
         """Return the folders that directly contain flows, by path."""
         sql = (
             f"SELECT f.path, {COUNTED} FROM workflow_folders f JOIN workflows w ON w.id = f.workflow_id "
             "WHERE f.workspace_id = ? GROUP BY f.path ORDER BY f.path"
         )
-        return [Counted(*row) for row in execute(sql, (workspace_id,)).fetchall()]
+        return [LabelCount(*row) for row in execute(sql, (workspace_id,)).fetchall()]
 
     @classmethod
     def within(cls, workspace_id: str, path: str) -> list[str]:
@@ -161,13 +161,13 @@ class WorkflowTag(Base):
         execute(sql, (encode_list(workflow_ids), encode_list(tags)))
 
     @classmethod
-    def counts(cls, workspace_id: str) -> list[Counted]:
+    def counts(cls, workspace_id: str) -> list[LabelCount]:
         """Return the tags of the workspace, sorted."""
         sql = (
             f"SELECT t.tag, {COUNTED} FROM workflow_tags t JOIN workflows w ON w.id = t.workflow_id "
             "WHERE t.workspace_id = ? GROUP BY t.tag ORDER BY lower(t.tag), t.tag"
         )
-        return [Counted(*row) for row in execute(sql, (workspace_id,)).fetchall()]
+        return [LabelCount(*row) for row in execute(sql, (workspace_id,)).fetchall()]
 
 
 class Favourite(Base):

@@ -36,7 +36,7 @@ MARKED = "EXISTS (SELECT 1 FROM favourites m WHERE m.workflow_id = w.id AND m.us
 FAILING = "EXISTS (SELECT 1 FROM runs r WHERE r.id = {0} AND r.status = 'failed' AND r.cancelled = 0)"
 
 
-class Order(NamedTuple):
+class FlowOrder(NamedTuple):
     """An order of flows: by this SQL, then by id, both in the same direction."""
 
     key: str
@@ -44,10 +44,10 @@ class Order(NamedTuple):
 
 
 ORDERS = {
-    "newest": Order("w.id"),
-    "name": Order("lower(w.name)", is_downwards=False),
-    "updated": Order("w.updated_at"),
-    "last_run": Order(f"COALESCE({NEWEST.format('w.workspace_id', 'w.id')}, '')"),
+    "newest": FlowOrder("w.id"),
+    "name": FlowOrder("lower(w.name)", is_downwards=False),
+    "updated": FlowOrder("w.updated_at"),
+    "last_run": FlowOrder(f"COALESCE({NEWEST.format('w.workspace_id', 'w.id')}, '')"),
 }
 
 

@@ -26,7 +26,7 @@ from .data_rows import (
     update_rows,
 )
 from .data_tables import DataTable, DataWrite
-from .table_columns import Column, Condition, Filter, Where, guess_type, make_filter, make_order, to_cell
+from .table_columns import Condition, RowFilter, TableColumn, Where, guess_type, make_filter, make_order, to_cell
 
 MAX_WRITTEN = 1_000  # rows of one write
 
@@ -94,12 +94,12 @@ class WorkspaceTables:
 
         return _show(table, find_all(table, list(dict.fromkeys(_once(table, key, work)))))
 
-    def _put(self, table: DataTable, cells: Cells, column: Column) -> list[str]:
+    def _put(self, table: DataTable, cells: Cells, column: TableColumn) -> list[str]:
         value = cells.get(column.id)
         if value in (None, ""):
             raise BadInput(f"{column.name}: each row needs a value of the column by which rows are found")
         stored = orjson.loads(self.clean(orjson.dumps(value)))
-        found = select(table, Filter((Condition(column, "eq", stored),)), limit=MAX_WRITTEN)
+        found = select(table, RowFilter((Condition(column, "eq", stored),)), limit=MAX_WRITTEN)
         if not found:
             return insert_rows(table, [encode_cells(cells, self.clean)])
         update_rows(table, found, lambda row: cells, self.clean)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import orjson
 
 import models
-from agent.definition import Agent, restore
+from agent.definition import AgentDefinition, restore
 from definition import templates
 
 
-def find_agent(workspace_id: str, id_: str) -> Agent | None:
+def find_agent(workspace_id: str, id_: str) -> AgentDefinition | None:
     """Return the workspace's own agent with this id, else the built-in one, else None.
 
     The workspace's own comes first, since a later version may add a built-in agent with an id already in use.

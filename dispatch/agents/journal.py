@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from agent.journal import Entry, Usage, sum_usage
+from agent.journal import AgentUsage, Entry, sum_usage
 from dispatch.lease import ProcessLease
 from dispatch.run_record import RunTaken
 from dispatch.shared_record import AnyRecord
@@ -19,7 +19,7 @@ MAX_INPUT = 50_000  # characters of JSON, for display only
 COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))  # of agent_steps, after the id of the agent run
 
 
-class AgentRecord:
+class AgentRunJournal:
     """An `agent.journal.Journal` in the database, for one agent run. Entry 0 is the start of the run.
 
     Writes take effect only while this process executes the run; otherwise `begin`, `keep_start` and `write` raise
@@ -60,7 +60,7 @@ class AgentRecord:
         self._now[entry.seq] = entry
         self.record.add(self._saved(entry))
 
-    def usage(self) -> Usage:
+    def usage(self) -> AgentUsage:
         """Return the usage so far."""
         return sum_usage(list(self._now.values()))
 

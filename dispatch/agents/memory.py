@@ -24,7 +24,7 @@ MIN_CUT = 200  # characters: a shorter start of a content says too little
 ELLIPSIS = "…"
 
 
-class Memory:
+class WorkspaceMemory:
     """Memory of the agents of one workspace. `clean` redacts secrets in JSON text, `now` returns the time in ms.
 
     An agent has at most `most` entries. Their shape is documented at `nodes.base.Memory`.

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from agent.definition import Agent
+from agent.definition import AgentDefinition
 from agent.model_choice import find_credential
 from dispatch.lease import ProcessLease
 from dispatch.resources import Resources
@@ -16,8 +16,8 @@ from nodes.credentials.keyring import Keyring
 
 from .callable_workflows import CallableFlow, callable_flows
 from .definitions import find_agent
-from .journal import AgentRecord
-from .memory import Memory
+from .journal import AgentRunJournal
+from .memory import WorkspaceMemory
 from .workspace_view import WorkspaceView
 
 
@@ -27,11 +27,11 @@ class AgentServices:
     def __init__(self, resources: Resources, lease: ProcessLease, record: AnyRecord, keyring: Keyring) -> None:
         self._resources, self._lease, self._record = resources, lease, record
         self._workspace_id = record.run.workspace_id
-        self.memory = Memory(self._workspace_id, keyring.clean, resources.config.memory_entries)
+        self.memory = WorkspaceMemory(self._workspace_id, keyring.clean, resources.config.memory_entries)
         self.models = resources.models
         self.workspace_view = WorkspaceView(self._workspace_id, resources)
 
-    def definition(self, agent_id: str) -> Agent | None:
+    def definition(self, agent_id: str) -> AgentDefinition | None:
         """Return the workspace's or the built-in agent with this id, or None."""
         return find_agent(self._workspace_id, agent_id)
 
@@ -39,9 +39,9 @@ class AgentServices:
         """Return the name of the credential for a model without a named one; None: the server's settings."""
         return find_credential(self.models, name, lambda: Credential.names_of(self._workspace_id, "llm"))
 
-    def record(self, node_id: str, index: int | None) -> AgentRecord:
+    def record(self, node_id: str, index: int | None) -> AgentRunJournal:
         """Return the journal of the agent in this node, for this item."""
-        return AgentRecord(self._record, self._lease, node_id, index)
+        return AgentRunJournal(self._record, self._lease, node_id, index)
 
     def conversation(self, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
         """Return the last tasks of the session with their answers as text, oldest first."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import engine
-from agent.definition import Agent, needs_credentials
+from agent.definition import AgentDefinition, needs_credentials
 from agent.model_choice import Models, NoModel, find_credential, resolve
 from engine import Plan
 from errors import BadInput, NodeError, Unavailable
@@ -68,7 +68,7 @@ def explain_no_model(workspace_id: str, models: Models) -> str | None:
     return None
 
 
-def check(agent: Agent, body: Mapping[str, Any], models: Models, find: Find, workspace_id: str) -> None:
+def check(agent: AgentDefinition, body: Mapping[str, Any], models: Models, find: Find, workspace_id: str) -> None:
     """Check that the agent can run the task. `find` opens a credential of the workspace.
 
     Raises: Unavailable without a model, BadInput if a credential or the model's name is not valid.

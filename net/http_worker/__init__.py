@@ -27,7 +27,7 @@ from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
-from .connection import HEAD_SECONDS, Connection, Exchange, State
+from .connection import HEAD_SECONDS, ClientConnection, ConnectionState, HttpExchange
 from .parsing import MAX_HEAD, DatedResponse, begin_response, decode_chunks, keep_settings, make_body, parse_head
 from .refusals import find_status, make_refusal
 from .request_ids import RequestIds
@@ -40,7 +40,7 @@ SWEEP_SECONDS = 0.5  # between two checks of deadlines
 
 MAX_UNSENT = 256 * 1024  # bytes; beyond it, a response is paused until the client has read
 MAX_HELD = 128 * 1024**2  # bytes of incomplete bodies and unsent responses in a worker; beyond it, close the slowest
-WAITING = (State.IDLE, State.HEAD, State.CLOSING)
+WAITING = (ConnectionState.IDLE, ConnectionState.HEAD, ConnectionState.CLOSING)
 NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 TOO_SLOW = (
@@ -49,7 +49,7 @@ TOO_SLOW = (
 )
 
 
-class Files(wsgi.FileWrapper):
+class ResponseFile(wsgi.FileWrapper):
     """A file returned by the app, in pieces of READ_SIZE."""
 
     def __init__(self, filelike: Any, blksize: int = READ_SIZE) -> None:
@@ -67,12 +67,12 @@ class HttpWorker(ThreadWorker):
     shortcut: Shortcut | None = None
     request_ids: RequestIds | None = None
     error_headers: Sequence[tuple[str, str]] = ()
-    on_response: Callable[[Exchange, float], None] | None = None
+    on_response: Callable[[HttpExchange, float], None] | None = None
     alive: bool
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.connections: set[Connection] = set()
+        self.connections: set[ClientConnection] = set()
         self.held = 0  # bytes of incomplete bodies and unsent responses
         self.streamed = 0  # bodies that threads read
         self.slow = 0  # slow connections closed since the last sweep
@@ -105,7 +105,7 @@ class HttpWorker(ThreadWorker):
         while self.connections and time.monotonic() < ends:
             self.turn()
         for connection in list(self.connections):
-            if connection.state is not State.BUSY:
+            if connection.state is not ConnectionState.BUSY:
                 self.drop(connection)
         # Threads that still answer use the queue, so it stays open until the process ends.
         self.tpool.shutdown(wait=False)
@@ -136,11 +136,11 @@ class HttpWorker(ThreadWorker):
         """End connections past their deadline. If no free ones are left, idle connections get a shorter deadline."""
         is_full = len(self.connections) >= self.worker_connections
         for connection in list(self.connections):
-            if connection.state is State.BUSY:
+            if connection.state is ConnectionState.BUSY:
                 continue
-            if connection.state is State.SENDING:
+            if connection.state is ConnectionState.SENDING:
                 self.extend_deadline(connection, now)
-            elif self.idle_until is not None and connection.state is State.HEAD and not connection.received:
+            elif self.idle_until is not None and connection.state is ConnectionState.HEAD and not connection.received:
                 # Idle ones keep their deadline, before which a proxy closes them: a request may always be on its way.
                 connection.deadline = min(connection.deadline, self.idle_until)
             elif is_full and connection.state in WAITING:
@@ -151,18 +151,20 @@ class HttpWorker(ThreadWorker):
             self.log.info("Closed %d connections whose clients sent or read too slowly", self.slow)
             self.slow = 0
 
-    def expire(self, connection: Connection) -> None:
+    def expire(self, connection: ClientConnection) -> None:
         """End a connection past its deadline, with a response if one can still be sent."""
-        asks = connection.state is State.BODY or (connection.state is State.HEAD and connection.received)
-        self.slow += bool(asks) or connection.state is State.SENDING
+        asks = connection.state is ConnectionState.BODY or (
+            connection.state is ConnectionState.HEAD and connection.received
+        )
+        self.slow += bool(asks) or connection.state is ConnectionState.SENDING
         if asks:
             self.refuse(connection, 408, TOO_SLOW)
             return
-        if connection.state is State.SENDING:
+        if connection.state is ConnectionState.SENDING:
             connection.reset_on_close()
         self.drop(connection)
 
-    def watch(self, connection: Connection, events: int) -> None:
+    def watch(self, connection: ClientConnection, events: int) -> None:
         """Call `handle_ready` when the socket is ready for these events; 0 for none."""
         if events == connection.watched:
             return
@@ -174,11 +176,11 @@ class HttpWorker(ThreadWorker):
             self.poller.modify(connection.sock, events, partial(self.handle_ready, connection))
         connection.watched = events
 
-    def handle_ready(self, connection: Connection, _: Any) -> None:
+    def handle_ready(self, connection: ClientConnection, _: Any) -> None:
         """Serve a connection whose socket is ready, unless a thread owns it."""
-        if connection.state is State.BUSY:
+        if connection.state is ConnectionState.BUSY:
             with connection.lock:
-                if connection.state is State.BUSY:
+                if connection.state is ConnectionState.BUSY:
                     # Sent before the previous response was complete: read after that.
                     self.watch(connection, 0)
                     return
@@ -189,13 +191,13 @@ class HttpWorker(ThreadWorker):
             self.log.exception("Error in the state %s of a connection", connection.state.name)
             self.drop(connection)
 
-    def serve(self, connection: Connection) -> None:
+    def serve(self, connection: ClientConnection) -> None:
         """Read or write, depending on the state of the connection."""
-        if connection.state is State.SENDING:
+        if connection.state is ConnectionState.SENDING:
             self.send_more(connection)
-        elif connection.state is State.CLOSING:
+        elif connection.state is ConnectionState.CLOSING:
             self.discard(connection)
-        elif connection.state is not State.CLOSED:
+        elif connection.state is not ConnectionState.CLOSED:
             self.receive(connection)
 
     def accept(self, listener: Any) -> bool:
@@ -210,14 +212,14 @@ class HttpWorker(ThreadWorker):
                 raise
             return False
         sock.setblocking(False)
-        connection = Connection(sock, client, listener.getsockname(), time.monotonic())
+        connection = ClientConnection(sock, client, listener.getsockname(), time.monotonic())
         self.connections.add(connection)
         self.watch(connection, selectors.EVENT_READ)
         return True
 
     # Receiving
 
-    def receive(self, connection: Connection) -> None:
+    def receive(self, connection: ClientConnection) -> None:
         """Read received data, and start answering a complete request."""
         try:
             data = connection.sock.recv(READ_SIZE)
@@ -229,7 +231,7 @@ class HttpWorker(ThreadWorker):
         if data:
             connection.received += data
             self.advance(connection)
-        elif connection.state is State.BODY and connection.exchange is not None:
+        elif connection.state is ConnectionState.BODY and connection.exchange is not None:
             # Disconnected. The app refuses the incomplete body.
             connection.exchange.is_cut_off = True
             connection.exchange.request.force_close()
@@ -237,12 +239,12 @@ class HttpWorker(ThreadWorker):
         else:
             self.drop(connection)
 
-    def advance(self, connection: Connection) -> None:
+    def advance(self, connection: ClientConnection) -> None:
         """Parse as much of a request as was received."""
         now = connection.moved_at = time.monotonic()
-        if connection.state is State.IDLE:
-            connection.state, connection.since, connection.deadline = State.HEAD, now, now + HEAD_SECONDS
-        if connection.state is State.HEAD and not self.read_head(connection, now):
+        if connection.state is ConnectionState.IDLE:
+            connection.state, connection.since, connection.deadline = ConnectionState.HEAD, now, now + HEAD_SECONDS
+        if connection.state is ConnectionState.HEAD and not self.read_head(connection, now):
             return
         exchange = connection.exchange
         assert exchange is not None
@@ -255,7 +257,7 @@ class HttpWorker(ThreadWorker):
             connection.deadline = connection.since + FREE_SECONDS + len(connection.received) / MIN_RATE
             self.hold(connection)
 
-    def read_head(self, connection: Connection, now: float) -> bool:
+    def read_head(self, connection: ClientConnection, now: float) -> bool:
         """Parse the head if it is complete. Return True if the request's body is next."""
         received = connection.received
         end = received.find(b"\r\n\r\n", max(0, connection.scanned - 3))
@@ -273,15 +275,15 @@ class HttpWorker(ThreadWorker):
         del received[:size]
         connection.scanned = 0
         connection.requests += 1
-        connection.state, connection.since = State.BODY, now
-        connection.exchange = exchange = Exchange(request)
+        connection.state, connection.since = ConnectionState.BODY, now
+        connection.exchange = exchange = HttpExchange(request)
         if request._expected_100_continue and self.end_of_body(connection, exchange) is None:
             request._expected_100_continue = False
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             return self.flush_or_drop(connection)
         return True
 
-    def end_of_body(self, connection: Connection, exchange: Exchange) -> int | None:
+    def end_of_body(self, connection: ClientConnection, exchange: HttpExchange) -> int | None:
         """Return the length of the received body, or of the part that the loop reads; None if it is incomplete."""
         received = connection.received
         if exchange.length is not None:
@@ -296,7 +298,7 @@ class HttpWorker(ThreadWorker):
             exchange.is_streamed, end = True, len(received)
         return end
 
-    def begin(self, connection: Connection, exchange: Exchange, size: int) -> None:
+    def begin(self, connection: ClientConnection, exchange: HttpExchange, size: int) -> None:
         """Start answering the request; its body is the first `size` received bytes."""
         request = exchange.request
         if exchange.is_streamed:
@@ -307,7 +309,7 @@ class HttpWorker(ThreadWorker):
             request.force_close()
         exchange.body = bytes(connection.received[:size])
         del connection.received[:size]
-        connection.state = State.BUSY
+        connection.state = ConnectionState.BUSY
         self.account(connection)
         if self.request_ids is not None:
             self.request_ids.begin(request)
@@ -316,7 +318,7 @@ class HttpWorker(ThreadWorker):
         if self.request_ids is not None:
             self.request_ids.leave()
 
-    def hold(self, connection: Connection) -> None:
+    def hold(self, connection: ClientConnection) -> None:
         """Count the memory held for this client. Beyond MAX_HELD, close the connections that were idle longest."""
         self.account(connection)
         while self.held > MAX_HELD:
@@ -325,22 +327,22 @@ class HttpWorker(ThreadWorker):
                 return
             slowest = min(others, key=lambda other: other.moved_at)
             self.slow += 1
-            if slowest.state is State.BODY:
+            if slowest.state is ConnectionState.BODY:
                 self.refuse(slowest, 503, "The server has too many unfinished requests; try again soon")
             else:
                 slowest.reset_on_close()
                 self.drop(slowest)
 
-    def account(self, connection: Connection) -> None:
+    def account(self, connection: ClientConnection) -> None:
         """Count the memory held for this client."""
-        owned = connection.state not in (State.BUSY, State.CLOSED)
+        owned = connection.state not in (ConnectionState.BUSY, ConnectionState.CLOSED)
         held = len(connection.received) + connection.unsent_bytes if owned else 0
         self.held += held - connection.held
         connection.held = held
 
     # Answering
 
-    def is_taken(self, connection: Connection, exchange: Exchange, shortcut: Shortcut) -> bool:
+    def is_taken(self, connection: ClientConnection, exchange: HttpExchange, shortcut: Shortcut) -> bool:
         """Return True if the shortcut answers this request. It gets complete bodies of a declared length."""
         if exchange.length is None or exchange.is_streamed or exchange.is_cut_off:
             return False
@@ -351,7 +353,12 @@ class HttpWorker(ThreadWorker):
             return False
 
     def reply(
-        self, connection: Connection, exchange: Exchange, status: str, headers: Sequence[tuple[str, str]], body: bytes
+        self,
+        connection: ClientConnection,
+        exchange: HttpExchange,
+        status: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
     ) -> None:
         """Send the shortcut's response to a request."""
         exchange.is_shortcut = True
@@ -367,7 +374,7 @@ class HttpWorker(ThreadWorker):
         else:
             self.produce(connection, exchange)
 
-    def answer(self, connection: Connection, exchange: Exchange) -> None:
+    def answer(self, connection: ClientConnection, exchange: HttpExchange) -> None:
         """Call the app, and send as much of its response as the client accepts. In a thread of the pool."""
         request = exchange.request
         if self.request_ids is not None:
@@ -378,7 +385,7 @@ class HttpWorker(ThreadWorker):
                 request.body = io.BytesIO(decode_chunks(request.body))
             self.prepare(connection, exchange, for_app=True)
             exchange.environ["wsgi.multithread"] = True
-            exchange.environ["wsgi.file_wrapper"] = Files
+            exchange.environ["wsgi.file_wrapper"] = ResponseFile
             exchange.answer = self.wsgi(exchange.environ, exchange.response.start_response)
             if not self.alive:  # it may have begun to stop since `prepare`
                 exchange.response.force_close()
@@ -392,7 +399,7 @@ class HttpWorker(ThreadWorker):
         if self.request_ids is not None:
             self.request_ids.leave()
 
-    def prepare(self, connection: Connection, exchange: Exchange, for_app: bool = False) -> None:
+    def prepare(self, connection: ClientConnection, exchange: HttpExchange, for_app: bool = False) -> None:
         """Create gunicorn's response, and the WSGI environment if the app or the access log needs it."""
         request = exchange.request
         self.cfg.pre_request(self, request)
@@ -409,7 +416,7 @@ class HttpWorker(ThreadWorker):
         if not self.alive or not self.cfg.keepalive or len(self.connections) >= self.max_keepalived:
             exchange.response.force_close()
 
-    def produce(self, connection: Connection, exchange: Exchange) -> None:
+    def produce(self, connection: ClientConnection, exchange: HttpExchange) -> None:
         """Send the app's response, or a part of it if the client accepts no more: the loop sends the rest later."""
         response = exchange.response
         try:
@@ -428,7 +435,7 @@ class HttpWorker(ThreadWorker):
         self.end(exchange)
         self.finish(connection, not response.should_close())
 
-    def fail(self, connection: Connection, exchange: Exchange, error: Exception) -> None:
+    def fail(self, connection: ClientConnection, exchange: HttpExchange, error: Exception) -> None:
         """End an exchange that cannot be completed: with status 500 if nothing is sent yet."""
         if isinstance(error, ConnectionError):
             self.forget_unsent(connection, error)
@@ -442,7 +449,7 @@ class HttpWorker(ThreadWorker):
         self.end(exchange)
         self.finish(connection, False)
 
-    def end(self, exchange: Exchange) -> None:
+    def end(self, exchange: HttpExchange) -> None:
         """Close the app's response iterable, and write the access log."""
         try:
             if hasattr(exchange.answer, "close"):
@@ -456,13 +463,13 @@ class HttpWorker(ThreadWorker):
         except Exception:
             self.log.exception("Error at the end of a request")
 
-    def forget_unsent(self, connection: Connection, error: Exception) -> None:
+    def forget_unsent(self, connection: ClientConnection, error: Exception) -> None:
         """Drop the queued data of a client that has disconnected."""
         self.log.debug("The client is gone: %s", error)
         connection.unsent.clear()
         connection.unsent_bytes = 0
 
-    def finish(self, connection: Connection, keep: bool) -> None:
+    def finish(self, connection: ClientConnection, keep: bool) -> None:
         """Send the queued data and end BUSY; `keep` leaves the connection open. From any thread."""
         with connection.lock:
             # Under the lock, so that the loop sees the connection free if the next request arrives immediately.
@@ -475,34 +482,34 @@ class HttpWorker(ThreadWorker):
                 # The loop has nothing to do until the next request comes.
                 connection.exchange = None
                 connection.deadline = time.monotonic() + self.cfg.keepalive
-                connection.state = State.IDLE
+                connection.state = ConnectionState.IDLE
                 return
         self.method_queue.defer(self.take_over, connection, keep)
 
     # Sending and closing, in the loop
 
-    def take_over(self, connection: Connection, keep: bool | None) -> None:
+    def take_over(self, connection: ClientConnection, keep: bool | None) -> None:
         """Take over a connection from the answering thread; `keep` is None if the response is not complete yet."""
         if connection.exchange is not None and connection.exchange.is_streamed:
             connection.exchange.is_streamed = False
             self.streamed -= 1
         if connection.unsent:
             now = time.monotonic()
-            connection.state, connection.keep = State.SENDING, keep
+            connection.state, connection.keep = ConnectionState.SENDING, keep
             connection.since = connection.moved_at = now
             connection.begin_sending()
             connection.deadline = now + FREE_SECONDS
             self.watch(connection, selectors.EVENT_WRITE)
             self.hold(connection)
         elif keep is None:
-            connection.state = State.BUSY
+            connection.state = ConnectionState.BUSY
             self.tpool.submit(self.produce, connection, connection.exchange)
         elif keep:
             self.wait_for_request(connection)
         else:
             self.close(connection)
 
-    def send_more(self, connection: Connection) -> None:
+    def send_more(self, connection: ClientConnection) -> None:
         """Send more of a response now that the client has read, and continue when all is sent."""
         if self.flush_or_drop(connection):
             connection.moved_at = time.monotonic()
@@ -510,7 +517,7 @@ class HttpWorker(ThreadWorker):
             if not connection.unsent:
                 self.take_over(connection, connection.keep)
 
-    def flush_or_drop(self, connection: Connection) -> bool:
+    def flush_or_drop(self, connection: ClientConnection) -> bool:
         """Send the queued data that the client accepts immediately. Return False if the client has disconnected."""
         try:
             connection.flush()
@@ -519,29 +526,29 @@ class HttpWorker(ThreadWorker):
             return False
         return True
 
-    def extend_deadline(self, connection: Connection, now: float) -> None:
+    def extend_deadline(self, connection: ClientConnection, now: float) -> None:
         """Set the deadline of a reading client: FREE_SECONDS after its last data, or earlier below MIN_RATE."""
         before, taken = connection.taken, connection.count_taken()
         if taken > before:
             connection.moved_at = now
         connection.deadline = FREE_SECONDS + min(connection.moved_at, connection.since + taken / MIN_RATE)
 
-    def wait_for_request(self, connection: Connection) -> None:
+    def wait_for_request(self, connection: ClientConnection) -> None:
         """Keep the connection for its next request, which may already have arrived."""
         now = time.monotonic()
         connection.exchange = None
-        connection.state, connection.deadline = State.IDLE, now + self.cfg.keepalive
+        connection.state, connection.deadline = ConnectionState.IDLE, now + self.cfg.keepalive
         self.account(connection)
         self.watch(connection, selectors.EVENT_READ)
         if connection.received:
             self.advance(connection)
 
-    def refuse(self, connection: Connection, status: int, message: str) -> None:
+    def refuse(self, connection: ClientConnection, status: int, message: str) -> None:
         """Refuse a request without calling the app, and close."""
         connection.sendall(make_refusal(status, message, self.error_headers))
         self.flush_and_close(connection)
 
-    def handle_error(self, req: Any, client: Connection, addr: Any, exc: Exception) -> None:
+    def handle_error(self, req: Any, client: ClientConnection, addr: Any, exc: Exception) -> None:
         """Log an error of a request or of the app, and queue a response."""
         status = find_status(exc)
         if status == 500:
@@ -552,12 +559,12 @@ class HttpWorker(ThreadWorker):
             message = f"The request is not valid HTTP, or more than the server reads: {exc}"
         client.sendall(make_refusal(status, message, self.error_headers))
 
-    def flush_and_close(self, connection: Connection) -> None:
+    def flush_and_close(self, connection: ClientConnection) -> None:
         """Send the queued data that the client accepts immediately, and close."""
         if self.flush_or_drop(connection):
             self.close(connection)
 
-    def close(self, connection: Connection) -> None:
+    def close(self, connection: ClientConnection) -> None:
         """Signal the end of the last response, and wait briefly for the client to close.
 
         Closing a socket with unread input resets the connection, and the client may lose the end of the response (RFC
@@ -572,11 +579,11 @@ class HttpWorker(ThreadWorker):
         connection.unsent.clear()
         connection.unsent_bytes = 0
         connection.exchange = None
-        connection.state, connection.deadline = State.CLOSING, time.monotonic() + CLOSE_SECONDS
+        connection.state, connection.deadline = ConnectionState.CLOSING, time.monotonic() + CLOSE_SECONDS
         self.account(connection)
         self.watch(connection, selectors.EVENT_READ)
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: ClientConnection) -> None:
         """Read and drop data that a client sends to a closing connection."""
         try:
             data = connection.sock.recv(READ_SIZE)
@@ -587,14 +594,14 @@ class HttpWorker(ThreadWorker):
         if not data:
             self.drop(connection)
 
-    def drop(self, connection: Connection) -> None:
+    def drop(self, connection: ClientConnection) -> None:
         """Close the socket and forget the connection."""
-        if connection.state is State.CLOSED:
+        if connection.state is ConnectionState.CLOSED:
             return
         self.watch(connection, 0)
-        if connection.state is State.SENDING and connection.keep is None and connection.exchange is not None:
+        if connection.state is ConnectionState.SENDING and connection.keep is None and connection.exchange is not None:
             self.tpool.submit(self.end, connection.exchange)
-        connection.state, connection.exchange = State.CLOSED, None
+        connection.state, connection.exchange = ConnectionState.CLOSED, None
         self.account(connection)
         self.connections.discard(connection)
         connection.sock.close()

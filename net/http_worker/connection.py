@@ -22,7 +22,7 @@ from .body import Chunks
 HEAD_SECONDS = 10.0  # for a request's head, from the connection's start or, after another request, from its first byte
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """State of a connection. The loop watches it for input in IDLE, HEAD, BODY and CLOSING."""
 
     IDLE = 1  # between two requests
@@ -34,7 +34,7 @@ class State(Enum):
     CLOSED = 7
 
 
-class Exchange:
+class HttpExchange:
     """A request and its response."""
 
     def __init__(self, request: Any) -> None:
@@ -53,20 +53,20 @@ class Exchange:
         self.items: Iterator[bytes] = iter(())  # its parts that are not sent yet
 
 
-class Connection:
+class ClientConnection:
     """A client's connection, which gunicorn's response uses as its socket."""
 
     def __init__(self, sock: socket.socket, client: Any, server: Any, now: float) -> None:
         self.sock, self.client, self.server = sock, client, server
         self.lock = threading.Lock()  # between a thread that ends BUSY and the loop that unwatches
-        self.state = State.HEAD
+        self.state = ConnectionState.HEAD
         self.watched = 0
         self.deadline = now + HEAD_SECONDS
         self.since = self.moved_at = now  # start of this state; when the client last sent or read something
         self.received = bytearray()  # data after the current exchange
         self.scanned = 0  # bytes of it without the end of a head
         self.requests = 0
-        self.exchange: Exchange | None = None
+        self.exchange: HttpExchange | None = None
         self.unsent: deque[Any] = deque()
         self.unsent_bytes = 0
         self.sent = self.taken = 0  # bytes since `begin_sending`: given to the system, received by the client's machine

@@ -24,7 +24,7 @@ from gunicorn.http.wsgi import Response
 from gunicorn.util import http_date
 
 from .body import StreamedBody
-from .connection import Connection, Exchange
+from .connection import ClientConnection, HttpExchange
 
 MAX_HEAD = 64 * 1024  # bytes
 get_name = itemgetter(0)
@@ -67,7 +67,7 @@ def format_date(seconds: int) -> str:
     return str(http_date(seconds))
 
 
-def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
+def parse_head(cfg: Any, head: bytes, connection: ClientConnection) -> Any:
     """Return gunicorn's request for this head. Raises: an error of gunicorn if it is invalid or incomplete."""
     if len(head) > MAX_HEAD:
         raise LimitRequestHeaders(f"the head is larger than {MAX_HEAD} bytes")
@@ -90,7 +90,7 @@ def check_codings(request: Any) -> None:
             raise UnsupportedTransferCoding(value)
 
 
-def make_body(connection: Connection, exchange: Exchange) -> Any:
+def make_body(connection: ClientConnection, exchange: HttpExchange) -> Any:
     """Return the file object from which the app reads the body."""
     data = exchange.body
     if exchange.length is not None and not exchange.is_streamed:

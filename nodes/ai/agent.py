@@ -13,7 +13,7 @@ from nodes.fields import anything, credential, json_schema, text
 from schema_fields.quick_schema import Schema
 
 
-class Agent(Node):
+class AgentNode(Node):
     """Runs an agent with its tools and returns the answer, as text or data.
 
     Every step is recorded: after a crash the agent continues where it was. If a tool needs approval, the run waits for
@@ -92,7 +92,7 @@ class Agent(Node):
         output_schema = json_schema("JSON Schema of the result. Default: the agent's schema", title="Output schema")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.ai.agent_turn import Turn
+        from nodes.ai.agent_turn import AgentTurn
 
         agents = ctx.need_agents()
         definition = agents.definition(config["agent_id"])
@@ -101,4 +101,4 @@ class Agent(Node):
             definition = restore(record.start["agent"])
         if definition is None:
             raise NodeError(f"there is no agent {config['agent_id']!r}; choose an existing one", permanent=True)
-        return Turn(config, config.get("input", input), ctx, agents, record, definition).run()
+        return AgentTurn(config, config.get("input", input), ctx, agents, record, definition).run()

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from agent import load_libraries, open_model, prompts, run_agent
-from agent.definition import Agent as Definition
+from agent.definition import AgentDefinition as Definition
 from agent.journal import sum_seconds
-from agent.types import Done, Waiting, WaitOutcome, Work
+from agent.types import AgentWait, AgentWork, Done, WaitOutcome
 from constants import DAY
 from errors import NodeError
 from nodes.ai import tools
@@ -27,7 +27,7 @@ HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
 MAX_CALLS, MAX_SHOWN = 100, 2_000  # calls in the output, and characters of the arguments of each
 
 
-class Turn:
+class AgentTurn:
     """One execution of the node."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Turn:
         credential = self.config.get("credentials", {}).get("llm") or self.agent.credential
         return name, credential or self.agents.find_model_credential(name)
 
-    def work(self, choice: Any, task: str, given: Any) -> Work:
+    def work(self, choice: Any, task: str, given: Any) -> AgentWork:
         """Return the input of the agent's run; its start is recorded before anything else."""
         ctx, record = self.ctx, self.record
         end = time.monotonic() + max(0.0, self.agent.limits.seconds - sum_seconds(record.entries))
@@ -91,7 +91,7 @@ class Turn:
         if record.start is None:
             record.keep_start(self.make_start(choice, task, given, tool_ctx.listings))
         schema = record.start["agent"]["output_schema"]
-        return Work(
+        return AgentWork(
             key=ctx.idempotency_key,
             journal=record,
             start=record.start,
@@ -150,7 +150,7 @@ class Turn:
             "agent_run_id": self.record.id,
         }
 
-    def wait(self, waiting: Waiting) -> Suspend:
+    def wait(self, waiting: AgentWait) -> Suspend:
         if self.ctx.index is not None:
             text = f"an agent within a foreach cannot wait for approval ({waiting.reason})"
             raise NodeError(text, permanent=True)
@@ -163,7 +163,7 @@ class Turn:
             return Suspend(None, waiting.reason, waiting.run_id)
         return Suspend(self.ctx.now_ms() + int(seconds * 1000), waiting.reason, told=told, question=waiting.question)
 
-    def notify(self, service: str, waiting: Waiting) -> bool:
+    def notify(self, service: str, waiting: AgentWait) -> bool:
         ctx = self.ctx
         links = {} if ctx.links is None or waiting.question is None else ctx.links(waiting.question)
         return notify(service, question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)

@@ -15,7 +15,7 @@ from marshmallow import ValidationError, fields
 
 from agent import load_libraries, open_model, prompts, run_agent
 from agent.journal import Entry, sum_usage
-from agent.types import Done, Work
+from agent.types import AgentWork, Done
 from errors import LimitExceeded, NodeError
 from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact
 from nodes.base import Branch, Context, Node, setting
@@ -51,7 +51,7 @@ class ModelConfig(Schema):
     timeout = number("Seconds until the request fails", 0.1, 3_600, load_default=180.0, title="Timeout (seconds)")
 
 
-class Llm(Node):
+class LlmNode(Node):
     """Sends a prompt to a language model and returns the answer: text, or data that follows a JSON Schema.
 
     The model treats the input as data, never as instructions.
@@ -119,7 +119,7 @@ class Llm(Node):
         return {**answer, "usage": reply.usage, "model": reply.model}
 
 
-class Label(fields.Raw):
+class LabelField(fields.Raw):
     """A name, or `{"name", "description"}`; the name is also a branch."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -185,7 +185,7 @@ class Classify(Node):
         )
         text = anything("The text or data to classify. Default: the input", lines="", title="Text")
         labels = setting(
-            fields.List(Label(), required=True, validate=check_labels),
+            fields.List(LabelField(), required=True, validate=check_labels),
             'The 2 to 50 labels: names, or {"name": "bug", "description": "what it means"}. Each label is a branch',
             literal=True,
             title="Labels",
@@ -274,7 +274,7 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
     limits = {"steps": MAX_REQUESTS, "tokens": None, "seconds": config["timeout"]}
     agent = {"limits": limits, "output_schema": schema}
     texts = redact(ctx, {"instructions": instructions, "prompt": prompt})
-    work = Work(
+    work = AgentWork(
         key=ctx.idempotency_key,
         journal=journal,
         start={**texts, "agent": agent, "model": choice.name, "history": [], "mark": ""},

@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
-from agent.model_choice import ANTHROPIC_VERSION, TEST, Access, Choice, Models, cost_of, list_url, resolve
+from agent.model_choice import ANTHROPIC_VERSION, TEST, Choice, ModelAccess, Models, cost_of, list_url, resolve
 from errors import NodeError
-from net.egress import Options
+from net.egress import RequestOptions
 from nodes.base import Context
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.http.response import ERROR_BYTES, is_permanent, parse_json, quote_body
 from parsers.json_schema.validation import issues_of
 
@@ -36,10 +36,10 @@ def choose(ctx: Context, models: Models, name: str | None = None, credential: st
     return choice
 
 
-def model_access(ctx: Context, choice: Choice) -> Access:
+def model_access(ctx: Context, choice: Choice) -> ModelAccess:
     """Return the network access for `open_model`: only the server's own address is exempt from the egress rule."""
     services = ctx.need_services()
-    return Access(services.tls("llm"), None if choice.trusted else services.egress.addresses, ctx.clean)
+    return ModelAccess(services.tls("llm"), None if choice.trusted else services.egress.addresses, ctx.clean)
 
 
 def price_of(choice: Choice) -> Callable[[Any], float | None]:
@@ -74,7 +74,7 @@ def redact(ctx: Context, value: Any) -> Any:
 
 
 @checks("llm")
-def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def check(found: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Request the list of models, which is free."""
     given = found.data.get("model")
     choice = resolve(Models(), given or ANY_MODEL, found.data, found.name)
@@ -93,7 +93,7 @@ def list_models(choice: Choice, ctx: Context) -> set[str]:
         headers.append(("Authorization", f"Bearer {choice.key}"))
     if choice.provider == "anthropic":
         headers.append(("anthropic-version", ANTHROPIC_VERSION))
-    http, seconds, options = ctx.need_services().http(), ctx.seconds_left(15), Options(error_bytes=ERROR_BYTES)
+    http, seconds, options = ctx.need_services().http(), ctx.seconds_left(15), RequestOptions(error_bytes=ERROR_BYTES)
     answer = http.fetch(
         "GET", list_url(choice), seconds=seconds, headers=headers, follow_redirects=False, options=options
     )

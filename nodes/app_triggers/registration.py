@@ -15,12 +15,12 @@ import orjson
 
 from constants import FORM
 from errors import NodeError
-from net.egress import Answer, get_host
-from nodes.credentials.keyring import Credential
+from net.egress import HttpResponse, get_host
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.oauth_types import CLIENT_CREDENTIALS
 from nodes.credentials.types import TYPES
-from nodes.http.body import Body
-from nodes.http.client import Call, HTTPClient
+from nodes.http.body import RequestBody
+from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.pagination import find_next_link
 from nodes.http.response import is_permanent, kind_of_status
 
@@ -34,7 +34,7 @@ GONE = (404, 410)
 MAX_PAGES = 50
 
 
-class Hook(NamedTuple):
+class ServiceWebhook(NamedTuple):
     """A webhook that the service has."""
 
     id: str
@@ -48,7 +48,12 @@ class Registration:
     """
 
     def __init__(
-        self, name: str, register: Mapping[str, Any], settings: Mapping[str, str], account: Credential, ctx: Context
+        self,
+        name: str,
+        register: Mapping[str, Any],
+        settings: Mapping[str, str],
+        account: DecryptedCredential,
+        ctx: Context,
     ) -> None:
         if account.type == CLIENT_CREDENTIALS and "token_header" in register:
             account = replace(account, data={**account.data, "token_header": register["token_header"]})
@@ -101,7 +106,7 @@ class Registration:
         for hook in reversed(list(hooks)):
             self._call(self.register["remove"], {"id": hook.id, "id_end": hook.id.rpartition("/")[2]}, may_be_gone=True)
 
-    def _list(self) -> list[Hook]:
+    def _list(self) -> list[ServiceWebhook]:
         """Return all webhooks. Raises: NodeError if the answer is not a list: then there may be webhooks."""
         call, found, url = self.register["find"], [], self._make_url(self.register["find"], self.values)
         origin = _origin_of(url)
@@ -123,7 +128,7 @@ class Registration:
     def _call(self, call: Mapping[str, Any], values: Mapping[str, Any], may_be_gone: bool = False) -> Any:
         """Return the JSON of the answer; None if it has none."""
         all_values = {**self.values, **values}
-        body = self._encode(_fill(call["body"], all_values)) if "body" in call else Body()
+        body = self._encode(_fill(call["body"], all_values)) if "body" in call else RequestBody()
         answer = self._send(call["method"], self._make_url(call, all_values), body, fail_on_error=not may_be_gone)
         return None if answer.status in GONE else self._read(answer)
 
@@ -133,35 +138,39 @@ class Registration:
             base = base.replace("{account}", quote(str(TYPES[self.account.type].shown(self.account.data)), safe=":"))
         return _fill_url(base, values) + _fill_url(call["path"], values)
 
-    def _send(self, method: str, url: str, body: Body | None = None, fail_on_error: bool = False) -> Answer:
+    def _send(
+        self, method: str, url: str, body: RequestBody | None = None, fail_on_error: bool = False
+    ) -> HttpResponse:
         """Return the answer; it may be that something is gone, unless `fail_on_error`."""
         if self.is_in_url:
             self.account.check_host(get_host(url))
         headers = {"Accept": "application/json", **self.register.get("headers", {})}
-        sent = Call(method, url, SECONDS, headers=headers, body=body or Body(), fail_on_error=fail_on_error)
+        sent = HttpRequest(
+            method, url, SECONDS, headers=headers, body=body or RequestBody(), fail_on_error=fail_on_error
+        )
         answer = self.client.answer(sent)
         if answer.status >= 400 and answer.status not in GONE:
             raise NodeError(_describe(answer), is_permanent(answer.status), kind=kind_of_status(answer.status))
         return answer
 
-    def _read(self, answer: Answer) -> Any:
+    def _read(self, answer: HttpResponse) -> Any:
         try:
             return orjson.loads(answer.content) if answer.content else None
         except orjson.JSONDecodeError:
             return None
 
-    def _encode(self, body: dict[str, Any]) -> Body:
+    def _encode(self, body: dict[str, Any]) -> RequestBody:
         if not self.register.get("form"):
-            return Body(orjson.dumps(body), {"Content-Type": "application/json"})
+            return RequestBody(orjson.dumps(body), {"Content-Type": "application/json"})
         pairs = [
             (f"{name}[]" if isinstance(value, list) else name, item)
             for name, value in body.items()
             for item in (value if isinstance(value, list) else [value])
         ]
-        return Body(urlencode(pairs).encode(), {"Content-Type": FORM})
+        return RequestBody(urlencode(pairs).encode(), {"Content-Type": FORM})
 
 
-def _read_hooks(call: Mapping[str, Any], data: Any, answer: Answer) -> list[Hook]:
+def _read_hooks(call: Mapping[str, Any], data: Any, answer: HttpResponse) -> list[ServiceWebhook]:
     """Return the webhooks of a page: of a list, of one object, or of addresses by id."""
     items = _find(data, call["items"])
     place, _, name = call["items"].rpartition(".")
@@ -171,17 +180,17 @@ def _read_hooks(call: Mapping[str, Any], data: Any, answer: Answer) -> list[Hook
     if isinstance(items, dict) and "url" in call and "id" not in call:
         items = [items]  # there can be only one
     if isinstance(items, dict) and "url" not in call:
-        return [Hook(str(id_), url) for id_, url in items.items() if isinstance(url, str)]
+        return [ServiceWebhook(str(id_), url) for id_, url in items.items() if isinstance(url, str)]
     if not isinstance(items, list):
         raise NodeError(f"{answer.who} answered with something else than its webhooks", permanent=True)
     return [
-        Hook(str(_find(item, call["id"]) if "id" in call else ""), str(_find(item, call["url"]) or ""))
+        ServiceWebhook(str(_find(item, call["id"]) if "id" in call else ""), str(_find(item, call["url"]) or ""))
         for item in items
         if isinstance(item, dict)
     ]
 
 
-def _describe(answer: Answer) -> str:
+def _describe(answer: HttpResponse) -> str:
     return f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
 
 

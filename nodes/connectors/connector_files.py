@@ -26,18 +26,18 @@ MAX_BYTES = 2 * 2**20
 MAX_REASON = 500
 
 
-class Broken(NamedTuple):
+class BrokenConnector(NamedTuple):
     """A file of the team that is not a connector, and why, in one line."""
 
     file: str
     reason: str
 
 
-BROKEN: list[Broken] = []
+BROKEN: list[BrokenConnector] = []
 _own: dict[str, Any] = {}
 
 
-def load_own(folder: Path | None) -> list[Broken]:
+def load_own(folder: Path | None) -> list[BrokenConnector]:
     """Replace the team's connectors by those in the folder (None: remove them). Return the files that are not valid."""
     _own.clear()
     BROKEN.clear()
@@ -63,7 +63,7 @@ def load_own(folder: Path | None) -> list[Broken]:
 
 
 def _refuse(file: str, reason: str) -> None:
-    BROKEN.append(Broken(file, reason[:MAX_REASON]))
+    BROKEN.append(BrokenConnector(file, reason[:MAX_REASON]))
     log.error("Could not load the connector %s: %s", file, BROKEN[-1].reason)
 
 

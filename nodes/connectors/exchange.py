@@ -12,18 +12,18 @@ from typing import Any
 from urllib.parse import quote
 
 from errors import ErrorKind, NodeError
-from net.egress import Answer
+from net.egress import HttpResponse
 from nodes.base import Context
 from nodes.connectors.shapes import QUERY_METHODS, fill_body, flatten_form, place_inputs
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.oauth_types import CLIENT_CREDENTIALS
 from nodes.data.jmespath_query import search
 from nodes.fields import text_of
 from nodes.files.files import describe_file
 from nodes.http import body as bodies
-from nodes.http.client import Call, HTTPClient, Told
+from nodes.http.client import HTTPClient, HttpRequest, Told
 from nodes.http.graphql import split_response, to_node_error
-from nodes.http.pagination import Pages, Place
+from nodes.http.pagination import PageLocation, PageRequests
 from nodes.http.response import Download, parse_json, to_text
 
 MAX_PAGES = 1_000
@@ -35,16 +35,16 @@ MAX_SAID = 300  # characters of a service's message
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
-class VariablePages(Pages):
+class VariablePages(PageRequests):
     """Pages whose parameters in the body are variables of GraphQL."""
 
-    def _with_params(self, given: dict[str, Any]) -> Place:
+    def _with_params(self, given: dict[str, Any]) -> PageLocation:
         body, first_only = self.first.body, self.options.get("first_only", ())
         variables = {name: value for name, value in body["variables"].items() if name not in first_only}
-        return Place(self.first.url, {**body, "variables": {**variables, **given}})
+        return PageLocation(self.first.url, {**body, "variables": {**variables, **given}})
 
 
-class Exchange:
+class ConnectorExchange:
     """One execution of an operation. `config` is that of the node.
 
     Functions named by `handler` in a file get it: they call `send` and `items`, and return the output. `inputs` are the
@@ -81,7 +81,7 @@ class Exchange:
 
     # Credential
 
-    def _choose_credential(self) -> tuple[Mapping[str, Any], Credential | None]:
+    def _choose_credential(self) -> tuple[Mapping[str, Any], DecryptedCredential | None]:
         """Return the way to authenticate, and the credential, if there is one. Raises: NodeError."""
         ways = self.connector.get("auth", ())
         name = self.config.get("credential")
@@ -90,7 +90,7 @@ class Exchange:
         found = self.ctx.credential(name, *(way["type"] for way in ways))
         return next(way for way in ways if way["type"] == found.type), found
 
-    def _sent_credential(self) -> Credential | None:
+    def _sent_credential(self) -> DecryptedCredential | None:
         """Return the credential as the HTTP client sends it; None if the URL contains it."""
         found = self.credential
         if found is None or self.way.get("in") == "path":
@@ -139,7 +139,9 @@ class Exchange:
             raise NodeError(f"{name}: is required here: it is a part of the address", permanent=True)
         if name not in self.inputs:
             operation = next(each for each in self.connector["operations"] if each["id"] == options["operation"])
-            found = Exchange(self.type, self.connector, operation, {**self.config, "max_items": MAX_OFFERED}, self.ctx)
+            found = ConnectorExchange(
+                self.type, self.connector, operation, {**self.config, "max_items": MAX_OFFERED}, self.ctx
+            )
             offered = {text_of(search(options["value"], item)): item for item in found.result()}
             if len(offered) != 1:
                 shown = [text_of(search(options.get("label", options["value"]), item)) for item in offered.values()][
@@ -202,17 +204,17 @@ class Exchange:
         items = self._collect(pagination, f"{'data.' if 'graphql' in operation else ''}{path or '@'}", self._place())
         return self._cut(self._pick(operation.get("result"), items) if "items" in pagination else items, most)
 
-    def _collect(self, pagination: Mapping[str, Any], path: str, first: Place, method: str = "") -> list[Any]:
+    def _collect(self, pagination: Mapping[str, Any], path: str, first: PageLocation, method: str = "") -> list[Any]:
         """Return the items of all pages, at most `max_items`; `path` is their JMESPath in a page."""
         most = self.config["max_items"]
         options = {"max_pages": MAX_PAGES, **pagination, "max_items": most, "items": f"({path}) || `[]`"}
         place = self._sized(first, options)
         ask = partial(self._ask_page, method=method or self.method)
-        kind = VariablePages if "graphql" in self.operation else Pages
+        kind = VariablePages if "graphql" in self.operation else PageRequests
         found = kind(options, place, ask, self.client.egress_client.max_bytes, self.client.credential).all()
         return list(found["body"])
 
-    def _sized(self, place: Place, options: dict[str, Any]) -> Place:
+    def _sized(self, place: PageLocation, options: dict[str, Any]) -> PageLocation:
         """Ask for no more items on a page than are wanted. Return the first place, with the size of its pages."""
         least = options.pop("min_size", 1)
         if "size" not in options:
@@ -224,16 +226,16 @@ class Exchange:
         given = {options.pop("size_param"): options.pop("size")}
         if options.get("place") == "body":
             if "graphql" in self.operation:
-                return Place(place.url, {**place.body, "variables": {**place.body["variables"], **given}})
-            return Place(place.url, {**(place.body or {}), **given})
-        return Place(bodies.append_query(place.url, given), place.body)
+                return PageLocation(place.url, {**place.body, "variables": {**place.body["variables"], **given}})
+            return PageLocation(place.url, {**(place.body or {}), **given})
+        return PageLocation(bodies.append_query(place.url, given), place.body)
 
     def _cut(self, items: Any, most: int) -> list[Any]:
         if not isinstance(items, list):
             items = [] if items is None else [items]
         return items[:most]
 
-    def _place(self) -> Place:
+    def _place(self) -> PageLocation:
         """Return the URL of the operation and its body, made from the inputs."""
         operation = self.operation
         path = operation.get("url") or operation.get("path", "")
@@ -242,7 +244,7 @@ class Exchange:
         url = bodies.append_query(self.url(path), query)
         self.headers = self._all_headers({**operation.get("headers", {}), **placed.headers})
         self.files = placed.files
-        return Place(url, self._body(placed.body))
+        return PageLocation(url, self._body(placed.body))
 
     def _written(self) -> str:
         """Return how the body writes nested data: as JSON in a form without brackets."""
@@ -273,11 +275,11 @@ class Exchange:
             return None
         return body
 
-    def _ask_page(self, place: Place, number: int, method: str) -> Answer:
+    def _ask_page(self, place: PageLocation, number: int, method: str) -> HttpResponse:
         self.ctx.pause(0)
         return self._ask(place, part=f":{number}" if number > 1 else "", method=method)
 
-    def _ask(self, place: Place, save: Download | None = None, part: str = "", method: str = "") -> Answer:
+    def _ask(self, place: PageLocation, save: Download | None = None, part: str = "", method: str = "") -> HttpResponse:
         kind = self.operation.get("body_type", "json")
         body = place.body
         if kind in ("form", "multipart"):
@@ -285,7 +287,7 @@ class Exchange:
         uploads = self.files if kind == "multipart" else {}
         encoded = bodies.NO_BODY if kind == "none" else self.encode(body, kind, uploads)
         method = method or self.method
-        call = Call(method, place.url, self.config["timeout"], self.headers, encoded, save=save, part=part)
+        call = HttpRequest(method, place.url, self.config["timeout"], self.headers, encoded, save=save, part=part)
         answer = self.client.answer(call)
         if save is None:
             self.check(answer)
@@ -294,16 +296,16 @@ class Exchange:
     def send(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None,
         headers: Mapping[str, str] | None = None, part: str = "",
-    ) -> Answer:  # fmt: skip
+    ) -> HttpResponse:  # fmt: skip
         """Send a request of a handler and return the response, which is no error.
 
-        `path` is that of the service, with `{name}` for inputs, or a URL. The body is data for JSON, or a `Body`, for
-        example from `encode`. `part` distinguishes the requests of one execution, so that a service that honours
-        idempotency keys does not take the second for the first.
+        `path` is that of the service, with `{name}` for inputs, or a URL. The body is data for JSON, or a
+        `RequestBody`, for example from `encode`. `part` distinguishes the requests of one execution, so that a service
+        that honours idempotency keys does not take the second for the first.
         """
         url = bodies.append_query(self._address(path), query or {})
-        sent = body if isinstance(body, bodies.Body) else self.encode(body, "json")
-        call = Call(method, url, self.config["timeout"], self._all_headers(headers or {}), sent, part=part)
+        sent = body if isinstance(body, bodies.RequestBody) else self.encode(body, "json")
+        call = HttpRequest(method, url, self.config["timeout"], self._all_headers(headers or {}), sent, part=part)
         answer = self.client.answer(call)
         self.check(answer)
         return answer
@@ -312,7 +314,7 @@ class Exchange:
         """Return the URL of a path; a URL, which a service may have given, as it is."""
         return path if path.startswith(("https://", "http://")) else self.url(path)
 
-    def encode(self, body: Any, kind: str, files: Mapping[str, Any] | None = None) -> bodies.Body:
+    def encode(self, body: Any, kind: str, files: Mapping[str, Any] | None = None) -> bodies.RequestBody:
         """Return a body for `send`: json, form, text, multipart (with `files`), or file (`body` is its path)."""
         return bodies.encode(body, kind, files or {}, self.ctx.files, self.stack)
 
@@ -322,7 +324,9 @@ class Exchange:
         """Return the items of a list for a handler: all pages, at most `max_items`. `result` is their JMESPath."""
         pagination = self.operation.get("pagination") or self.connector["pagination"]
         self.headers = self._all_headers({})
-        return self._collect(pagination, result, Place(bodies.append_query(self.url(path), query or {}), body), method)
+        return self._collect(
+            pagination, result, PageLocation(bodies.append_query(self.url(path), query or {}), body), method
+        )
 
     def save(self, content: bytes, name: str, number: int = 0) -> dict[str, Any]:
         """Save what a service sent within JSON as the file number `number`. Return the file as other nodes take it."""
@@ -343,20 +347,20 @@ class Exchange:
         """Save the answer to a request of a handler, as `name`. Return the file as other nodes take it."""
         save = self._make_download(name)
         url = bodies.append_query(self._address(path), query or {})
-        call = Call(method, url, self.config["timeout"], self._all_headers({}), save=save, part=part)
+        call = HttpRequest(method, url, self.config["timeout"], self._all_headers({}), save=save, part=part)
         self.client.answer(call)
         return save.made
 
     # Answers
 
-    def read(self, answer: Answer) -> Any:
+    def read(self, answer: HttpResponse) -> Any:
         """Return the data of an answer. Raises: NodeError if it is not JSON, or an error of GraphQL."""
         data = parse_json(answer)
         if "graphql" in self.operation:
             return split_response(data, answer.who)[0]
         return data
 
-    def check(self, answer: Answer) -> None:
+    def check(self, answer: HttpResponse) -> None:
         """Check an answer with a good status. Raises: NodeError if it reports an error in its body."""
         if "graphql" in self.operation:
             _, errors = split_response(parse_json(answer), answer.who)
@@ -371,7 +375,7 @@ class Exchange:
             kind: ErrorKind = told.kind or "refused"
             raise NodeError(f"{answer.who} refused: {told.text}", kind != "remote", kind=kind)
 
-    def _explain(self, answer: Answer) -> Told | None:
+    def _explain(self, answer: HttpResponse) -> Told | None:
         """Return the error in an answer with a bad status, found by the connector's rules; None if there is none."""
         try:
             return self._read_error(parse_json(answer))

@@ -156,7 +156,7 @@ class Rate(Part):
     per = fields.Integer(required=True, strict=True, validate=validate.Range(1, 86_400))
 
 
-class Options(Part):
+class OfferedOptions(Part):
     """The list operation that offers values for an input.
 
     With `take_only`, an input of an address that is not given is the only value of the list.
@@ -187,7 +187,7 @@ class Input(Part):
     keep_empty = fields.Boolean()
     id_in = _text(100)
     escape = _text(100)
-    options = fields.Nested(Options)
+    options = fields.Nested(OfferedOptions)
 
     @validates_schema
     def fits(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -198,7 +198,7 @@ class Input(Part):
             raise ValidationError("A required input has no default; leave one out.", "default")
 
 
-class Pages(Pagination):
+class ConnectorPagination(Pagination):
     """Pagination: that of the http node, and a page size for every type.
 
     `min_size` is the least number of items that the service gives on a page, and `first_only` has variables of GraphQL
@@ -244,7 +244,7 @@ class PollBy(Part):
     title = _text(100)
 
 
-class Sent(Part):
+class ExampleRequest(Part):
     """A request of an example, as it leaves."""
 
     method = _text(10, required=True)
@@ -255,7 +255,7 @@ class Sent(Part):
 
 
 class Exchanged(Part):
-    request = fields.Nested(Sent, required=True)
+    request = fields.Nested(ExampleRequest, required=True)
     response = fields.Raw(allow_none=True)
     response_headers = fields.Dict(keys=fields.String(), values=fields.String())
     status = fields.Integer(validate=validate.Range(200, 299))
@@ -263,7 +263,7 @@ class Exchanged(Part):
 
 class Example(Exchanged):
     config = fields.Dict(required=True)
-    request = fields.Nested(Sent)
+    request = fields.Nested(ExampleRequest)
     requests = fields.List(fields.Nested(Exchanged), validate=validate.Length(1, 20))
     files = fields.Dict(keys=fields.String(), values=fields.String())
     output = fields.Raw(required=True, allow_none=True)
@@ -297,7 +297,7 @@ class Operation(Part):
     response = fields.String(validate=validate.OneOf(("json", "text", "file", "none")))
     id_header = _text(200, header_name)
     list = fields.Boolean()
-    pagination = fields.Nested(Pages, allow_none=True)
+    pagination = fields.Nested(ConnectorPagination, allow_none=True)
     retry_safe = fields.Boolean()
     handler = fields.String(validate=validate.Regexp(NAME, error="Must be the name of a function."))
     poll = fields.Nested(PollBy)
@@ -341,7 +341,7 @@ class Connector(Part):
     query = _constants()
     error = fields.Nested(ServiceErrors)
     rate = fields.Nested(Rate)
-    pagination = fields.Nested(Pages)
+    pagination = fields.Nested(ConnectorPagination)
     operations = fields.List(fields.Nested(Operation), required=True, validate=validate.Length(1, MAX_OPERATIONS))
 
     @validates_schema(skip_on_field_errors=True)

@@ -51,9 +51,9 @@ class ConnectorNode(Node):
         return make_schema(self.connector, operation)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.connectors.exchange import Exchange
+        from nodes.connectors.exchange import ConnectorExchange
 
-        return Exchange(self.type, self.connector, self.operations[config["operation"]], config, ctx).result()
+        return ConnectorExchange(self.type, self.connector, self.operations[config["operation"]], config, ctx).result()
 
 
 def make(type_: str, connector: Mapping[str, Any]) -> ConnectorNode:

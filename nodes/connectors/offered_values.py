@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from errors import NodeError
 from nodes.base import Context
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.connectors.inputs import make_schema
 from nodes.connectors.node import ConnectorNode
 from nodes.data.jmespath_query import search
@@ -57,7 +57,7 @@ def _run(node: ConnectorNode, asked: dict[str, Any], ctx: Context) -> Any:
     except ValidationError as error:
         missing = ", ".join(str(schema.fields[key].metadata.get("title", key)) for key in error.normalized_messages())
         raise NodeError(f"Fill in first: {missing}", permanent=True) from None
-    return Exchange(node.service_type, node.connector, operation, loaded, ctx).result()
+    return ConnectorExchange(node.service_type, node.connector, operation, loaded, ctx).result()
 
 
 def _show(told: Mapping[str, Any], item: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from marshmallow import Schema
 
 from nodes.base import Context, Polled
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.connectors.inputs import make_schema
 from nodes.connectors.node import ConnectorNode, make_example
 from nodes.core.triggers import TriggerNode
@@ -64,7 +64,7 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
             given[since["input"]] = _limit_age(before["since"], since.get("days"), ctx.now_ms())
         # A service that honours idempotency keys would answer each poll like the first one.
         ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
-        found = Exchange(self.service_type, self.connector, operation, given, ctx).result()
+        found = ConnectorExchange(self.service_type, self.connector, operation, given, ctx).result()
         how = Entries(told["key"], since and since["value"], told.get("order") == "newest_first", config["updates"])
         items = found if isinstance(found, list) else []
         return make_polled(items, how, before, len(items) < most and since is None)

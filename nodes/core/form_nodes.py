@@ -101,7 +101,7 @@ def origins_field() -> Any:
     return setting(kind, help, literal=True, title="Embed in")
 
 
-class Form(TriggerNode):
+class FormNode(TriggerNode):
     """Starts a run for each answer to a public form, which the server shows as a web page."""
 
     type = "form"

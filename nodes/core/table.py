@@ -15,7 +15,7 @@ MAX_LIMIT = 1_000
 NOTHING: Where = ((), False)
 
 
-class Call:
+class TableOperation:
     """One operation of the node on a table. `key` is the idempotency key of its write."""
 
     def __init__(self, tables: Tables, config: Mapping[str, Any], input: Any, key: str) -> None:
@@ -78,15 +78,15 @@ class Call:
 
 
 # Label and function of each operation.
-OPERATIONS: dict[str, tuple[str, Callable[[Call], Any]]] = {
-    "insert": ("Insert rows", Call.insert),
-    "upsert": ("Insert or update", Call.upsert),
-    "update": ("Update rows", Call.update),
-    "delete": ("Delete rows", Call.delete),
-    "get": ("Get one row", Call.get_one),
-    "list": ("List rows", Call.list_rows),
-    "count": ("Count rows", Call.count_rows),
-    "increment": ("Increment a number", Call.increment),
+OPERATIONS: dict[str, tuple[str, Callable[[TableOperation], Any]]] = {
+    "insert": ("Insert rows", TableOperation.insert),
+    "upsert": ("Insert or update", TableOperation.upsert),
+    "update": ("Update rows", TableOperation.update),
+    "delete": ("Delete rows", TableOperation.delete),
+    "get": ("Get one row", TableOperation.get_one),
+    "list": ("List rows", TableOperation.list_rows),
+    "count": ("Count rows", TableOperation.count_rows),
+    "increment": ("Increment a number", TableOperation.increment),
 }
 
 
@@ -181,7 +181,7 @@ class TableNode(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.store is None:
             raise NodeError("tables are not available here", permanent=True)
-        call = Call(ctx.store.tables, config, input, ctx.idempotency_key)
+        call = TableOperation(ctx.store.tables, config, input, ctx.idempotency_key)
         try:
             return OPERATIONS[config["operation"]][1](call)
         except HeadraceError as error:

@@ -180,7 +180,7 @@ def _list_of(kind: fields.Field[Any], help: str, most: int, **options: Any) -> A
     return setting(fields.List(kind, validate=validate.Length(1, most)), help, literal=True, **options)
 
 
-class Webhook(TriggerNode):
+class WebhookNode(TriggerNode):
     """Starts a run for each HTTP request to a URL of this flow, and responds to it."""
 
     type = "webhook"
@@ -331,7 +331,7 @@ def check_zone(name: str) -> None:
         raise ValidationError("Is not an IANA time zone; use a name such as Europe/Paris.") from None
 
 
-class Schedule(TriggerNode):
+class ScheduleNode(TriggerNode):
     """Starts runs by a cron expression or at a fixed interval."""
 
     type = "schedule"
@@ -374,7 +374,7 @@ class Schedule(TriggerNode):
                 raise ValidationError("Set a cron expression (cron) or an interval (every), not both.", "cron")
 
 
-class Error(TriggerNode):
+class ErrorNode(TriggerNode):
     """Starts a run when another flow fails that has this one as its error flow. The input is {workflow, run, …}."""
 
     type = "error"

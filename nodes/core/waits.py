@@ -57,7 +57,7 @@ class WaitingNode(Node):
     suspends = True
 
 
-class Wait(WaitingNode):
+class WaitNode(WaitingNode):
     """Passes its input on after a number of seconds, or at a given time. The run is pending meanwhile."""
 
     type = "wait"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nodes.base import Context
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 
 
 class Untested(Exception):
@@ -15,7 +15,7 @@ class Untested(Exception):
 
 # Tests a credential of a type, and returns a message about the response. Raises NodeError if the test fails, Untested
 # if no request was made.
-Check = Callable[[Credential, Context, Mapping[str, Any]], str]
+Check = Callable[[DecryptedCredential, Context, Mapping[str, Any]], str]
 CHECKS: dict[str, Check] = {}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from nodes.credentials.base import MAX_KEY, MAX_VALUE, NO_COLON, NO_HOSTS, CredentialType, secret, text
-from nodes.fields import CONTROL, Named, choice, header_name, setting
+from nodes.fields import CONTROL, NamedValues, choice, header_name, setting
 
 ONLY_WEBHOOKS = NO_HOSTS + "checking who calls a webhook."
 ONLY_FLOWS = "No host is named, so no flow can send it anywhere. Name the hosts that may have it."
@@ -20,7 +20,7 @@ MAX_PAIRS = 20
 def _pairs(help: str, name: Any, value: Any, title: str) -> Any:
     """Return a field with secret values by name."""
     value.metadata["x-secret"] = True
-    kind = Named(keys=name, values=value, required=True, validate=validate.Length(1, MAX_PAIRS))
+    kind = NamedValues(keys=name, values=value, required=True, validate=validate.Length(1, MAX_PAIRS))
     return setting(kind, help, title=title, metadata={"x-secret": True})
 
 
@@ -108,7 +108,7 @@ class HttpDigest(CredentialType):
     password = secret("The password", required=True, title="Password")
 
 
-class OAuth1(CredentialType):
+class OAuth1Credential(CredentialType):
     """Keys of OAuth 1.0a, which sign each request (RFC 5849)."""
 
     title = "OAuth1"
@@ -134,7 +134,7 @@ class OAuth1(CredentialType):
             raise ValidationError("An access token and its secret must be set together.", "token_secret")
 
 
-class Aws(CredentialType):
+class AwsCredential(CredentialType):
     """An access key of AWS, which signs each request (signature version 4)."""
 
     title = "AWS"
@@ -159,7 +159,7 @@ def _pem(what: str) -> Any:
     return check
 
 
-class ClientCertificate(CredentialType):
+class ClientCertificateCredential(CredentialType):
     """A client certificate for TLS (mTLS), optionally with a token or a login."""
 
     title = "Client certificate (mTLS)"

@@ -38,7 +38,7 @@ MAX_IN_STEPS = 2_000  # values that the steps in progress may have used once
 
 
 @dataclass(frozen=True, slots=True)
-class Credential:
+class DecryptedCredential:
     """A decrypted credential. `hosts` are the hosts it may be sent to: names, or `*.example.com` for subdomains.
 
     `grants` keeps its tokens if they change while it is used; None for a type without, and outside of a server.
@@ -71,7 +71,7 @@ class Credential:
 
 _HIDING = threading.RLock()  # one for all keyrings: it is seldom needed, and runs are made often
 
-Find = Callable[[str], Credential | None]
+Find = Callable[[str], DecryptedCredential | None]
 
 
 class Keyring(Mapping[str, Any]):
@@ -87,14 +87,14 @@ class Keyring(Mapping[str, Any]):
         self._short: set[str] = set()
         self._in_urls: list[tuple[str, re.Pattern[str]]] = []
         self._needles = NO_NEEDLES  # any JSON text to redact contains one of these
-        self._shown: dict[str, Credential] = {}
+        self._shown: dict[str, DecryptedCredential] = {}
         self._in_steps: dict[str, list[str]] = {}  # values used once, by the place of a step in progress
         self._of_ended: list[str] = []
         self._new: list[str] = []  # values used once that have no forms yet
 
     # Access
 
-    def use(self, name: str, *types: str) -> Credential:
+    def use(self, name: str, *types: str) -> DecryptedCredential:
         """Return the credential of this name and one of these types. Raises: NodeError if there is none."""
         found = self._open(name)
         if found is None:
@@ -105,7 +105,7 @@ class Keyring(Mapping[str, Any]):
             )
         return found
 
-    def _open(self, name: str) -> Credential | None:
+    def _open(self, name: str) -> DecryptedCredential | None:
         try:
             found = self._find(name)
         except VaultError as error:

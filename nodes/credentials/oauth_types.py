@@ -201,7 +201,7 @@ def read_key(data: Mapping[str, Any]) -> dict[str, str]:
     return read | {"token_url": url if isinstance(url, str) and url else GOOGLE_TOKEN_URL}
 
 
-class Settings(NamedTuple):
+class OAuthSettings(NamedTuple):
     """Settings of the requests to a service. `scopes` are the requested ones, `kept` the values of answers to keep.
 
     `token_path` leads to the tokens within an answer. `revoked_errors` are errors that mean invalid_grant.
@@ -230,7 +230,7 @@ class Settings(NamedTuple):
     longer_grant: str = ""
 
 
-def settings_of(type_: str, data: Mapping[str, Any]) -> Settings:
+def settings_of(type_: str, data: Mapping[str, Any]) -> OAuthSettings:
     """Return the settings of a credential of one of GRANT_TYPES, or of client credentials."""
     provider = get_provider(data)
 
@@ -241,7 +241,7 @@ def settings_of(type_: str, data: Mapping[str, Any]) -> Settings:
     scopes = data["scope"].split() if data.get("scope") else usual if type_ == ACCOUNT else []
     client_secret = data.get("client_secret", "")
     parameters = parse_qsl(data["parameters"]) if "parameters" in data else provider.get("parameters", {}).items()
-    return Settings(
+    return OAuthSettings(
         client_id=data["client_id"],
         client_secret=client_secret,
         scopes=tuple(dict.fromkeys(scopes)),

@@ -29,15 +29,15 @@ from nodes.credentials.base import (
     text,
 )
 from nodes.credentials.http_types import (
-    Aws,
-    ClientCertificate,
+    AwsCredential,
+    ClientCertificateCredential,
     HttpBasic,
     HttpBearer,
     HttpDigest,
     HttpHeader,
     HttpHeaders,
     HttpQuery,
-    OAuth1,
+    OAuth1Credential,
 )
 from nodes.credentials.oauth_types import (
     TOKEN_TYPES,
@@ -285,7 +285,7 @@ def _is_key(text: str) -> bool:
     return len(text) >= 8 and "@" not in text and WORD.match(text) is None
 
 
-class Ssh(CredentialType):
+class SshCredential(CredentialType):
     """Login to a machine by password or key; the machine's host key must be known."""
 
     title = "SSH"
@@ -311,7 +311,7 @@ class Ssh(CredentialType):
             raise ValidationError("Either a password or a private key is required.", "password")
 
 
-class S3(CredentialType):
+class S3Credential(CredentialType):
     """An S3-compatible object store: AWS, MinIO, Garage, Ceph, R2, B2."""
 
     title = "S3"
@@ -326,7 +326,7 @@ class S3(CredentialType):
         return host, f"*.{host}"
 
 
-class Mqtt(CredentialType):
+class MqttCredential(CredentialType):
     """An MQTT broker."""
 
     title = "MQTT"
@@ -337,7 +337,7 @@ class Mqtt(CredentialType):
     password = secret("The password", title="Password")
 
 
-class Mcp(CredentialType):
+class McpCredential(CredentialType):
     """A server that speaks the Model Context Protocol over HTTP."""
 
     title = "MCP server"
@@ -346,7 +346,7 @@ class Mcp(CredentialType):
     token = secret("The bearer token, if the server requires one", title="Token")
 
 
-class Llm(CredentialType):
+class LlmCredential(CredentialType):
     """The API key of a language model's provider."""
 
     title = "Language model"
@@ -490,9 +490,9 @@ TYPES: dict[str, CredentialType] = {
     "http_headers": HttpHeaders(),
     "http_query": HttpQuery(),
     "http_digest": HttpDigest(),
-    "oauth1": OAuth1(),
-    "aws": Aws(),
-    "mtls": ClientCertificate(),
+    "oauth1": OAuth1Credential(),
+    "aws": AwsCredential(),
+    "mtls": ClientCertificateCredential(),
     "oauth2_client_credentials": OAuth2ClientCredentials(),
     "oauth2": OAuth2(),
     "oauth2_refresh_token": OAuth2RefreshToken(),
@@ -501,13 +501,13 @@ TYPES: dict[str, CredentialType] = {
     "smtp": Smtp(),
     "imap": Imap(),
     "service_url": ServiceUrl(),
-    "ssh": Ssh(),
-    "s3": S3(),
-    "mqtt": Mqtt(),
-    "mcp": Mcp(),
+    "ssh": SshCredential(),
+    "s3": S3Credential(),
+    "mqtt": MqttCredential(),
+    "mcp": McpCredential(),
     "hmac": Hmac(),
     "jwt": Jwt(),
-    "llm": Llm(),
+    "llm": LlmCredential(),
     "secret": Secret(),
 }
 

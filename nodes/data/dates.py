@@ -248,7 +248,7 @@ def list_parts(at: datetime) -> dict[str, Any]:
     }
 
 
-class Operation(NamedTuple):
+class DateOperation(NamedTuple):
     """An operation: its label, its function of a time, the config and now, and the settings that it requires."""
 
     label: str
@@ -265,16 +265,18 @@ def _difference(at: datetime, config: Mapping[str, Any], now: datetime) -> float
 
 
 OPERATIONS = {
-    "parse": Operation("Parse", lambda at, config, now: list_parts(at)),
-    "format": Operation("Format", lambda at, config, now: format_time(at, config["format"]), ("format",)),
-    "convert": Operation("Convert time zone", _convert),
-    "add": Operation("Add", lambda at, config, now: iso(add(at, config["amount"], config["unit"])), ("amount", "unit")),
-    "subtract": Operation(
+    "parse": DateOperation("Parse", lambda at, config, now: list_parts(at)),
+    "format": DateOperation("Format", lambda at, config, now: format_time(at, config["format"]), ("format",)),
+    "convert": DateOperation("Convert time zone", _convert),
+    "add": DateOperation(
+        "Add", lambda at, config, now: iso(add(at, config["amount"], config["unit"])), ("amount", "unit")
+    ),
+    "subtract": DateOperation(
         "Subtract", lambda at, config, now: iso(add(at, -config["amount"], config["unit"])), ("amount", "unit")
     ),
-    "difference": Operation("Difference", _difference, ("other", "unit")),
-    "start_of": Operation("Start of period", lambda at, config, now: iso(get_start(at, config["unit"])), ("unit",)),
-    "end_of": Operation("End of period", lambda at, config, now: iso(get_end(at, config["unit"])), ("unit",)),
+    "difference": DateOperation("Difference", _difference, ("other", "unit")),
+    "start_of": DateOperation("Start of period", lambda at, config, now: iso(get_start(at, config["unit"])), ("unit",)),
+    "end_of": DateOperation("End of period", lambda at, config, now: iso(get_end(at, config["unit"])), ("unit",)),
 }
 
 

@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields, validate
 
 from errors import LimitExceeded, MalformedData
 from nodes.base import Context, Node
-from nodes.fields import Named, anything, choice, flag, line, setting, whole
+from nodes.fields import NamedValues, anything, choice, flag, line, setting, whole
 from nodes.limits import (
     MAX_CONTAINERS,
     MAX_INTEGER,
@@ -123,7 +123,7 @@ class Csv(Node):
         return csv_format.write(table, delimiter or ",", header, columns, config["escape_formulas"], config["bom"])
 
 
-class Json(Node):
+class JsonNode(Node):
     """Parses JSON text, or formats data as JSON text."""
 
     type = "json"
@@ -382,7 +382,7 @@ class Html(Node):
     class Config(Schema):
         html = anything("The page: {{ input.body }}. Default: the input", lines="html", title="HTML")
         selectors = setting(
-            Named(
+            NamedValues(
                 keys=fields.String(validate=validate.Length(1, MAX_NAME)),
                 values=Selector(),
                 required=True,

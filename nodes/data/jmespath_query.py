@@ -16,7 +16,7 @@ MAX_WORK = 5_000_000
 COPYING = {"literal", "multi_select_list", "multi_select_dict"}  # parts of a query whose result costs its size
 
 
-class TooMuch(Exception):
+class WorkBudgetExceeded(Exception):
     """The query exceeded its work budget."""
 
 
@@ -46,7 +46,7 @@ def search(query: str, data: Any) -> Any:
     try:
         result = interpreter.visit(parsed, data)
         interpreter.pay_for(result)
-    except TooMuch:
+    except WorkBudgetExceeded:
         raise NodeError("the query does too much work, or its result is too large", permanent=True) from None
     except JMESPathError as error:
         raise NodeError(f"the query failed: {error}", permanent=True) from None
@@ -60,7 +60,7 @@ def _interpreter() -> Any:
     """Return the class of limited interpreters, created at the first query because its base is slow to import."""
     from jmespath.visitor import TreeInterpreter
 
-    class Bounded(TreeInterpreter):
+    class BoundedInterpreter(TreeInterpreter):
         """An interpreter with a work budget."""
 
         def __init__(self) -> None:
@@ -70,7 +70,7 @@ def _interpreter() -> Any:
         def pay(self, units: int) -> None:
             self.left -= units
             if self.left < 0:
-                raise TooMuch
+                raise WorkBudgetExceeded
 
         def pay_for(self, value: Any) -> None:
             """Spend the size of a value as written, counting repeated parts each time."""
@@ -97,4 +97,4 @@ def _interpreter() -> Any:
                 self.pay(sum(len(part) + len(glue) for part in parts if isinstance(part, str)) // 16)
             return self._functions.call_function(node["value"], args)  # type: ignore[attr-defined]
 
-    return Bounded
+    return BoundedInterpreter

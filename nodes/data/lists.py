@@ -12,7 +12,7 @@ from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node
 from nodes.data.compare import Comparison, identity
 from nodes.data.paths import MISSING, Path, PathField, PathsField, many_paths, names_of, one_path, path, read, replace
-from nodes.fields import Named, Text, anything, choice, flag, kind_of, labels_of, setting, whole
+from nodes.fields import NamedValues, Text, anything, choice, flag, kind_of, labels_of, setting, whole
 from nodes.limits import MAX_ITEMS, Budget, check_items, check_text, is_number, list_of_config, refusal, size_of
 from schema_fields.quick_schema import Schema
 
@@ -260,7 +260,7 @@ class Group(Node):
             "The values that items of a group share: customer.city. Default: all items are one group", title="Group by"
         )
         aggregate = setting(
-            Named(
+            NamedValues(
                 keys=fields.String(validate=validate.Length(1, 200)),
                 values=fields.Nested(Aggregate),
                 validate=validate.Length(1, MAX_AGGREGATES),

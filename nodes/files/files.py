@@ -69,7 +69,7 @@ def split_path(path: str) -> list[str]:
     return names
 
 
-class Files:
+class WorkspaceFiles:
     """The files of one workspace, below `root`, which is created at the first write. `max_bytes` limits each file,
     `quota` all of them together; 0: no limit.
 
@@ -94,14 +94,14 @@ class Files:
             return file.read(self.max_bytes)
 
     @contextmanager
-    def writing(self, path: str) -> Iterator[Bounded]:
+    def writing(self, path: str) -> Iterator[BoundedFile]:
         """Open a new file for writing; it replaces the old one atomically once it is completely on disk."""
         with self.place(path, make=True) as (folder, name):
             draft = DRAFT + secrets.token_hex(8)
             fd = os.open(draft, NEW_FILE, 0o600, dir_fd=folder)
             try:
                 with os.fdopen(fd, "wb") as file:
-                    yield Bounded(file, path, self.max_bytes)
+                    yield BoundedFile(file, path, self.max_bytes)
                     file.flush()
                     os.fsync(fd)
                     size = os.fstat(fd).st_size
@@ -145,7 +145,7 @@ class Files:
             ):
                 found = os.fstat(file.fileno())
                 self._check(path, found)
-                Bounded(file, path, self.max_bytes - found.st_size).write(data)
+                BoundedFile(file, path, self.max_bytes - found.st_size).write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.fsync(folder)
@@ -229,14 +229,14 @@ class Files:
             return []
 
     def rename(self, path: str, to: str) -> None:
-        """Move a file or a folder to a path that does not exist. Raises: Absent, Present."""
+        """Move a file or a folder to a path that does not exist. Raises: Absent, FileAlreadyExists."""
         if split_path(to)[: len(split_path(path))] == split_path(path):
             raise NodeError(f"{path!r} cannot be moved into itself", permanent=True)
         with self.place(path) as (folder, name):
             os.stat(name, dir_fd=folder, follow_symlinks=False)
             with self.place(to, make=True) as (new_folder, new_name):
                 if _exists(new_name, new_folder):
-                    raise Present(f"{to!r}: already exists", permanent=True)
+                    raise FileAlreadyExists(f"{to!r}: already exists", permanent=True)
                 os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
                 os.fsync(new_folder)
             os.fsync(folder)
@@ -350,7 +350,7 @@ class Files:
                 os.close(fd)
 
 
-class NoFiles(Files):
+class NoFiles(WorkspaceFiles):
     """The files of a workspace on a server that has none: every method raises NodeError with the reason."""
 
     def __init__(self, reason: str) -> None:
@@ -367,7 +367,7 @@ class Absent(NodeError):
     """The file does not exist."""
 
 
-class Present(NodeError):
+class FileAlreadyExists(NodeError):
     """The file already exists."""
 
 
@@ -375,7 +375,7 @@ class Overfull(NodeError):
     """The file would exceed its size limit."""
 
 
-class Bounded:
+class BoundedFile:
     """A file to write to, with a size limit."""
 
     def __init__(self, file: IO[bytes], path: str, room: int) -> None:
@@ -390,10 +390,10 @@ class Bounded:
         return self.file.write(data)
 
 
-class Upload(Bounded):
+class Upload(BoundedFile):
     """A file that is written before its path is known."""
 
-    def __init__(self, file: IO[bytes], files: Files, folder: int, name: str, min_free: int) -> None:
+    def __init__(self, file: IO[bytes], files: WorkspaceFiles, folder: int, name: str, min_free: int) -> None:
         super().__init__(file, "the upload", files.max_bytes)
         self.files, self.folder, self.name, self.min_free = files, folder, name, min_free
 
@@ -407,13 +407,13 @@ class Upload(Bounded):
     def keep(self, path: str, overwrite: bool = False) -> None:
         """Move the file to its path once it is completely on disk, replacing an existing one atomically.
 
-        Raises: Present if a file exists and `overwrite` is false.
+        Raises: FileAlreadyExists if a file exists and `overwrite` is false.
         """
         self.file.flush()
         os.fsync(self.file.fileno())
         with self.files.place(path, make=True) as (folder, name):
             if not overwrite and _exists(name, folder):
-                raise Present(f"{path!r}: the file already exists", permanent=True)
+                raise FileAlreadyExists(f"{path!r}: the file already exists", permanent=True)
             with self.files._charging(self.size, name, folder):
                 os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=folder)
             os.fsync(folder)

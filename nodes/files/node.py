@@ -9,7 +9,7 @@ from errors import NodeError
 from nodes.base import Context, Node
 from nodes.fields import anything, choice
 from nodes.fields import path as field_of_path
-from nodes.files.files import MAX_READ, Files, describe_file, parse_content, split_path, to_bytes
+from nodes.files.files import MAX_READ, WorkspaceFiles, describe_file, parse_content, split_path, to_bytes
 from schema_fields.quick_schema import Schema
 
 
@@ -96,7 +96,7 @@ class FileNode(Node):
         size = files.write(path, data) if operation == "write" else files.append(path, data)
         return describe_file(path, size)
 
-    def put(self, files: Files, path: str, to: str, operation: str) -> dict[str, Any]:
+    def put(self, files: WorkspaceFiles, path: str, to: str, operation: str) -> dict[str, Any]:
         """Copy or move a file; return the file object at its new path."""
         if not to:
             raise NodeError(f"to: is required to {operation} a file", permanent=True)

@@ -29,7 +29,7 @@ class OverQuota(NodeError):
     """The files of the workspace would take more than their quota."""
 
 
-class Usage:
+class FileUsage:
     """The bytes that the files take. `limit` is the quota, 0 for none."""
 
     def __init__(self, used: int, limit: int) -> None:
@@ -48,7 +48,7 @@ class Usage:
 
 
 @contextmanager
-def holding_usage(root: Path, limit: int) -> Iterator[Usage]:
+def holding_usage(root: Path, limit: int) -> Iterator[FileUsage]:
     """Give the usage of the files below this folder, which nobody else changes meanwhile. Changes of it are kept."""
     fd = os.open(root / NAME, FLAGS, 0o600)
     try:
@@ -58,7 +58,7 @@ def holding_usage(root: Path, limit: int) -> Iterator[Usage]:
             counted_at, began = time.time(), time.monotonic()
             used = count_bytes(root)
             seconds = time.monotonic() - began
-        usage = Usage(used, limit)
+        usage = FileUsage(used, limit)
         yield usage
         text = orjson.dumps([usage.used, counted_at, seconds])
         os.pwrite(fd, text, 0)

@@ -21,7 +21,7 @@ from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, number, text, whole
 from nodes.files.files import MAX_READ, describe_file, get_path, parse_content, to_bytes
 from nodes.files.node import check_secrets
@@ -40,7 +40,7 @@ NOT_LOGGED_IN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", 
 PROTOCOL_ERRORS = (SyntaxError, AttributeError, KeyError, TypeError, ValueError)
 
 
-class S3(Node):
+class S3Node(Node):
     """Uploads, downloads, deletes and lists objects in an S3-compatible store: AWS, MinIO, Garage, Ceph, R2, B2."""
 
     type = "s3"
@@ -133,13 +133,13 @@ class S3(Node):
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         found = ctx.credential(config["credential"], "s3")
         do = {"get": _get, "put": _put, "delete": _delete, "list": _list}[config["operation"]]
-        job = Job(config, input, ctx, config["bucket"], config.get("key", ""))
+        job = S3Execution(config, input, ctx, config["bucket"], config.get("key", ""))
         _check(job, urlsplit(found.data["endpoint"]).hostname or "")
         with connect(found, ctx, end) as store:
             return do(store, job)
 
 
-class Job(NamedTuple):
+class S3Execution(NamedTuple):
     """One execution: its config and input, and its object."""
 
     config: Mapping[str, Any]
@@ -154,7 +154,7 @@ class Job(NamedTuple):
         return to_bytes(self.config.get("data", self.input), self.config["encoding"])
 
 
-def _check(job: Job, host: str) -> None:
+def _check(job: S3Execution, host: str) -> None:
     """Raise NodeError for an invalid key, and for a secret that this host may not receive."""
     operation = job.config["operation"]
     if operation != "list" and not job.key:
@@ -166,7 +166,7 @@ def _check(job: Job, host: str) -> None:
     job.ctx.check_secrets(host, [*sent, *put])
 
 
-def _get(store: Any, job: Job) -> dict[str, Any]:
+def _get(store: Any, job: S3Execution) -> dict[str, Any]:
     response = store.get_object(job.bucket, job.key)
     try:
         about = {"key": job.key, "etag": response.headers.get("etag", "").strip('"')}
@@ -185,7 +185,7 @@ def _get(store: Any, job: Job) -> dict[str, Any]:
         response.close()
 
 
-def _put(store: Any, job: Job) -> dict[str, Any]:
+def _put(store: Any, job: S3Execution) -> dict[str, Any]:
     with _open_source(job) as (source, size):
         made = store.put_object(
             job.bucket, job.key, source, size, _content_type(job), part_size=PART, num_parallel_uploads=1
@@ -194,7 +194,7 @@ def _put(store: Any, job: Job) -> dict[str, Any]:
 
 
 @contextmanager
-def _open_source(job: Job) -> Iterator[tuple[IO[bytes], int]]:
+def _open_source(job: S3Execution) -> Iterator[tuple[IO[bytes], int]]:
     """Yield the data to upload as a stream, and its size."""
     if "file" in job.config:
         with job.ctx.need_files().reading(get_path(job.config["file"])) as file:
@@ -204,7 +204,7 @@ def _open_source(job: Job) -> Iterator[tuple[IO[bytes], int]]:
         yield BytesIO(data), len(data)
 
 
-def _content_type(job: Job) -> str:
+def _content_type(job: S3Execution) -> str:
     if given := job.config.get("content_type"):
         return str(given)
     known = mimetypes.guess_type(job.key)[0]
@@ -213,12 +213,12 @@ def _content_type(job: Job) -> str:
     return known or "application/octet-stream"
 
 
-def _delete(store: Any, job: Job) -> dict[str, Any]:
+def _delete(store: Any, job: S3Execution) -> dict[str, Any]:
     store.remove_object(job.bucket, job.key)
     return {"bucket": job.bucket, "key": job.key, "deleted": True}
 
 
-def _list(store: Any, job: Job) -> dict[str, Any]:
+def _list(store: Any, job: S3Execution) -> dict[str, Any]:
     limit = job.config["limit"]
     found = list(islice(store.list_objects(job.bucket, job.config.get("prefix") or None, recursive=True), limit + 1))
     return {"objects": [_entry(one) for one in found[:limit]], "truncated": len(found) > limit}
@@ -235,7 +235,7 @@ def _entry(found: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
+def connect(found: DecryptedCredential, ctx: Context, end: float) -> Iterator[Any]:
     """Yield a client of the store. Raises: NodeError if anything fails, or the time is up."""
     from minio import Minio
     from minio.error import MinioException
@@ -269,7 +269,7 @@ def make_pool_class() -> Any:
     """Return the class of the library's connection pool; made at first use, because it loads urllib3."""
     import urllib3
 
-    class Pool(urllib3.PoolManager):
+    class BoundedPool(urllib3.PoolManager):
         """Without redirects and retries, and with a limit on response bodies in memory."""
 
         def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]
@@ -286,7 +286,7 @@ def make_pool_class() -> Any:
                 body, response.headers, response.status, preload_content=False, request_method=method
             )
 
-    return Pool
+    return BoundedPool
 
 
 def read_body(response: Any, most: int, otherwise: str) -> bytes:
@@ -324,11 +324,11 @@ def to_node_error(error: Exception, host: str) -> NodeError:
 
 
 @checks("s3")
-def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def check(found: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """List the buckets. A key without permission to list them is valid, too."""
     from minio.error import S3Error
 
-    check_installed(S3)
+    check_installed(S3Node)
     with connect(found, ctx, time.monotonic() + ctx.seconds_left(15)) as store:
         try:
             count = len(store.list_buckets())

@@ -21,7 +21,7 @@ from hashlib import blake2s
 from typing import IO, Any, NamedTuple
 
 from errors import NodeError
-from nodes.files.files import DRAFT, NEW_FILE, UPLOADS, Absent, Files, Upload, describe_file
+from nodes.files.files import DRAFT, NEW_FILE, UPLOADS, Absent, Upload, WorkspaceFiles, describe_file
 from nodes.files.quota import OverQuota, holding_usage
 
 MARKS = DRAFT + "forms"
@@ -45,7 +45,7 @@ class Crowded(NodeError):
     """Too many bytes are staged."""
 
 
-class Source(NamedTuple):
+class UploadSource(NamedTuple):
     """The form of a staged file, and the network that sends it; None if it is one of very many people.
 
     `largest` is the number of bytes of the form's largest answer: even one that exceeds the limits can be sent.
@@ -78,7 +78,9 @@ def folder_of(run_id: str) -> str:
 class StagedUpload(Upload):
     """A staged file while it is written. Its bytes are reserved in steps, before they are written."""
 
-    def __init__(self, file: IO[bytes], files: Files, folder: int, name: str, min_free: int, source: Source) -> None:
+    def __init__(
+        self, file: IO[bytes], files: WorkspaceFiles, folder: int, name: str, min_free: int, source: UploadSource
+    ) -> None:
         super().__init__(file, files, folder, name, min_free)
         self.source, self.reserved = source, 0
 
@@ -109,7 +111,7 @@ class StagedUpload(Upload):
 
 
 @contextmanager
-def staging(files: Files, source: Source, room: int, min_free: int = 0) -> Iterator[Upload]:
+def staging(files: WorkspaceFiles, source: UploadSource, room: int, min_free: int = 0) -> Iterator[Upload]:
     """Create a staged file of up to `room` bytes, whose key is `Upload.name`. It is deleted if the block fails.
 
     Keeps at least `min_free` bytes of the disk free.
@@ -134,7 +136,7 @@ def staging(files: Files, source: Source, room: int, min_free: int = 0) -> Itera
             raise
 
 
-def count_staged(files: Files) -> int:
+def count_staged(files: WorkspaceFiles) -> int:
     """Return the bytes of all staged files."""
     try:
         with files._open("the upload", [UPLOADS]) as folder:
@@ -143,7 +145,7 @@ def count_staged(files: Files) -> int:
         return 0
 
 
-def renew(files: Files, keys: Iterable[str]) -> None:
+def renew(files: WorkspaceFiles, keys: Iterable[str]) -> None:
     """Keep staged files, if they exist, for another STAGED_SECONDS: their form is still being filled in."""
     with suppress(Absent), files._open("the upload", [UPLOADS]) as folder:
         for key in keys:
@@ -151,7 +153,7 @@ def renew(files: Files, keys: Iterable[str]) -> None:
                 os.utime(_check(key), dir_fd=folder, follow_symlinks=False)
 
 
-def discard(files: Files, keys: Iterable[str]) -> None:
+def discard(files: WorkspaceFiles, keys: Iterable[str]) -> None:
     """Delete staged files, if they exist."""
     with suppress(Absent), files._open("the upload", [UPLOADS]) as folder:
         for key in keys:
@@ -160,7 +162,7 @@ def discard(files: Files, keys: Iterable[str]) -> None:
 
 
 @contextmanager
-def moving(files: Files, run_id: str, names: Mapping[str, str]) -> Iterator[dict[str, dict[str, Any]]]:
+def moving(files: WorkspaceFiles, run_id: str, names: Mapping[str, str]) -> Iterator[dict[str, dict[str, Any]]]:
     """Move staged files to the folder of a run that the block starts or answers: `names` are their new names by key.
 
     Yields the file object of each by key. If the block fails, they are staged again.
@@ -189,7 +191,7 @@ def moving(files: Files, run_id: str, names: Mapping[str, str]) -> Iterator[dict
             os.unlink(mark, dir_fd=marks)
 
 
-def settle(files: Files, run_id: str, names: Mapping[str, str]) -> None:
+def settle(files: WorkspaceFiles, run_id: str, names: Mapping[str, str]) -> None:
     """Give the files of a recorded run their place if it lacks them, and delete those that it has already.
 
     A request may fail without knowing whether its run was recorded: the next one with the same form finds the run.
@@ -203,7 +205,7 @@ def settle(files: Files, run_id: str, names: Mapping[str, str]) -> None:
                 _move(files, key, path)
 
 
-def remove_unsent(files: Files, has_run: Callable[[str], bool], now: float | None = None) -> int:
+def remove_unsent(files: WorkspaceFiles, has_run: Callable[[str], bool], now: float | None = None) -> int:
     """Delete files of forms that were never sent: stale staged ones, and those of runs that were never recorded.
 
     Return their number.
@@ -231,7 +233,7 @@ def _check(key: str) -> str:
     return key
 
 
-def _move(files: Files, key: str, path: str) -> int:
+def _move(files: WorkspaceFiles, key: str, path: str) -> int:
     with files._open("the upload", [UPLOADS]) as folder, files.place(path, make=True) as (new_folder, name):
         size = os.stat(_check(key), dir_fd=folder, follow_symlinks=False).st_size
         with files._charging(size, name, new_folder):
@@ -240,7 +242,7 @@ def _move(files: Files, key: str, path: str) -> int:
         return size
 
 
-def _move_back(files: Files, path: str, key: str) -> None:
+def _move_back(files: WorkspaceFiles, path: str, key: str) -> None:
     with (
         suppress(Absent),
         files.place(path) as (folder, name),
@@ -250,7 +252,7 @@ def _move_back(files: Files, path: str, key: str) -> None:
         os.rename(name, key, src_dir_fd=folder, dst_dir_fd=uploads)
 
 
-def _remove_folder(files: Files, run_id: str) -> None:
+def _remove_folder(files: WorkspaceFiles, run_id: str) -> None:
     """Remove the folder of a run if it is empty."""
     with suppress(Exception):
         files.delete(folder_of(run_id))
@@ -276,7 +278,7 @@ def _measure(folder: int, now: float) -> dict[str, int]:
     return found
 
 
-def _list(files: Files, folder: str, now: float) -> list[tuple[str, float]]:
+def _list(files: WorkspaceFiles, folder: str, now: float) -> list[tuple[str, float]]:
     """Return the names in a folder with their ages in seconds."""
     if not files.root.exists():
         return []

@@ -18,12 +18,12 @@ from urllib.parse import unquote
 from constants import FORM
 from errors import NodeError
 from net.client_certificates import Certificate
-from net.egress import Answer, Client
-from nodes.credentials.keyring import Credential
+from net.egress import HttpClient, HttpResponse
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.oauth_types import ACCOUNT, CLIENT_CREDENTIALS, REFRESH_TOKEN, SERVICE_ACCOUNT
 from nodes.http import aws, digest
 from nodes.http.body import replace_query
-from nodes.http.oauth2 import Token, Tokens, get_token, may_renew
+from nodes.http.oauth2 import IssuedToken, Tokens, get_token, may_renew
 
 if TYPE_CHECKING:
     from nodes.base import Context
@@ -40,14 +40,14 @@ class Authorization:
     or `ctx.hide_once(value)` for one request.
     """
 
-    def __init__(self, credential: Credential, ctx: Context, tokens: Tokens) -> None:
+    def __init__(self, credential: DecryptedCredential, ctx: Context, tokens: Tokens) -> None:
         self.credential, self.ctx, self.tokens, self.data = credential, ctx, tokens, credential.data
 
     def header_names(self) -> tuple[str, ...]:
         """Return the names of the headers that it sets, which the request must not set too."""
         return ("Authorization",)
 
-    def open(self, client: Client) -> AbstractContextManager[Client]:
+    def open(self, client: HttpClient) -> AbstractContextManager[HttpClient]:
         """Return a context with the client to send the request with."""
         return nullcontext(client)
 
@@ -57,7 +57,7 @@ class Authorization:
     def sign(self, request: Any) -> None:
         """Add headers or query parameters to an `httpx2.Request`, or sign it: nothing else changes it afterwards."""
 
-    def renew(self, answer: Answer) -> bool:
+    def renew(self, answer: HttpResponse) -> bool:
         """Return True if the request must be sent once more, for example with a new token.
 
         Called with a response whose status is 401, at most once for each request.
@@ -82,7 +82,7 @@ class Bearer(Authorization):
         request.headers["Authorization"] = f"Bearer {self.data['token'].strip()}"
 
 
-class Header(Authorization):
+class HeaderAuthorization(Authorization):
     """A secret in a header with a name of its own."""
 
     def header_names(self) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ class Digest(Authorization):
     The first request has none and is refused. Later ones reuse the challenge, with a higher count, until it is stale.
     """
 
-    def __init__(self, credential: Credential, ctx: Context, tokens: Tokens) -> None:
+    def __init__(self, credential: DecryptedCredential, ctx: Context, tokens: Tokens) -> None:
         import httpx2
 
         super().__init__(credential, ctx, tokens)
@@ -138,7 +138,7 @@ class Digest(Authorization):
         for challenge in digest.parse(request.headers.get("Authorization", "")):
             self.ctx.hide_once(challenge.get("response"))
 
-    def renew(self, answer: Answer) -> bool:
+    def renew(self, answer: HttpResponse) -> bool:
         import httpx2
 
         challenge = digest.choose(answer.headers.get("www-authenticate", ""))
@@ -154,10 +154,10 @@ class Digest(Authorization):
         return True
 
 
-class OAuth1(Authorization):
+class OAuth1Authorization(Authorization):
     """A signature with the keys of an application and of a user (RFC 5849), by oauthlib."""
 
-    def __init__(self, credential: Credential, ctx: Context, tokens: Tokens) -> None:
+    def __init__(self, credential: DecryptedCredential, ctx: Context, tokens: Tokens) -> None:
         from oauthlib import oauth1
 
         logging.getLogger("oauthlib").setLevel(logging.WARNING)  # it logs the signed texts
@@ -186,7 +186,7 @@ class OAuth1(Authorization):
         self.ctx.hide_once(unquote(signature))
 
 
-class Aws(Authorization):
+class AwsAuthorization(Authorization):
     """A signature with an access key of AWS."""
 
     def header_names(self) -> tuple[str, ...]:
@@ -225,13 +225,13 @@ class Aws(Authorization):
         return aws.Scope(region, service)
 
 
-class ClientCertificate(Authorization):
+class ClientCertificateAuthorization(Authorization):
     """A certificate in the handshake of TLS, and perhaps a token or a password in a header."""
 
     def header_names(self) -> tuple[str, ...]:
         return ("Authorization",) if self._header() else ()
 
-    def open(self, client: Client) -> AbstractContextManager[Client]:
+    def open(self, client: HttpClient) -> AbstractContextManager[HttpClient]:
         data = self.data
         return client.with_certificate(
             Certificate(data["certificate"], data["private_key"], data.get("passphrase") or "")
@@ -255,7 +255,7 @@ class AccessToken(Authorization):
     It is sent as `Authorization: Bearer …`, or alone in the header `token_header` of a service that wants that.
     """
 
-    token: Token | None = None
+    token: IssuedToken | None = None
 
     def header_names(self) -> tuple[str, ...]:
         return (self.data.get("token_header", "Authorization"),)
@@ -263,7 +263,7 @@ class AccessToken(Authorization):
     def prepare(self) -> None:
         self.token = self.get_token()
 
-    def get_token(self) -> Token:
+    def get_token(self) -> IssuedToken:
         """Return a valid token, which is redacted. Raises: NodeError if there is none."""
         return get_token(self.credential, self.ctx, self.tokens)
 
@@ -272,7 +272,7 @@ class AccessToken(Authorization):
         (name,) = self.header_names()
         request.headers[name] = self.token.value if "token_header" in self.data else f"Bearer {self.token.value}"
 
-    def renew(self, answer: Answer) -> bool:
+    def renew(self, answer: HttpResponse) -> bool:
         return self.reject()
 
     def reject(self) -> bool:
@@ -287,7 +287,7 @@ class GrantToken(AccessToken):
 
     rejected = ""
 
-    def get_token(self) -> Token:
+    def get_token(self) -> IssuedToken:
         return get_token(self.credential, self.ctx, self.tokens, self.rejected)
 
     def reject(self) -> bool:
@@ -304,13 +304,13 @@ class GrantToken(AccessToken):
 AUTHORIZATIONS: dict[str, type[Authorization]] = {
     "http_basic": Basic,
     "http_bearer": Bearer,
-    "http_header": Header,
+    "http_header": HeaderAuthorization,
     "http_headers": Headers,
     "http_query": Query,
     "http_digest": Digest,
-    "oauth1": OAuth1,
-    "aws": Aws,
-    "mtls": ClientCertificate,
+    "oauth1": OAuth1Authorization,
+    "aws": AwsAuthorization,
+    "mtls": ClientCertificateAuthorization,
     CLIENT_CREDENTIALS: AccessToken,
     ACCOUNT: GrantToken,
     REFRESH_TOKEN: GrantToken,
@@ -319,7 +319,7 @@ AUTHORIZATIONS: dict[str, type[Authorization]] = {
 CREDENTIALS = tuple(AUTHORIZATIONS)
 
 
-def authorize(credential: Credential, ctx: Context, tokens: Tokens) -> Authorization:
+def authorize(credential: DecryptedCredential, ctx: Context, tokens: Tokens) -> Authorization:
     """Return the authorization of the requests of one node by the credential, which is of one of `CREDENTIALS`."""
     return AUTHORIZATIONS[credential.type](credential, ctx, tokens)
 

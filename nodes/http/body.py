@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus, urlencode
 from constants import FORM
 from errors import LimitExceeded, NodeError
 from nodes.fields import text_of
-from nodes.files.files import Files, guess_content_type
+from nodes.files.files import WorkspaceFiles, guess_content_type
 
 PIECE = 64 * 1024
 MAX_FIELDS = 1_000
@@ -26,7 +26,7 @@ CONTENT_TYPES = {
 }
 
 
-class Body(NamedTuple):
+class RequestBody(NamedTuple):
     """A body and its headers. `content` can be iterated again for a retry; `parts` are the texts of a multipart one."""
 
     content: bytes | Iterable[bytes] | None = None
@@ -40,7 +40,7 @@ class Body(NamedTuple):
         yield from self.parts
 
 
-NO_BODY = Body()
+NO_BODY = RequestBody()
 
 
 class FileStream:
@@ -90,7 +90,9 @@ class FileName:
             raise NodeError(f"{where}: {self.content_type[:100]!r} is not a content type", permanent=True)
 
 
-def encode(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:
+def encode(
+    body: Any, kind: str, uploads: Mapping[str, Any], files: WorkspaceFiles | None, stack: ExitStack
+) -> RequestBody:
     """Return the encoded body; its files stay open until `stack` is closed.
 
     Raises: NodeError if the body cannot be encoded as `kind`.
@@ -104,11 +106,11 @@ def encode(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | None
     if kind == "file":
         named = FileName(body, "body")
         sent = FileStream(_open(named, files, stack), named.path)
-        return Body(sent, {"Content-Type": named.content_type, "Content-Length": str(sent.size)})
+        return RequestBody(sent, {"Content-Type": named.content_type, "Content-Length": str(sent.size)})
     return encode_data(body, kind)
 
 
-def encode_data(body: Any, kind: str) -> Body:
+def encode_data(body: Any, kind: str) -> RequestBody:
     """Return the body encoded as json, text or form. Raises: NodeError if that is not possible."""
     try:
         if kind == "json":
@@ -121,16 +123,16 @@ def encode_data(body: Any, kind: str) -> Body:
             raise NodeError("the body of a form must be an object", permanent=True)
     except (TypeError, ValueError, RecursionError) as error:
         raise NodeError(f"the body cannot be encoded as {kind}: {error}", permanent=True) from None
-    return Body(content, {"Content-Type": CONTENT_TYPES[kind]})
+    return RequestBody(content, {"Content-Type": CONTENT_TYPES[kind]})
 
 
-def _open(named: FileName, files: Files | None, stack: ExitStack) -> IO[bytes]:
+def _open(named: FileName, files: WorkspaceFiles | None, stack: ExitStack) -> IO[bytes]:
     if files is None:
         raise NodeError("files are not available here", permanent=True)
     return stack.enter_context(files.reading(named.path))
 
 
-def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:
+def _multipart(body: Any, uploads: Mapping[str, Any], files: WorkspaceFiles | None, stack: ExitStack) -> RequestBody:
     """Encode text fields, then files (RFC 7578). httpx2 escapes names; the boundary is random."""
     import httpx2
 
@@ -154,7 +156,7 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
     headers = {name: made.headers[name] for name in ("Content-Type", "Content-Length")}
     assert isinstance(made.stream, httpx2.SyncByteStream)
     about = [text for name, file in named for text in (name, file.name, file.content_type)]
-    return Body(made.stream, headers, [*about, *(text for pair in fields for text in pair)])
+    return RequestBody(made.stream, headers, [*about, *(text for pair in fields for text in pair)])
 
 
 def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from errors import ErrorKind, NodeError
-from net.egress import SAFE_HEADERS, Answer, Client, Options, Save, get_host
+from net.egress import SAFE_HEADERS, HttpClient, HttpResponse, RequestOptions, Save, get_host
 from nodes.credentials.checks import Untested, checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.redaction import is_in
 from nodes.credentials.types import TYPES
 from nodes.http.authorization import CREDENTIALS, AccessToken, GrantToken, authorize
-from nodes.http.body import NO_BODY, Body
+from nodes.http.body import NO_BODY, RequestBody
 from nodes.http.oauth2 import TOKENS, Tokens, check_grant, get_token_host
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
 from server_log.work_ids import CURRENT
@@ -33,7 +33,7 @@ PORT = re.compile(r":[0-9]*\Z")
 MAX_TRIES, MAX_WAIT = 3, 60.0
 
 
-class Call(NamedTuple):
+class HttpRequest(NamedTuple):
     """A request. With `fail_on_error`, a response with status 400 or higher is an error, after waiting for Retry-After.
     `save` stores the response body, None keeps it in memory. `part` distinguishes the idempotency keys of several
     requests of one execution.
@@ -43,7 +43,7 @@ class Call(NamedTuple):
     url: str
     seconds: float
     headers: Mapping[str, str] = {}
-    body: Body = NO_BODY
+    body: RequestBody = NO_BODY
     follow_redirects: bool = True
     fail_on_error: bool = True
     save: Save | None = None
@@ -65,19 +65,19 @@ class HTTPClient:
     def __init__(
         self,
         ctx: Context,
-        credential: Credential | None = None,
+        credential: DecryptedCredential | None = None,
         *,
         may_wait: bool = True,
         tokens: Tokens = TOKENS,
         allow: Callable[[str], None] | None = None,
-        explain: Callable[[Answer], Told | None] = lambda answer: None,
+        explain: Callable[[HttpResponse], Told | None] = lambda answer: None,
     ) -> None:
         self.ctx, self.credential, self.may_wait, self.allow = ctx, credential, may_wait, allow
         self.explain = explain
         self.egress_client = ctx.need_services().http()
         self.authorization = None if credential is None else authorize(credential, ctx, tokens)
 
-    def answer(self, call: Call) -> Answer:
+    def answer(self, call: HttpRequest) -> HttpResponse:
         """Return the response. Raises: NodeError if there is none, or it is an error."""
         waited, tries = 0.0, 0
         while True:
@@ -96,7 +96,7 @@ class HTTPClient:
             return False
         return asked < self.ctx.seconds_left(MAX_WAIT - waited)
 
-    def _failure(self, answer: Answer, asked: float | None) -> NodeError:
+    def _failure(self, answer: HttpResponse, asked: float | None) -> NodeError:
         text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
         if asked is not None:
             text += f" and asks to wait {asked:.12g} s"
@@ -107,7 +107,7 @@ class HTTPClient:
             text, is_permanent(answer.status) if told.kind is None else kind != "remote", asked or 0.0, kind
         )
 
-    def _send_authorized(self, call: Call) -> Answer:
+    def _send_authorized(self, call: HttpRequest) -> HttpResponse:
         """Send the request; once again if it is refused and can be authorized anew."""
         answer = self._send(call)
         if answer.status != 401 or self.authorization is None or self.credential is None:
@@ -121,7 +121,7 @@ class HTTPClient:
             self.authorization.note_rejected()
         return answer
 
-    def _send(self, call: Call) -> Answer:
+    def _send(self, call: HttpRequest) -> HttpResponse:
         for host in _hosts(call):
             self._check(host, self._texts(call))
         headers = self._headers(call)
@@ -132,7 +132,7 @@ class HTTPClient:
         with self.authorization.open(self.egress_client) as client:
             return self._fetch(client, call, headers)
 
-    def _fetch(self, client: Client, call: Call, headers: list[tuple[str, str]]) -> Answer:
+    def _fetch(self, client: HttpClient, call: HttpRequest, headers: list[tuple[str, str]]) -> HttpResponse:
         return client.fetch(
             call.method,
             call.url,
@@ -140,7 +140,7 @@ class HTTPClient:
             seconds=self.ctx.seconds_left(call.seconds),
             content=call.body.content,
             follow_redirects=call.follow_redirects,
-            options=Options(
+            options=RequestOptions(
                 call.save,
                 ERROR_BYTES if call.fail_on_error else None,
                 lambda url, with_body: self._check_redirect(call, url, with_body),
@@ -148,7 +148,7 @@ class HTTPClient:
             ),
         )
 
-    def _check_redirect(self, call: Call, url: str, with_body: bool) -> None:
+    def _check_redirect(self, call: HttpRequest, url: str, with_body: bool) -> None:
         """Raise NodeError if a redirect to another site is not allowed, or would send a secret there."""
         host = get_host(url)
         self._check(host, self._redirected_texts(call, url, with_body))
@@ -164,7 +164,7 @@ class HTTPClient:
             self.allow(host)
         self.ctx.check_secrets(host, texts)
 
-    def _texts(self, call: Call) -> Iterator[str]:
+    def _texts(self, call: HttpRequest) -> Iterator[str]:
         """Yield the texts that expressions may have put a secret into."""
         yield call.url
         for name, value in (*call.headers.items(), *call.body.headers.items()):
@@ -172,14 +172,14 @@ class HTTPClient:
             yield value
         yield from call.body.texts()
 
-    def _redirected_texts(self, call: Call, url: str, with_body: bool) -> Iterator[str]:
+    def _redirected_texts(self, call: HttpRequest, url: str, with_body: bool) -> Iterator[str]:
         """Yield the texts that follow a redirect to another site: only a few headers, and the body if it is kept."""
         yield url
         yield from (value for name, value in call.headers.items() if name.lower() in SAFE_HEADERS)
         if with_body:
             yield from (*call.body.headers.values(), *call.body.texts())
 
-    def _headers(self, call: Call) -> list[tuple[str, str]]:
+    def _headers(self, call: HttpRequest) -> list[tuple[str, str]]:
         """Return the headers of the call, and our own if the call does not set them."""
         sent = [(name, value.strip()) for name, value in call.headers.items()]
         names = {name.lower() for name in call.headers}
@@ -191,7 +191,7 @@ class HTTPClient:
         sent += [(name, value) for name, value in ours.items() if name.lower() not in names]
         return sent
 
-    def _check_authorization(self, call: Call) -> None:
+    def _check_authorization(self, call: HttpRequest) -> None:
         """Raise NodeError if the host may not receive the credential, or the call sets the same header."""
         assert self.credential is not None and self.authorization is not None
         for host in _hosts(call):
@@ -207,7 +207,7 @@ class HTTPClient:
                 raise NodeError("the URL has a user name, and a credential is set; remove one", permanent=True)
 
 
-def _hosts(call: Call) -> Iterator[str]:
+def _hosts(call: HttpRequest) -> Iterator[str]:
     """Yield the hosts of the call: that of the URL, and that in a Host header."""
     yield get_host(call.url)
     for name, value in call.headers.items():
@@ -223,7 +223,7 @@ def has_user(url: str) -> bool:
 
 
 @checks(*CREDENTIALS)
-def check_credential(credential: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def check_credential(credential: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Get a token if the type has one, and request `url` with the credential if it is given."""
     url, tokens, found = asked.get("url"), Tokens(), []
     authorization, has_url = authorize(credential, ctx, tokens), isinstance(url, str) and url.strip()
@@ -235,7 +235,7 @@ def check_credential(credential: Credential, ctx: Context, asked: Mapping[str, A
         found.append(f"{get_token_host(credential)} issued a token valid for {token.life:g} s")
     if isinstance(url, str) and has_url:
         client = HTTPClient(ctx, credential, may_wait=False, tokens=tokens)
-        answer = client.answer(Call("GET", url.strip(), ctx.seconds_left(15)))
+        answer = client.answer(HttpRequest("GET", url.strip(), ctx.seconds_left(15)))
         found.append(f"{get_host(url.strip())} answered {answer.status} {answer.reason}".rstrip())
     if not found:
         raise Untested("Enter a URL to test against")

@@ -11,7 +11,7 @@ from nodes.base import Context, Node, setting
 from nodes.fields import credential, flag, headers, text, text_of
 from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import encode_data
-from nodes.http.client import Call, HTTPClient
+from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.request import timeout
 from nodes.http.response import ERROR_SHOWN, parse_json
 from schema_fields.quick_schema import Schema
@@ -81,7 +81,7 @@ class GraphQL(Node):
         given = config.get("headers", {})
         if not any(name.lower() == "accept" for name in given):
             given = {"Accept": ACCEPT, **given}
-        call = Call("POST", url, config["timeout"], given, encode_data(asked, "json"))
+        call = HttpRequest("POST", url, config["timeout"], given, encode_data(asked, "json"))
         answer = HTTPClient(ctx, found).answer(call)
         data, errors = split_response(parse_json(answer), answer.who)
         if not config["fail_on_errors"]:

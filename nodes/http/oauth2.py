@@ -21,7 +21,7 @@ from errors import NodeError, TimedOut
 from net.egress import get_host
 from nodes.credentials.checks import Untested
 from nodes.credentials.grants import ENDED, Grant, GrantStore, Issued, MemoryGrants
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.oauth_types import (
     ACCOUNT,
     CLIENT_CREDENTIALS,
@@ -50,7 +50,7 @@ AHEAD_MS = 60_000  # by how much the clock may have been set back before a token
 CONNECT_AGAIN = "connect the account again in Credentials"
 
 
-class Token(NamedTuple):
+class IssuedToken(NamedTuple):
     """A token and the end of its use, on the cache's clock; `life` is the server's value."""
 
     value: str
@@ -58,12 +58,12 @@ class Token(NamedTuple):
     life: float
 
 
-class _Entry:
+class _CachedToken:
     """The cached token of one credential; the holder of the lock requests a new one."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.token: Token | None = None
+        self.token: IssuedToken | None = None
         self.grants: GrantStore | None = None
         self.useless_until = -math.inf  # of renewals, on the cache's clock
 
@@ -73,10 +73,10 @@ class Tokens:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = MAX_TOKENS) -> None:
         self.clock, self.most = clock, most
-        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._entries: OrderedDict[bytes, _CachedToken] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, credential: Credential, ask: Callable[[], tuple[str, float]], seconds: float) -> Token:
+    def get(self, credential: DecryptedCredential, ask: Callable[[], tuple[str, float]], seconds: float) -> IssuedToken:
         """Return the token of the credential. Without a valid one, `ask` returns a token and its lifetime.
 
         One thread asks; others wait for it, up to `seconds`.
@@ -91,26 +91,26 @@ class Tokens:
             token = entry.token
             if token is None or self.clock() >= token.ends:
                 value, life = ask()
-                entry.token = token = Token(value, self.clock() + life - min(MARGIN, life / 10), life)
+                entry.token = token = IssuedToken(value, self.clock() + life - min(MARGIN, life / 10), life)
             return token
         finally:
             entry.lock.release()
 
-    def forget(self, credential: Credential, token: Token) -> None:
+    def forget(self, credential: DecryptedCredential, token: IssuedToken) -> None:
         """Remove this token from the cache, but not a newer one."""
         entry = self._entry(credential)
         if entry.token is token:
             entry.token = None
 
-    def note_useless(self, credential: Credential) -> None:
+    def note_useless(self, credential: DecryptedCredential) -> None:
         """Note that the service has rejected a token that was got because it had rejected the one before."""
         self._entry(credential).useless_until = self.clock() + USELESS
 
-    def may_help(self, credential: Credential) -> bool:
+    def may_help(self, credential: DecryptedCredential) -> bool:
         """Return True if a renewal may help: the last one was not useless, or some time has passed."""
         return self.clock() >= self._entry(credential).useless_until
 
-    def grants(self, credential: Credential) -> GrantStore:
+    def grants(self, credential: DecryptedCredential) -> GrantStore:
         """Return the grant in memory of a credential that brings its refresh token along, and has no row."""
         entry = self._entry(credential)
         with entry.lock:
@@ -118,11 +118,11 @@ class Tokens:
                 entry.grants = MemoryGrants(credential.data["refresh_token"])
             return entry.grants
 
-    def _entry(self, credential: Credential) -> _Entry:
+    def _entry(self, credential: DecryptedCredential) -> _CachedToken:
         values = json.dumps([credential.type, dict(credential.data)], sort_keys=True).encode()
         key = hashlib.sha256(values).digest()
         with self._lock:
-            entry = self._entries.setdefault(key, _Entry())
+            entry = self._entries.setdefault(key, _CachedToken())
             self._entries.move_to_end(key)
             if len(self._entries) > self.most:
                 self._entries.popitem(last=False)
@@ -132,7 +132,9 @@ class Tokens:
 TOKENS = Tokens()
 
 
-def get_token(credential: Credential, ctx: Context, tokens: Tokens = TOKENS, rejected: str = "") -> Token:
+def get_token(
+    credential: DecryptedCredential, ctx: Context, tokens: Tokens = TOKENS, rejected: str = ""
+) -> IssuedToken:
     """Return a token for the credential, which is redacted in the run.
 
     `rejected` is an access token of a grant that the service does not accept any more: another one is got.
@@ -145,7 +147,7 @@ def get_token(credential: Credential, ctx: Context, tokens: Tokens = TOKENS, rej
     return token
 
 
-def _request_token(credential: Credential, ctx: Context) -> tuple[str, float]:
+def _request_token(credential: DecryptedCredential, ctx: Context) -> tuple[str, float]:
     """Return a new token and its lifetime in seconds."""
     data = credential.data
     try:
@@ -159,7 +161,7 @@ def _request_token(credential: Credential, ctx: Context) -> tuple[str, float]:
     return issued.access_token, DEFAULT_LIFE if issued.life is None else min(issued.life, MAX_LIFE)
 
 
-def get_token_host(credential: Credential) -> str:
+def get_token_host(credential: DecryptedCredential) -> str:
     """Return the host of the server that issues the tokens of the credential."""
     data = credential.data
     if credential.type == SERVICE_ACCOUNT:
@@ -170,7 +172,7 @@ def get_token_host(credential: Credential) -> str:
 # Grants
 
 
-def find_grants(credential: Credential, tokens: Tokens = TOKENS) -> GrantStore:
+def find_grants(credential: DecryptedCredential, tokens: Tokens = TOKENS) -> GrantStore:
     """Return the store of the credential's grant. Raises: NodeError if it can have none here."""
     if credential.grants is not None:
         return credential.grants
@@ -183,7 +185,7 @@ def find_grants(credential: Credential, tokens: Tokens = TOKENS) -> GrantStore:
     )
 
 
-def _get_grant_token(credential: Credential, ctx: Context, tokens: Tokens, rejected: str) -> Token:
+def _get_grant_token(credential: DecryptedCredential, ctx: Context, tokens: Tokens, rejected: str) -> IssuedToken:
     store, seconds = find_grants(credential, tokens), ctx.seconds_left(MAX_WAIT)
     deadline = time.monotonic() + seconds
     while True:
@@ -208,7 +210,7 @@ def _get_grant_token(credential: Credential, ctx: Context, tokens: Tokens, rejec
             ctx.pause(POLL)
 
 
-def _read(credential: Credential, store: GrantStore) -> Grant:
+def _read(credential: DecryptedCredential, store: GrantStore) -> Grant:
     """Return the grant. Raises: NodeError if there is none, or the service has revoked it."""
     grant = store.read()
     if grant is None:
@@ -225,7 +227,7 @@ def _is_valid(grant: Grant, now: int) -> bool:
     return bool(grant.access_token) and (grant.expires_at is None or now < grant.expires_at)
 
 
-def _find_renewal(credential: Credential, grant: Grant, now: int) -> str:
+def _find_renewal(credential: DecryptedCredential, grant: Grant, now: int) -> str:
     """Return the token that gets new ones: the refresh token, or a valid access token if the service exchanges it."""
     if grant.refresh_token or not settings_of(credential.type, credential.data).longer_grant:
         return grant.refresh_token
@@ -239,7 +241,7 @@ def _is_due(grant: Grant, now: int) -> bool:
     return now >= grant.refresh_at or (grant.obtained_at is not None and now < grant.obtained_at - AHEAD_MS)
 
 
-def _end(credential: Credential, store: GrantStore, grant: Grant) -> NodeError:
+def _end(credential: DecryptedCredential, store: GrantStore, grant: Grant) -> NodeError:
     """Mark a grant that has ended and cannot be renewed. Return the error of its use."""
     reason = ENDED
     if (lease := store.claim(grant)) is not None:
@@ -247,14 +249,14 @@ def _end(credential: Credential, store: GrantStore, grant: Grant) -> NodeError:
     return NodeError(f"{credential.label}: {reason}; {CONNECT_AGAIN}", permanent=True, kind="credential")
 
 
-def _make_token(grant: Grant, now: int) -> Token:
+def _make_token(grant: Grant, now: int) -> IssuedToken:
     life = float("inf") if grant.expires_at is None else (grant.expires_at - now) / 1000
-    return Token(grant.access_token, life, life)
+    return IssuedToken(grant.access_token, life, life)
 
 
 def _refresh(
-    credential: Credential, store: GrantStore, grant: Grant, lease: str, ctx: Context, is_valid: bool
-) -> Token | None:
+    credential: DecryptedCredential, store: GrantStore, grant: Grant, lease: str, ctx: Context, is_valid: bool
+) -> IssuedToken | None:
     """Refresh the grant, whose lease this thread has, and return its new token; None if it was replaced meanwhile.
 
     If the present token `is_valid`, it is used once more after a failure that may pass.
@@ -283,17 +285,17 @@ def _refresh(
         raise
 
 
-def _use_once_more(credential: Credential, grant: Grant, ctx: Context, error: NodeError) -> Token:
+def _use_once_more(credential: DecryptedCredential, grant: Grant, ctx: Context, error: NodeError) -> IssuedToken:
     ctx.log("warning", f"{credential.label} could not be refreshed yet: {error.message}")
     return _make_token(grant, ctx.now_ms())
 
 
-def _make_issued(issued: Issued) -> Token:
+def _make_issued(issued: Issued) -> IssuedToken:
     life = float("inf") if issued.life is None else issued.life
-    return Token(issued.access_token, life, life)
+    return IssuedToken(issued.access_token, life, life)
 
 
-def may_renew(credential: Credential, token: Token, ctx: Context, tokens: Tokens = TOKENS) -> bool:
+def may_renew(credential: DecryptedCredential, token: IssuedToken, ctx: Context, tokens: Tokens = TOKENS) -> bool:
     """Return True if a token that the service rejects can be replaced by another one."""
     grant = find_grants(credential, tokens).read()
     if grant is None or grant.status == "revoked":
@@ -303,7 +305,7 @@ def may_renew(credential: Credential, token: Token, ctx: Context, tokens: Tokens
     return bool(_find_renewal(credential, grant, ctx.now_ms())) and tokens.may_help(credential)
 
 
-def check_grant(credential: Credential, ctx: Context) -> str:
+def check_grant(credential: DecryptedCredential, ctx: Context) -> str:
     """Return a message about the answer of the token server to a refresh, or about the end of the access.
 
     Raises: NodeError if it refuses; Untested for tokens that cannot be refreshed, or could not be stored.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from marshmallow import RAISE, ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
-from net.egress import Answer, get_host
+from net.egress import HttpResponse, get_host
 from nodes.base import setting
 from nodes.data.jmespath_query import MAX_QUERY, compile_query, search
 from nodes.fields import choice, text, text_of
@@ -21,7 +21,7 @@ from nodes.http.response import parse_json
 from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
-    from nodes.credentials.keyring import Credential
+    from nodes.credentials.keyring import DecryptedCredential
 
 LINK = re.compile(r"<([^<>]*)>([^<>]*)")
 PARAM = re.compile(r';\s*([^\s=;,"]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"]*)))?')
@@ -94,30 +94,35 @@ class Pagination(Schema):
             raise ValidationError("Is required with size_param.", "size")
 
 
-class Place(NamedTuple):
+class PageLocation(NamedTuple):
     """The location of a page: its URL and the request body."""
 
     url: str
     body: Any
 
 
-class Page(NamedTuple):
+class ResponsePage(NamedTuple):
     """A page: the response, its body as data, and its items."""
 
-    answer: Answer
+    answer: HttpResponse
     data: Any
     items: list[Any]
 
 
 # Requests the page at a place, by its number.
-Ask = Callable[[Place, int], Answer]
+Ask = Callable[[PageLocation, int], HttpResponse]
 
 
-class Pages:
+class PageRequests:
     """Requests one page after another, starting at `place`. `options` are those of `Pagination`."""
 
     def __init__(
-        self, options: Mapping[str, Any], place: Place, ask: Ask, max_bytes: int, credential: Credential | None
+        self,
+        options: Mapping[str, Any],
+        place: PageLocation,
+        ask: Ask,
+        max_bytes: int,
+        credential: DecryptedCredential | None,
     ) -> None:
         self.options, self.first, self.ask = options, place, ask
         self.max_bytes, self.credential = max_bytes, credential
@@ -133,7 +138,7 @@ class Pages:
         items: list[Any] = []
         number, size = 0, 0
         most_items = self.options.get("max_items")
-        place: Place | None = self._first_place()
+        place: PageLocation | None = self._first_place()
         while place is not None and number < self.options["max_pages"]:
             number += 1
             try:
@@ -156,7 +161,7 @@ class Pages:
             "truncated": truncated,
         }
 
-    def _page(self, place: Place, number: int) -> Page:
+    def _page(self, place: PageLocation, number: int) -> ResponsePage:
         answer = self.ask(place, number)
         data = parse_json(answer)
         path = self.options.get("items")
@@ -164,18 +169,18 @@ class Pages:
         if items is None and number > 1:
             items = []  # some APIs omit an empty list
         if isinstance(items, list):
-            return Page(answer, data, items)
+            return ResponsePage(answer, data, items)
         if path is not None:
             raise NodeError(f"pagination.items: there is no list at {path}", permanent=True)
         lists = [key for key, value in data.items() if isinstance(value, list)] if isinstance(data, dict) else []
         hint = f": {', '.join(sorted(lists)[:5])[:200]}" if lists else ""
         raise NodeError(f"the body is not a list; set pagination.items to the path of the list{hint}", True)
 
-    def _first_place(self) -> Place:
+    def _first_place(self) -> PageLocation:
         self.seen.add(self.first.url)
         return self._add_number() if self.type in ("page", "offset") else self.first
 
-    def _next(self, place: Place, page: Page) -> Place | None:
+    def _next(self, place: PageLocation, page: ResponsePage) -> PageLocation | None:
         """Return the place of the next page; None if this is the last."""
         if self.type == "next_link":
             return self._follow_link(place, page)
@@ -183,7 +188,7 @@ class Pages:
             return self._follow_cursor(page)
         return self._next_number(page)
 
-    def _follow_link(self, place: Place, page: Page) -> Place | None:
+    def _follow_link(self, place: PageLocation, page: ResponsePage) -> PageLocation | None:
         path = self.options.get("path")
         link = find_next_link(page.answer) if path is None else search(path, page.data)
         if link is None or link == "" or link is False:
@@ -192,7 +197,7 @@ class Pages:
             raise NodeError("pagination.path: the value is not a link", permanent=True)
         url = self._resolve(page.answer.url or place.url, link)
         self._remember(url, "link")
-        return Place(url, place.body)
+        return PageLocation(url, place.body)
 
     def _resolve(self, base: str, link: str) -> str:
         """Return the link's URL. It must stay on the first page's host, or on a host of the credential."""
@@ -213,7 +218,7 @@ class Pages:
             raise NodeError(f"the link to the next page leads from {first.host} to another host, {url.host}", True)
         return str(url)
 
-    def _follow_cursor(self, page: Page) -> Place | None:
+    def _follow_cursor(self, page: ResponsePage) -> PageLocation | None:
         cursor = search(self.options["path"], page.data)
         if cursor is None or cursor == "" or cursor is False:
             return None
@@ -227,7 +232,7 @@ class Pages:
             raise NodeError(f"the {what} to the next page was used before: the pages repeat endlessly", True)
         self.seen.add(step)
 
-    def _next_number(self, page: Page) -> Place | None:
+    def _next_number(self, page: ResponsePage) -> PageLocation | None:
         size = self.options.get("size")
         if not page.items or (size is not None and len(page.items) < size):
             return None
@@ -237,23 +242,23 @@ class Pages:
         self.at += 1 if self.type == "page" else len(page.items)
         return self._add_number()
 
-    def _add_number(self) -> Place:
+    def _add_number(self) -> PageLocation:
         given: dict[str, Any] = {self.param: self.at}
         if "size_param" in self.options:
             given[self.options["size_param"]] = self.options["size"]
         return self._with_params(given)
 
-    def _with_params(self, given: dict[str, Any]) -> Place:
+    def _with_params(self, given: dict[str, Any]) -> PageLocation:
         """Return the first page's place with these parameters, in the query or the body, replacing equal names."""
         url, body = self.first
         if self.options.get("place") == "body":
             if not isinstance(body, dict | None):
                 raise NodeError("pagination.place: the body must be an object", permanent=True)
-            return Place(url, {**(body or {}), **given})
-        return Place(replace_query(url, given), body)
+            return PageLocation(url, {**(body or {}), **given})
+        return PageLocation(replace_query(url, given), body)
 
 
-def find_next_link(answer: Answer) -> str | None:
+def find_next_link(answer: HttpResponse) -> str | None:
     """Return the link to the next page in the header Link (RFC 8288)."""
     for link, params in LINK.findall(answer.headers.get("link", "")):
         for name, quoted, bare in PARAM.findall(params):

@@ -20,7 +20,7 @@ from nodes.fields import choice, credential, flag, headers, kind_of, number, tex
 from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import append_query
 from nodes.http.client import HTTPClient
-from nodes.http.pagination import Pages, Pagination, Place, jmespath
+from nodes.http.pagination import PageLocation, PageRequests, Pagination, jmespath
 from nodes.http.request import describe_limit, send, timeout
 from nodes.http.response import parse_json
 from schema_fields.quick_schema import Schema
@@ -94,14 +94,14 @@ def poll_list(config: Mapping[str, Any], items: str | None, how: Entries, state:
     # A service that honours keys would answer each poll like the first one.
     ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
     client = HTTPClient(ctx, found, may_wait=False)
-    place = Place(append_query(config["url"].strip(), config.get("query", {})), config.get("body"))
+    place = PageLocation(append_query(config["url"].strip(), config.get("query", {})), config.get("body"))
     if "pagination" in config:
         options = {**config["pagination"], **({} if items is None else {"items": items})}
 
-        def ask(place: Place, number: int) -> Any:
+        def ask(place: PageLocation, number: int) -> Any:
             return send(config, client, place, part=f":{number}")
 
-        given = Pages(options, place, ask, client.egress_client.max_bytes, found).all()
+        given = PageRequests(options, place, ask, client.egress_client.max_bytes, found).all()
         if given["truncated"]:
             limit = describe_limit(options)
             ctx.log("warning", f"{given['pages']} pages were read; there are more, but the limit is {limit}")
@@ -121,7 +121,7 @@ def poll_list(config: Mapping[str, Any], items: str | None, how: Entries, state:
     return polled._replace(state={**polled.state, "marks": seen, "marks_of": _digest(place)})
 
 
-def _digest(place: Place) -> str:
+def _digest(place: PageLocation) -> str:
     return hashlib.sha256(f"{place.url}\n{text_of(place.body)}".encode()).hexdigest()[:32]
 
 

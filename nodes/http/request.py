@@ -18,8 +18,8 @@ from nodes.fields import anything, choice, credential, flag, headers, number, pa
 from nodes.files.node import check_secrets
 from nodes.http import body as bodies
 from nodes.http.authorization import CREDENTIALS
-from nodes.http.client import Call, HTTPClient
-from nodes.http.pagination import Pages, Pagination, Place
+from nodes.http.client import HTTPClient, HttpRequest
+from nodes.http.pagination import PageLocation, PageRequests, Pagination
 from nodes.http.response import Download, decode
 from schema_fields.quick_schema import Schema
 
@@ -130,10 +130,10 @@ class HTTPRequest(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
         client = HTTPClient(ctx, found)
-        place = Place(bodies.append_query(config["url"].strip(), config.get("query", {})), config.get("body"))
+        place = PageLocation(bodies.append_query(config["url"].strip(), config.get("query", {})), config.get("body"))
         if "pagination" in config:
             ask = functools.partial(self.ask_page, config, client)
-            given = Pages(config["pagination"], place, ask, client.egress_client.max_bytes, found).all()
+            given = PageRequests(config["pagination"], place, ask, client.egress_client.max_bytes, found).all()
             if given["truncated"]:
                 limit = describe_limit(config["pagination"])
                 ctx.log("warning", f"{given['pages']} pages were read; there are more, but the limit is {limit}")
@@ -143,14 +143,14 @@ class HTTPRequest(Node):
         body = decode(answer, config["response"]) if download is None else download.made
         return {"status": answer.status, "headers": answer.headers, "body": body}
 
-    def ask_page(self, config: dict[str, Any], client: HTTPClient, place: Place, number: int) -> Any:
+    def ask_page(self, config: dict[str, Any], client: HTTPClient, place: PageLocation, number: int) -> Any:
         """Return the response for one page. Raises: NodeError if the run has to stop."""
         client.ctx.pause(0)
         return send(config, client, place, part=f":{number}" if number > 1 else "")
 
 
 def send(
-    config: Mapping[str, Any], client: HTTPClient, place: Place, save: Download | None = None, part: str = ""
+    config: Mapping[str, Any], client: HTTPClient, place: PageLocation, save: Download | None = None, part: str = ""
 ) -> Any:
     """Return the response to one request. `config` has loaded settings of the node; those missing have their default.
 
@@ -162,7 +162,7 @@ def send(
         given = config.get("headers", {})
         if kind == "multipart" and any(name.lower() == "content-type" for name in given):
             raise NodeError("the header content-type of a multipart body cannot be set; remove it", permanent=True)
-        call = Call(
+        call = HttpRequest(
             method=config["method"],
             url=place.url,
             seconds=config.get("timeout", SECONDS),

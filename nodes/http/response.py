@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from errors import ErrorKind, LimitExceeded, MalformedData
-from net.egress import Answer, Sink
-from nodes.files.files import Files, describe_file
+from net.egress import HttpResponse, Sink
+from nodes.files.files import WorkspaceFiles, describe_file
 from nodes.http.body import MEDIA_TYPE
 from nodes.limits import has_too_many_parts
 
@@ -40,7 +40,7 @@ MAX_HEADER = 2_000
 FOLDER = "downloads/"
 
 
-def media_type(answer: Answer) -> str:
+def media_type(answer: HttpResponse) -> str:
     """Return the media type of the response, such as `text/html`; empty if it has none."""
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -50,7 +50,7 @@ def is_json(media: str) -> bool:
     return media == "application/json" or media.endswith("+json")
 
 
-def decode(answer: Answer, kind: str) -> Any:
+def decode(answer: HttpResponse, kind: str) -> Any:
     """Return the body as `kind`; auto goes by the media type: JSON, text, or `{"content_type", "size", "base64"}`."""
     if kind == "json" or (kind == "auto" and is_json(media_type(answer))):
         return parse_json(answer)
@@ -60,7 +60,7 @@ def decode(answer: Answer, kind: str) -> Any:
     return {"content_type": media_type(answer), "size": len(content), "base64": base64.b64encode(content).decode()}
 
 
-def is_text(answer: Answer) -> bool:
+def is_text(answer: HttpResponse) -> bool:
     """Return True if the body is text by its media type; without one, if its bytes are UTF-8."""
     media = media_type(answer)
     if media in UNKNOWN_TYPES and not answer.charset:
@@ -72,7 +72,7 @@ def is_text(answer: Answer) -> bool:
     return bool(answer.charset) or media.startswith("text/") or media.endswith("+xml") or media in TEXT_TYPES
 
 
-def parse_json(answer: Answer) -> Any:
+def parse_json(answer: HttpResponse) -> Any:
     """Return the body as JSON; null if it is empty."""
     if not answer.content.strip():
         return None
@@ -88,7 +88,7 @@ def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def to_text(answer: Answer) -> str:
+def to_text(answer: HttpResponse) -> str:
     """Return the body as text, in its charset if that is known, else in UTF-8."""
     charset = (answer.charset or "utf-8").lower().replace("-", "_")
     try:
@@ -107,7 +107,7 @@ def kind_of_status(status: int) -> ErrorKind:
     return "credential" if status in (401, 407) else "refused" if is_permanent(status) else "remote"
 
 
-def get_retry_after(answer: Answer) -> float | None:
+def get_retry_after(answer: HttpResponse) -> float | None:
     """Return the seconds to wait by Retry-After of an overloaded server; None if there is none.
 
     Retry-After (RFC 9110, section 10.2.3) has seconds or a time, which is compared with the server's own clock.
@@ -125,7 +125,7 @@ def get_retry_after(answer: Answer) -> float | None:
         return None
 
 
-def quote_body(answer: Answer, clean: Any) -> str:
+def quote_body(answer: HttpResponse, clean: Any) -> str:
     """Return the beginning of an error's body, redacted by `clean`, in one line; empty if it is not text."""
     media = media_type(answer)
     if not (is_json(media) or is_text(answer)):
@@ -144,19 +144,19 @@ class Download:
     name in the response or the URL, or `name` if it is given. `prefix` distinguishes the files of several items.
     """
 
-    def __init__(self, files: Files, save_to: str = "", prefix: str = "", name: str = "") -> None:
+    def __init__(self, files: WorkspaceFiles, save_to: str = "", prefix: str = "", name: str = "") -> None:
         self.files, self.save_to, self.prefix, self.name = files, save_to, prefix, name
         self.made: dict[str, Any] | None = None
 
     @contextmanager
-    def __call__(self, answer: Answer) -> Iterator[Sink]:
+    def __call__(self, answer: HttpResponse) -> Iterator[Sink]:
         path = self.path(answer)
         with self.files.writing(path) as file:
             yield file
         media = media_type(answer)
         self.made = describe_file(path, file.size) | ({"content_type": media} if MEDIA_TYPE.match(media) else {})
 
-    def path(self, answer: Answer) -> str:
+    def path(self, answer: HttpResponse) -> str:
         """Return the path for this response."""
         return self.path_of(to_safe_name(self.name) or make_file_name(answer))
 
@@ -167,13 +167,13 @@ class Download:
         return (self.save_to or FOLDER) + self.prefix + (to_safe_name(name) or "download")
 
 
-def make_file_name(answer: Answer) -> str:
+def make_file_name(answer: HttpResponse) -> str:
     """Return a safe file name for a response, from its headers or the end of its URL."""
     name = to_safe_name(_header_name(answer)) or to_safe_name(unquote(urlsplit(answer.url).path))
     return name or "download" + (mimetypes.guess_extension(media_type(answer)) or "")
 
 
-def _header_name(answer: Answer) -> str:
+def _header_name(answer: HttpResponse) -> str:
     """Return the name in Content-Disposition (RFC 6266), preferably the one in UTF-8."""
     header = answer.headers.get("content-disposition", "")[:MAX_HEADER]
     if extended := EXTENDED_NAME.search(header):

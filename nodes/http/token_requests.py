@@ -15,9 +15,9 @@ import orjson
 
 from constants import FORM
 from errors import ErrorKind, MalformedData, NodeError
-from net.egress import Answer, get_host
+from net.egress import HttpResponse, get_host
 from nodes.credentials.grants import SHARE, Issued
-from nodes.credentials.oauth_types import MAX_SCOPE, Settings
+from nodes.credentials.oauth_types import MAX_SCOPE, OAuthSettings
 from nodes.fields import text_of
 from nodes.http.response import get_retry_after, is_permanent, parse_json, quote_body
 
@@ -46,7 +46,7 @@ class TokenRefused(NodeError):
 # Authorization by a person
 
 
-def make_authorization_url(settings: Settings, state: str, verifier: str, redirect_url: str) -> str:
+def make_authorization_url(settings: OAuthSettings, state: str, verifier: str, redirect_url: str) -> str:
     """Return the address at which a person gives their consent."""
     from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
     from authlib.oauth2.rfc7636 import create_s256_code_challenge
@@ -63,7 +63,7 @@ def make_authorization_url(settings: Settings, state: str, verifier: str, redire
     return url
 
 
-def is_issuer(settings: Settings, said: str) -> bool:
+def is_issuer(settings: OAuthSettings, said: str) -> bool:
     """Return True if an answer's `iss` (RFC 9207) is of the server that was asked: an answer of another is a mix-up."""
     if settings.issuer:
         return said == settings.issuer
@@ -74,7 +74,7 @@ def is_issuer(settings: Settings, said: str) -> bool:
         return False
 
 
-def exchange_code(settings: Settings, code: str, verifier: str, redirect_url: str, ctx: Context) -> Issued:
+def exchange_code(settings: OAuthSettings, code: str, verifier: str, redirect_url: str, ctx: Context) -> Issued:
     """Return the tokens for the code of an answer."""
     more = {"code_verifier": verifier} if settings.pkce else {}
     issued = _request(settings, "authorization_code", {"code": code, "redirect_uri": redirect_url, **more}, ctx)
@@ -84,7 +84,7 @@ def exchange_code(settings: Settings, code: str, verifier: str, redirect_url: st
 # Without a person
 
 
-def refresh(settings: Settings, refresh_token: str, ctx: Context) -> Issued:
+def refresh(settings: OAuthSettings, refresh_token: str, ctx: Context) -> Issued:
     """Return new tokens. Raises: TokenRefused; NodeError if another attempt may help.
 
     `refresh_token` is a valid access token for services that exchange these.
@@ -97,7 +97,7 @@ def refresh(settings: Settings, refresh_token: str, ctx: Context) -> Issued:
     return _request(settings, "refresh_token", {"refresh_token": refresh_token, "scope": scope}, ctx)
 
 
-def _exchange_token(settings: Settings, token: str, ctx: Context) -> Issued:
+def _exchange_token(settings: OAuthSettings, token: str, ctx: Context) -> Issued:
     """Return a lasting access token for a valid one, which may be a lasting one, too."""
     ctx.hide(token)
     issued = _request(settings, settings.longer_grant, {settings.longer_grant: token}, ctx)
@@ -106,7 +106,7 @@ def _exchange_token(settings: Settings, token: str, ctx: Context) -> Issued:
     return issued._replace(renew_after=renew_after)
 
 
-def request_for_client(settings: Settings, audience: str, ctx: Context) -> Issued:
+def request_for_client(settings: OAuthSettings, audience: str, ctx: Context) -> Issued:
     """Return a token by client credentials (RFC 6749, section 4.4)."""
     asked = {"scope": " ".join(settings.scopes), "audience": audience}
     return _request(settings, "client_credentials", asked, ctx)
@@ -129,11 +129,11 @@ def request_by_assertion(key: Mapping[str, str], scope: str, subject: str, now: 
         raise NodeError("its private key is not one in PEM format", True, kind="credential") from None
     assertion = assertion.decode() if isinstance(assertion, bytes) else assertion
     ctx.hide(assertion)
-    settings = Settings("", "", (), key["token_url"], auth="assertion")
+    settings = OAuthSettings("", "", (), key["token_url"], auth="assertion")
     return _request(settings, ASSERTION, {"assertion": assertion}, ctx)
 
 
-def revoke(settings: Settings, token: str, hint: str, ctx: Context) -> None:
+def revoke(settings: OAuthSettings, token: str, hint: str, ctx: Context) -> None:
     """Revoke a token (RFC 7009). Raises: NodeError if the server did not."""
     from authlib.oauth2.rfc7009 import prepare_revoke_token_request
 
@@ -147,7 +147,7 @@ def revoke(settings: Settings, token: str, hint: str, ctx: Context) -> None:
 # Requests
 
 
-def _request(settings: Settings, grant_type: str, given: Mapping[str, str], ctx: Context) -> Issued:
+def _request(settings: OAuthSettings, grant_type: str, given: Mapping[str, str], ctx: Context) -> Issued:
     from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
     redirect_url = given.get("redirect_uri")
@@ -158,7 +158,9 @@ def _request(settings: Settings, grant_type: str, given: Mapping[str, str], ctx:
     return _read(settings, answer, ctx)
 
 
-def _post(settings: Settings, url: str, headers: dict[str, str], body: str, ctx: Context, seconds: float) -> Answer:
+def _post(
+    settings: OAuthSettings, url: str, headers: dict[str, str], body: str, ctx: Context, seconds: float
+) -> HttpResponse:
     """Send a form, or the same as JSON, with the client's authentication."""
     url, headers, body = _authenticate(settings, url, headers, body)
     ctx.hide(headers.get("Authorization", "").removeprefix("Basic "))
@@ -167,13 +169,15 @@ def _post(settings: Settings, url: str, headers: dict[str, str], body: str, ctx:
         headers["Content-Type"] = "application/json"
         content = orjson.dumps(dict(parse_qsl(body, keep_blank_values=True)))
     fetch, left = ctx.need_services().http().fetch, ctx.seconds_left(seconds)
-    answer: Answer = fetch(
+    answer: HttpResponse = fetch(
         "POST", url, seconds=left, headers=list(headers.items()), content=content, follow_redirects=False
     )
     return answer
 
 
-def _authenticate(settings: Settings, url: str, headers: dict[str, str], body: str) -> tuple[str, dict[str, str], str]:
+def _authenticate(
+    settings: OAuthSettings, url: str, headers: dict[str, str], body: str
+) -> tuple[str, dict[str, str], str]:
     from authlib.oauth2.auth import ClientAuth
 
     if settings.auth == "assertion":
@@ -194,7 +198,7 @@ def _basic(client: Any, method: str, url: str, headers: dict[str, str], body: st
 # Answers
 
 
-def _read(settings: Settings, answer: Answer, ctx: Context) -> Issued:
+def _read(settings: OAuthSettings, answer: HttpResponse, ctx: Context) -> Issued:
     """Return the tokens of an answer. Raises: TokenRefused; NodeError if another attempt may help."""
     server = get_host(settings.token_url)
     if answer.status >= 500 or not is_permanent(answer.status):
@@ -224,7 +228,7 @@ def _read(settings: Settings, answer: Answer, ctx: Context) -> Issued:
     )
 
 
-def _parse(answer: Answer) -> Mapping[str, Any]:
+def _parse(answer: HttpResponse) -> Mapping[str, Any]:
     """Return the answer as an object; an empty one for a refusal that is not JSON."""
     try:
         given = parse_json(answer)
@@ -255,7 +259,7 @@ def read_life(said: Any) -> float | None:
     return life if life > 0 else 0.0
 
 
-def _make_failure(server: str, answer: Answer, ctx: Context, permanent: bool | None = None) -> NodeError:
+def _make_failure(server: str, answer: HttpResponse, ctx: Context, permanent: bool | None = None) -> NodeError:
     said = quote_body(answer, ctx.clean)
     text = f"{server} answered {answer.status}" + (f": {said}" if said else "")
     lasting = is_permanent(answer.status) if permanent is None else permanent
@@ -264,7 +268,7 @@ def _make_failure(server: str, answer: Answer, ctx: Context, permanent: bool | N
 
 
 def _make_refusal(
-    settings: Settings, server: str, answer: Answer, code: str, given: Mapping[str, Any], ctx: Context
+    settings: OAuthSettings, server: str, answer: HttpResponse, code: str, given: Mapping[str, Any], ctx: Context
 ) -> TokenRefused:
     is_revoked = code == "invalid_grant" or code in settings.revoked_errors
     said = quote_body(answer, ctx.clean)

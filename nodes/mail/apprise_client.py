@@ -26,7 +26,7 @@ from errors import NodeError, TimedOut
 from net.egress import MAX_BYTES, describe_lookup_error
 from net.egress_guard import guard_connections
 from nodes.base import Context, Once
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import check_service
 from nodes.http.response import is_permanent
 from nodes.mail.message import Attachment, to_valid_text
@@ -62,7 +62,7 @@ class _Exchange:
 _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
 
 
-def send(service: Credential, notice: Notice, ctx: Context, seconds: float, more: Iterable[str] = ()) -> str:
+def send(service: DecryptedCredential, notice: Notice, ctx: Context, seconds: float, more: Iterable[str] = ()) -> str:
     """Send a notice within `seconds`; return the name of the service.
 
     `more` has further text from the config, such as attachments, to check for secrets.
@@ -86,7 +86,7 @@ def send(service: Credential, notice: Notice, ctx: Context, seconds: float, more
     return name
 
 
-def identify_service(service: Credential, ctx: Context, seconds: float) -> str:
+def identify_service(service: DecryptedCredential, ctx: Context, seconds: float) -> str:
     """Return the name of the URL's service without a request. Raises: NodeError if the URL is not supported."""
     with _open_exchange(ctx, seconds, []):
         return str(_make_plugin(_get_url(service), time.monotonic() + seconds).service_name)
@@ -101,7 +101,7 @@ def host_of(url: str) -> str:
     return host if "." in host or ":" in host or host == "localhost" else url.partition(":")[0].lower()
 
 
-def _get_url(service: Credential) -> str:
+def _get_url(service: DecryptedCredential) -> str:
     url = str(service.data["url"]).strip()
     try:
         check_service(url)
@@ -315,7 +315,7 @@ def _session_class() -> Any:
             self.exchange.status = response.status_code
             return response
 
-    class Session(requests.Session):
+    class AppriseSession(requests.Session):
         """Unchanged, except within `send`: there it ignores proxies, logins and CA files of the environment."""
 
         def __init__(self) -> None:
@@ -327,4 +327,4 @@ def _session_class() -> Any:
                 self.mount("https://", Adapter(exchange))
                 self.mount("http://", Adapter(exchange))
 
-    return Session
+    return AppriseSession

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from errors import NodeError
 from nodes.base import Context, Item, Polled
-from nodes.mail.imap import MAX_MAIL, About, Late, Session, session
+from nodes.mail.imap import MAX_MAIL, About, ImapSession, Late, session
 from parsers.process import Reader, Unreadable
 
 READ_SECONDS = 20.0  # for one mail
@@ -23,7 +23,7 @@ TOO_LARGE = f"the mail has more than {MAX_MAIL} bytes, so only its headers were 
 TRUNCATED = f"the mail is truncated after {MAX_MAIL} bytes; the server reported a smaller size"
 
 
-class Place(NamedTuple):
+class FolderProgress(NamedTuple):
     """Progress in a folder: read up to the UID `uid` of `validity` (UIDVALIDITY).
 
     `marks` are mails that must still be marked as seen; their runs are on disk. `arrived` is the time of the newest
@@ -40,12 +40,12 @@ class Place(NamedTuple):
     until: int | None = None
     told: bool = False
 
-    def after_mail(self, uid: int, arrived: int | None, marked: bool) -> Place:
+    def after_mail(self, uid: int, arrived: int | None, marked: bool) -> FolderProgress:
         """Return the place after this mail."""
         marks = (*self.marks, uid) if marked else self.marks
         return self._replace(uid=uid, arrived=max(self.arrived, arrived or 0), marks=marks)
 
-    def after_reading_again(self) -> Place:
+    def after_reading_again(self) -> FolderProgress:
         """Return the place after everything has been read again."""
         if self.until is None:
             return self
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 def poll_folder(config: dict[str, Any], state: Any, ctx: Context) -> Polled:
     """Return the new mails of the folder since this state of the last poll; None: at the first poll."""
     found = ctx.credential(config["credential"], "imap")
-    place = None if state is None else Place(**{**state, "marks": tuple(state["marks"])})
+    place = None if state is None else FolderProgress(**{**state, "marks": tuple(state["marks"])})
     with session(found, ctx) as server, Reader("mail") as reader:
         return FolderPoll(config, ctx, server, reader).poll_since(place)
 
@@ -63,17 +63,17 @@ def poll_folder(config: dict[str, Any], state: Any, ctx: Context) -> Polled:
 class FolderPoll:
     """One poll of a folder."""
 
-    def __init__(self, config: dict[str, Any], ctx: Context, server: Session, reader: Reader) -> None:
+    def __init__(self, config: dict[str, Any], ctx: Context, server: ImapSession, reader: Reader) -> None:
         self.config, self.ctx, self.server, self.reader = config, ctx, server, reader
         self.folder = f"mail/{ctx.scope['workflow']['id']}/{ctx.node_id}"
 
-    def poll_since(self, before: Place | None) -> Polled:
+    def poll_since(self, before: FolderProgress | None) -> Polled:
         """Return the new mails since `before`; for a new folder, the mails known from the start."""
         marks = before.marks if before is not None and self.config["mark_seen"] else ()
         validity, following, count = self.server.open_folder(self.config["folder"], to_mark=bool(marks))
         if before is None:
             return (
-                self._read_new(Place(validity, 0))
+                self._read_new(FolderProgress(validity, 0))
                 if self.config["backlog"]
                 else self._record_existing(validity, following, count)
             )
@@ -81,15 +81,19 @@ class FolderPoll:
             return self._read_new(self._mark(before, marks))
         self.ctx.log("info", f"the server has renumbered the mails of {self.config['folder']}")
         since = before.arrived if before.since is None else before.since
-        return self._read_new(Place(validity, 0, before.arrived, since=since, until=following - 1, told=before.told))
+        return self._read_new(
+            FolderProgress(validity, 0, before.arrived, since=since, until=following - 1, told=before.told)
+        )
 
     def _record_existing(self, validity: int, following: int, count: int) -> Polled:
         """Record existing mails without runs. Mails arriving meanwhile are left for the next poll."""
         known = [about for about in self.server.newest(MAX_EXISTING, count) if about.uid < following]
         arrived = max((about.arrived or 0 for about in known), default=0)
-        return Polled([Item(about.key, None) for about in known], Place(validity, following - 1, arrived)._asdict())
+        return Polled(
+            [Item(about.key, None) for about in known], FolderProgress(validity, following - 1, arrived)._asdict()
+        )
 
-    def _mark(self, place: Place, marks: tuple[int, ...]) -> Place:
+    def _mark(self, place: FolderProgress, marks: tuple[int, ...]) -> FolderProgress:
         """Mark these mails, whose runs are on disk, as seen; return the new place. If that is not permitted, warn once
         and continue.
         """
@@ -99,7 +103,7 @@ class FolderPoll:
             self.ctx.log("warning", text)
         return place._replace(marks=(), told=place.told if not marks else not allowed)
 
-    def _read_new(self, place: Place) -> Polled:
+    def _read_new(self, place: FolderProgress) -> Polled:
         """Return the mails after this place, oldest first, as many as fit into one poll."""
         uids = self.server.uids(place.uid, place.since)
         if place.until is not None:

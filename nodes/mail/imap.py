@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Context
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.mail.wire import TooMuchData, Wire
 from nodes.mail.xoauth2 import MailToken, find_token
 
@@ -44,7 +44,7 @@ def _classes() -> tuple[Any, Any]:
 
     from imap_tools import BaseMailBox
 
-    class Client(imaplib.IMAP4):
+    class ImapClient(imaplib.IMAP4):
         """A client over an existing wire, with limits on the data that it reads."""
 
         def __init__(self, wire: Wire) -> None:
@@ -89,18 +89,18 @@ def _classes() -> tuple[Any, Any]:
     class Box(BaseMailBox):
         """A mailbox over this client."""
 
-        def __init__(self, client: Client) -> None:
+        def __init__(self, client: ImapClient) -> None:
             self._given = client
             super().__init__()
 
-        def _get_mailbox_client(self) -> Client:
+        def _get_mailbox_client(self) -> ImapClient:
             return self._given
 
-    return Client, Box
+    return ImapClient, Box
 
 
 @contextmanager
-def session(found: Credential, ctx: Context) -> Iterator[Session]:
+def session(found: DecryptedCredential, ctx: Context) -> Iterator[ImapSession]:
     """Open a session, logged in with the credential. Raises: NodeError naming the host if anything fails."""
     host, port, security = str(found.data["host"]), int(found.data["port"]), found.data["security"]
     found.check_host(host)
@@ -113,14 +113,14 @@ def session(found: Credential, ctx: Context) -> Iterator[Session]:
         with _errors(where):
             box = _open(wire, host, security, services.tls("imap"))
             _log_in(box, found, token)
-        opened = Session(box, where)
+        opened = ImapSession(box, where)
         yield opened
         opened.log_out()
     finally:
         wire.close()
 
 
-def _log_in(box: Any, found: Credential, token: MailToken | None) -> None:
+def _log_in(box: Any, found: DecryptedCredential, token: MailToken | None) -> None:
     if token is not None:
         _log_in_with(box.client, token)
         return
@@ -192,7 +192,7 @@ def _convert_errors(method: Callable[..., T]) -> Callable[..., T]:
     """Decorate a method to convert its errors to readable NodeErrors."""
 
     @functools.wraps(method)
-    def call(self: Session, *args: Any, **options: Any) -> T:
+    def call(self: ImapSession, *args: Any, **options: Any) -> T:
         with _errors(self.where):
             return method(self, *args, **options)
 
@@ -208,7 +208,7 @@ class About(NamedTuple):
     key: str
 
 
-class Session:
+class ImapSession:
     """Operations on a mailbox. Reading does not mark mails as seen. Every NodeError names the server, `where`."""
 
     def __init__(self, box: Any, where: str) -> None:
@@ -338,7 +338,7 @@ def _seconds(text: str) -> int | None:
         return None
 
 
-def check(found: Credential, ctx: Context) -> str:
+def check(found: DecryptedCredential, ctx: Context) -> str:
     """Log in and count the folders."""
     ctx.deadline = time.monotonic() + ctx.seconds_left(15)
     with session(found, ctx) as server:

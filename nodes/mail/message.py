@@ -18,7 +18,7 @@ from email.utils import format_datetime, quote
 from typing import Any, NamedTuple
 
 from errors import LimitExceeded, NodeError
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 
 MAX_BYTES = 25 * 2**20
 MAX_RECIPIENTS = 100
@@ -148,7 +148,7 @@ class Attachment(NamedTuple):
     is_text: bool = False
 
 
-def attachments(value: Any, files: Files | None, most: int = MAX_BYTES) -> list[Attachment]:
+def attachments(value: Any, files: WorkspaceFiles | None, most: int = MAX_BYTES) -> list[Attachment]:
     """Load attachments from a list of paths, file objects and `{"name", "content"}`, at most `most` bytes in total.
 
     An entry may be a list itself: the result of an expression beside files that are chosen by hand.
@@ -175,7 +175,7 @@ def _list_entries(value: Any) -> Iterator[tuple[str, Any]]:
             yield key, entry
 
 
-def _load_attachment(entry: Any, key: str, files: Files | None, room: int) -> Attachment:
+def _load_attachment(entry: Any, key: str, files: WorkspaceFiles | None, room: int) -> Attachment:
     if not isinstance(entry, dict) or not isinstance(entry.get("path", entry.get("content")), str):
         text = 'must be a path, a file such as {"path": …}, or {"name": …, "content": text}'
         raise NodeError(f"{key}: {text}", permanent=True)
@@ -187,7 +187,7 @@ def _load_attachment(entry: Any, key: str, files: Files | None, room: int) -> At
     return Attachment(name, _content_type(entry.get("content_type"), name, key, is_text), content, is_text)
 
 
-def _read(files: Files | None, path: str, key: str, room: int) -> bytes:
+def _read(files: WorkspaceFiles | None, path: str, key: str, room: int) -> bytes:
     if files is None:
         raise NodeError("files are not available here", permanent=True)
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from errors import NodeError, TimedOut
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, number, text
 from schema_fields.quick_schema import Schema
 
@@ -21,7 +21,7 @@ PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a
 ATTACHED = 'Files: ["reports/today.csv"], {{ [steps.make] }}, [{"name": "a.txt", "content": "Hello"}]'
 
 
-class Email(Node):
+class EmailNode(Node):
     """Sends a mail through an SMTP server, as text, HTML or both, with optional attachments."""
 
     type = "email"
@@ -100,7 +100,7 @@ def _written(config: Mapping[str, Any]) -> list[str]:
     return [str(item) for value in values for item in (value if isinstance(value, list) else [value])]
 
 
-def _sender(given: str | None, server: Credential) -> Mailbox:
+def _sender(given: str | None, server: DecryptedCredential) -> Mailbox:
     from nodes.mail.message import parse_mailbox
 
     if given:
@@ -113,7 +113,7 @@ def _sender(given: str | None, server: Credential) -> Mailbox:
     return parse_mailbox(username, "the credential's user name")
 
 
-def _send(message: Message, server: Credential, ctx: Context, end: float) -> dict[str, str]:
+def _send(message: Message, server: DecryptedCredential, ctx: Context, end: float) -> dict[str, str]:
     from nodes.mail import smtp
     from nodes.mail.xoauth2 import find_token
 
@@ -184,7 +184,7 @@ class Notify(Node):
 
 
 @checks("service_url")
-def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def try_service(service: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Check which service the URL is of, and send it a test message if `asked` is `{"send": true}`."""
     from nodes.mail import apprise_client
 
@@ -198,7 +198,7 @@ def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> 
 
 
 @checks("smtp")
-def try_mail_server(server: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def try_mail_server(server: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, start TLS and log in, without sending anything."""
     from nodes.mail import smtp
     from nodes.mail.xoauth2 import find_token

@@ -9,7 +9,7 @@ from config import Config
 from errors import NodeError
 from net.egress import Rule
 from nodes.base import Services
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.mail import smtp
 from nodes.mail.message import Message, parse_mailbox
 
@@ -32,7 +32,7 @@ def send(config: Config, services: Services, to: str, subject: str, body: str, k
         sender = parse_mailbox(f"Headrace <{server.sender}>", "HEADRACE_SMTP_URL")
         message = Message(sender=sender, key=key, to=[parse_mailbox(to, "to")], subject=subject, body=body)
         message.check()
-        credential = Credential("HEADRACE_SMTP_URL", "smtp", asdict(server), (server.host,))
+        credential = DecryptedCredential("HEADRACE_SMTP_URL", "smtp", asdict(server), (server.host,))
         with smtp.open_session(credential, exempt, SECONDS) as client:
             smtp.send(client, sender.address, message.recipients, message.encode(), message.is_international)
     except NodeError as error:

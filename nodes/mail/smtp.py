@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from errors import NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Services
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.mail.wire import Wire
 from nodes.mail.xoauth2 import MailToken, refusal
 
@@ -27,7 +27,7 @@ MAX_REASON = 300
 
 @contextmanager
 def open_session(
-    credential: Credential, services: Services, seconds: float, token: MailToken | None = None
+    credential: DecryptedCredential, services: Services, seconds: float, token: MailToken | None = None
 ) -> Iterator[SMTP]:
     """Connect and log in, with the token if there is one, and `seconds` for everything within.
 
@@ -54,7 +54,7 @@ def open_session(
             wire.close()
 
 
-def _host(credential: Credential) -> str:
+def _host(credential: DecryptedCredential) -> str:
     host = str(credential.data["host"])
     credential.check_host(host)
     return host.strip("[]")
@@ -66,7 +66,7 @@ def _local_name(sock: socket.socket) -> str:
     return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address}]"
 
 
-def _start_session(client: SMTP, wire: Wire, credential: Credential, services: Services) -> None:
+def _start_session(client: SMTP, wire: Wire, credential: DecryptedCredential, services: Services) -> None:
     security, host = credential.data["security"], _host(credential)
     if security == "tls":
         wire.start_tls(services.tls("smtp"), host)
@@ -90,7 +90,7 @@ def _discard_received(client: SMTP) -> None:
     client.does_esmtp = False
 
 
-def _log_in(client: SMTP, credential: Credential, token: MailToken | None) -> None:
+def _log_in(client: SMTP, credential: DecryptedCredential, token: MailToken | None) -> None:
     if not client.has_extn("auth"):
         raise NodeError(f"{credential.data['host']} does not offer a login on this connection", permanent=True)
     if token is not None:
@@ -105,7 +105,7 @@ def _log_in(client: SMTP, credential: Credential, token: MailToken | None) -> No
     _expect(235, client.docmd("AUTH", f"PLAIN {sent}"))
 
 
-def _log_in_with(client: SMTP, credential: Credential, token: MailToken) -> None:
+def _log_in_with(client: SMTP, credential: DecryptedCredential, token: MailToken) -> None:
     """Log in with an access token; once more with another one if the server refuses the first."""
     for is_last in (False, True):
         code, said = client.docmd("AUTH", f"XOAUTH2 {base64.b64encode(token.make_login().encode()).decode()}")

@@ -8,7 +8,7 @@ from typing import Any
 from nodes.base import Context, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import credential, flag, header_value, line, number
 from schema_fields.quick_schema import Schema
 
@@ -61,7 +61,7 @@ class EmailTrigger(TriggerNode):
 
 
 @checks("imap")
-def try_mailbox(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def try_mailbox(found: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Log in and count the folders."""
     from nodes.mail.imap import check
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from errors import NodeError
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.oauth_types import TOKEN_TYPES
 from nodes.http.authorization import AccessToken, authorize
 from nodes.http.oauth2 import TOKENS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class MailToken:
     """The tokens for one mail server, from the credential that `token_from` of its credential names."""
 
-    def __init__(self, server: Credential, ctx: Context) -> None:
+    def __init__(self, server: DecryptedCredential, ctx: Context) -> None:
         source = ctx.credential(server.data["token_from"], *TOKEN_TYPES)
         source.check_host(server.data["host"])
         authorization = authorize(source, ctx, TOKENS)
@@ -43,7 +43,7 @@ class MailToken:
         return self.authorization.reject()
 
 
-def find_token(server: Credential, ctx: Context) -> MailToken | None:
+def find_token(server: DecryptedCredential, ctx: Context) -> MailToken | None:
     """Return the tokens for a mail server; None if it has a password.
 
     Raises: NodeError if they may not be sent there.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from errors import MalformedData, NodeError
-from net.egress import Answer, Options, get_host
+from net.egress import HttpResponse, RequestOptions, get_host
 from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number, text, web_address, whole
@@ -55,7 +55,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
     conditions = {"If-None-Match": marks.get("etag"), "If-Modified-Since": marks.get("modified")}
     headers = [("Accept", ACCEPT), *((name, value) for name, value in conditions.items() if value)]
     http, seconds = ctx.need_services().http(), ctx.seconds_left(FETCH_SECONDS)
-    answer = http.fetch("GET", url, seconds=seconds, headers=headers, options=Options(allow=check))
+    answer = http.fetch("GET", url, seconds=seconds, headers=headers, options=RequestOptions(allow=check))
     if answer.status == 304 and marks:
         return None
     if answer.status != 200:
@@ -65,7 +65,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
     return _read(url, host, answer, ctx)
 
 
-def _read(url: str, host: str, answer: Answer, ctx: Context) -> Feed:
+def _read(url: str, host: str, answer: HttpResponse, ctx: Context) -> Feed:
     options = {"url": url, "content_type": answer.headers.get("content-type", "")}
     found = read_apart("feed", options, answer.content, ctx.seconds_left(READ_SECONDS), ctx.workspace_id)
     if "problem" in found:

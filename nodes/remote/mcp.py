@@ -18,7 +18,7 @@ from net.async_deadline import run_in_time
 from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, credential, number, text
 from nodes.http.response import is_permanent, kind_of_status
 from nodes.sql.params import texts
@@ -29,7 +29,7 @@ MAX_EVENT = 8 * 2**20
 MAX_SHOWN, MAX_NAMES = 2_000, 20
 
 
-class Mcp(Node):
+class McpNode(Node):
     """Calls a tool of a server that speaks the Model Context Protocol and returns its result."""
 
     type = "mcp"
@@ -71,7 +71,7 @@ class Mcp(Node):
         return get_result(ask(found, ctx, end, call), config["tool"])
 
 
-def host_of(found: Credential) -> str:
+def host_of(found: DecryptedCredential) -> str:
     """Return the host of the server."""
     return urlsplit(found.data["url"]).hostname or ""
 
@@ -90,7 +90,7 @@ def get_result(answer: Any, tool: str) -> Any:
     return block["text"] if block.get("type") == "text" else block
 
 
-def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
+def ask(found: DecryptedCredential, ctx: Context, end: float, question: Any) -> Any:
     """Return the result of `question` with a connected client. Raises: NodeError if anything fails."""
     from net.http_transport import LimitedTransport
 
@@ -119,7 +119,7 @@ def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
 
 
 @asynccontextmanager
-async def _connect(found: Credential, wire: Any, end: float) -> AsyncIterator[Any]:
+async def _connect(found: DecryptedCredential, wire: Any, end: float) -> AsyncIterator[Any]:
     import httpx2
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
@@ -170,9 +170,9 @@ def flatten_group(error: BaseException) -> Iterator[BaseException]:
 
 
 @checks("mcp")
-def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def check(found: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, and return the names of the tools."""
-    check_installed(Mcp)
+    check_installed(McpNode)
 
     async def names(client: Any) -> list[str]:
         return [tool.name for tool in (await client.list_tools()).tools]

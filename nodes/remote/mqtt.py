@@ -23,7 +23,7 @@ from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial, guard_connections
 from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
 from nodes.limits import has_too_many_parts
 from schema_fields.quick_schema import Schema
@@ -40,7 +40,7 @@ PERMANENT = {
 CHECK_SECONDS = 0.5  # seconds between checks of the deadline while nothing arrives
 
 
-class Mqtt(Node):
+class MqttNode(Node):
     """Publishes a message to an MQTT broker and waits for its confirmation, or receives messages for some seconds."""
 
     type = "mqtt"
@@ -139,7 +139,7 @@ def _payload(value: Any) -> bytes:
     return payload
 
 
-class Broker:
+class MqttConnection:
     """A connection to a broker until `end`, on the clock of `time.monotonic`."""
 
     def __init__(self, client: Any, host: str, end: float) -> None:
@@ -209,13 +209,13 @@ def read(payload: bytes) -> Any:
 
 
 @contextmanager
-def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
+def connect(found: DecryptedCredential, ctx: Context, end: float) -> Iterator[MqttConnection]:
     """Yield a broker after the login. Raises: NodeError if anything fails."""
     host, services = found.data["host"], ctx.need_services()
     client = make_client(found, ctx, end)
     try:
         with guard_connections(services.egress, end - time.monotonic()):
-            broker = Broker(client, host, end)
+            broker = MqttConnection(client, host, end)
             broker.log_in(found.data["port"])
             yield broker
             broker.leave()
@@ -230,7 +230,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
         client.close()
 
 
-def make_client(found: Credential, ctx: Context, end: float, name: str = "", **options: Any) -> Any:
+def make_client(found: DecryptedCredential, ctx: Context, end: float, name: str = "", **options: Any) -> Any:
     """Return a client that is not connected yet. `end` limits the connecting, `name` is its id; default: a new one."""
     logging.getLogger("paho").setLevel(logging.WARNING)
     services = ctx.need_services()
@@ -285,9 +285,9 @@ def _client_class() -> Any:
 
 
 @checks("mqtt")
-def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def check(found: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect and log in."""
-    check_installed(Mqtt)
+    check_installed(MqttNode)
     with connect(found, ctx, time.monotonic() + ctx.seconds_left(15)) as broker:
         who = found.data.get("username")
         return f"{broker.host} accepts the connection" + (f" of {who}" if who else "")

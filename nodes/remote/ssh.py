@@ -17,7 +17,7 @@ from net.async_deadline import run_in_time
 from net.egress_guard import dial
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import HOST_KEY
 from nodes.fields import anything, credential, flag, number, text, text_of
 from schema_fields.quick_schema import Schema
@@ -28,7 +28,7 @@ PIECE = 32 * 1024
 CLOSE_SECONDS = 2.0  # for killing the command and closing, after the deadline
 
 
-class Ssh(Node):
+class SshNode(Node):
     """Runs a command on another machine by SSH and returns its output and exit status."""
 
     type = "ssh"
@@ -111,7 +111,7 @@ def _reason(answer: Mapping[str, Any]) -> str:
     return f"{how}: {said[-MAX_SHOWN:]}" if said else how
 
 
-async def _run(found: Credential, ctx: Context, command: str, stdin: bytes, end: float) -> dict[str, Any]:
+async def _run(found: DecryptedCredential, ctx: Context, command: str, stdin: bytes, end: float) -> dict[str, Any]:
     import asyncio
 
     async with _connect(found, ctx, end) as connection, _process(connection, command) as process:
@@ -161,7 +161,7 @@ async def _process(connection: Any, command: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def _connect(found: Credential, ctx: Context, end: float) -> AsyncIterator[Any]:
+async def _connect(found: DecryptedCredential, ctx: Context, end: float) -> AsyncIterator[Any]:
     import asyncio
 
     import asyncssh
@@ -214,21 +214,21 @@ def parse_host_keys(written: str) -> list[Any]:
         raise NodeError(f"the credential's host_key is not a public key: {error}", True, kind="credential") from None
 
 
-def _options(found: Credential, seen: HostKeys) -> dict[str, Any]:
+def _options(found: DecryptedCredential, seen: HostKeys) -> dict[str, Any]:
     """Return asyncssh's options, which prevent it from using defaults of this machine."""
     import asyncssh
     from asyncssh.public_key import get_default_public_key_algs
 
-    class Client(asyncssh.SSHClient):
+    class SshClient(asyncssh.SSHClient):
         def validate_host_public_key(self, host: str, addr: str, port: int, key: Any) -> bool:
             return seen.accepts(key)
 
     # After the known ones, further algorithms, so that a machine with another key presents it, for the error to show.
     algorithms = [*(name for key in seen.keys for name in key.sig_algorithms), *get_default_public_key_algs()]
     return {
-        "client_factory": Client,
+        "client_factory": SshClient,
         "config": None,
-        # None would accept any key, an empty list would read the user's known_hosts; `Client` decides.
+        # None would accept any key, an empty list would read the user's known_hosts; `SshClient` decides.
         "known_hosts": (seen.keys, [], []),
         "server_host_key_algs": [name.decode() for name in dict.fromkeys(algorithms)],
         "username": found.data["username"],
@@ -244,7 +244,7 @@ def _options(found: Credential, seen: HostKeys) -> dict[str, Any]:
     }
 
 
-def _client_keys(found: Credential) -> list[Any] | None:
+def _client_keys(found: DecryptedCredential) -> list[Any] | None:
     import asyncssh
 
     written = found.data.get("private_key")
@@ -259,7 +259,7 @@ def _client_keys(found: Credential) -> list[Any] | None:
         raise NodeError(f"the private key of {found.name!r} cannot be read: {text}", True, kind="credential") from None
 
 
-def to_node_error(error: Exception, found: Credential, seen: HostKeys) -> NodeError:
+def to_node_error(error: Exception, found: DecryptedCredential, seen: HostKeys) -> NodeError:
     """Convert an error of asyncssh."""
     import asyncssh
 
@@ -275,9 +275,9 @@ def to_node_error(error: Exception, found: Credential, seen: HostKeys) -> NodeEr
 
 
 @checks("ssh")
-def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def check(found: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Log in without running a command."""
-    check_installed(Ssh)
+    check_installed(SshNode)
     end = time.monotonic() + ctx.seconds_left(15)
 
     async def log_in() -> str:

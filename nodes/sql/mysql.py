@@ -20,7 +20,7 @@ from errors import ErrorKind, NodeError
 from net.egress_guard import dial, guard_connections
 from nodes.base import Services
 from nodes.fields import text_of
-from nodes.sql.rows import MAX_BYTES, Place, Work, collect, size_error, timeout_error
+from nodes.sql.rows import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error, timeout_error
 
 # Transient errors: too many connections, locks, a server shutting down, a lost or timed out connection.
 TRANSIENT = {1040, 1042, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 3024}
@@ -29,7 +29,7 @@ TRANSIENT |= {2002, 2003, 2006, 2013, 2055}
 PROTOCOL_ERRORS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 
 
-def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
+def execute(place: DatabaseAddress, work: SqlWork, services: Services) -> dict[str, Any]:
     """Execute the work on a new connection, in a transaction, in the time zone UTC."""
     import pymysql
 
@@ -50,7 +50,7 @@ def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
 
 
 @contextmanager
-def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
+def _connect(place: DatabaseAddress, work: SqlWork, services: Services) -> Iterator[Any]:
     from pymysql.constants import CLIENT
 
     port = place.port or 3306
@@ -79,7 +79,7 @@ def _session_class() -> Any:
     """Return the connection class; made at first use, because it loads PyMySQL."""
     import pymysql
 
-    class Session(pymysql.Connection):
+    class MysqlSession(pymysql.Connection):
         """A connection with a limit on the size of a response."""
 
         room = MAX_BYTES
@@ -99,7 +99,7 @@ def _session_class() -> Any:
                 self._result.unbuffered_active = False
             self._force_close()
 
-    return Session
+    return MysqlSession
 
 
 @functools.cache
@@ -130,7 +130,7 @@ def _converters() -> dict[Any, Any]:
     return {key: value for key, value in conversions.items() if key != FIELD_TYPE.TIME} | read
 
 
-def _setup_statements(connection: Any, work: Work) -> Iterator[str]:
+def _setup_statements(connection: Any, work: SqlWork) -> Iterator[str]:
     """Yield the setup statements. The time limit of MySQL covers only SELECT, that of MariaDB all statements."""
     left = work.left()
     milliseconds, seconds = math.ceil(left * 1000), max(1, math.ceil(left))
@@ -143,7 +143,7 @@ def _setup_statements(connection: Any, work: Work) -> Iterator[str]:
     yield "START TRANSACTION"
 
 
-def _run_statement(connection: Any, work: Work) -> dict[str, Any]:
+def _run_statement(connection: Any, work: SqlWork) -> dict[str, Any]:
     from pymysql.constants.SERVER_STATUS import SERVER_STATUS_NO_BACKSLASH_ESCAPES
     from pymysql.cursors import Cursor, SSCursor
 
@@ -163,7 +163,7 @@ def _bind(value: Any) -> Any:
     return text_of(value) if isinstance(value, list | dict) else value
 
 
-def to_node_error(error: Exception, work: Work) -> NodeError:
+def to_node_error(error: Exception, work: SqlWork) -> NodeError:
     """Convert an error of PyMySQL, whose arguments are a number and a text."""
     code, text = (*error.args, "", "")[:2]
     if time.monotonic() >= work.end:

@@ -15,11 +15,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, flag, no_expression, number, text, whole
 from nodes.files.files import Absent
 from nodes.sql.params import texts
-from nodes.sql.rows import Place, Work
+from nodes.sql.rows import DatabaseAddress, SqlWork
 from schema_fields.quick_schema import Schema
 
 MAX_SETS, MAX_PARAMS = 10_000, 10_000
@@ -105,7 +105,7 @@ class SQL(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         many = config.get("batch") is not None
-        work = Work(
+        work = SqlWork(
             config["statement"],
             _sets(config),
             many,
@@ -140,7 +140,7 @@ def _sets(config: Mapping[str, Any]) -> list[Any]:
     return sets
 
 
-def execute(found: Credential, work: Work, ctx: Context) -> dict[str, Any]:
+def execute(found: DecryptedCredential, work: SqlWork, ctx: Context) -> dict[str, Any]:
     """Execute the work in the credential's database; return `{"rows", "row_count", "truncated"}` or `{"row_count"}`."""
     from nodes.sql import mysql, postgres, sqlite
 
@@ -154,7 +154,7 @@ def execute(found: Credential, work: Work, ctx: Context) -> dict[str, Any]:
     return (postgres if kind == "postgresql" else mysql).execute(place, work, ctx.need_services())
 
 
-def parse_url(found: Credential) -> tuple[str, Place]:
+def parse_url(found: DecryptedCredential) -> tuple[str, DatabaseAddress]:
     """Return the kind of database and its location. Raises: NodeError if the URL has options that are not permitted."""
     from playhouse.db_url import parse
 
@@ -170,17 +170,17 @@ def parse_url(found: Credential) -> tuple[str, Place]:
     parts = parse(re.split("[?#]", found.data["url"])[0], unquote_password=True, unquote_user=True)
     password = parts.get("password", parts.get("passwd", ""))
     host, user, database = parts.get("host", ""), parts.get("user", ""), unquote(parts["database"])
-    return kind, Place(host, parts.get("port"), user, password, database, options)
+    return kind, DatabaseAddress(host, parts.get("port"), user, password, database, options)
 
 
 @checks("database_url")
-def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+def check(found: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, and return the server's version."""
     kind, place = parse_url(found)
     name, statement = VERSIONS[kind]
     end = time.monotonic() + ctx.seconds_left(15)
     try:
-        (row,) = execute(found, Work(statement, [], False, True, 1, end), ctx)["rows"]
+        (row,) = execute(found, SqlWork(statement, [], False, True, 1, end), ctx)["rows"]
     except Absent:
         raise Untested(f"The file {place.database} does not exist yet; the first statement creates it") from None
     return f"connected to {name} {next(iter(row.values()))}"

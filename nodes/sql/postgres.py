@@ -23,7 +23,7 @@ from errors import ErrorKind, LimitExceeded, NodeError
 from net.egress import describe_lookup_error
 from nodes.base import Services
 from nodes.fields import text_of
-from nodes.sql.rows import MAX_BYTES, Place, Work, collect, size_error
+from nodes.sql.rows import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error
 
 # Transient errors by SQLSTATE, classes and codes. All others are errors in the statement or the database.
 TRANSIENT_CLASSES = ("08", "40", "53", "58")
@@ -38,7 +38,7 @@ LASTING = {"connect_timeout": 15, "keepalives_idle": 20, "keepalives_interval": 
 BYTES_RECEIVED = struct.Struct("@128xQ")  # in Linux's tcp_info
 
 
-def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
+def execute(place: DatabaseAddress, work: SqlWork, services: Services) -> dict[str, Any]:
     """Execute the work on a new connection, in a transaction."""
     import psycopg
 
@@ -86,7 +86,7 @@ def _converted_errors() -> Iterator[None]:
 
 
 @contextmanager
-def listening(place: Place, channels: Sequence[str], services: Services) -> Iterator[Notifications]:
+def listening(place: DatabaseAddress, channels: Sequence[str], services: Services) -> Iterator[Notifications]:
     """Listen to the channels on a connection of its own. Raises: NodeError if that is not possible."""
     import psycopg
     from psycopg import sql
@@ -104,7 +104,7 @@ def listening(place: Place, channels: Sequence[str], services: Services) -> Iter
         yield Notifications(connection)
 
 
-def _open_first(place: Place, services: Services, open_connection: Callable[[str], Any]) -> Any:
+def _open_first(place: DatabaseAddress, services: Services, open_connection: Callable[[str], Any]) -> Any:
     """Return a connection to the first permitted address of the host that answers."""
     import psycopg
 
@@ -123,7 +123,7 @@ def _open_first(place: Place, services: Services, open_connection: Callable[[str
 
 
 @contextmanager
-def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
+def _connect(place: DatabaseAddress, work: SqlWork, services: Services) -> Iterator[Any]:
     """Connect with the work's deadline."""
     import psycopg
 
@@ -138,7 +138,7 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
         connection.close()
 
 
-def _settings(place: Place, port: int, address: str, ca_file: Path | None) -> str:
+def _settings(place: DatabaseAddress, port: int, address: str, ca_file: Path | None) -> str:
     from psycopg.conninfo import make_conninfo
 
     mode = place.options.get("sslmode", "prefer")
@@ -180,15 +180,15 @@ def _session_class() -> Any:
     import psycopg
     from psycopg import generators, waiting
 
-    class Session(psycopg.Connection[Any]):
+    class PostgresSession(psycopg.Connection[Any]):
         """A connection with the work's deadline, and a limit on the size of a response."""
 
-        work: Work
+        work: SqlWork
         ended: NodeError | None = None
         measured: socket.socket
 
         @classmethod
-        def open(cls, settings: str, work: Work) -> Session:
+        def open(cls, settings: str, work: SqlWork) -> PostgresSession:
             connecting = watch(generators.connect(settings), work.left)
             session = cls(waiting.wait_conn(connecting, interval=0.1))
             session.work, session.measured = work, socket.socket(fileno=os.dup(session.fileno()))
@@ -215,7 +215,7 @@ def _session_class() -> Any:
                 self.ended = error
                 raise
 
-    return Session
+    return PostgresSession
 
 
 def watch(steps: Generator[Any, Any, Any], check: Callable[[], Any]) -> Generator[Any, Any, Any]:
@@ -276,7 +276,7 @@ def _read_json(data: str | bytes) -> Any:
         raise LimitExceeded("a value is nested too deeply") from None
 
 
-def _run_statement(connection: Any, work: Work) -> dict[str, Any]:
+def _run_statement(connection: Any, work: SqlWork) -> dict[str, Any]:
     prepared = work.prepare("postgresql")
     sets = [[_bind(value) for value in values] for values in work.values(prepared)]
     cursor = connection.cursor()

@@ -21,7 +21,7 @@ from nodes.http.pagination import jmespath
 from nodes.remote.mqtt import read
 from nodes.remote.mqtt_trigger import make_key
 from nodes.sql.node import execute, parse_url
-from nodes.sql.rows import Work
+from nodes.sql.rows import SqlWork
 from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class PostgresTrigger(TriggerNode):
     def query(self, config: dict[str, Any], ctx: Context) -> list[Item]:
         """Return the rows of the catch-up query. Raises: NodeError if a row has no key."""
         end = time.monotonic() + CATCH_UP_SECONDS
-        work = Work(config["catch_up"], [], False, True, MAX_CAUGHT_UP, end)
+        work = SqlWork(config["catch_up"], [], False, True, MAX_CAUGHT_UP, end)
         answer = execute(ctx.credential(config["credential"], "database_url"), work, ctx)
         if "rows" not in answer:
             raise NodeError("catch_up: must be a SELECT", permanent=True, kind="config")

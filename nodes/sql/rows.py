@@ -27,7 +27,7 @@ MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 MAX_ROUNDING = Decimal("0.0005")
 
 
-class Place(NamedTuple):
+class DatabaseAddress(NamedTuple):
     """A database on a server; `options` are the permitted options of its URL."""
 
     host: str
@@ -41,7 +41,7 @@ class Place(NamedTuple):
         return f"Place({self.host!r}, {self.database!r})"
 
 
-class Work(NamedTuple):
+class SqlWork(NamedTuple):
     """A statement to execute in one transaction: once with `sets[0]`, or with each of the sets if `many`.
 
     `end` is on the clock of `time.monotonic`. At most `max_rows` rows are returned. Decimals of the rows are JSON
@@ -91,7 +91,7 @@ def size_error() -> NodeError:
     )
 
 
-def collect(cursor: Any, work: Work, rows: Iterable[Sequence[Any]] | None = None) -> dict[str, Any]:
+def collect(cursor: Any, work: SqlWork, rows: Iterable[Sequence[Any]] | None = None) -> dict[str, Any]:
     """Return `{"rows": [{column: value}], "row_count", "truncated"}`, with at most `work.max_rows` rows; or
     `{"row_count"}` if the statement has none. `rows` are those of the cursor by default.
 

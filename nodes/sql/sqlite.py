@@ -13,7 +13,7 @@ from typing import Any
 
 from errors import NodeError
 from nodes.fields import text_of
-from nodes.sql.rows import MAX_BYTES, Work, collect, size_error, timeout_error
+from nodes.sql.rows import MAX_BYTES, SqlWork, collect, size_error, timeout_error
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
 MAX_PATTERN = 500  # characters of a LIKE pattern: matching is a single step, however long it takes
@@ -50,7 +50,7 @@ def check_name(path: str) -> None:
         raise NodeError(f"{path!r}: the name of a SQLite file must end with {' or '.join(SUFFIXES)}", permanent=True)
 
 
-def execute(path: Path, work: Work, max_bytes: int) -> dict[str, Any]:
+def execute(path: Path, work: SqlWork, max_bytes: int) -> dict[str, Any]:
     """Execute the work on the file, which is created if necessary and may have at most `max_bytes`."""
     rejected: list[str] = []
     with _open(path, work, max_bytes) as connection:
@@ -104,7 +104,7 @@ def _count_written() -> int:
 
 
 @contextmanager
-def _open(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection]:
+def _open(path: Path, work: SqlWork, max_bytes: int) -> Iterator[sqlite3.Connection]:
     try:
         if work.read_only and Path(f"{path}-journal").exists():
             _roll_back_journal(path, work)
@@ -120,17 +120,17 @@ def _open(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection
         connection.close()
 
 
-def _connect(path: Path, mode: str, work: Work) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, work: SqlWork) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?mode={mode}", timeout=work.left(), isolation_level=None, uri=True)
 
 
-def _roll_back_journal(path: Path, work: Work) -> None:
+def _roll_back_journal(path: Path, work: SqlWork) -> None:
     """Roll back the journal of a crash, which a read-only connection cannot do, and would always fail on."""
     with closing(_connect(path, "rw", work)) as connection:
         connection.execute("PRAGMA schema_version")
 
 
-def _set_up(connection: sqlite3.Connection, work: Work, max_bytes: int) -> None:
+def _set_up(connection: sqlite3.Connection, work: SqlWork, max_bytes: int) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -171,7 +171,7 @@ def _find_forbidden(action: int, first: str, second: str) -> str | None:
     return None
 
 
-def _run_statement(connection: sqlite3.Connection, work: Work) -> dict[str, Any]:
+def _run_statement(connection: sqlite3.Connection, work: SqlWork) -> dict[str, Any]:
     prepared = work.prepare("sqlite")
     sets = [[_bind(value) for value in values] for values in work.values(prepared)]
     if work.many:
@@ -196,7 +196,7 @@ def _bind(value: Any) -> Any:
     return text_of(value) if isinstance(value, list | dict) else value
 
 
-def to_node_error(error: Exception, rejected: list[str], work: Work) -> NodeError:
+def to_node_error(error: Exception, rejected: list[str], work: SqlWork) -> NodeError:
     """Convert an error of SQLite."""
     if rejected:
         return NodeError(f"SQLite: {rejected[0]} is not permitted", permanent=True, kind="refused")

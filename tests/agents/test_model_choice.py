@@ -31,7 +31,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from agent import load_libraries
-from agent.model_choice import Access, Choice, ModelFailed, Models, cost_of, resolve
+from agent.model_choice import Choice, ModelAccess, ModelFailed, Models, cost_of, resolve
 from agent.model_client import open_model
 from net.egress import Rule, tls_context
 
@@ -77,7 +77,7 @@ def chosen(server, provider="openai", key=KEY, trusted=True):
 
 
 def access(addresses=None, ca_file=None):
-    return Access(tls_context(ca_file, "llm"), addresses)
+    return ModelAccess(tls_context(ca_file, "llm"), addresses)
 
 
 @contextmanager

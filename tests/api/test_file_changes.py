@@ -7,7 +7,7 @@ import pytest
 from test_error_shape import check_shape
 from test_files_api import paths, upload
 
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 from nodes.files.quota import NAME, OverQuota
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -114,7 +114,7 @@ def test_a_part_of_a_file_is_sent_on_request(owner, files, wanted, status, data)
 @pytest.fixture
 def small(tmp_path):
     """Files with a quota of 100 bytes."""
-    return Files(tmp_path / "files", 1_000, 100)
+    return WorkspaceFiles(tmp_path / "files", 1_000, 100)
 
 
 def test_every_way_to_write_counts(small):
@@ -150,7 +150,7 @@ def test_what_something_else_changed_is_counted_again(small):
 
 
 def write_many(root, folder):
-    files, written = Files(root, 1_000, 100), 0
+    files, written = WorkspaceFiles(root, 1_000, 100), 0
     for number in range(20):
         try:
             files.write(f"{folder}/{number}", b"x" * 10)
@@ -163,7 +163,7 @@ def write_many(root, folder):
 def test_processes_together_stay_within_the_quota(tmp_path):
     with get_context("fork").Pool(4) as pool:
         assert sum(pool.starmap(write_many, [(tmp_path / "files", each) for each in "abcd"], chunksize=1)) == 10
-    assert sum(file["size"] for file in Files(tmp_path / "files", 1_000).find()) == 100
+    assert sum(file["size"] for file in WorkspaceFiles(tmp_path / "files", 1_000).find()) == 100
 
 
 def test_an_upload_beyond_the_quota_is_refused_and_the_usage_shown(owner, files, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from world import at_once
 
 from api import workflows
-from dispatch.limits import Places
+from dispatch.limits import RequestLimit
 from models import User, WorkflowVersion
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -362,7 +362,7 @@ def ask_to_check(client):
 
 
 def test_a_user_over_the_limit_of_validations_is_refused_and_others_are_not(owner, member, monkeypatch):
-    places = Places("to check definitions", 2, 1, 0.01)
+    places = RequestLimit("to check definitions", 2, 1, 0.01)
     monkeypatch.setattr(workflows, "CHECKS", places)
     viewer = member("viewer")
     with places.taken(viewer.user.id):
@@ -376,7 +376,7 @@ def test_a_user_over_the_limit_of_validations_is_refused_and_others_are_not(owne
 
 
 def test_only_a_large_definition_needs_a_place_to_be_saved(owner, monkeypatch):
-    places = Places("to save large definitions", 1, 1, 0.01)
+    places = RequestLimit("to save large definitions", 1, 1, 0.01)
     monkeypatch.setattr(workflows, "SAVES", places)
     large = {"nodes": [{"id": "a", "type": "noop", "notes": "x" * workflows.LARGE}], "edges": []}
     made = owner.post("/api/flows", {"name": "A", "definition": A}).json

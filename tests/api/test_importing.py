@@ -8,7 +8,7 @@ from query_plans import explain
 
 from api import importing
 from database.tables import presets as presets_table
-from dispatch.limits import Places
+from dispatch.limits import RequestLimit
 from models import Preset
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -52,7 +52,7 @@ def test_a_command_becomes_a_node_and_nothing_is_kept(owner, count_rows):
 
 
 def test_documents_are_imported_a_few_at_once_and_each_gives_its_place_back(owner, monkeypatch):
-    places = Places("to import documents", 1, 1, 0.01)
+    places = RequestLimit("to import documents", 1, 1, 0.01)
     monkeypatch.setattr(importing, "IMPORTS", places)
     with places.taken(owner.user.id):
         load(owner, status=429)

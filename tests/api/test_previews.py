@@ -10,7 +10,7 @@ from test_runs import start
 from api import expressions
 from database import execute
 from dispatch import expression_preview
-from dispatch.limits import Places
+from dispatch.limits import RequestLimit
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -286,7 +286,7 @@ def test_more_expressions_than_are_compiled_in_a_second_are_413(ask, monkeypatch
 
 
 def test_no_more_than_a_few_are_evaluated_at_once_and_each_gives_its_place_back(ask, monkeypatch):
-    places = Places("to preview expressions", 1, 1, 0.01)
+    places = RequestLimit("to preview expressions", 1, 1, 0.01)
     monkeypatch.setattr(expressions, "PREVIEWS", places)
     ask("end", "{{ 1 }}")
     ask("end", "{{ x" * 50_000, status=413)

@@ -342,7 +342,7 @@ def test_one_of_two_concurrent_restores_succeeds(backup, empty):
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(type(result).__name__ for result in results) == ["Conflict", "Manifest"]
+    assert sorted(type(result).__name__ for result in results) == ["BackupManifest", "Conflict"]
 
 
 # Going on

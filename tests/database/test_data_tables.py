@@ -7,7 +7,7 @@ from world import at_once
 
 from database.tables import data_rows
 from database.tables.data_rows import changing, place_of, select
-from database.tables.table_columns import MAX_CELLS, SYSTEM, Column, guess_type_of_texts, make_order, to_cell
+from database.tables.table_columns import MAX_CELLS, SYSTEM, TableColumn, guess_type_of_texts, make_order, to_cell
 from database.tables.workspace_tables import MAX_WRITTEN, WorkspaceTables
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import DataKey, DataRow, DataTable, DataWrite
@@ -177,7 +177,7 @@ def test_a_table_has_bounds(tables, people, monkeypatch):
     ],
 )
 def test_a_value_is_stored_in_one_form(type_, value, expected):
-    assert to_cell(Column("c1", "a", type_), value) == expected
+    assert to_cell(TableColumn("c1", "a", type_), value) == expected
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_value_is_stored_in_one_form(type_, value, expected):
 )
 def test_a_value_of_another_type_is_refused(type_, value):
     with pytest.raises(BadInput, match="^a: "):
-        to_cell(Column("c1", "a", type_), value)
+        to_cell(TableColumn("c1", "a", type_), value)
 
 
 @pytest.mark.parametrize(

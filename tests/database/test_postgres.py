@@ -301,7 +301,7 @@ def test_threads_that_wait_leave_connections_for_others(url, locked):
 
 def test_threads_get_a_place_in_their_order():
     """The thread that gives it back, and wants it again, is the last one."""
-    places, order = write_lock.Places(1), []
+    places, order = write_lock.TransactionLimit(1), []
 
     def take(name):
         with places.taken():

@@ -17,7 +17,7 @@ from constants import RUN_STATUSES, TRIGGERS
 from database import execute, write
 from database.tables.base import Rows, first_id
 from database.tables.runs import QUEUED
-from dispatch.agents.memory import Memory
+from dispatch.agents.memory import WorkspaceMemory
 from models import (
     ACTIONS,
     AgentMemory,
@@ -288,7 +288,7 @@ A_RUN = Run(
 AN_ITEM = Run(
     id="run_2", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n:1"
 )
-MEMORY = Memory("ws_1")
+MEMORY = WorkspaceMemory("ws_1")
 
 
 OTHERS = {
@@ -335,7 +335,7 @@ OTHERS = {
     "what it finds in all sessions": lambda: MEMORY.search("a", "some word"),
     "what an agent is reminded of": lambda: MEMORY.recall("a", "s", "any word of these", 1_000),
     "what an agent writes": lambda: MEMORY.write("a", "k", "word"),
-    "what goes for it": lambda: Memory("ws_1", most=1).write("a", "another", "word"),
+    "what goes for it": lambda: WorkspaceMemory("ws_1", most=1).write("a", "another", "word"),
     "what an agent deletes": lambda: MEMORY.delete("a", "k"),
     "what agents remember": lambda: AgentMemory.listed(MemoryScope("ws_1", None, None, 5), "", 50, None),
     "what one remembers": lambda: AgentMemory.listed(MemoryScope("ws_1", "a", ("s",), 5), "", 50, "900"),

@@ -7,7 +7,7 @@ import engine
 from database import execute
 from definition.triggers import Trigger, find_triggers
 from errors import Conflict, DefinitionError, NotFound
-from models import Credential, Hook, Webhook, Workflow
+from models import Credential, Webhook, WebhookTarget, Workflow
 
 pytestmark = pytest.mark.usefixtures("path", "way")
 
@@ -63,11 +63,14 @@ def test_the_triggers_of_a_plan_are_its_enabled_ones_with_their_config():
 def test_an_active_flow_has_a_row_for_each_method_of_its_webhooks():
     made = active(flow(hook("a", "orders/new", methods=["POST", "GET", "POST"]), hook("b", "stock")))
     assert rows() == ["GET orders/new", "POST orders/new", "POST stock"]
-    found = Hook.at("orders/new", "GET")
+    found = WebhookTarget.at("orders/new", "GET")
     assert (found.node_id, found.flow.id, found.flow.version, found.flow.name) == ("a", made.id, 1, "Flow")
     assert (found.flow.workspace_id, found.flow.status, found.credential_id) == ("ws_1", "active", None)
     assert found.flow.definition_json == made.definition_json
-    assert Hook.at("stock", "GET") is None and Webhook.methods_of("orders/new", ["orders", "new"]) == ["GET", "POST"]
+    assert WebhookTarget.at("stock", "GET") is None and Webhook.methods_of("orders/new", ["orders", "new"]) == [
+        "GET",
+        "POST",
+    ]
 
 
 @pytest.mark.parametrize("status", ["draft", "archived"])
@@ -81,14 +84,14 @@ def test_another_flow_has_none(status):
 def test_a_paused_flow_keeps_its_address_and_does_not_answer_there(status):
     made = active(flow(hook(methods=["POST", "PUT"])), name="First")
     assert change(made, status=status)
-    assert Hook.at("orders", "POST") is None and Webhook.methods_of("orders", ["orders"]) == []
+    assert WebhookTarget.at("orders", "POST") is None and Webhook.methods_of("orders", ["orders"]) == []
     with pytest.raises(Conflict, match="POST orders.*'First'"):
         active(flow(hook()))
     with pytest.raises(Conflict) as refused:
         active(flow(hook()), workspace="ws_2")
     assert "First" not in refused.value.message
     assert change(made, flow(hook(methods=["POST", "PUT"])), status="active")
-    assert Hook.at("orders", "POST").flow.id == made.id
+    assert WebhookTarget.at("orders", "POST").flow.id == made.id
 
 
 def test_an_inactive_flow_with_a_new_address_frees_the_old_one():
@@ -121,7 +124,7 @@ def test_a_deleted_inactive_flow_frees_its_address():
 def test_a_new_definition_moves_the_flow_to_its_addresses():
     made = active(flow(hook()))
     assert change(made, flow(hook(path="parcels", methods=["PUT"])))
-    assert rows() == ["PUT parcels"] and Hook.at("parcels", "PUT").flow.version == 2
+    assert rows() == ["PUT parcels"] and WebhookTarget.at("parcels", "PUT").flow.version == 2
 
 
 def test_a_disabled_webhook_has_no_address():
@@ -133,7 +136,7 @@ def test_a_disabled_webhook_has_no_address():
 def test_another_name_leaves_the_addresses_alone():
     made = active(flow(hook()))
     assert made.change(None, name="Renamed")
-    assert rows() == ["POST orders"] and Hook.at("orders", "POST").flow.name == "Renamed"
+    assert rows() == ["POST orders"] and WebhookTarget.at("orders", "POST").flow.name == "Renamed"
 
 
 def test_a_deleted_flow_frees_its_addresses():
@@ -155,14 +158,16 @@ def test_an_active_flow_without_its_triggers_is_an_error_and_not_written():
 
 def test_a_call_has_the_definition_of_the_called_version():
     made = active(flow(hook()))
-    found = Hook.at("orders", "POST")
+    found = WebhookTarget.at("orders", "POST")
     change(made, flow(hook(), "more"))
-    assert "more" not in found.flow.definition_json and "more" in Hook.at("orders", "POST").flow.definition_json
+    assert (
+        "more" not in found.flow.definition_json and "more" in WebhookTarget.at("orders", "POST").flow.definition_json
+    )
 
 
 def test_a_flow_deleted_during_a_call_is_not_found():
     made = active(flow(hook()))
-    found = Hook.at("orders", "POST")
+    found = WebhookTarget.at("orders", "POST")
     made.remove()
     with pytest.raises(NotFound):
         assert found.flow.definition_json
@@ -212,7 +217,7 @@ def test_one_of_two_concurrent_flows_gets_an_address():
             return None
 
     won = [id_ for id_ in at_once(8, want) if id_ is not None]
-    assert len(won) == 1 and Hook.at("orders", "POST").flow.id == won[0]
+    assert len(won) == 1 and WebhookTarget.at("orders", "POST").flow.id == won[0]
     assert Workflow.select().count() == 1
 
 
@@ -223,7 +228,7 @@ def test_one_of_two_concurrent_flows_gets_an_address():
 def test_a_webhook_names_its_credential_by_name_or_id(by):
     key = secret()
     active(flow(hook(auth="hmac", credential=getattr(key, by))))
-    found = Hook.at("orders", "POST")
+    found = WebhookTarget.at("orders", "POST")
     assert (found.credential_id, found.secret_type, found.secret) == (key.id, "hmac", "encrypted")
     assert found.secret_stamp == key.updated_at
 
@@ -261,7 +266,7 @@ def test_a_credential_in_use_is_neither_deleted_nor_renamed():
     with pytest.raises(Conflict, match="'Orders'"):
         key.change(name="other")
     key.change(name="key", data="new")
-    assert Hook.at("orders", "POST").secret == "new"
+    assert WebhookTarget.at("orders", "POST").secret == "new"
     change(made, status="draft")
     key.change(name="other")
     key.remove()

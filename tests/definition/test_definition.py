@@ -534,7 +534,7 @@ def test_settings_are_kept():
         "error_workflow_id": "wf_1",
         "vars": {"a": 1},
     }
-    assert plan(flow("a", **settings)).settings == definition.Settings(**settings)
+    assert plan(flow("a", **settings)).settings == definition.FlowSettings(**settings)
 
 
 def test_a_description_and_a_template_are_for_people_only():
@@ -543,7 +543,7 @@ def test_a_description_and_a_template_are_for_people_only():
 
 
 def test_settings_have_defaults():
-    assert plan({**flow("a"), "settings": None}).settings == definition.Settings()
+    assert plan({**flow("a"), "settings": None}).settings == definition.FlowSettings()
     assert plan(flow("a")).settings.timezone == ""
 
 

@@ -27,7 +27,7 @@ from dispatch import run_record
 from dispatch.group_commit import Recorder, Revocable, insertions
 from dispatch.payloads import Payloads
 from dispatch.run_record import FULL_BUFFER, MAX_LOG_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, RunRecord
-from engine import Step
+from engine import StepRecord
 from errors import Conflict
 from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
 from nodes.base import Suspend
@@ -283,7 +283,7 @@ def step(seq, status="success", *, pure=True, **more):
     }  # fmt: skip
     if status == "running":
         values |= {"output": None, "finished_at": None, "duration_ms": None}
-    return Step(seq=seq, status=status, pure=pure, **values)
+    return StepRecord(seq=seq, status=status, pure=pure, **values)
 
 
 @pytest.fixture

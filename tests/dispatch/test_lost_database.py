@@ -11,7 +11,7 @@ from world import PATIENCE, add_flow, chain, node, process, run_of, steps_of
 import database
 from database import ConnectionLost, postgres
 from dispatch import Start, group_commit
-from dispatch.group_commit import Recorder, Turn, WholeRun
+from dispatch.group_commit import LoopTurn, Recorder, WholeRun
 from models import Run
 
 pytestmark = pytest.mark.slow
@@ -112,7 +112,7 @@ def test_the_runs_of_a_turn_fail_together_if_the_database_is_lost(proxy):
     made, told = add_flow(chain(node("a"))), []
     writer = Recorder()
     writer.start()
-    turn = Turn(writer)
+    turn = LoopTurn(writer)
     for _ in range(3):
         run = Run.accept(made, triggered_by="manual")
         run.end_unsaved("success", 1.0)

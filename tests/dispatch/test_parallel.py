@@ -13,7 +13,7 @@ from world import PATIENCE, add_flow, flow, node, run_at_once, run_of, steps_of
 from database import disconnect_thread
 from dispatch import Start, workers
 from dispatch.group_commit import Recorder
-from dispatch.workers import Workers
+from dispatch.workers import RunWorkers
 from errors import NodeError
 from models import LogEntry, Step, now_ms
 
@@ -218,7 +218,7 @@ def test_a_failure_before_the_crash_is_the_end_of_the_run(inline, types):
 
 def test_work_beyond_the_threads_of_the_process_is_done_by_the_one_who_asks():
     places, may_end = threading.Semaphore(1), threading.Event()
-    used = Workers(places)
+    used = RunWorkers(places)
     first = used.submit(lambda: may_end.wait(PATIENCE) and threading.current_thread())
     assert used.submit(threading.current_thread).result() is threading.current_thread()
     assert isinstance(used.submit(lambda: 1 / 0).exception(), ZeroDivisionError)

@@ -5,7 +5,7 @@ import time
 import pytest
 from world import PATIENCE, Background
 
-from dispatch.limits import Places
+from dispatch.limits import RequestLimit
 from errors import TooMany, Unavailable
 
 
@@ -15,7 +15,7 @@ def hold(places, who):
 
 
 def test_a_place_is_free_again_after_an_error():
-    places = Places("to test things", 1, 1, 0.01)
+    places = RequestLimit("to test things", 1, 1, 0.01)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), places.taken("ada"):
             raise ZeroDivisionError
@@ -24,7 +24,7 @@ def test_a_place_is_free_again_after_an_error():
 
 
 def test_the_places_of_one_person_are_limited_and_waiting_for_one_counts():
-    places = Places("to test things", 1, 2, PATIENCE)
+    places = RequestLimit("to test things", 1, 2, PATIENCE)
     with places.taken("bob"):
         waiting = [Background(hold, places, "ada") for _ in range(2)]
         end = time.monotonic() + PATIENCE
@@ -36,7 +36,7 @@ def test_the_places_of_one_person_are_limited_and_waiting_for_one_counts():
 
 
 def test_a_request_that_waits_too_long_for_a_place_is_refused():
-    places = Places("to test things", 1, 1, 0.01)
+    places = RequestLimit("to test things", 1, 1, 0.01)
     with places.taken("ada"), pytest.raises(Unavailable, match="too many requests to test things"), places.taken("bob"):
         pass
     with places.taken("bob"):

@@ -7,7 +7,7 @@ from world import add_flow, chain, flow, node, run_of, steps_of
 
 from database import execute
 from definition import Pin
-from dispatch import Options, Start
+from dispatch import Start, StartOptions
 from dispatch.payloads import Kept
 from errors import BadInput, Conflict, DefinitionError, NotFound
 from models import Run, RunOptions, Wait, Workflow, WorkflowVersion
@@ -22,7 +22,7 @@ def text(definition):
 
 def begun(dispatcher, made=SAVED, input=1, flow=None, **options):
     """Start a run with these options, and return its row once the inline dispatcher has executed what it can."""
-    given = Options(**options)
+    given = StartOptions(**options)
     return run_of(dispatcher.submit(Start(flow or add_flow(made), input, "manual", options=given)).run.id)
 
 
@@ -72,18 +72,18 @@ def test_pinned_outputs_have_the_size_limit_of_an_input(start):
 def test_a_run_over_the_concurrency_limit_leaves_no_options(start, gate):
     dispatcher = start(inline_value_bytes=10)
     busy = add_flow(flow(node("g", "gate"), "a", edges=["g a"], max_concurrent_runs=1, overlap="skip"))
-    dispatcher.submit(Start(busy, 1, "manual", options=Options(until="g")))
+    dispatcher.submit(Start(busy, 1, "manual", options=StartOptions(until="g")))
     assert gate.reached.wait(20)
     with pytest.raises(Conflict):
-        dispatcher.submit(Start(busy, 1, "manual", options=Options(pinned={"g": Pin("a long one")})))
+        dispatcher.submit(Start(busy, 1, "manual", options=StartOptions(pinned={"g": Pin("a long one")})))
     gate.opened.set()
     assert RunOptions.select().count() == 1 and len(list(dispatcher.resources.payloads.run_ids())) == 1
 
 
 def test_a_key_returns_the_run_with_its_first_options(inline):
     saved = add_flow(SAVED)
-    first = inline.submit(Start(saved, 1, "manual", key="k", options=Options(until="a")))
-    again = inline.submit(Start(saved, 1, "manual", key="k", options=Options(until="c")))
+    first = inline.submit(Start(saved, 1, "manual", key="k", options=StartOptions(until="a")))
+    again = inline.submit(Start(saved, 1, "manual", key="k", options=StartOptions(until="c")))
     assert again.run.id == first.run.id and Run.select().count() == RunOptions.select().count() == 1
 
 
@@ -231,7 +231,7 @@ WAITING = flow(
 
 @pytest.mark.parametrize("is_draft", [True, False], ids=["draft", "saved"])
 def test_a_waiting_partial_run_interrupted_anywhere_reaches_the_same_result(tmp_path, types, is_draft):
-    options = Options(text(WAITING) if is_draft else None, "join", {"pinned": Pin({"n": "x" * 50})})
+    options = StartOptions(text(WAITING) if is_draft else None, "join", {"pinned": Pin({"n": "x" * 50})})
 
     def submit(dispatcher):
         flow = add_flow(chain(node("saved", "fail")) if is_draft else WAITING)

@@ -24,7 +24,7 @@ from world import Types, add_flow, at_top, fresh_database, steps_of
 import database
 from config import Config
 from definition import Pin
-from dispatch import MAX_DEATHS, Dispatcher, Options, Resources, Start, make_services
+from dispatch import MAX_DEATHS, Dispatcher, Resources, Start, StartOptions, make_services
 from dispatch.group_commit import Recorder
 from dispatch.payloads import Kept
 from errors import NodeError
@@ -84,7 +84,7 @@ def starts(draw, definition):
         for node in definition["nodes"]
         if draw(st.integers(0, 4)) == 0
     }
-    return Options(text, until, pinned)
+    return StartOptions(text, until, pinned)
 
 
 # A watched process

@@ -18,7 +18,7 @@ import engine
 from config import Config
 from dispatch import make_services
 from importing.curl import make_node
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 
 FIREFOX = r"""curl 'https://shop.example/login' --compressed -X POST -H 'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0)' -H 'Accept-Encoding: gzip, deflate, br, zstd' -H 'Content-Type: application/x-www-form-urlencoded' -H 'Connection: keep-alive' --data-raw 'user=ada+l&remember=on&tag=a&tag=b'"""  # noqa: E501
 
@@ -110,7 +110,7 @@ def test_the_node_sends_the_same_request_as_curl(command, httpserver, seen, serv
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, timeout=20)
     node = make_node(command).node
     node["config"].pop("credential", None)  # curl is not installed here
-    outcome = run(flow(node), services=services, files=Files(tmp_path, 2**20))
+    outcome = run(flow(node), services=services, files=WorkspaceFiles(tmp_path, 2**20))
     assert outcome.status == "success", outcome.error_text
     by_curl, by_node = seen
     assert by_node == by_curl

@@ -17,7 +17,7 @@ from config import Config
 from dispatch import make_services
 from importing.palette import make_slug, read
 from nodes.credentials.types import TYPES
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 from schemas import CredentialIn
 
 
@@ -243,7 +243,7 @@ def ask(httpserver, tmp_path):
         here = f"http://127.0.0.1:{httpserver.port}"
         node["config"]["url"] = re.sub(r"^https://[a-z.]+", here, node["config"]["url"])
         Draft202012Validator(preset.parameters).validate(input)
-        outcome = run(flow(node), input, services=services, files=Files(tmp_path, 2**20))
+        outcome = run(flow(node), input, services=services, files=WorkspaceFiles(tmp_path, 2**20))
         assert outcome.status == "success", outcome.error_text
         return seen[-1]
 

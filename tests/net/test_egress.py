@@ -9,7 +9,7 @@ from properties import examples
 from pytest_httpserver import HTTPServer
 
 from errors import ConfigError, NodeError
-from net.egress import Client, Rule, describe_url, get_host, is_public, parse_url, tls_context
+from net.egress import HttpClient, Rule, describe_url, get_host, is_public, parse_url, tls_context
 
 
 def address(text):
@@ -105,7 +105,7 @@ def test_empty_entries_are_ignored():
     ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "0", "LOCALHOST"],
 )
 def test_this_machine_is_refused_under_every_name(httpserver, host):
-    client = Client(Rule([]))
+    client = HttpClient(Rule([]))
     assert "may not be reached" in refusal(client, f"http://{host}:{httpserver.port}/?token=hunter2")
     assert not httpserver.log
     client.close()
@@ -219,7 +219,7 @@ def test_secrets_do_not_follow_a_redirect_to_another_host(client, names, httpser
 def test_proxies_of_the_environment_are_ignored(client, httpserver, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     httpserver.expect_request("/").respond_with_data("here")
-    other = Client(Rule(["127.0.0.1"]))
+    other = HttpClient(Rule(["127.0.0.1"]))
     assert fetch(other, f"http://127.0.0.1:{httpserver.port}/").content == b"here"
     other.close()
 
@@ -253,14 +253,14 @@ def test_a_server_is_trusted_if_its_authority_is(client, authority, secure):
     url = secure.url_for("/")
     with pytest.raises(NodeError, match="CERTIFICATE_VERIFY_FAILED"):
         fetch(client, url)
-    trusting = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    trusting = HttpClient(Rule(["127.0.0.1"]), ca_file=authority.file)
     assert fetch(trusting, url).content == b"here"
     trusting.close()
 
 
 def test_the_certificate_must_name_the_server(authority, secure, names):
     names["other.example"] = ["127.0.0.1"]
-    trusting = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    trusting = HttpClient(Rule(["127.0.0.1"]), ca_file=authority.file)
     with pytest.raises(NodeError, match="CERTIFICATE_VERIFY_FAILED"):
         fetch(trusting, f"https://other.example:{secure.port}/")
     trusting.close()

@@ -9,14 +9,14 @@ import pytest
 from sql_servers import MYSQL, MySQL, database, serving
 from toolboxes import Agents
 
-from net.egress import Client, Rule
+from net.egress import HttpClient, Rule
 from nodes import REGISTRY
 from nodes.ai import tools as toolbox
 from nodes.base import Context, Services
-from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.credentials.types import TYPES
 from nodes.data.python_sandbox import Sandbox
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 
 HERE = Rule(["127.0.0.1"])
 
@@ -48,7 +48,7 @@ class DictStore:
 def make_credential(name, type_, data, hosts=None):
     """Return a credential as the server decrypts it."""
     loaded = TYPES[type_].load(data)
-    return Credential(name, type_, loaded, tuple(TYPES[type_].hosts(loaded) if hosts is None else hosts))
+    return DecryptedCredential(name, type_, loaded, tuple(TYPES[type_].hosts(loaded) if hosts is None else hosts))
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def sandbox():
 @pytest.fixture(scope="session")
 def client():
     """A client that may reach 127.0.0.1 by this address, and no other address of this machine."""
-    client = Client(HERE, max_bytes=50_000)
+    client = HttpClient(HERE, max_bytes=50_000)
     yield client
     client.close()
 
@@ -88,7 +88,7 @@ def make_ctx(sandbox, client, tmp_path):
             store=DictStore(),
             services=Services(lambda: http or client, lambda: sandbox, rule, ca_file),
             keyring=keyring,
-            files=Files(tmp_path / "files", max_bytes=1_000_000),
+            files=WorkspaceFiles(tmp_path / "files", max_bytes=1_000_000),
         )
         return ctx, lines
 

@@ -16,7 +16,7 @@ from errors import NodeError
 from models import AgentMemory, WorkspaceStore
 from nodes import plugin_runner
 from nodes.base import Answer, Branch, Suspend
-from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.keyring import DecryptedCredential, Keyring
 
 
 @pytest.fixture(autouse=True)
@@ -461,7 +461,7 @@ def test_a_credential_can_be_used_and_is_not_recorded(own):
 
     entries = []
     own(work)
-    keyring = Keyring(lambda name: Credential(name, "http_bearer", {"token": token}, ("shop.example",)))
+    keyring = Keyring(lambda name: DecryptedCredential(name, "http_bearer", {"token": token}, ("shop.example",)))
     ran = run(flow(mine(), "b", edges=["a b"]), keyring=keyring, log=lambda *entry: entries.append(entry[2]))
     assert ran.output == {"name": "shop", "type": "http_bearer", "hosts": ["shop.example"], "token": "***"}
     assert entries == ["with ***"] and token not in repr(ran.steps)

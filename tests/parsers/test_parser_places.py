@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from parsers.places import NoPlace, Places
+from parsers.places import NoPlace, ParserSlots
 
 DEADLINE = 20
 
@@ -20,7 +20,7 @@ def is_refused(places, workspace):
 
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_a_workspace_never_holds_the_last_place(count):
-    places = Places(count)
+    places = ParserSlots(count)
     with ExitStack() as held:
         for _ in range(count - 1):
             held.enter_context(places.take("a", 0))
@@ -29,14 +29,14 @@ def test_a_workspace_never_holds_the_last_place(count):
 
 
 def test_no_more_places_are_given_than_there_are():
-    places = Places(2)
+    places = ParserSlots(2)
     with places.take("a", 0), places.take("b", 0):
         assert is_refused(places, "c")
     assert not is_refused(places, "c")
 
 
 def test_a_place_is_given_back_after_an_error():
-    places = Places(2)
+    places = ParserSlots(2)
     with pytest.raises(RuntimeError), places.take("a", 0):
         raise RuntimeError
     assert not is_refused(places, "a") and places._free == 2 and not places._held and not places._waiting
@@ -44,7 +44,7 @@ def test_a_place_is_given_back_after_an_error():
 
 def test_waiting_workspaces_take_turns():
     """The third workspace is served after one end, not after all that came before it."""
-    places, order, lock = Places(2), [], threading.Lock()
+    places, order, lock = ParserSlots(2), [], threading.Lock()
 
     def work(workspace):
         with places.take(workspace, DEADLINE), lock:

@@ -13,7 +13,7 @@ from dispatch.payloads import Kept
 from errors import DefinitionError, NodeError
 from models import CLAIM_MS, LogEntry, Poll, PollEntry, Run, now_ms
 from nodes.base import Polled
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from scheduler.polls import MAX_THREADS, RUNS_AT_ONCE, THREADS, run_in_thread
 
 pytestmark = pytest.mark.usefixtures("path")
@@ -178,7 +178,7 @@ def test_an_invalid_input_is_logged_and_delays_no_other(source, tmp_path):
 
 
 def test_its_expressions_see_vars_secrets_and_the_flow(source, process):
-    found = Credential("token", "secret", {"value": "s3cret-value"})
+    found = DecryptedCredential("token", "secret", {"value": "s3cret-value"})
     process.dispatcher.resources.find_credential = lambda workspace, name: (
         found if (workspace, name) == ("ws_1", "token") else None
     )

@@ -18,7 +18,7 @@ from pydantic_ai.usage import RequestUsage
 from agent.journal import Entry
 from agent.loop import execute
 from agent.tools import PendingResult, Tool
-from agent.types import Done, Waiting, WaitOutcome, Work
+from agent.types import AgentWait, AgentWork, Done, WaitOutcome
 from errors import NodeError
 from nodes.ai.model_access import to_json
 from parsers.json_schema.validation import issues_of
@@ -185,7 +185,7 @@ def work(world, **more):
         "given": world.given,
         "cost_of": lambda response: 0.5,
     }
-    return Work(**usual | more)
+    return AgentWork(**usual | more)
 
 
 # Processes
@@ -197,12 +197,12 @@ def process(world, **more):
         outcome = execute(work(world, **more))
     except NodeError as error:
         outcome = error
-    if isinstance(outcome, Waiting):
+    if isinstance(outcome, AgentWait):
         world.moment()
     # One transaction: the notes, the started run, and the wait or the end of this run.
     for entry in world.noted:
         world.keep(entry)
-    if isinstance(outcome, Waiting):
+    if isinstance(outcome, AgentWait):
         (world.children if outcome.question is None else world.questions).append(outcome)
         world.given = None
         world.moment()
@@ -225,7 +225,7 @@ def story(world, cuts=()):
     The first processes are interrupted after the numbers of moments in `cuts`, the following ones are not.
     """
     cuts, outcome = list(cuts), None
-    while outcome is None or isinstance(outcome, Waiting):
+    while outcome is None or isinstance(outcome, AgentWait):
         world.moments, world.cut = 0, cuts.pop(0) if cuts else None
         before, at = finished(world), len(world.effects)
         try:

@@ -8,7 +8,7 @@ from sources import polling
 
 from database import closing_connection, write
 from models import Poll, Run
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import TYPES
 
 SECONDS = 30
@@ -32,7 +32,7 @@ def listening(folder, credentials, **settings):
         def find(workspace_id, name):
             type_, data = process.credentials[name]
             data = TYPES[type_].load(data)
-            return Credential(name, type_, data, tuple(TYPES[type_].hosts(data)))
+            return DecryptedCredential(name, type_, data, tuple(TYPES[type_].hosts(data)))
 
         process.dispatcher.resources.find_credential = find
         process.clock.wall = lambda: int(time.time() * 1000)

@@ -5,11 +5,11 @@ from urllib.parse import parse_qsl, urlsplit
 from net.egress import Rule
 from nodes.base import Context, Services
 from nodes.connectors import connector_files
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.connectors.node import make
-from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.http.body import append_query
-from nodes.http.pagination import Place
+from nodes.http.pagination import PageLocation
 
 SAMPLES = {
     "string": "x", "text": "x", "date": "2026-01-05", "datetime": "2026-01-05T09:00:00Z", "integer": 1, "number": 1,
@@ -54,14 +54,14 @@ def full_request(type_, connector, operation, turn):
     config = {name: sample(told, turn) for name, told in inputs.items() if sample(told, turn) is not None}
     example = {name: value for name, value in operation["example"]["config"].items() if not turn or name not in config}
     given = {**config, **example, "operation": operation["id"], "credential": "mine"}
-    exchange = Exchange(type_, connector, operation, node.schema(given).load(given), context())
+    exchange = ConnectorExchange(type_, connector, operation, node.schema(given).load(given), context())
     place = with_page(exchange._place(), connector, operation)
     return exchange.method, place.url.partition("?")[0], dict(parse_qsl(urlsplit(place.url).query)), place.body
 
 
 def context():
     """Return a context with a credential, and without an HTTP client: nothing is sent."""
-    keyring = Keyring(lambda name: Credential(name, "http_bearer", {"token": "tok-3c9f1e"}, ("127.0.0.1",)))
+    keyring = Keyring(lambda name: DecryptedCredential(name, "http_bearer", {"token": "tok-3c9f1e"}, ("127.0.0.1",)))
     services = Services(lambda: None, lambda: None, Rule([]))
     return Context("node", inputs={}, scope={}, idempotency_key="run:node:0", services=services, keyring=keyring)
 
@@ -73,10 +73,10 @@ def with_page(place, connector, operation):
     if told and "param" in told:
         given[told["param"]] = {"page": 2, "offset": 50}.get(told["type"], "x")
     if not told or told.get("place") != "body":
-        return Place(append_query(place.url, given), place.body)
+        return PageLocation(append_query(place.url, given), place.body)
     if "graphql" in operation:
-        return Place(place.url, {**place.body, "variables": {**place.body["variables"], **given}})
-    return Place(place.url, {**(place.body or {}), **given})
+        return PageLocation(place.url, {**place.body, "variables": {**place.body["variables"], **given}})
+    return PageLocation(place.url, {**(place.body or {}), **given})
 
 
 def sample(told, turn):

@@ -11,13 +11,13 @@ from agent.definition import ToolSpec
 from agent.tools import Tool
 from constants import HTTP_METHODS
 from errors import NodeError
-from net.egress import Answer, get_host
+from net.egress import HttpResponse, get_host
 from nodes.ai.tools.base import ToolContext, text
-from nodes.credentials.keyring import Credential, or_list
+from nodes.credentials.keyring import DecryptedCredential, or_list
 from nodes.fields import CONTROL, TOKEN
 from nodes.http.authorization import CREDENTIALS
-from nodes.http.body import NO_BODY, Body, encode_data
-from nodes.http.client import Call, HTTPClient
+from nodes.http.body import NO_BODY, RequestBody, encode_data
+from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
 from parsers.process import Unreadable, read_apart
@@ -73,7 +73,7 @@ def _normalize_host(name: str) -> str:
 class HTTPTool:
     """Makes the requests of the tool."""
 
-    def __init__(self, tool_ctx: ToolContext, hosts: Hosts, credential: Credential | None) -> None:
+    def __init__(self, tool_ctx: ToolContext, hosts: Hosts, credential: DecryptedCredential | None) -> None:
         self.tool_ctx, self.hosts, self.credential = tool_ctx, hosts, credential
 
     def call(self, arguments: dict[str, Any], key: str) -> Any:
@@ -84,7 +84,7 @@ class HTTPTool:
         call_ctx = dataclasses.replace(ctx, idempotency_key=key)
         client = HTTPClient(call_ctx, self.credential, may_wait=False, allow=self.hosts.check)
         url, body = arguments["url"].strip(), _body(method, arguments.get("body"))
-        answer = client.answer(Call(method, url, ctx.seconds_left(SECONDS), headers, body, fail_on_error=False))
+        answer = client.answer(HttpRequest(method, url, ctx.seconds_left(SECONDS), headers, body, fail_on_error=False))
         return {
             "status": answer.status,
             "url": answer.url,
@@ -92,7 +92,7 @@ class HTTPTool:
             "body": self.body(answer),
         }
 
-    def body(self, answer: Answer) -> Any:
+    def body(self, answer: HttpResponse) -> Any:
         """Return the body in the best form for a model: JSON as data, a page as text."""
         media = media_type(answer)
         if media in HTML:
@@ -106,7 +106,7 @@ class HTTPTool:
             return to_text(answer)
         return {"content_type": media, "size": len(answer.content), "note": "the content is not text"}
 
-    def page(self, answer: Answer) -> Any:
+    def page(self, answer: HttpResponse) -> Any:
         """Return the text of a page; its HTML if it cannot be converted in time."""
         ctx, html = self.tool_ctx.ctx, to_text(_detect_charset(answer))
         options, left = {"url": answer.url, "most": MAX_PAGE}, ctx.seconds_left(PAGE_SECONDS)
@@ -163,7 +163,7 @@ def _check_headers(headers: dict[str, str]) -> None:
             raise NodeError("headers: Idempotency-Key is set automatically; remove it", permanent=True)
 
 
-def _body(method: str, body: Any) -> Body:
+def _body(method: str, body: Any) -> RequestBody:
     if body is None:
         return NO_BODY
     if method in SAFE:
@@ -172,7 +172,7 @@ def _body(method: str, body: Any) -> Body:
     return encode_data(body, "text" if isinstance(body, str) else "json")
 
 
-def _detect_charset(answer: Answer) -> Answer:
+def _detect_charset(answer: HttpResponse) -> HttpResponse:
     """Return the response with the charset declared in the page, if the server declares none."""
     if answer.charset or not (found := CHARSET.search(answer.content[:CHARSET_BYTES])):
         return answer

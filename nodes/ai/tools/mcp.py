@@ -15,9 +15,9 @@ from agent.tools import Tool
 from errors import NodeError, TimedOut
 from nodes.ai.tools.base import CALL_SECONDS, MAX_DESCRIPTION, MAX_NAME, ToolContext
 from nodes.base import check_installed
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.limits import size_of
-from nodes.remote.mcp import Mcp, ask, get_result, host_of
+from nodes.remote.mcp import McpNode, ask, get_result, host_of
 from nodes.sql.params import texts
 from parsers.invisible_characters import OF_TEXTS
 from parsers.json_schema.validation import MAX_ISSUE_TEXT, check
@@ -33,7 +33,7 @@ UNSAFE_CHARACTERS = re.compile(r"[^a-zA-Z0-9_-]+")
 
 def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     """Return a tool for each tool of a server, or for those in `tools`."""
-    check_installed(Mcp)
+    check_installed(McpNode)
     name = tool_ctx.need_credential(spec, "of the type mcp, with the server's URL")
     found = tool_ctx.ctx.credential(name, "mcp")
     servers = tool_ctx.listings.setdefault(SERVERS, {})
@@ -46,7 +46,7 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     return [_tool(entry, found, tool_ctx) for entry in listed[:MAX_TOOLS]]
 
 
-def _list_tools(found: Credential, tool_ctx: ToolContext) -> list[dict[str, Any]]:
+def _list_tools(found: DecryptedCredential, tool_ctx: ToolContext) -> list[dict[str, Any]]:
     """Return `{name, description, input_schema, read_only}` of each usable tool of the server."""
 
     async def question(client: Any) -> list[Any]:
@@ -67,7 +67,7 @@ def _list_tools(found: Credential, tool_ctx: ToolContext) -> list[dict[str, Any]
 
 
 def _filter_usable(
-    listed: Iterable[Any], end: float, found: Credential, tool_ctx: ToolContext
+    listed: Iterable[Any], end: float, found: DecryptedCredential, tool_ctx: ToolContext
 ) -> Iterator[dict[str, Any]]:
     room = MAX_TOTAL
     for tool in listed:
@@ -112,7 +112,9 @@ def describe_problem(schema: Any) -> str:
         return str(error)[:MAX_ISSUE_TEXT]
 
 
-def _select(listed: Sequence[dict[str, Any]], wanted: Sequence[str], found: Credential) -> list[dict[str, Any]]:
+def _select(
+    listed: Sequence[dict[str, Any]], wanted: Sequence[str], found: DecryptedCredential
+) -> list[dict[str, Any]]:
     by_name = {entry["name"]: entry for entry in listed}
     missing = [name for name in wanted if name not in by_name]
     if missing:
@@ -131,7 +133,7 @@ def name_of(credential: str, tool: str) -> str:
     return f"{name[: MAX_NAME - 9]}_{hashlib.sha256(tool.encode()).hexdigest()[:8]}"
 
 
-def _tool(entry: Mapping[str, Any], found: Credential, tool_ctx: ToolContext) -> Tool:
+def _tool(entry: Mapping[str, Any], found: DecryptedCredential, tool_ctx: ToolContext) -> Tool:
     name = entry["name"]
 
     def call(arguments: dict[str, Any], key: str) -> Any:

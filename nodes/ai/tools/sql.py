@@ -20,7 +20,7 @@ from nodes.ai.tools.base import ToolContext, text
 from nodes.credentials.keyring import or_list
 from nodes.sql import node
 from nodes.sql.params import end_of_comment
-from nodes.sql.rows import Work
+from nodes.sql.rows import SqlWork
 
 SECONDS = 30.0
 MAX_ROWS, MAX_COLUMNS, MAX_QUERY, MAX_PARAMS = 200, 2_000, 20_000, 100
@@ -152,7 +152,7 @@ class SQLDatabase:
         self.with_effects = frozenset(str(row["name"]) for row in found["rows"])
 
     def _execute(self, statement: str, params: Any, most: int, end: float) -> dict[str, Any]:
-        work = Work(statement, [] if params is None else [params], False, True, most, end)
+        work = SqlWork(statement, [] if params is None else [params], False, True, most, end)
         return node.execute(self.found, work, self.tool_ctx.ctx)
 
 

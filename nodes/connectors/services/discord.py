@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 
 PAGE = 100
 
 
-def list_messages(x: Exchange) -> list[Any]:
+def list_messages(x: ConnectorExchange) -> list[Any]:
     """Return messages of a channel, newest first: the newest, or those next to the given ones."""
     most = x.config["max_items"]
     found: list[Any] = []
@@ -27,7 +27,7 @@ def list_messages(x: Exchange) -> list[Any]:
     return sorted(found, key=lambda message: int(message["id"]), reverse=True)
 
 
-def send_direct_message(x: Exchange) -> dict[str, Any]:
+def send_direct_message(x: ConnectorExchange) -> dict[str, Any]:
     """Write to a person. Return the message."""
     channel = x.read(x.send("POST", "/users/@me/channels", body={"recipient_id": x.inputs["person"]}, part=":channel"))
     names = {"text": "content", "embeds": "embeds"}

@@ -8,7 +8,7 @@ import mimetypes
 from typing import Any
 
 from errors import MalformedData, NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.connectors.services.inline_files import read_file
 from nodes.files.files import guess_content_type
 
@@ -16,7 +16,7 @@ MODEL = "/models/{model}:generateContent"
 MAX_FILE = 14 * 2**20  # with base64, a request of 20 MB
 
 
-def analyze_file(x: Exchange) -> dict[str, Any]:
+def analyze_file(x: ConnectorExchange) -> dict[str, Any]:
     """Answer a question about files. Return `{"text", "finish_reason", "usage"}`."""
     parts = [_inline(x)] if "file" in x.inputs else []
     for address in x.inputs.get("addresses", []):
@@ -29,7 +29,7 @@ def analyze_file(x: Exchange) -> dict[str, Any]:
     return _summarize(x.read(x.send("POST", MODEL, body=body)))
 
 
-def create_image(x: Exchange) -> dict[str, Any]:
+def create_image(x: ConnectorExchange) -> dict[str, Any]:
     """Make or change an image. Return the first as a file, with all of them in `files`, and the model's text."""
     parts = [{"text": x.inputs["prompt"]}, *([_inline(x)] if "file" in x.inputs else [])]
     wanted: dict[str, Any] = {"responseModalities": ["TEXT", "IMAGE"]}
@@ -45,12 +45,12 @@ def create_image(x: Exchange) -> dict[str, Any]:
     return {**files[0], "files": files, "text": _summarize(answer)["text"]}
 
 
-def _inline(x: Exchange) -> dict[str, Any]:
+def _inline(x: ConnectorExchange) -> dict[str, Any]:
     found = read_file(x, x.inputs["file"], "file", MAX_FILE)
     return {"inlineData": {"mimeType": found.content_type, "data": found.base64}}
 
 
-def _save(x: Exchange, image: dict[str, Any], number: int) -> dict[str, Any]:
+def _save(x: ConnectorExchange, image: dict[str, Any], number: int) -> dict[str, Any]:
     try:
         content = base64.b64decode(image["data"])
     except (binascii.Error, ValueError):

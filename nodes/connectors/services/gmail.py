@@ -10,7 +10,7 @@ from email.utils import getaddresses
 from typing import Any
 
 from errors import LimitExceeded, NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.fields import text_of
 from nodes.mail.message import (
     MAX_BYTES,
@@ -32,12 +32,12 @@ MAX_REFERENCES = 4_000
 MAX_PARTS = 200
 
 
-def send_message(x: Exchange) -> dict[str, Any]:
+def send_message(x: ConnectorExchange) -> dict[str, Any]:
     """Send a mail. Return its ids and labels."""
     return dict(x.read(x.send("POST", "/messages/send", body={"raw": _encode(x, _addressed(x))})))
 
 
-def create_draft(x: Exchange) -> dict[str, Any]:
+def create_draft(x: ConnectorExchange) -> dict[str, Any]:
     """Save a mail as a draft, in the thread of the message that it answers. Return its ids."""
     headers, message = _addressed(x), {}
     if answered := x.inputs.get("answer_to"):
@@ -49,7 +49,7 @@ def create_draft(x: Exchange) -> dict[str, Any]:
     return dict(x.read(x.send("POST", "/drafts", body={"message": {"raw": _encode(x, headers), **message}})))
 
 
-def reply_to_message(x: Exchange) -> dict[str, Any]:
+def reply_to_message(x: ConnectorExchange) -> dict[str, Any]:
     """Send an answer in the message's thread. Return its ids and labels."""
     original = _read_original(x, x.inputs["message"])
     found = _headers(original)
@@ -66,7 +66,7 @@ def reply_to_message(x: Exchange) -> dict[str, Any]:
     return dict(x.read(x.send("POST", "/messages/send", body=body)))
 
 
-def list_messages(x: Exchange) -> list[Any]:
+def list_messages(x: ConnectorExchange) -> list[Any]:
     """Return the messages that match, newest first, as detailed as the setting says."""
     given = x.inputs
     words = [given["query"]] if "query" in given else []
@@ -90,12 +90,12 @@ def _seconds(time: str) -> int:
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
-def get_message(x: Exchange) -> dict[str, Any]:
+def get_message(x: ConnectorExchange) -> dict[str, Any]:
     """Return a message; with its attachments as files, if the setting says so."""
     return _get(x, x.inputs["message"], x.inputs["attachments"])
 
 
-def _get(x: Exchange, id_: str, with_files: bool = False) -> dict[str, Any]:
+def _get(x: ConnectorExchange, id_: str, with_files: bool = False) -> dict[str, Any]:
     x.ctx.pause(0)
     message = x.read(x.send("GET", f"/messages/{_segment(id_)}", query={"format": "full"}))
     parts = list(_parts(message.get("payload", {})))
@@ -160,7 +160,7 @@ def _describe(part: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _save(x: Exchange, id_: str, part: Mapping[str, Any]) -> dict[str, Any]:
+def _save(x: ConnectorExchange, id_: str, part: Mapping[str, Any]) -> dict[str, Any]:
     path = f"/messages/{_segment(id_)}/attachments/{_segment(part['body']['attachmentId'])}"
     found = x.read(x.send("GET", path))
     return x.save(_decode(found["data"]), part["filename"])
@@ -176,7 +176,7 @@ def _decode(data: str) -> bytes:
 # Mails that are sent
 
 
-def _addressed(x: Exchange) -> dict[str, str]:
+def _addressed(x: ConnectorExchange) -> dict[str, str]:
     """Return the headers that the settings give."""
     given = x.inputs
     named = {"From": "from", "To": "to", "Cc": "cc", "Bcc": "bcc", "Reply-To": "reply_to"}
@@ -194,7 +194,7 @@ def _addressed(x: Exchange) -> dict[str, str]:
     return headers
 
 
-def _encode(x: Exchange, headers: Mapping[str, str]) -> str:
+def _encode(x: ConnectorExchange, headers: Mapping[str, str]) -> str:
     """Return the mail as Gmail takes it: MIME in base64."""
     given = x.inputs
     added = attachments(given["attachments"], x.ctx.files) if "attachments" in given else []
@@ -206,7 +206,7 @@ def _encode(x: Exchange, headers: Mapping[str, str]) -> str:
     return base64.urlsafe_b64encode(made).decode()
 
 
-def _read_original(x: Exchange, id_: str) -> dict[str, Any]:
+def _read_original(x: ConnectorExchange, id_: str) -> dict[str, Any]:
     query = {"format": "metadata", "metadataHeaders": REPLY_HEADERS}
     return dict(x.read(x.send("GET", f"/messages/{_segment(id_)}", query=query)))
 

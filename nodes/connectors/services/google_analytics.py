@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 
 PAGE = 10_000
 WHOLE = {"TYPE_INTEGER", "TYPE_MILLISECONDS"}
@@ -13,7 +13,7 @@ WHOLE = {"TYPE_INTEGER", "TYPE_MILLISECONDS"}
 Row = dict[str, Any]
 
 
-def run_report(x: Exchange) -> list[Row]:
+def run_report(x: ConnectorExchange) -> list[Row]:
     """Return the rows of a report by the names of dimensions and metrics."""
     given, most = x.inputs, x.config["max_items"]
     body: dict[str, Any] = {"dateRanges": [{"startDate": given["start"], "endDate": given["end"]}], **_columns(x)}
@@ -36,17 +36,17 @@ def run_report(x: Exchange) -> list[Row]:
     return rows
 
 
-def run_realtime_report(x: Exchange) -> list[Row]:
+def run_realtime_report(x: ConnectorExchange) -> list[Row]:
     """Return the rows of a report of the last 30 minutes."""
     body = {**_columns(x), "limit": str(min(PAGE, x.config["max_items"]))}
     return list(_rows(x.read(x.send("POST", _path(x, "runRealtimeReport"), body=body))))
 
 
-def _path(x: Exchange, report: str) -> str:
+def _path(x: ConnectorExchange, report: str) -> str:
     return x.url(f"/properties/{{number}}:{report}", {"number": x.inputs["property"].removeprefix("properties/")})
 
 
-def _columns(x: Exchange) -> dict[str, Any]:
+def _columns(x: ConnectorExchange) -> dict[str, Any]:
     return {kind: [{"name": name} for name in x.inputs[kind]] for kind in ("metrics", "dimensions") if kind in x.inputs}
 
 

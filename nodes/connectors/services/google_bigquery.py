@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from errors import NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.fields import text_of
 
 PAGE = 1_000
@@ -16,7 +16,7 @@ NUMBERS = {"INTEGER": int, "INT64": int, "FLOAT": float, "FLOAT64": float}
 RECORDS = {"RECORD", "STRUCT"}
 
 
-def run_query(x: Exchange) -> list[dict[str, Any]]:
+def run_query(x: ConnectorExchange) -> list[dict[str, Any]]:
     """Run a query and return its rows; of a dry run, none."""
     given, most = x.inputs, x.config["max_items"]
     body: dict[str, Any] = {
@@ -44,7 +44,7 @@ def run_query(x: Exchange) -> list[dict[str, Any]]:
     return [row for page in _pages(x, found, most) for row in page][:most]
 
 
-def _pages(x: Exchange, found: dict[str, Any], most: int) -> Iterator[list[dict[str, Any]]]:
+def _pages(x: ConnectorExchange, found: dict[str, Any], most: int) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of each page, until there are enough."""
     job, count = found["jobReference"], 0
     path = x.url("/projects/{project}/queries/{job}", {"project": job["projectId"], "job": job["jobId"]})

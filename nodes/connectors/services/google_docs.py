@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.fields import text_of
 
 LINK = "https://docs.google.com/document/d/{}/edit"
 
 
-def create_document(x: Exchange) -> dict[str, Any]:
+def create_document(x: ConnectorExchange) -> dict[str, Any]:
     """Create a document, in a folder if one is given. Return `{"id", "title", "url"}`."""
     given = x.inputs
     if "folder" in given:
@@ -29,7 +29,7 @@ def create_document(x: Exchange) -> dict[str, Any]:
     return {"id": id_, "title": given["title"], "url": LINK.format(id_)}
 
 
-def get_document(x: Exchange) -> dict[str, Any]:
+def get_document(x: ConnectorExchange) -> dict[str, Any]:
     """Return the document, or `{"id", "title", "text", "url"}`."""
     found = x.read(x.send("GET", "/documents/{document}", query={"includeTabsContent": "true"}))
     if x.inputs["give"] == "full":
@@ -56,7 +56,7 @@ def _texts(content: list[Mapping[str, Any]]) -> Iterator[str]:
         yield from _texts(part.get("tableOfContents", {}).get("content", []))
 
 
-def append_text(x: Exchange) -> dict[str, Any]:
+def append_text(x: ConnectorExchange) -> dict[str, Any]:
     """Add text at the end. Return `{"id", "url"}`."""
     start = "\n" if x.inputs["new_paragraph"] else ""
     place = {"tabId": x.inputs["tab"]} if "tab" in x.inputs else {}
@@ -65,7 +65,7 @@ def append_text(x: Exchange) -> dict[str, Any]:
     return {"id": id_, "url": LINK.format(id_)}
 
 
-def insert_text(x: Exchange) -> dict[str, Any]:
+def insert_text(x: ConnectorExchange) -> dict[str, Any]:
     """Put text at a position. Return `{"id", "url"}`."""
     place = {"index": x.inputs["index"], **({"tabId": x.inputs["tab"]} if "tab" in x.inputs else {})}
     id_ = x.inputs["document"]
@@ -73,7 +73,7 @@ def insert_text(x: Exchange) -> dict[str, Any]:
     return {"id": id_, "url": LINK.format(id_)}
 
 
-def replace_text(x: Exchange) -> dict[str, Any]:
+def replace_text(x: ConnectorExchange) -> dict[str, Any]:
     """Replace texts everywhere. Return `{"id", "url", "replaced"}`, with the number of replaced places."""
     id_, case = x.inputs["document"], x.inputs["match_case"]
     changes = [
@@ -85,6 +85,6 @@ def replace_text(x: Exchange) -> dict[str, Any]:
     return {"id": id_, "url": LINK.format(id_), "replaced": replaced}
 
 
-def _change(x: Exchange, id_: str, *changes: Mapping[str, Any]) -> dict[str, Any]:
+def _change(x: ConnectorExchange, id_: str, *changes: Mapping[str, Any]) -> dict[str, Any]:
     path = x.url("/documents/{document}:batchUpdate", {"document": id_})
     return dict(x.read(x.send("POST", path, body={"requests": list(changes)}, part=":change")))

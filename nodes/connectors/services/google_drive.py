@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from errors import NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.connectors.services.resumable import upload
 from nodes.http.body import FileName
 
@@ -32,7 +32,7 @@ ENDS = {"html": "zip"}
 USUAL_EXPORTS = {"document": "docx", "spreadsheet": "xlsx", "presentation": "pptx", "drawing": "pdf", "script": "json"}
 
 
-def upload_file(x: Exchange) -> dict[str, Any]:
+def upload_file(x: ConnectorExchange) -> dict[str, Any]:
     """Upload a file of the workspace. Return the file in Drive."""
     named = FileName(x.inputs["file"], "file")
     about = {"name": x.inputs.get("name") or named.name, **_parents(x)}
@@ -43,7 +43,7 @@ def upload_file(x: Exchange) -> dict[str, Any]:
     return upload(x, {**SHARED, "fields": FIELDS}, about, x.encode(x.inputs["file"], "file"))
 
 
-def create_from_text(x: Exchange) -> dict[str, Any]:
+def create_from_text(x: ConnectorExchange) -> dict[str, Any]:
     """Create a file with the text. Return the file in Drive."""
     about = {"name": x.inputs["name"], **_parents(x)}
     if x.inputs["google_doc"]:
@@ -51,11 +51,11 @@ def create_from_text(x: Exchange) -> dict[str, Any]:
     return upload(x, {**SHARED, "fields": FIELDS}, about, x.encode(x.inputs["text"], "text"))
 
 
-def _parents(x: Exchange) -> dict[str, Any]:
+def _parents(x: ConnectorExchange) -> dict[str, Any]:
     return {"parents": [x.inputs["folder"]]} if "folder" in x.inputs else {}
 
 
-def download_file(x: Exchange) -> dict[str, Any]:
+def download_file(x: ConnectorExchange) -> dict[str, Any]:
     """Save a file, or what Drive makes of a file of Google's own kinds. Return the file with its id."""
     path = "/files/{file}"
     about = x.read(x.send("GET", path, query={**SHARED, "fields": "id,name,mimeType,size"}))
@@ -72,7 +72,7 @@ def download_file(x: Exchange) -> dict[str, Any]:
     return {"id": about["id"], "original_name": name, **made}
 
 
-def search_files(x: Exchange) -> list[Any]:
+def search_files(x: ConnectorExchange) -> list[Any]:
     """Return the files that match all settings."""
     given = x.inputs
     parts = [given["query"]] if "query" in given else []
@@ -100,7 +100,7 @@ def _literal(text: str) -> str:
     return f"'{escaped}'"
 
 
-def move_file(x: Exchange) -> dict[str, Any]:
+def move_file(x: ConnectorExchange) -> dict[str, Any]:
     """Put a file into another folder. Return the file."""
     path = "/files/{file}"
     above = x.read(x.send("GET", path, query={**SHARED, "fields": "parents"})).get("parents", [])

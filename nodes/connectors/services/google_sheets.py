@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from errors import LimitExceeded, NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.fields import kind_of, text_of
 from nodes.files.documents import to_objects
 
@@ -31,9 +31,9 @@ FIRST_COLUMNS = 26  # that every new sheet has
 Row = dict[str, Any]
 
 
-def read_rows(x: Exchange) -> list[Row]:
+def read_rows(x: ConnectorExchange) -> list[Row]:
     """Return the rows of the sheet, or those that have the wanted values."""
-    table = Table(x)
+    table = SheetTable(x)
     table.read()
     wanted = x.inputs.get("where", {})
     if unknown := [name for name in wanted if name not in table.names and table.names]:
@@ -43,23 +43,23 @@ def read_rows(x: Exchange) -> list[Row]:
     return found[: x.config["max_items"]]
 
 
-def append_rows(x: Exchange) -> dict[str, Any]:
+def append_rows(x: ConnectorExchange) -> dict[str, Any]:
     """Add the rows after the last one. Return `{"range", "rows"}`."""
-    table, rows = Table(x), _given_rows(x)
+    table, rows = SheetTable(x), _given_rows(x)
     table.read_header()
     table.add_columns(rows)
     updates = table.append(rows)
     return {"range": updates.get("updatedRange"), "rows": len(rows)}
 
 
-def update_rows(x: Exchange) -> dict[str, Any]:
+def update_rows(x: ConnectorExchange) -> dict[str, Any]:
     """Change the rows that match. Return `{"updated", "not_found", "rows"}`."""
     change = Change(x)
     change.update()
     return {"updated": len(change.changed), "not_found": len(change.missing), "rows": change.changed}
 
 
-def append_or_update_rows(x: Exchange) -> dict[str, Any]:
+def append_or_update_rows(x: ConnectorExchange) -> dict[str, Any]:
     """Change the rows that match, and append the others. Return `{"updated", "appended", "rows"}`."""
     change = Change(x)
     change.update()
@@ -68,7 +68,7 @@ def append_or_update_rows(x: Exchange) -> dict[str, Any]:
     return {"updated": len(change.changed), "appended": len(new), "rows": change.changed + numbers}
 
 
-def delete_rows(x: Exchange) -> dict[str, Any]:
+def delete_rows(x: ConnectorExchange) -> dict[str, Any]:
     """Delete rows or columns. Return `{"deleted": number}`."""
     start, count = x.inputs["start"].strip(), x.inputs["count"]
     by_rows = x.inputs["what"] == "rows"
@@ -78,7 +78,7 @@ def delete_rows(x: Exchange) -> dict[str, Any]:
     return {"deleted": count}
 
 
-def clear_sheet(x: Exchange) -> dict[str, Any]:
+def clear_sheet(x: ConnectorExchange) -> dict[str, Any]:
     """Empty the cells of the sheet, or of a range. Return `{"cleared": range}`."""
     found = _find_sheet(x)
     cells, header = x.inputs.get("range"), x.inputs["header_row"]
@@ -92,12 +92,12 @@ def clear_sheet(x: Exchange) -> dict[str, Any]:
     return {"cleared": x.read(answer).get("clearedRange")}
 
 
-def list_sheets(x: Exchange) -> list[Row]:
+def list_sheets(x: ConnectorExchange) -> list[Row]:
     """Return `{"id", "title", "index", "hidden", "rows", "columns"}` of each sheet."""
     return [_describe(found) for found in _sheets(x)][: x.config["max_items"]]
 
 
-def create_sheet(x: Exchange) -> dict[str, Any]:
+def create_sheet(x: ConnectorExchange) -> dict[str, Any]:
     """Add a sheet. Return `{"id", "title", "index"}`."""
     title = x.inputs["title"]
     if x.inputs["if_exists"] == "use":
@@ -112,17 +112,17 @@ def create_sheet(x: Exchange) -> dict[str, Any]:
     return {"id": properties["sheetId"], "title": properties["title"], "index": properties["index"]}
 
 
-def delete_sheet(x: Exchange) -> dict[str, Any]:
+def delete_sheet(x: ConnectorExchange) -> dict[str, Any]:
     """Remove a sheet. Return `{"deleted": title}`."""
     found = _find_sheet(x)
     _change(x, {"deleteSheet": {"sheetId": found["sheetId"]}})
     return {"deleted": found["title"]}
 
 
-class Table:
+class SheetTable:
     """The rows of a sheet, whose columns have the names in the header row."""
 
-    def __init__(self, x: Exchange) -> None:
+    def __init__(self, x: ConnectorExchange) -> None:
         self.x, self.header_row = x, x.inputs["header_row"]
         self.title: str = x.inputs.get("sheet") or _sheets(x)[0]["title"]
         self.names: list[str] = []
@@ -200,9 +200,9 @@ class Table:
 class Change:
     """Changes to the rows of a sheet that match by columns: `changed` are their numbers, `missing` the rows without."""
 
-    def __init__(self, x: Exchange) -> None:
+    def __init__(self, x: ConnectorExchange) -> None:
         given = x.inputs["match"]
-        self.x, self.table = x, Table(x)
+        self.x, self.table = x, SheetTable(x)
         self.match: list[str] = [text_of(name) for name in (given if isinstance(given, list) else [given])]
         self.changed: list[int] = []
         self.missing: list[Row] = []
@@ -257,7 +257,7 @@ def _merge(rows: Iterable[Row], match: Sequence[str]) -> list[Row]:
     return list(found.values())
 
 
-def _given_rows(x: Exchange) -> list[Row]:
+def _given_rows(x: ConnectorExchange) -> list[Row]:
     given = x.inputs.get("rows", x.inputs.get("row"))
     if given is None:
         raise NodeError("row: is required: the values by the names of the columns", permanent=True)
@@ -291,12 +291,12 @@ def _cell(value: Any, as_typed: bool) -> Any:
     return text_of(value) if isinstance(value, list | dict) else value
 
 
-def _sheets(x: Exchange) -> list[dict[str, Any]]:
+def _sheets(x: ConnectorExchange) -> list[dict[str, Any]]:
     found = x.read(x.send("GET", BOOK, query=SHEETS))
     return [each["properties"] for each in found["sheets"]]
 
 
-def _find_sheet(x: Exchange, title: str | None = None) -> dict[str, Any]:
+def _find_sheet(x: ConnectorExchange, title: str | None = None) -> dict[str, Any]:
     wanted = title or x.inputs.get("sheet")
     found = _sheets(x)
     for properties in found:
@@ -313,12 +313,12 @@ def _describe(found: Mapping[str, Any]) -> Row:
     return {"id": found["sheetId"], "title": found["title"], "index": found["index"], "hidden": hidden, **size}
 
 
-def _change(x: Exchange, request: Mapping[str, Any]) -> dict[str, Any]:
+def _change(x: ConnectorExchange, request: Mapping[str, Any]) -> dict[str, Any]:
     answer = x.send("POST", f"{BOOK}:batchUpdate", body={"requests": [request]}, part=f":{next(iter(request))}")
     return dict(x.read(answer))
 
 
-def _write_header(x: Exchange, title: str, cell: str, names: Sequence[str]) -> None:
+def _write_header(x: ConnectorExchange, title: str, cell: str, names: Sequence[str]) -> None:
     body = {"majorDimension": "ROWS", "values": [list(names)]}
     x.send("PUT", _values(title, cell), query={"valueInputOption": "RAW"}, body=body, part=":header")
 

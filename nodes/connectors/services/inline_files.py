@@ -6,7 +6,7 @@ import base64
 from typing import Any, NamedTuple
 
 from errors import LimitExceeded
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.http.body import FileName
 
 
@@ -22,7 +22,7 @@ class Content(NamedTuple):
         return base64.b64encode(self.data).decode()
 
 
-def read_file(x: Exchange, value: Any, name: str, most: int) -> Content:
+def read_file(x: ConnectorExchange, value: Any, name: str, most: int) -> Content:
     """Return the content of the file in the input `name`. Raises: NodeError if it has more than `most` bytes."""
     named = FileName(value, name)
     with x.ctx.need_files().reading(named.path) as file:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from errors import MalformedData
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.http.response import parse_json
 
 
-def upload_image(exchange: Exchange) -> dict[str, str]:
+def upload_image(exchange: ConnectorExchange) -> dict[str, str]:
     """Upload the image of `file` for `owner`. Return `{"image": urn}` for a post."""
     asked: dict[str, Any] = {"initializeUploadRequest": {"owner": exchange.inputs["owner"]}}
     made = parse_json(exchange.send("POST", "/rest/images", query={"action": "initializeUpload"}, body=asked))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 
 
-def tag_member(exchange: Exchange) -> dict[str, Any]:
+def tag_member(exchange: ConnectorExchange) -> dict[str, Any]:
     """Add tags to a member. Return `{"ok": true}`."""
     address = exchange.inputs["email"].strip().lower()
     member = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest() if "@" in address else address

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from errors import LimitExceeded, NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.fields import text_of
 
 ID = re.compile(r"[0-9a-f]{32}")
@@ -19,7 +19,7 @@ MAX_BLOCKS = 100  # of one request
 Properties = dict[str, Any]
 
 
-def create_database_page(x: Exchange) -> Any:
+def create_database_page(x: ConnectorExchange) -> Any:
     """Add a page to a database. Return the page."""
     id_ = _source_of(x, _database(x))
     kinds = x.read(x.send("GET", f"/data_sources/{id_}"))["properties"]
@@ -27,14 +27,14 @@ def create_database_page(x: Exchange) -> Any:
     return _create(x, body)
 
 
-def create_page(x: Exchange) -> dict[str, Any]:
+def create_page(x: ConnectorExchange) -> dict[str, Any]:
     """Add a page below another. Return `{"id", "url"}`."""
     title = {"title": {"title": _rich(x.inputs["title"])}}
     made = _create(x, {"parent": {"page_id": _id(x, "parent")}, "properties": title, **_icon(x)})
     return {"id": made["id"], "url": made.get("url")}
 
 
-def _create(x: Exchange, body: dict[str, Any]) -> Any:
+def _create(x: ConnectorExchange, body: dict[str, Any]) -> Any:
     blocks = _blocks(x)
     if blocks:
         body["children"] = blocks[:MAX_BLOCKS]
@@ -43,7 +43,7 @@ def _create(x: Exchange, body: dict[str, Any]) -> Any:
     return _show(x, made)
 
 
-def update_page(x: Exchange) -> Any:
+def update_page(x: ConnectorExchange) -> Any:
     """Change properties of a page. Return the page."""
     path = f"/pages/{_id(x, 'page')}"
     kinds = x.read(x.send("GET", path))["properties"]
@@ -51,7 +51,7 @@ def update_page(x: Exchange) -> Any:
     return _show(x, x.read(x.send("PATCH", path, body=body)))
 
 
-def get_page(x: Exchange) -> Any:
+def get_page(x: ConnectorExchange) -> Any:
     """Return a page, with its text if wanted."""
     id_ = _id(x, "page")
     found = _show(x, x.read(x.send("GET", f"/pages/{id_}")))
@@ -60,13 +60,13 @@ def get_page(x: Exchange) -> Any:
     return found
 
 
-def archive_page(x: Exchange) -> dict[str, Any]:
+def archive_page(x: ConnectorExchange) -> dict[str, Any]:
     """Move a page to the trash. Return `{"id", "archived"}`."""
     found = x.read(x.send("PATCH", f"/pages/{_id(x, 'page')}", body={"in_trash": True}))
     return {"id": found["id"], "archived": found.get("in_trash")}
 
 
-def query_database(x: Exchange) -> list[Any]:
+def query_database(x: ConnectorExchange) -> list[Any]:
     """Return the pages of a database that match."""
     given = x.inputs
     conditions = [given["filter"]] if "filter" in given else []
@@ -82,23 +82,23 @@ def query_database(x: Exchange) -> list[Any]:
     return [_show(x, page) for page in x.items("POST", f"/data_sources/{id_}/query", body=body, result="results")]
 
 
-def get_database(x: Exchange) -> Any:
+def get_database(x: ConnectorExchange) -> Any:
     """Return a database, with the properties of its data source."""
     found = _database(x)
     source = x.read(x.send("GET", f"/data_sources/{_source_of(x, found)}"))
     return {**found, "properties": source["properties"]}
 
 
-def list_sources(x: Exchange) -> Any:
+def list_sources(x: ConnectorExchange) -> Any:
     """Return the data sources of a database, each `{"id", "name"}`."""
     return _database(x)["data_sources"]
 
 
-def _database(x: Exchange) -> Any:
+def _database(x: ConnectorExchange) -> Any:
     return x.read(x.send("GET", f"/databases/{_id(x, 'database')}"))
 
 
-def _source_of(x: Exchange, database: Mapping[str, Any]) -> str:
+def _source_of(x: ConnectorExchange, database: Mapping[str, Any]) -> str:
     """Return the id of the data source that is meant: the one of this id or name, or else the only one.
 
     Raises: NodeError if there are several, or none of this name.
@@ -111,12 +111,12 @@ def _source_of(x: Exchange, database: Mapping[str, Any]) -> str:
     return str(found[0]["id"])
 
 
-def list_blocks(x: Exchange) -> list[Any]:
+def list_blocks(x: ConnectorExchange) -> list[Any]:
     """Return the blocks of a page or a block."""
     return x.items("GET", f"/blocks/{_id(x, 'block')}/children", result="results")
 
 
-def append_blocks(x: Exchange) -> list[Any]:
+def append_blocks(x: ConnectorExchange) -> list[Any]:
     """Add text or blocks at the end. Return the new blocks."""
     blocks = _blocks(x)
     if not blocks:
@@ -124,7 +124,7 @@ def append_blocks(x: Exchange) -> list[Any]:
     return _append(x, _id(x, "block"), blocks)
 
 
-def _append(x: Exchange, id_: str, blocks: list[Any]) -> list[Any]:
+def _append(x: ConnectorExchange, id_: str, blocks: list[Any]) -> list[Any]:
     made: list[Any] = []
     for at in range(0, len(blocks), MAX_BLOCKS):
         body = {"children": blocks[at : at + MAX_BLOCKS]}
@@ -132,7 +132,7 @@ def _append(x: Exchange, id_: str, blocks: list[Any]) -> list[Any]:
     return made
 
 
-def _all_blocks(x: Exchange, id_: str) -> list[Any]:
+def _all_blocks(x: ConnectorExchange, id_: str) -> list[Any]:
     found: list[Any] = []
     query: dict[str, Any] = {"page_size": MAX_BLOCKS}
     while True:
@@ -144,7 +144,7 @@ def _all_blocks(x: Exchange, id_: str) -> list[Any]:
         query["start_cursor"] = page["next_cursor"]
 
 
-def _id(x: Exchange, name: str) -> str:
+def _id(x: ConnectorExchange, name: str) -> str:
     """Return the id in an input: the id itself, or the last in a link."""
     given = x.inputs[name].strip()
     if len(given) > MAX_LINK:
@@ -246,7 +246,7 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
 # Properties to values
 
 
-def _show(x: Exchange, page: dict[str, Any]) -> dict[str, Any]:
+def _show(x: ConnectorExchange, page: dict[str, Any]) -> dict[str, Any]:
     """Return a page with plain values, unless the setting says as Notion has it."""
     if not x.inputs.get("simple"):
         return page
@@ -287,7 +287,7 @@ def _url(file: Mapping[str, Any]) -> Any:
 # Blocks
 
 
-def _icon(x: Exchange) -> dict[str, Any]:
+def _icon(x: ConnectorExchange) -> dict[str, Any]:
     icon = x.inputs.get("icon")
     if not icon:
         return {}
@@ -296,7 +296,7 @@ def _icon(x: Exchange) -> dict[str, Any]:
     return {"icon": {"type": "emoji", "emoji": icon}}
 
 
-def _blocks(x: Exchange) -> list[Any]:
+def _blocks(x: ConnectorExchange) -> list[Any]:
     """Return the blocks of the settings: a paragraph for each line of the text, and those given."""
     lines = x.inputs["text"].splitlines() if "text" in x.inputs and isinstance(x.inputs["text"], str) else []
     paragraphs = [{"object": "block", "type": "paragraph", "paragraph": {"rich_text": _rich(line)}} for line in lines]

@@ -7,25 +7,25 @@ import binascii
 from typing import Any
 
 from errors import MalformedData, NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.connectors.services.inline_files import read_file
 
 OPTIONS = ("size", "quality", "n", "background", "output_format")
 MAX_IMAGE = 20 * 2**20
 
 
-def create_image(x: Exchange) -> dict[str, Any]:
+def create_image(x: ConnectorExchange) -> dict[str, Any]:
     """Make images. Return the first as a file, with all of them in `files`."""
     return _save(x, x.read(x.send("POST", "/images/generations", body=_wanted(x))))
 
 
-def edit_image(x: Exchange) -> dict[str, Any]:
+def edit_image(x: ConnectorExchange) -> dict[str, Any]:
     """Change an image. Return the new one as a file, also in `files`."""
     files: dict[str, Any] = {name: x.inputs[name] for name in ("image", "mask") if name in x.inputs}
     return _save(x, x.read(x.send("POST", "/images/edits", body=x.encode(_wanted(x), "multipart", files))))
 
 
-def _wanted(x: Exchange) -> dict[str, Any]:
+def _wanted(x: ConnectorExchange) -> dict[str, Any]:
     model = x.inputs["model"]
     body = {"model": model, "prompt": x.inputs["prompt"]}
     body |= {name: x.inputs[name] for name in OPTIONS if name in x.inputs}
@@ -34,7 +34,7 @@ def _wanted(x: Exchange) -> dict[str, Any]:
     return body
 
 
-def _save(x: Exchange, answer: dict[str, Any]) -> dict[str, Any]:
+def _save(x: ConnectorExchange, answer: dict[str, Any]) -> dict[str, Any]:
     end = x.inputs.get("output_format", "png")
     files = []
     for number, image in enumerate(answer["data"]):
@@ -46,7 +46,7 @@ def _save(x: Exchange, answer: dict[str, Any]) -> dict[str, Any]:
     return {**files[0], "files": files, "usage": answer.get("usage")}
 
 
-def analyze_image(x: Exchange) -> dict[str, Any]:
+def analyze_image(x: ConnectorExchange) -> dict[str, Any]:
     """Answer a question about images. Return `{"text", "model", "usage"}`."""
     addresses = list(x.inputs.get("images", []))
     if "file" in x.inputs:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from errors import NodeError
-from nodes.connectors.exchange import Exchange
-from nodes.http.body import Body
+from nodes.connectors.exchange import ConnectorExchange
+from nodes.http.body import RequestBody
 
 
-def upload(x: Exchange, query: Mapping[str, Any], about: Mapping[str, Any], body: Body) -> dict[str, Any]:
+def upload(
+    x: ConnectorExchange, query: Mapping[str, Any], about: Mapping[str, Any], body: RequestBody
+) -> dict[str, Any]:
     """Upload a body to the address of the operation, and return the answer. `about` describes the file."""
     content_type = body.headers["Content-Type"].partition(";")[0]
     headers = {"X-Upload-Content-Type": content_type}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from errors import NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.http.body import FileName
 
 GIVEN = {"channel": "channel_id", "comment": "initial_comment", "thread": "thread_ts"}
 
 
-def upload_file(x: Exchange) -> dict[str, Any]:
+def upload_file(x: ConnectorExchange) -> dict[str, Any]:
     """Upload a file in three steps: get an address, send the content there, share the file. Return the file."""
     named = FileName(x.inputs["file"], "file")
     about = {"filename": named.name, "length": x.ctx.need_files().size(named.path)}

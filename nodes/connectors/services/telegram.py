@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from errors import NodeError
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 
 
-def download_file(x: Exchange) -> dict[str, Any]:
+def download_file(x: ConnectorExchange) -> dict[str, Any]:
     """Save a file that was sent to the bot. Return the file with its id."""
     found = x.read(x.send("POST", "/getFile", body={"file_id": x.inputs["file_id"]}))["result"]
     if "file_path" not in found:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import mimetypes
 from typing import Any
 
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 
 
-def download_media(x: Exchange) -> dict[str, Any]:
+def download_media(x: ConnectorExchange) -> dict[str, Any]:
     """Save a file that somebody sent. Return the file with its id."""
     found = x.read(x.send("GET", "/{media}"))
     type_ = found["mime_type"].partition(";")[0]

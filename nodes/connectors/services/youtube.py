@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodes.connectors.exchange import Exchange
+from nodes.connectors.exchange import ConnectorExchange
 from nodes.connectors.services.resumable import upload
 
 
-def upload_video(x: Exchange) -> dict[str, Any]:
+def upload_video(x: ConnectorExchange) -> dict[str, Any]:
     """Upload a video. Return `{"id", "title", "url"}`."""
     given = x.inputs
     snippet = {"title": given["title"], "categoryId": given["category"]}
@@ -23,7 +23,7 @@ def upload_video(x: Exchange) -> dict[str, Any]:
     return {"id": made["id"], "title": title, "url": f"https://www.youtube.com/watch?v={made['id']}"}
 
 
-def list_playlists(x: Exchange) -> list[Any]:
+def list_playlists(x: ConnectorExchange) -> list[Any]:
     """Return the playlists of a channel, or one's own."""
     whose = {"channelId": x.inputs["channel"]} if "channel" in x.inputs else {"mine": "true"}
     query = {"part": "snippet,contentDetails,status", **whose}

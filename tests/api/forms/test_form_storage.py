@@ -15,10 +15,10 @@ from world import flow, node
 
 from models import Run
 from nodes.files import staged as limits
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 from nodes.files.quota import NAME as USAGE
 from nodes.files.quota import OverQuota
-from nodes.files.staged import LEAST, Crowded, Source, count_staged, moving, remove_unsent, settle, staging
+from nodes.files.staged import LEAST, Crowded, UploadSource, count_staged, moving, remove_unsent, settle, staging
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -174,7 +174,7 @@ def test_a_question_takes_no_files_beyond_the_quota(client, waiting, root, monke
 
 
 def test_files_that_move_back_are_not_charged(tmp_path):
-    files = Files(tmp_path / "files", 1_000, 500)
+    files = WorkspaceFiles(tmp_path / "files", 1_000, 500)
     keys = {stage(files): "a", stage(files): "b"}
     run_id = "run_" + "0" * 26
     with pytest.raises(ZeroDivisionError), moving(files, run_id, keys):
@@ -189,7 +189,7 @@ def test_files_that_move_back_are_not_charged(tmp_path):
     assert files.usage() == 450 and count_staged(files) == 100, "one of them has no room, and stays staged"
 
 
-def stage(files, source=Source("form", "network", 100), size=100):  # noqa: B008
+def stage(files, source=UploadSource("form", "network", 100), size=100):  # noqa: B008
     with staging(files, source, 1_000) as upload:
         upload.write(b"x" * size)
     return upload.name
@@ -197,20 +197,20 @@ def stage(files, source=Source("form", "network", 100), size=100):  # noqa: B008
 
 @pytest.mark.parametrize("quota", [0, 10 * 2**30])
 def test_the_limits_hold_with_and_without_a_quota(tmp_path, tight, quota):
-    files, source = Files(tmp_path / "files", 1_000, quota), Source("form", "network", LEAST)
+    files, source = WorkspaceFiles(tmp_path / "files", 1_000, quota), UploadSource("form", "network", LEAST)
     for _ in range(limits.NETWORK_TIMES):
         stage(files, source)
     with pytest.raises(Crowded):
         stage(files, source)
-    stage(files, Source("form", None, LEAST))
-    stage(files, Source("form", "network", 20 * LEAST))
+    stage(files, UploadSource("form", None, LEAST))
+    stage(files, UploadSource("form", "network", 20 * LEAST))
 
 
 def stage_many(root, quota):
-    files, kept = Files(root, 3 * 2**20, quota), 0
+    files, kept = WorkspaceFiles(root, 3 * 2**20, quota), 0
     for _ in range(5):
         try:
-            with staging(files, Source("form", "network", 2**20), 2 * 2**20) as upload:
+            with staging(files, UploadSource("form", "network", 2**20), 2 * 2**20) as upload:
                 for _ in range(32):
                     upload.write(b"x" * 2**15)
             kept += 1
@@ -223,7 +223,7 @@ def stage_many(root, quota):
 def test_processes_together_stay_within_the_limits(tmp_path, tight, quota, most):
     with get_context("fork").Pool(4) as pool:
         kept = sum(pool.starmap(stage_many, [(tmp_path / "files", quota)] * 4, chunksize=1))
-    assert 1 <= kept <= most / 2**20 and count_staged(Files(tmp_path / "files", 1_000)) == kept * 2**20
+    assert 1 <= kept <= most / 2**20 and count_staged(WorkspaceFiles(tmp_path / "files", 1_000)) == kept * 2**20
 
 
 # Real servers

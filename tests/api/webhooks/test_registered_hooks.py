@@ -11,7 +11,7 @@ from test_app_triggers import PRESETS, call
 
 from database import execute, write
 from models import LogEntry, OAuthGrant, RegisteredHook, Run
-from net.egress import Client, Rule
+from net.egress import HttpClient, Rule
 from nodes.base import Once
 from scheduler.hook_keeper import HookKeeper
 
@@ -50,7 +50,7 @@ def keeper(app, monkeypatch):
     monkeypatch.setattr(server, "config", replace(server.config, public_url=PUBLIC))
     monkeypatch.setattr(server.dispatcher, "config", server.config)
     services = server.dispatcher.resources.services
-    local = Once(lambda: Client(Rule(["127.0.0.1"])))
+    local = Once(lambda: HttpClient(Rule(["127.0.0.1"])))
     monkeypatch.setattr(server.dispatcher.resources, "services", replace(services, http=local))
     yield HookKeeper(server.dispatcher, server.vault, lambda: True, lambda work: work())
     local.close()

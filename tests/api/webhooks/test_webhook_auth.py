@@ -10,7 +10,7 @@ import orjson
 import pytest
 from engines import stored_bytes
 
-from api.http.request_origin import Client
+from api.http.request_origin import ClientAddress
 from api.webhooks.auth import is_authentic
 from api.webhooks.guesses import (
     KNOWN_SECONDS,
@@ -500,7 +500,7 @@ def test_known_addresses_are_bounded_and_forgotten(rates, monkeypatch):
 
 
 def test_processes_count_guesses_together(tmp_path):
-    client = Client("192.0.2.1", False)
+    client = ClientAddress("192.0.2.1", False)
     statuses = []
     processes = [Guesses(RateLimits(tmp_path / "rates")) for _ in range(2)]
     for number in range(3 * MAX_OF_ADDRESS):
@@ -514,7 +514,7 @@ def test_processes_count_guesses_together(tmp_path):
 
 def test_a_file_of_limits_that_cannot_be_opened_refuses_guesses(tmp_path):
     with pytest.raises(Unavailable, match="cannot be authenticated"):
-        Guesses(RateLimits(tmp_path / "missing" / "rates")).begin("hook", Client("", False), []).mark_wrong()
+        Guesses(RateLimits(tmp_path / "missing" / "rates")).begin("hook", ClientAddress("", False), []).mark_wrong()
 
 
 def test_refusals_are_in_the_log_of_the_flow_once_a_minute_for_each_address(client, hook, server, monkeypatch, owner):
@@ -545,7 +545,7 @@ def test_guesses_count_for_a_minute_after_the_last_one(rates):
     now = [1000.0]
     guesses = Guesses(rates, lambda: now[0])
     assert not guesses
-    guesses.begin("hook", Client("192.0.2.1", False), []).mark_wrong()
+    guesses.begin("hook", ClientAddress("192.0.2.1", False), []).mark_wrong()
     now[0] += RECENT - 1
     assert guesses
     now[0] += 1

@@ -9,7 +9,7 @@ import pytest
 
 from errors import NodeError
 from models import Run
-from net.egress import Answer
+from net.egress import HttpResponse
 from nodes.data import formats
 from nodes.files.files import parse_content
 from nodes.http import response
@@ -200,7 +200,7 @@ def test_only_lists_and_objects_count(text, fine):
     [
         lambda raw: formats.json_value(raw.decode(), "data"),
         lambda raw: parse_content(raw, "file", "json"),
-        lambda raw: response.parse_json(Answer(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
+        lambda raw: response.parse_json(HttpResponse(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
     ],
     ids=["json", "file", "http"],
 )

@@ -22,7 +22,7 @@ from api.webhooks.jwt import (
 )
 from errors import NodeError, Unavailable
 from models import Credential, Run
-from net.egress import Client, Rule
+from net.egress import HttpClient, Rule
 
 pytestmark = [
     pytest.mark.usefixtures("shared_server"),
@@ -212,7 +212,7 @@ def test_what_is_not_a_set_of_public_keys_is_refused(content):
 
 @pytest.fixture
 def client_of_keys():
-    client = Client(Rule(["127.0.0.1"]))
+    client = HttpClient(Rule(["127.0.0.1"]))
     yield client
     client.close()
 

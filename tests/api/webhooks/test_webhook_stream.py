@@ -16,9 +16,9 @@ from test_webhooks import STOP, definition
 
 from api.webhooks import event_stream as stream
 from api.webhooks.event_stream import make_event
-from dispatch.waiting import Waiting
+from dispatch.waiting import WaitingThreads
 from errors import Unavailable
-from models import Hook, Run
+from models import Run, WebhookTarget
 
 NUMBERS = itertools.count(10)
 PATH = "/api/webhooks/orders"
@@ -95,7 +95,7 @@ def test_test_calls_stream_too(owner, client, make_flow):
 
 def begin(streams, number, workspace="ws", network=""):
     """Reserve a place for a call of the webhook of this number from a network of its own, unless one is given."""
-    hook = Hook("hook", SimpleNamespace(id=f"wf_{number}", workspace_id=workspace), None, None, None, None)
+    hook = WebhookTarget("hook", SimpleNamespace(id=f"wf_{number}", workspace_id=workspace), None, None, None, None)
     return streams.begin(hook, network or f"203.0.113.{next(NUMBERS)}", SimpleNamespace(environ={}))
 
 
@@ -127,7 +127,7 @@ def test_the_number_of_streams_is_limited_and_no_run_starts_beyond_it(app, clien
 @pytest.mark.parametrize(("threads", "of_one", "of_workspace"), [(1, 1, 1), (8, 1, 1), (16, 2, 3), (64, 8, 12)])
 def test_no_webhook_caller_or_workspace_takes_all_places(threads, of_one, of_workspace):
     config = SimpleNamespace(threads=threads)
-    streams = stream.Streams(SimpleNamespace(config=config, waiting=Waiting(SimpleNamespace(config=config))))
+    streams = stream.Streams(SimpleNamespace(config=config, waiting=WaitingThreads(SimpleNamespace(config=config))))
     open_ = begin_all(streams, 1)
     assert len(open_) == of_one
     open_ += begin_all(streams, 2)

@@ -15,7 +15,7 @@ import definition as workflows
 from agent import definition
 from agent.definition import (
     KINDS,
-    Agent,
+    AgentDefinition,
     ApprovalRule,
     Limits,
     ToolSpec,
@@ -42,7 +42,7 @@ def issues_of(**changes):
 
 
 def test_the_least_definition_has_the_usual_limits_and_no_tools():
-    assert parse(LEAST) == Agent("good", "Good", "Do good.")
+    assert parse(LEAST) == AgentDefinition("good", "Good", "Do good.")
     assert parse(LEAST).limits == Limits(12, 50_000, 180, None)
 
 

@@ -14,7 +14,7 @@ from config import Config
 from database import execute, fetch_value, is_postgres, write
 from database.full_text import POSTGRES
 from database.tables import agent_memory
-from dispatch.agents.memory import Memory
+from dispatch.agents.memory import WorkspaceMemory
 from dispatch.payloads import Payloads
 from errors import NodeError
 from models import AgentMemory, MemoryName, MemoryScope, now_ms
@@ -46,7 +46,7 @@ def clock():
 @pytest.fixture
 def memory(clock):
     """The memory of a workspace whose agents keep five entries each; `clock[0]` is the time in milliseconds."""
-    return Memory("ws_1", most=5, now=lambda: clock[0])
+    return WorkspaceMemory("ws_1", most=5, now=lambda: clock[0])
 
 
 def keys(found):
@@ -86,12 +86,12 @@ def test_the_same_agent_session_and_key_are_one_entry(memory, clock):
     assert (second["content"], second["tags"], second["expires_at"]) == ("two", [], None)
     memory.write("a", "k", "x")
     memory.write("b", "k", "x", "s")
-    Memory("ws_2").write("a", "k", "x", "s")
+    WorkspaceMemory("ws_2").write("a", "k", "x", "s")
     assert row_count() == 4 and memory.read("a", "k", "s")["content"] == "two"
 
 
 def test_threads_that_write_the_same_key_at_once_leave_one_entry():
-    at_once(8, lambda number: Memory("ws_1").write("a", "k", str(number)))
+    at_once(8, lambda number: WorkspaceMemory("ws_1").write("a", "k", str(number)))
     assert row_count() == 1
     check_index()
 
@@ -101,11 +101,11 @@ def test_processes_that_write_the_same_keys_at_once_leave_one_entry_each(path):
     source = """
 import sys, database
 from chosen_engine import connect
-from dispatch.agents.memory import Memory
+from dispatch.agents.memory import WorkspaceMemory
 connect(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-ids = {Memory("ws_1").write("a", f"k{number % 3}", f"words {number}")["id"] for number in range(150)}
+ids = {WorkspaceMemory("ws_1").write("a", f"k{number % 3}", f"words {number}")["id"] for number in range(150)}
 print(*ids)
 database.disconnect()
 """
@@ -194,7 +194,7 @@ def test_the_largest_entry_is_kept_whole(memory):
 def test_a_secret_is_kept_nowhere_and_each_use_of_it_finds_the_same_entry(path):
     keyring = Keyring()
     keyring.hide(SECRET)
-    memory = Memory("ws_1", keyring.clean)
+    memory = WorkspaceMemory("ws_1", keyring.clean)
     written = memory.write("a", f"k {SECRET}", f"it is {SECRET}", SECRET, [SECRET])
     assert memory.read("a", f"k {SECRET}", SECRET) == written and written["content"] == "it is ***"
     assert memory.search("a", SECRET, SECRET) == [] == memory.search("a", "horse", SECRET)
@@ -285,7 +285,7 @@ def test_over_the_limit_the_entry_with_the_oldest_update_is_deleted(memory, cloc
     clock[0] += 1
     memory.write("a", "k0", "again")
     memory.write("b", "other agent", "x")
-    Memory("ws_2", most=5).write("a", "other workspace", "x")
+    WorkspaceMemory("ws_2", most=5).write("a", "other workspace", "x")
     clock[0] += 1
     memory.write("a", "new", "x", "some session")
     assert sorted(keys(memory.search("a", ""))) == ["k0", "k2", "k3", "k4", "new"]
@@ -313,7 +313,7 @@ def test_a_written_entry_stays_if_the_clock_was_set_back(memory, clock):
 
 
 def test_a_bound_that_was_lowered_is_reached_in_steps():
-    many, few = Memory("ws_1", most=200), Memory("ws_1", most=10)
+    many, few = WorkspaceMemory("ws_1", most=200), WorkspaceMemory("ws_1", most=10)
     for number in range(130):
         many.write("a", f"k{number}", "x")
     found = []
@@ -336,7 +336,7 @@ class Remembering(RuleBasedStateMachine):
     def begin(self):
         self.now = NOW
         self.workspace = uuid.uuid4().hex
-        self.memory = Memory(self.workspace, most=self.MOST, now=lambda: self.now)
+        self.memory = WorkspaceMemory(self.workspace, most=self.MOST, now=lambda: self.now)
         self.known = {}
 
     @rule(**NAMES, word=st.sampled_from(["rome", "oslo"]), expires_in=st.none() | st.integers(1, 4))
@@ -404,7 +404,7 @@ def test_an_agent_forgets_all_or_one_session(memory):
     for session in ("s", "t", ""):
         memory.write("a", "k", "x", session)
     memory.write("b", "k", "x")
-    Memory("ws_2").write("a", "k", "x")
+    WorkspaceMemory("ws_2").write("a", "k", "x")
     assert sum(AgentMemory.forget(MemoryScope("ws_1", "a", ("",), NOW))) == 1
     assert sum(AgentMemory.forget(MemoryScope("ws_1", "a", None, NOW))) == 2
     assert sorted((row.workspace_id, row.agent_id) for row in AgentMemory.select()) == [("ws_1", "b"), ("ws_2", "a")]
@@ -412,7 +412,7 @@ def test_an_agent_forgets_all_or_one_session(memory):
 
 
 def test_an_entry_written_while_an_agent_is_forgotten_stays():
-    memory = Memory("ws_1")
+    memory = WorkspaceMemory("ws_1")
     with write():
         for number in range(300):
             memory.write("a", f"k{number}", "some words " * 100)

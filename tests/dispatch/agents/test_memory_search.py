@@ -13,7 +13,7 @@ from world import fresh_database
 
 from database import fetch_value, write
 from database.full_text import save_words
-from dispatch.agents.memory import Memory
+from dispatch.agents.memory import WorkspaceMemory
 from models import AgentMemory, MemoryScope, new_id
 from schema_fields.row_json import iso
 
@@ -34,7 +34,7 @@ def clock():
 @pytest.fixture
 def memory(clock):
     """The memory of a workspace whose agents keep five entries each; `clock[0]` is the time in milliseconds."""
-    return Memory("ws_1", most=5, now=lambda: clock[0])
+    return WorkspaceMemory("ws_1", most=5, now=lambda: clock[0])
 
 
 # Searching
@@ -74,7 +74,7 @@ def test_a_search_gives_at_least_one(memory, limit):
 
 
 def test_a_search_is_bounded_however_much_is_asked_for():
-    memory = Memory("ws_1")
+    memory = WorkspaceMemory("ws_1")
     with write():
         for number in range(120):
             memory.write("a", f"k{number}", "tea")
@@ -96,7 +96,7 @@ def test_nothing_in_a_search_is_syntax(memory, text):
 @example("\0")
 @example('" OR "a')
 def test_any_text_is_searched_for(path, text):
-    memory = Memory("ws_1", now=lambda: NOW)
+    memory = WorkspaceMemory("ws_1", now=lambda: NOW)
     memory.write("a", "k", "word")
     assert len(memory.search("a", text)) <= 1
     assert keys(memory.recall("a", "", text, 100)) == ["k"]
@@ -155,7 +155,7 @@ def test_entries_of_other_sessions_agents_and_workspaces_are_never_recalled(memo
     for session in ("s", "t", ""):
         memory.write("a", f"in {session}", "Rome", session)
     memory.write("b", "other agent", "Rome")
-    Memory("ws_2").write("a", "other workspace", "Rome")
+    WorkspaceMemory("ws_2").write("a", "other workspace", "Rome")
     assert sorted(keys(memory.recall("a", "s", "Rome", 1_000))) == ["in ", "in s"]
     assert sorted(keys(memory.recall("a", "s", "Oslo", 1_000))) == ["in ", "in s"]
     assert keys(memory.recall("a", "", "Rome", 1_000)) == ["in "]
@@ -187,7 +187,7 @@ def test_an_entry_that_does_not_fit_is_cut_or_left_out(memory, clock):
 @settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 3_000), max_size=6), st.integers(-10, 1_500))
 def test_recalled_entries_never_exceed_the_token_budget(path, sizes, budget):
-    memory = Memory(uuid.uuid4().hex)
+    memory = WorkspaceMemory(uuid.uuid4().hex)
     for number, size in enumerate(sizes):
         memory.write("a", str(number), "word " * (size // 5), tags=["tag"])
     found = memory.recall("a", "", "word", budget)
@@ -245,7 +245,7 @@ def quickest(work):
 
 @pytest.mark.slow
 def test_among_ten_thousand_entries_a_search_takes_milliseconds(many):
-    memory = Memory("ws_1")
+    memory = WorkspaceMemory("ws_1")
     common, task = many[0], " ".join(many[:20] + many[100:120])
     scope = MemoryScope("ws_1", None, None, NOW)
     taken = {

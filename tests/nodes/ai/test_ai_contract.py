@@ -7,7 +7,7 @@ from contract import Case, Contract
 from llm_server import LlmServer, data, forever, say
 from sites import silent
 
-from agent.definition import Agent, Limits
+from agent.definition import AgentDefinition, Limits
 from agent.journal import sum_usage
 from agent.model_choice import Models
 
@@ -49,7 +49,7 @@ def make_ctx(make_ctx):
 
     def make(**lent):
         ctx, lines = make_ctx(**lent)
-        helper = Agent("helper", "Helper", "You help.", limits=Limits(steps=3, seconds=20))
+        helper = AgentDefinition("helper", "Helper", "You help.", limits=Limits(steps=3, seconds=20))
         ctx.agents = SimpleNamespace(
             models=Models(),
             memory=None,

@@ -7,7 +7,7 @@ from contract import Case, Contract
 from world import fresh_database
 
 import engine
-from dispatch.agents.memory import Memory
+from dispatch.agents.memory import WorkspaceMemory
 from errors import NodeError
 from nodes.credentials.keyring import Keyring
 
@@ -26,7 +26,7 @@ def make_ctx(make_ctx, tmp_path, clock):
 
     def make(**lent):
         ctx, lines = make_ctx(**lent)
-        ctx.agents = SimpleNamespace(memory=Memory("ws_1", ctx.keyring.clean, now=lambda: clock[0]))
+        ctx.agents = SimpleNamespace(memory=WorkspaceMemory("ws_1", ctx.keyring.clean, now=lambda: clock[0]))
         return ctx, lines
 
     with fresh_database(tmp_path):
@@ -166,7 +166,7 @@ def test_secrets_of_the_run_are_redacted_before_they_are_stored(make_ctx, run):
     keyring = Keyring()
     keyring.hide(SECRET)
     ctx, _ = make_ctx()
-    ctx.agents = SimpleNamespace(memory=Memory("ws_1", keyring.clean))
+    ctx.agents = SimpleNamespace(memory=WorkspaceMemory("ws_1", keyring.clean))
     config = {"operation": "write", "agent_id": "a", "key": f"key {SECRET}", "session": SECRET, "tags": [SECRET]}
     run("memory", {**config, "content": f"the token is {SECRET}."}, ctx=ctx)
     assert SECRET not in repr(ctx.agents.memory.search("a", ""))

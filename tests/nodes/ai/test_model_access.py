@@ -13,7 +13,7 @@ from pydantic_ai.models import ModelRequestParameters
 from agent import open_model
 from agent.model_choice import ANTHROPIC_VERSION, Choice, ModelFailed, Models, NoModel
 from errors import NodeError
-from net.egress import Client, Rule
+from net.egress import HttpClient, Rule
 from nodes.ai.model_access import choose, model_access
 from nodes.credentials.checks import CHECKS
 from nodes.credentials.types import TYPES
@@ -153,7 +153,7 @@ def test_the_error_for_a_wrong_key_does_not_contain_it(make_ctx):
     ],
 )
 def test_the_check_reports_why_the_models_cannot_be_listed(check, data, rule, reason):
-    with closing(Client(rule)) as client, pytest.raises(NodeError, match=reason):
+    with closing(HttpClient(rule)) as client, pytest.raises(NodeError, match=reason):
         check({"mine": ("llm", data)}, http=client)
 
 

@@ -21,7 +21,7 @@ from errors import ExpressionError, NodeError, VaultError
 from expressions import compile_text
 from nodes.base import Context
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import MAX_IN_STEPS, MAX_ONCE, Credential, Keyring
+from nodes.credentials.keyring import MAX_IN_STEPS, MAX_ONCE, DecryptedCredential, Keyring
 from nodes.credentials.redaction import HIDDEN, Needles, forms
 from nodes.credentials.types import TYPES
 
@@ -36,7 +36,9 @@ def keyring(**credentials):
         if name not in credentials:
             return None
         type_, data, *hosts = credentials[name]
-        return Credential(name, type_, TYPES[type_].load(data), tuple(hosts[0] if hosts else TYPES[type_].hosts(data)))
+        return DecryptedCredential(
+            name, type_, TYPES[type_].load(data), tuple(hosts[0] if hosts else TYPES[type_].hosts(data))
+        )
 
     return Keyring(find)
 

@@ -7,12 +7,12 @@ import pytest
 from contract import Case, Contract
 
 from errors import NodeError
-from nodes.files.files import Files
+from nodes.files.files import WorkspaceFiles
 
 
 @pytest.fixture
 def files(tmp_path):
-    return Files(tmp_path / "files", max_bytes=1_000)
+    return WorkspaceFiles(tmp_path / "files", max_bytes=1_000)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from werkzeug import Response
 
 from constants import HTTP_CREDENTIALS
 from net import client_certificates
-from net.egress import Client, Rule
+from net.egress import HttpClient, Rule
 from nodes.credentials.types import TYPES
 from nodes.http.authorization import CREDENTIALS
 from nodes.http.digest import choose
@@ -306,7 +306,7 @@ def secure(authority):
 
 @pytest.fixture
 def trusting(authority):
-    client = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    client = HttpClient(Rule(["127.0.0.1"]), ca_file=authority.file)
     yield client
     client.close()
 
@@ -364,7 +364,7 @@ def test_a_certificate_needs_tls(run, httpserver, identity):
 
 
 def test_the_egress_rule_holds_with_a_certificate(run, identity, secure, authority):
-    strict = Client(Rule([]), ca_file=authority.file)
+    strict = HttpClient(Rule([]), ca_file=authority.file)
     credentials = {"key": ("mtls", identity.data, HERE)}
     config = {"url": f"https://127.0.0.1:{secure.port}/", "credential": "key"}
     error = failure(run, config, credentials=credentials, http=strict)
@@ -374,7 +374,7 @@ def test_the_egress_rule_holds_with_a_certificate(run, identity, secure, authori
 
 def test_few_clients_are_kept_and_one_in_use_is_closed_after_its_use(monkeypatch, authority):
     monkeypatch.setattr(client_certificates, "MAX_CLIENTS", 2)
-    plain = Client(Rule([]))
+    plain = HttpClient(Rule([]))
     made = [make_identity(authority, f"c{number}") for number in range(4)]
     given = [client_certificates.Certificate(one["certificate"], one["private_key"], "") for one in made]
     with plain.with_certificate(given[0]) as first:

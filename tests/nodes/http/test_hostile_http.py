@@ -19,7 +19,7 @@ from sites import address, answering, echoing, failure, unplaced
 from werkzeug import Response
 
 from errors import NodeError
-from net.egress import Client, Rule, _remove_secrets
+from net.egress import HttpClient, Rule, _remove_secrets
 from nodes import REGISTRY
 
 BEARER = {"key": ("http_bearer", {"token": "hunter2"}, ["127.0.0.1", "b.example"])}
@@ -29,7 +29,7 @@ CHUNKED = b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunke
 @pytest.fixture
 def strict():
     """A client that may reach public addresses only."""
-    client = Client(Rule([]))
+    client = HttpClient(Rule([]))
     yield client
     client.close()
 
@@ -141,7 +141,7 @@ def secure(identity):
 @pytest.fixture
 def trusting(identity):
     """A client that trusts the self-signed certificate."""
-    client = Client(Rule(["127.0.0.1"]))
+    client = HttpClient(Rule(["127.0.0.1"]))
     client._http._transport._pool._ssl_context.load_verify_locations(identity[0])
     yield client
     client.close()

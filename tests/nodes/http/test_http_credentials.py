@@ -10,7 +10,7 @@ from sites import address, answering, echoing, failure, paths, unplaced
 
 from errors import NodeError
 from nodes.credentials.checks import CHECKS, Untested
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import TYPES
 from nodes.http.client import check_credential
 from nodes.http.oauth2 import Tokens, get_token
@@ -323,7 +323,7 @@ def test_concurrent_runs_share_one_token_request(run, server):
 
 def credential(**data):
     values = {"token_url": "https://a.example/token", "client_id": "me", "client_secret": "s"} | data
-    return Credential("key", "oauth2_client_credentials", TYPES["oauth2_client_credentials"].load(values))
+    return DecryptedCredential("key", "oauth2_client_credentials", TYPES["oauth2_client_credentials"].load(values))
 
 
 class Clock:

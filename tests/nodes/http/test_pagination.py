@@ -9,8 +9,8 @@ from werkzeug import Response
 
 from errors import NodeError
 from nodes import REGISTRY, catalogue
-from nodes.credentials.keyring import Credential
-from nodes.http.pagination import Pages, Place
+from nodes.credentials.keyring import DecryptedCredential
+from nodes.http.pagination import PageLocation, PageRequests
 
 ITEMS = list(range(1, 8))
 
@@ -271,9 +271,9 @@ def test_an_invalid_link_is_refused(run, httpserver, link):
 
 
 def resolve(first, link, hosts=()):
-    found = Credential("key", "http_bearer", {"token": "t"}, tuple(hosts)) if hosts else None
+    found = DecryptedCredential("key", "http_bearer", {"token": "t"}, tuple(hosts)) if hosts else None
     options = {"type": "next_link", "max_pages": 2}
-    return Pages(options, Place(first, None), None, 100, found)._resolve(first, link)
+    return PageRequests(options, PageLocation(first, None), None, 100, found)._resolve(first, link)
 
 
 def test_an_http_link_from_an_https_page_is_followed_by_https():

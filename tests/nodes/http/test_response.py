@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sites import address, answering, failure, unplaced
 from werkzeug import Response
 
-from net.egress import Answer
+from net.egress import HttpResponse
 from nodes.files.files import split_path
 from nodes.http.response import Download, get_retry_after, make_file_name, to_safe_name
 
@@ -18,7 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
 
 def answer(status=200, url="https://a.example/", **headers):
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, "", named, b"", None, url, "GET a.example")
+    return HttpResponse(status, "", named, b"", None, url, "GET a.example")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.checks import CHECKS
 from nodes.mail.folder_poll import MAX_BATCH, safe_name
-from nodes.mail.imap import Session
+from nodes.mail.imap import ImapSession
 from nodes.mail.trigger import try_mailbox
 from parsers.process import Reader
 
@@ -114,14 +114,14 @@ def test_many_messages_are_returned_by_several_polls(box, poll_again):
 def test_a_message_deleted_during_the_poll_is_skipped(box, poll_again, monkeypatch):
     box.add(subject="Gone")
     box.add(subject="There")
-    about = Session.about
+    about = ImapSession.about
 
     def fetch_then_delete(self, uids):
         found = about(self, uids)
         box.delete("Gone")
         return found
 
-    monkeypatch.setattr(Session, "about", fetch_then_delete)
+    monkeypatch.setattr(ImapSession, "about", fetch_then_delete)
     assert subjects(poll_again()) == ["There"]
 
 
@@ -388,7 +388,7 @@ def test_a_message_is_read_again_after_a_full_disk(box, poll_again, monkeypatch)
     def fail(self, path, data):
         raise NodeError("the disk is full")
 
-    monkeypatch.setattr("nodes.files.files.Files.write", fail)
+    monkeypatch.setattr("nodes.files.files.WorkspaceFiles.write", fail)
     with pytest.raises(NodeError, match="the disk is full"):
         poll_again()
     monkeypatch.undo()
