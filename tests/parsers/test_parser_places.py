@@ -1,5 +1,6 @@
 """Places of parser processes: one workspace leaves some for others, and waiting workspaces take turns."""
 
+import queue
 import threading
 from contextlib import ExitStack
 
@@ -44,11 +45,12 @@ def test_a_place_is_given_back_after_an_error():
 
 def test_waiting_workspaces_take_turns():
     """The third workspace is served after one end, not after all that came before it."""
-    places, order, lock = ParserSlots(2), [], threading.Lock()
+    places, served, go_on = ParserSlots(2), queue.Queue(), threading.Event()
 
     def work(workspace):
-        with places.take(workspace, DEADLINE), lock:
-            order.append(workspace)
+        with places.take(workspace, DEADLINE):
+            served.put(workspace)
+            assert go_on.wait(DEADLINE)
 
     def start(workspace):
         thread = threading.Thread(target=work, args=(workspace,))
@@ -63,8 +65,9 @@ def test_waiting_workspaces_take_turns():
         held.enter_context(places.take("x", 0))
         held.enter_context(places.take("y", 0))
         threads = [start(workspace) for workspace in "aaaaaaac"]
-        held.close()
-        for thread in threads:
-            thread.join(DEADLINE)
-    assert sorted(order) == sorted("aaaaaaac") and order.index("c") <= 2
+    assert {served.get(timeout=DEADLINE), served.get(timeout=DEADLINE)} == {"a", "c"}
+    go_on.set()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert sorted(served.get(timeout=DEADLINE) for _ in "aaaaaa") == [*"aaaaaa"]
     assert places._free == 2 and not places._held and not places._waiting
