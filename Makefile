@@ -91,18 +91,20 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 
 # Suites of everything that a database can make different. Each test has a PostgreSQL database of its own; without the
 # programs of PostgreSQL, this is said and nothing is tested. Slow tests are left out, except those marked `postgres`.
-# Those that kill servers mostly wait, so others run beside them. Tests of machines make networks, which Chromium takes
+# Those that kill servers mostly wait, so others run beside them; killed_*.py run here with EXAMPLES=full, but for those
+# of the promises of every run. Tests of machines make networks, which Chromium takes
 # for a change of its own: it ends all requests with ERR_NETWORK_CHANGED. So they run here, and never beside browsers.
 MACHINES := tests/faults/test_machines.py
-KILLED := $(addprefix killed_,agents.py branches.py forms.py hooks.py limits.py listeners.py loops.py polls.py \
-	quick_calls.py schedules.py secrets.py table_writes.py waits.py webhooks.py)
+KILLED := $(addprefix killed_,schedules.py waits.py webhooks.py $(if $(filter full,$(EXAMPLES)),agents.py branches.py \
+	forms.py hooks.py limits.py listeners.py loops.py polls.py quick_calls.py secrets.py table_writes.py))
 FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py model.py threads.py leaders.py \
 	stopped_agents.py $(KILLED)) $(MACHINES)
 POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/agents tests/api
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \
 	model_names.py) $(addprefix tests/api/test_,catalogue.py credential_checks.py description.py \
-	every_route.py importing.py previews.py static_app.py)
+	error_shape.py every_route.py importing.py previews.py static_app.py) tests/api/mcp \
+	$(addprefix tests/api/webhooks/test_webhook_,auth.py body.py jwt.py) tests/dispatch/agents/test_definitions.py
 POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(ALONE) $(NOT_POSTGRES)) -m 'not slow or postgres' $(PROFILE)
 
 test-postgres: export HEADRACE_TEST_DATABASE = postgres

@@ -4,7 +4,8 @@ import pytest
 from effects import http_node
 from record import ask, settled
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+# A property in tests/database/test_rate_limits.py holds the rule; here real servers wait for real windows.
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.nightly]
 
 CALLS, SECONDS, ITEMS = 5, 2, 10
 SEEN = 1.5  # seconds; requests take different times to arrive from a busy machine

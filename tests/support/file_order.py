@@ -6,9 +6,10 @@ last minute.
 
 # The slowest test files that wait for servers to start, to die or to lose a lease, slowest first.
 LONGEST = (
-    "workers", "orders", "kills", "leaders", "killed_quick_calls", "killed_polls", "restored", "slow_clients",
-    "stopped_agents", "cut_links", "killed_agents", "killed_schedules", "killed_rotations", "killed_hooks", "stops",
-    "machines", "quick_calls", "model", "clocks", "two_machines", "generated_clients",
+    "generated_clients", "workers", "orders", "kills", "leaders", "killed_quick_calls", "killed_polls", "restored",
+    "slow_clients", "stopped_agents", "cut_links", "killed_agents", "killed_schedules", "killed_rotations",
+    "killed_hooks", "stops", "machines", "quick_calls", "model", "clocks", "two_machines", "rolling_restarts",
+    "flow_timeouts_and_kills",
 )  # fmt: skip
 WAITING = ("faults", "clients")  # the folders of such files
 
