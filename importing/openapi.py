@@ -212,7 +212,7 @@ def get_schema(parameter: dict[str, Any]) -> Any:
 
 
 def find_in_path(path: str, parameters: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the parameters in a path by name, in its order; those that are not described are texts."""
+    """Return the parameters in a path by name, in its order. A parameter without a description is text."""
     known = {parameter["name"]: parameter for parameter in parameters if parameter["in"] == "path"}
     return {
         name: known.get(name, {"name": name, "in": "path", "schema": {"type": "string"}})

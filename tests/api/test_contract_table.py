@@ -208,7 +208,7 @@ def test_an_object_of_an_answer_may_be_sent_back_whole(owner, world, description
 
 
 def test_the_types_are_exact():
-    """A number is no boolean, a boolean no number, and a time has milliseconds and Z."""
+    """A number is not a boolean, a boolean is not a number, and a time has milliseconds and Z."""
     good = {"id": "run_01KDVDNSE8AX2R4D9Q7W3NYMTB", "at": "2026-01-01T00:00:00.000Z", "n": 1, "ok": True}
     shape = {"id": id_of("run"), "at": TIME, "n": int, "ok": bool}
     assert not misfits(good, shape)

@@ -177,7 +177,7 @@ def schemas():
 
 
 def test_every_default_and_example_is_a_value_of_its_schema():
-    """Also a default that a description names: in a body there is no other."""
+    """Defaults that a description names count too: a body has no other ones."""
     checked = 0
     for path, part in schemas():
         values = [part[key] for key in ("default", "example") if key in part]
