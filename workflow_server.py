@@ -49,7 +49,6 @@ from dispatch.queues import LANES, Broker, Lane
 from errors import ConfigError
 from models import DatabaseRefused, ServerFact, lock_wait
 from nodes import plugins
-from nodes.connectors import connector_files
 from scheduler import Scheduler
 from scheduler.hook_keeper import HookKeeper
 from security import accounts, key_rotation
@@ -172,8 +171,7 @@ def create_app(config: Config | None = None, inline: bool = False, print_login: 
         config = Config.from_env()
         for unknown in settings.find_unknown_settings():
             log.warning("%s", unknown)
-    plugins.load(config.nodes_dir)
-    connector_files.load_own(config.connectors_dir)
+    plugins.prepare(config)
     login = prepare(config)
     if login is not None and print_login:
         sys.stderr.write(startup_message.format_first_login(login))
@@ -246,8 +244,7 @@ def work(config: Config, lanes: Collection[Lane] = LANES) -> None:
     """Execute runs of these lanes in this process until SIGTERM or SIGINT. It answers no requests."""
     logging.getLogger().setLevel(logging.INFO)  # of other commands, it has only warnings
     install(config)
-    plugins.load(config.nodes_dir)
-    connector_files.load_own(config.connectors_dir)
+    plugins.prepare(config)
     login = prepare(config)
     if login is not None:
         sys.stderr.write(startup_message.format_first_login(login))

@@ -50,6 +50,7 @@ from api import (
 from api.http import auth, caching, json_io, link_redaction, query_parameters, request_metrics, static_app
 from api.http.caching import respond_once
 from api.http.content_policy import FullPolicyResponse, hash_inline
+from registry import registry
 
 RESOURCES = (
     sessions,
@@ -84,7 +85,11 @@ RESOURCES = (
     store,
     variables,
 )
-BLUEPRINTS = [*(module.blueprint for module in RESOURCES), oauth.callback]
+
+
+def list_blueprints() -> list[Any]:
+    """Return the blueprints of the core and of the packs, in the order of the OpenAPI document."""
+    return [*(module.blueprint for module in RESOURCES), oauth.callback, *registry.blueprints]
 
 
 def install(app: Flask, web_dir: Path | None = None) -> None:
@@ -94,7 +99,7 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     request_metrics.install(app)
     json_io.install(app)
     auth.install(app)
-    for blueprint in BLUEPRINTS:
+    for blueprint in list_blueprints():
         app.register_blueprint(blueprint)
     app.add_url_rule("/api/openapi.json", "openapi", _send_openapi)
     app.add_url_rule("/metrics", "prometheus", _export_metrics)
@@ -139,7 +144,7 @@ _answer_mcp.answer_error = _answer_mcp_error
 def _send_openapi() -> Response:
     """Send the OpenAPI document, which is made at its first request."""
     query_parameters.check()
-    return respond_once("openapi", lambda: orjson.dumps(description.make_document(BLUEPRINTS)))
+    return respond_once("openapi", lambda: orjson.dumps(description.make_document(list_blueprints())))
 
 
 @auth.allow_anyone

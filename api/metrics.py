@@ -14,6 +14,7 @@ from constants import RUN_STATUSES, VERSION
 from errors import Unavailable
 from models import Workspace, is_write_blocked, now_ms
 from models import metrics as figures
+from registry import registry
 from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole, fields
 from schema_fields.row_json import iso
 from server_log.startup_message import HIDDEN_CLIENTS
@@ -86,6 +87,7 @@ class ReadyOut(HealthOut):
         help="The message broker, as this process knows it; null without one. While it is down, workers look for runs "
         "in the database, so the server is ready all the same",
     )
+    packs = fields.List(fields.String(), help="The packs that the server has loaded, by HEADRACE_PACKS")
     warning = fields.String(
         allow_none=True, help="A setting to correct, although the server is ready; null if there is none"
     )
@@ -130,7 +132,7 @@ def check_ready() -> Any:
     state = None if broker is None else "down" if broker.state().is_down else "up"
     return {
         "ok": True, "ts": iso(now_ms()), "version": VERSION, "paused": server.dispatcher.is_paused, "broker": state,
-        "warning": HIDDEN_CLIENTS if server.config.hides_clients else None,
+        "packs": sorted(registry.packs), "warning": HIDDEN_CLIENTS if server.config.hides_clients else None,
     }  # fmt: skip
 
 

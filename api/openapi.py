@@ -1,4 +1,4 @@
-"""OpenAPI document without a server or a database, as in `/api/openapi.json`: `python -m api.openapi`.
+"""OpenAPI document without a server or a database, as in `/api/openapi.json` with all packs: `python -m api.openapi`.
 
 The browser app's types are generated from it.
 """
@@ -10,11 +10,13 @@ import sys
 
 import api
 from api import description
+from registry import registry
 
 
 def make_document() -> str:
     """Return the OpenAPI document as JSON text, the same for the same code."""
-    return json.dumps(description.make_document(api.BLUEPRINTS), indent=2, ensure_ascii=False) + "\n"
+    registry.load()
+    return json.dumps(description.make_document(api.list_blueprints()), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

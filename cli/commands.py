@@ -39,7 +39,6 @@ from dispatch.payloads import Kept
 from errors import BadInput, Conflict, NotFound
 from models import AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
 from nodes import REGISTRY, plugins
-from nodes.connectors import connector_files
 from nodes.credentials.keyring import DecryptedCredential
 from schemas import Login, LogOut, RunOut, StepOut
 from security import accounts, credentials
@@ -53,10 +52,9 @@ STYLES = {"success": "green", "failed": "red", "running": "yellow", "skipped": "
 
 
 def load_config() -> Config:
-    """Return the settings, with the node types of HEADRACE_NODES_DIR loaded. Failures are logged."""
+    """Return the settings, with packs and own node types loaded. Failures are logged."""
     config = Config.from_env()
-    plugins.load(config.nodes_dir)
-    connector_files.load_own(config.connectors_dir)
+    plugins.prepare(config)
     return config
 
 

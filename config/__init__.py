@@ -34,6 +34,7 @@ from .value_kinds import (
     KEY,
     MAIL_SERVER,
     MODEL,
+    PACKS,
     PASSWORD,
     POSTGRES,
     SQLITE,
@@ -63,8 +64,9 @@ class Setting(NamedTuple):
     def value(self, environ: Mapping[str, str]) -> Any:
         """Return the parsed value from `environ`; empty means not set. Raises: ConfigError with the allowed values."""
         text = self._read_secret(environ) if self.kind.secret else environ.get(self.env, "").strip()
+        is_empty = self.kind.has_empty and self.env in environ and not text
         try:
-            return self.kind.parse(text or self.default)
+            return self.kind.parse("" if is_empty else text or self.default)
         except ValueError:
             given = "has a wrong value" if self.kind.secret else f"is {text!r}"
             raise ConfigError(f"{self.env} {given}; it must be {self.kind.allowed}") from None
@@ -260,6 +262,12 @@ class Config:
         "HEADRACE_FILES_QUOTA=10G",
         size("100000G", low=0),
         "Bytes that the files of a workspace may take together, those sent with forms too. 0: no limit.",
+    )
+    packs: tuple[str, ...] | None = setting(
+        "HEADRACE_PACKS=all",
+        PACKS,
+        "Packs of abilities that the server loads: see docs/packs.md. `all`, or their names, separated by commas. Set "
+        "and empty: none, only the core.",
     )
     nodes_dir: Path | None = setting(
         "HEADRACE_NODES_DIR=",

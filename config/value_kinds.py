@@ -18,12 +18,14 @@ SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 class ValueKind(NamedTuple):
     """A type of value: `parse` converts text or raises ValueError; `allowed` describes the allowed values.
 
-    A `secret` can be in a file, and is never shown.
+    A `secret` can be in a file, and is never shown. `has_empty`: a variable that is set and empty has a value of its
+    own, other than the default.
     """
 
     allowed: str
     parse: Callable[[str], Any]
     secret: bool = False
+    has_empty: bool = False
 
 
 def matching(allowed: str, pattern: str, secret: bool = False) -> ValueKind:
@@ -111,6 +113,13 @@ def _parse_bucket(text: str) -> str:
     if text and not BUCKET_URL.fullmatch(text):
         raise ValueError
     return text
+
+
+def _parse_packs(text: str) -> tuple[str, ...] | None:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) for name in names):
+        raise ValueError
+    return None if names == ["all"] else tuple(names)
 
 
 def _parse_egress(text: str) -> tuple[str, ...]:
@@ -204,4 +213,5 @@ MAIL_SERVER = ValueKind(
     _parse_mail_server,
     secret=True,
 )
+PACKS = ValueKind("`all`, or names of packs separated by commas, or empty: none", _parse_packs, has_empty=True)
 EGRESS = ValueKind("host names, addresses and CIDR networks without host bits, separated by commas", _parse_egress)

@@ -18,16 +18,16 @@ from nodes.files import node as file_node
 from nodes.http import graphql, poll_trigger, request
 from nodes.mail import send, trigger
 from nodes.remote import feeds, mcp, mqtt, mqtt_trigger, ssh
-from nodes.sql import node as databases
-from nodes.sql import postgres_trigger
+from registry import registry
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 
+registry.preparations.append(lambda config: connector_files.load_own(config.connectors_dir))
 REGISTRY.find_more = lambda type_: trigger_files.find(type_) or connector_files.find(type_)
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, form_nodes, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
-    *(send, databases, feeds, trigger, poll_trigger, mqtt_trigger, postgres_trigger, ssh, s3, mqtt, mcp, file_node),
+    *(send, feeds, trigger, poll_trigger, mqtt_trigger, ssh, s3, mqtt, mcp, file_node),
     *(store, table, output, llm, agent, memory),
 )
 
@@ -53,7 +53,7 @@ def catalogue() -> list[dict[str, Any]]:
     `mark` too, the `service` `{type, name}` that its trigger shares with it, and the names of its `operations`; its
     `config_schema` has what these share (see `nodes.connectors.connector_forms`).
     """
-    order = [family.__name__ for family in FAMILIES]
+    order = [family.__name__ for family in (*FAMILIES, *registry.node_modules)]
 
     def place(cls: Any) -> tuple[int, int]:
         module = cls.__module__

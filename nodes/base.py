@@ -554,7 +554,7 @@ def _make_schema(config: type[Schema]) -> Schema:
     return config()
 
 
-class Registry(dict[str, Node]):
+class NodeTypes(dict[str, Node]):
     """The node types by name. `get` also gives those that `find_more` makes at their first use, by name.
 
     Iterating gives only the others.
@@ -569,7 +569,7 @@ class Registry(dict[str, Node]):
         return default if found is None else found
 
 
-REGISTRY = Registry()
+REGISTRY = NodeTypes()
 
 
 def install_line(cls: type[Node]) -> str | None:

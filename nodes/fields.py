@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -250,3 +250,16 @@ def credential(help: str, *types: str, **options: Any) -> Any:
 def path(help: str, *, names: str = "file", **options: Any) -> Any:
     """Return a field for the path of a file of the workspace, or of a `folder` if `names` says so."""
     return text(help, most=1_000, names=names, **options)
+
+
+def texts(values: Sequence[Any]) -> Iterator[str]:
+    """Yield all texts in the values, at any depth."""
+    todo = list(values)
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            todo += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            todo += value

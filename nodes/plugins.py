@@ -20,10 +20,12 @@ from typing import Any, NamedTuple
 import orjson
 from marshmallow import Schema, missing
 
+from config import Config
 from errors import NodeError
 from nodes import entry_of, plugin_runner
 from nodes.base import REGISTRY, Node
 from nodes.plugin_runner import PACKAGE
+from registry import explain_off, registry
 
 log = logging.getLogger("headrace.nodes")
 TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -51,6 +53,17 @@ class InvalidNode(Exception):
 BROKEN: list[BrokenPlugin] = []
 
 
+def prepare(config: Config) -> None:
+    """Load the packs, the node types of HEADRACE_NODES_DIR, and what packs load by settings.
+
+    Raises: ConfigError if HEADRACE_PACKS names packs that cannot be loaded.
+    """
+    registry.load(config.packs)
+    load(config.nodes_dir)
+    for prepare_pack in registry.preparations:
+        prepare_pack(config)
+
+
 def load(folder: Path | None) -> list[BrokenPlugin]:
     """Replace this process's plugins by those in the folder (None: remove them); return the files that failed."""
     for type_ in [type_ for type_, node in REGISTRY.items() if node.own]:
@@ -67,13 +80,13 @@ def load(folder: Path | None) -> list[BrokenPlugin]:
 
 
 def explain_missing(type_: str) -> str:
-    """Return the reason why a node type is missing, to append to a sentence; empty if it is unknown."""
+    """Return why a node type may be missing, to append to a sentence; empty if nothing is known."""
     for broken in BROKEN:
         if broken.types is None:
             return f"; the folder of HEADRACE_NODES_DIR could not be loaded: {broken.reason}"
         if type_ in broken.types:
             return f"; the file {broken.file} in HEADRACE_NODES_DIR could not be loaded: {broken.reason}"
-    return ""
+    return explain_off()
 
 
 def _list_modules() -> set[str]:

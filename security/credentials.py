@@ -339,7 +339,7 @@ def _explain_state(row: models.Credential, grant: models.OAuthGrant | None) -> s
 
 def find_host_warnings(row: models.Credential) -> list[Issue]:
     """Return a warning if flows send credentials of this type, but no host is allowed for this one."""
-    told = TYPES[row.type].without_hosts
+    told = row.type in TYPES and TYPES[row.type].without_hosts
     return [Issue("hosts", told, level="warning")] if told and not _parse_hosts(row.hosts) else []
 
 

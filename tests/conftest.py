@@ -22,10 +22,15 @@ from shortcuts import BehindShortcut
 
 import database
 import workflow_server
+from config import Config
 from database import write
 from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
+from registry import registry
 from security import accounts
+
+# Before the tests look at node types: all packs, or those of HEADRACE_PACKS.
+registry.load(Config.from_env({"HEADRACE_PACKS": os.environ.get("HEADRACE_PACKS", "all")}).packs)
 
 ALL_SLOW = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b(?!.*mark\.postgres\b)", re.MULTILINE)
 # properties has the profiles of hypothesis.

@@ -15,7 +15,7 @@ import constants
 from tools.weight import imported, module_name
 
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 1_000, 60, 7
-MAX_ROOT, MAX_ROOT_MODULES, MAX_FOLDER = 46, 10, 45
+MAX_ROOT, MAX_ROOT_MODULES, MAX_FOLDER = 48, 11, 45
 # Folders that are lists: one file for each table.
 LISTS = {"database/tables"}
 

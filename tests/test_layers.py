@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ANYWHERE = {"errors", "config", "constants", "server_log"}
+ANYWHERE = {"errors", "config", "constants", "server_log", "registry"}
 
 # Our top-level modules, and what of ours each may import.
 LAYERS = {
@@ -21,6 +21,7 @@ LAYERS = {
     "config": set(),
     "constants": set(),
     "server_log": set(),
+    "registry": set(),
     "expressions": set(),
     "net": set(),
     "agent": {"net", "parsers"},
@@ -53,8 +54,10 @@ LAYERS = {
     },
     "gunicorn.conf": {"net"},
 }
+# A pack uses the core; other packs only those that its NEEDS name (see `needs`).
+LAYERS["packs"] = set(LAYERS) - {"gunicorn.conf", "worker"}
 # The top: it puts everything together.
-LAYERS["workflow_server"] = set(LAYERS) - {"gunicorn.conf"}
+LAYERS["workflow_server"] = set(LAYERS) - {"gunicorn.conf", "packs"}
 
 # Libraries that only these may import.
 HOMES = {
@@ -62,7 +65,7 @@ HOMES = {
         ("flask", "flask_login", "flask_smorest", "flask_swagger_ui", "werkzeug"), {"api", "workflow_server"}
     ),
     **dict.fromkeys(("peewee", "playhouse"), {"database", "migrations"}),
-    "marshmallow": {"schema_fields", "schemas", "nodes", "definition", "security", "api"},
+    "marshmallow": {"schema_fields", "schemas", "nodes", "definition", "security", "api", "packs"},
     "apscheduler": {"scheduler"},
     **dict.fromkeys(("celery", "kombu"), {"worker"}),
     "opentelemetry": {"dispatch"},
@@ -93,11 +96,11 @@ LAZY = {
     *("nodes.ai.agent_turn", "nodes.ai.tools", "nodes.data.csv_format", "nodes.data.xml_format"),
     *("nodes.data.yaml_format", "nodes.mail.apprise_client", "nodes.mail.folder_poll", "nodes.mail.imap"),
     *("nodes.mail.message", "nodes.mail.server_mail", "nodes.mail.smtp", "nodes.mail.xoauth2"),
-    *("nodes.sql.mysql", "nodes.sql.postgres", "nodes.sql.sqlite", "api.mcp", "api.prometheus", "api.reference"),
+    *("api.mcp", "api.prometheus", "api.reference"),
 }
 
 # A single file that may import what its folder may not.
-EXCEPTIONS = {"nodes/sql/node.py": {"playhouse"}, "dispatch/group_commit.py": {"peewee"}}
+EXCEPTIONS = {"packs/sql/node.py": {"playhouse"}, "dispatch/group_commit.py": {"peewee"}}
 
 # Where a syntax tree has statements: in no expression.
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
@@ -152,6 +155,14 @@ def imports(tree):
             yield from ((f"{node.module}.{name.name}", node.lineno, lazy) for name in node.names)
 
 
+@cache
+def needs(pack):
+    """The packs that a pack names in NEEDS and EXTENDS."""
+    body = parsed((ROOT / "packs" / pack / "pack.py").read_text(encoding="utf-8")).body
+    named = [node for node in body if isinstance(node, ast.Assign) and node.targets[0].id in ("NEEDS", "EXTENDS")]
+    return [name for node in named for name in ast.literal_eval(node.value)]
+
+
 def parents(module):
     """The packages of `a.b.c`: `a` and `a.b`."""
     parts = module.split(".")
@@ -168,7 +179,12 @@ def complaints(path, source):
             yield f"{where} may not import {name}"
         if name in HOMES and layer not in HOMES[name] and name not in EXCEPTIONS.get(path, ()):
             yield f"{where} may not import {name}; only {', '.join(sorted(HOMES[name]))} may"
-        if lazy and not {module, *parents(module)} & LAZY:
+        own_pack = ".".join(path.split("/")[:2])
+        if name == layer == "packs" and not f"{module}.".startswith(f"{own_pack}."):
+            other = module.split(".")[1]
+            if other not in needs(path.split("/")[1]):
+                yield f"{where}: the pack {own_pack} may not import the pack {other}, which it does not name"
+        if lazy and not {module, *parents(module)} & (LAZY | {own_pack}):
             yield f"{where} imports {module} inside a function"
 
 
@@ -188,6 +204,13 @@ def test_a_file_imports_only_what_its_layer_may():
     assert not found, "\n".join(found)
 
 
+def test_a_pack_says_what_it_is():
+    for folder in (path.parent for path in ROOT.glob("packs/*/pack.py")):
+        first = (ast.get_docstring(parsed((folder / "pack.py").read_text(encoding="utf-8"))) or "").splitlines()[:1]
+        assert first and first[0].endswith("."), f"{folder}/pack.py needs a docstring: what the pack is, in a line"
+        assert "HEADRACE_PACKS" in (folder / "README.md").read_text(encoding="utf-8"), "how to switch it off"
+
+
 @pytest.mark.parametrize(
     ("path", "source", "complaint"),
     [
@@ -199,6 +222,8 @@ def test_a_file_imports_only_what_its_layer_may():
         ),
         ("api/runs.py", "from tools.weight import weigh", "api may not import tools"),
         ("nodes/http/request.py", "from playhouse.db_url import connect", "nodes may not import playhouse"),
+        ("packs/sql/node.py", "from packs.other import node", "the pack packs.sql may not import the pack other"),
+        ("api/runs.py", "from packs.sql import node", "api may not import packs"),
         ("cli.py", "if True:\n    import peewee as p", "cli.py:2: cli may not import peewee"),
         ("dispatch.py", "def f():\n    import tomllib", "dispatch imports tomllib inside a function"),
     ],
@@ -215,7 +240,7 @@ def test_a_broken_rule_is_found(path, source, complaint):
             "nodes/http/request.py",
             "from nodes.base import Node\nfrom . import base\nimport errors, config, expressions",
         ),
-        ("nodes/sql/node.py", "def f():\n    from playhouse.db_url import connect"),
+        ("packs/sql/node.py", "def f():\n    from playhouse.db_url import connect"),
         ("nodes/code.py", "class A:\n    def run(self):\n        import pydantic_monty"),
     ],
 )

@@ -231,7 +231,7 @@ COMPUTED = {
         (pattern, "sub") for text in ("pass:wörd", "aaaaaaaa/aa/") for _, pattern in redaction.in_urls(text)
     ],
     "nodes/data/xml_format.py: f'[:{START}]": lambda xml_text: [(xml_text._name_pattern(), "fullmatch")],
-    "nodes/sql/params.py: f'(?P<skip>": lambda placeholders: [
+    "packs/sql/params.py: f'(?P<skip>": lambda placeholders: [
         (placeholders._pattern(dialect), "search") for dialect in placeholders._QUOTED
     ],
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -15,6 +17,7 @@ from schema_fields.quick_schema import Schema
 
 MAX_VALUE = 10_000
 MAX_KEY = 20_000
+HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
 NO_COLON = validate.ContainsNoneOf(":", error="Must not contain a colon.")
 NO_HOSTS = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
 
@@ -89,6 +92,26 @@ def check_url(value: str) -> None:
         good = False
     if not good:
         raise ValidationError("Must be a URL that starts with https:// or http://, without a user name.")
+
+
+def check_host(value: str) -> None:
+    """Reject text that is neither a host name nor an IP address."""
+    if HOST.match(value.lower()):
+        return
+    try:
+        ipaddress.ip_address(value.strip("[]"))
+    except ValueError:
+        raise ValidationError("Must be a host name or an IP address.") from None
+
+
+def parts_of_url(url: str) -> Any:
+    """Return the parts of a URL; those of an empty one if it is not valid."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  (reading it is what checks it)
+        return parts
+    except ValueError:
+        return urlsplit("")
 
 
 def check_ascii(value: str) -> None:

@@ -7,11 +7,10 @@ in expressions. The test of a type is in its family of nodes (see `checks`).
 from __future__ import annotations
 
 import inspect
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
@@ -23,6 +22,7 @@ from nodes.credentials.base import (
     NO_HOSTS,
     CredentialType,
     check_ascii,
+    check_host,
     check_url,
     host_of,
     secret,
@@ -47,20 +47,10 @@ from nodes.credentials.oauth_types import (
     check_secure_url,
 )
 from nodes.fields import choice, credential, flag, header_name, header_value, setting, whole
+from registry import registry
 
 HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
 PUBLIC_KEY = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]{1,20000}-----END PUBLIC KEY-----\Z")
-HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
-
-
-def check_host(value: str) -> None:
-    """Reject text that is neither a host name nor an IP address."""
-    if HOST.match(value.lower()):
-        return
-    try:
-        ipaddress.ip_address(value.strip("[]"))
-    except ValueError:
-        raise ValidationError("Must be a host name or an IP address.") from None
 
 
 def check_host_key(value: str) -> None:
@@ -120,47 +110,6 @@ class OAuth2ClientCredentials(CredentialType):
         load_default="header",
         title="Send client credentials in",
     )
-
-
-class DatabaseUrl(CredentialType):
-    """The URL of a database with user name and password: postgresql://user:password@host/name."""
-
-    title = "Database"
-    main = url_field = "url"
-    url = secret(
-        "postgresql://… or mysql://…, optionally with ?sslmode=verify-full, or sqlite:///shop.db for a file "
-        "of the workspace",
-        required=True,
-        title="Database URL",
-    )
-
-    @classmethod
-    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        password = _parts(data["url"]).password
-        return [data["url"], *([password, unquote(password)] if password else [])]
-
-    @validates_schema
-    def is_an_address(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """Require a supported kind of database, with a host unless it is a file."""
-        parts = _parts(data.get("url", ""))
-        if parts.scheme not in ("sqlite", "postgresql", "postgres", "mysql"):
-            raise ValidationError("Must start with postgresql://, mysql:// or sqlite:///.", "url")
-        if parts.scheme == "sqlite":
-            if parts.netloc or not parts.path.strip("/"):
-                raise ValidationError("Must be sqlite:/// and the path of a file.", "url")
-            if parts.path.startswith("//"):
-                raise ValidationError("Must lead to one of the workspace's files: sqlite:///shop.sqlite3.", "url")
-        elif not parts.hostname or not parts.path.strip("/"):
-            raise ValidationError("Must name a host and a database: postgresql://user:password@host/name.", "url")
-
-
-def _parts(url: str) -> Any:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  (reading it is what checks it)
-        return parts
-    except ValueError:
-        return urlsplit("")
 
 
 PLAIN_LOGIN = "\0{username}\0{password}"  # SASL's PLAIN, RFC 4616
@@ -483,7 +432,8 @@ class Jwt(CredentialType):
             raise ValidationError("Set either a secret, a public key or a JWKS URL.", "secret")
 
 
-TYPES: dict[str, CredentialType] = {
+TYPES: dict[str, CredentialType] = registry.credential_types
+TYPES |= {
     "http_basic": HttpBasic(),
     "http_bearer": HttpBearer(),
     "http_header": HttpHeader(),
@@ -497,7 +447,6 @@ TYPES: dict[str, CredentialType] = {
     "oauth2": OAuth2(),
     "oauth2_refresh_token": OAuth2RefreshToken(),
     "google_service_account": GoogleServiceAccount(),
-    "database_url": DatabaseUrl(),
     "smtp": Smtp(),
     "imap": Imap(),
     "service_url": ServiceUrl(),

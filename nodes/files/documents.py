@@ -10,10 +10,9 @@ from typing import Any
 
 from errors import LimitExceeded, MalformedData, NodeError
 from nodes.base import Context, Node, check_installed
-from nodes.fields import anything, choice, flag, text, text_of, whole
+from nodes.fields import anything, choice, flag, text, text_of, texts, whole
 from nodes.files.files import describe_file, get_path
 from nodes.files.node import check_secrets
-from nodes.sql.params import texts
 from parsers.process import read_apart
 from schema_fields.quick_schema import Schema
 

@@ -19,9 +19,8 @@ from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.fields import anything, credential, number, text
+from nodes.fields import anything, credential, number, text, texts
 from nodes.http.response import is_permanent, kind_of_status
-from nodes.sql.params import texts
 from schema_fields.quick_schema import Schema
 
 MAX_BYTES = 16 * 2**20  # of everything that a server sends during one call

@@ -5,7 +5,6 @@ The library's loop runs in the node's own thread, until the work is done or the 
 
 from __future__ import annotations
 
-import base64
 import functools
 import logging
 import math
@@ -17,15 +16,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import orjson
-
 from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial, guard_connections
 from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
-from nodes.limits import has_too_many_parts
+from nodes.messages import read_payload
 from schema_fields.quick_schema import Schema
 
 MAX_SENT = 256 * 1024
@@ -174,7 +171,7 @@ class MqttConnection:
         enough = time.monotonic() + seconds
         self.loop_until(lambda: len(self.messages) >= limit or time.monotonic() >= enough, enough)
         return [
-            {"topic": message.topic, "payload": read(message.payload), "retained": bool(message.retain)}
+            {"topic": message.topic, "payload": read_payload(message.payload), "retained": bool(message.retain)}
             for message in self.messages[:limit]
         ]
 
@@ -195,17 +192,6 @@ class MqttConnection:
             while self.client.want_write() and time.monotonic() < self.end:
                 if self.client.loop(0.05):
                     break
-
-
-def read(payload: bytes) -> Any:
-    """Return a message as JSON if it is valid, else as text, else as `{"base64": …}`."""
-    with suppress(orjson.JSONDecodeError):  # most messages are not JSON
-        if not has_too_many_parts(payload):
-            return orjson.loads(payload)
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(payload).decode()}
 
 
 @contextmanager

@@ -19,10 +19,11 @@ from marshmallow import ValidationError, fields, validate
 from errors import ErrorKind, NodeError
 from nodes.base import Context, Inbox, Item, Polled, check_installed, setting
 from nodes.core.triggers import TriggerNode
-from nodes.data.jmespath_query import MAX_QUERY, search
-from nodes.fields import credential, flag, kind_of, text, text_of, whole
+from nodes.data.jmespath_query import MAX_QUERY
+from nodes.fields import credential, flag, text, whole
 from nodes.http.pagination import jmespath
-from nodes.remote.mqtt import MAX_RECEIVED, PERMANENT, check_topic, make_client, read
+from nodes.messages import make_key, read_payload
+from nodes.remote.mqtt import MAX_RECEIVED, PERMANENT, check_topic, make_client
 from schema_fields.quick_schema import Schema
 
 CONNECT_SECONDS = 30.0
@@ -239,11 +240,5 @@ class Subscriber:
             self.client.ack(message.mid, message.qos)
 
     def _item(self, message: Any) -> Item:
-        value = {"topic": message.topic, "payload": read(message.payload), "retained": bool(message.retain)}
+        value = {"topic": message.topic, "payload": read_payload(message.payload), "retained": bool(message.retain)}
         return Item(make_key(self.config.get("key"), value), value)
-
-
-def make_key(path: str | None, value: Any) -> str:
-    """Return the key of a message by this JMESPath; empty if it has none."""
-    found = None if path is None else search(path, value)
-    return "" if found is None or found == "" else f"{kind_of(found)} {text_of(found)}"

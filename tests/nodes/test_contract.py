@@ -290,7 +290,7 @@ def test_the_error_of_a_timeout_names_it(type_, number, show):
 
 def test_every_type_with_side_effects_has_the_common_tests():
     """The test files are read: importing them would load every library of every node."""
-    sources = [path.read_text("utf-8") for path in Path(__file__).parent.rglob("test_*.py")]
+    sources = [path.read_text("utf-8") for path in Path(__file__).parents[1].rglob("test_*.py")]
     case = re.compile(r'^class Test\w+\(Contract\):\n    type_ = "(\w+)"$', re.MULTILINE)
     covered = {type_ for source in sources for type_ in case.findall(source)}
     assert {type_ for type_ in TYPES if not REGISTRY[type_].pure} <= covered

@@ -6,25 +6,28 @@ credentials internally. Results and running times are limited.
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import LimitExceeded, NodeError
-from nodes.ai.tools import code, http, inspect, mcp, sql, store_and_memory, tables, workflows
+from nodes.ai.tools import code, http, inspect, mcp, store_and_memory, tables, workflows
 from nodes.ai.tools.base import MAX_NAME, ToolContext, find_issues, shorten
+from registry import registry
 
-__all__ = ["FAMILIES", "ToolContext", "build", "find_issues", "shorten"]
+__all__ = ["ToolContext", "build", "find_issues", "shorten"]
 
-FAMILIES: dict[str, Callable[[ToolSpec, ToolContext], list[Tool]]] = {
+Family: TypeAlias = Callable[[ToolSpec, ToolContext], list[Tool]]
+FAMILIES: dict[str, Family] = {
     "http": http.tools,
     "code": code.tools,
     "store": store_and_memory.store,
     "tables": tables.tools,
     "memory": store_and_memory.memory,
     "run_flow": workflows.tools,
-    "sql": sql.tools,
     "mcp": mcp.tools,
     "runs": inspect.runs,
     "flows": inspect.flows,
@@ -39,10 +42,7 @@ def build(specs: Sequence[ToolSpec], tool_ctx: ToolContext) -> dict[str, Tool]:
     found: dict[str, Tool] = {}
     family_of: dict[str, str] = {}
     for spec in specs:
-        if spec.type not in FAMILIES:
-            known = ", ".join(FAMILIES)
-            raise NodeError(f"there is no tool of the type {spec.type[:50]!r}; known types: {known}", permanent=True)
-        for tool in _set_approval(spec, FAMILIES[spec.type](spec, tool_ctx), tool_ctx.aliases):
+        for tool in _set_approval(spec, _find_family(spec.type)(spec, tool_ctx), tool_ctx.aliases):
             if not NAME.match(tool.name):
                 raise NodeError(f"the tool {spec.type}: {tool.name[:100]!r} is not a valid tool name", permanent=True)
             if tool.name in found:
@@ -52,6 +52,17 @@ def build(specs: Sequence[ToolSpec], tool_ctx: ToolContext) -> dict[str, Tool]:
     if len(found) > MAX_TOOLS:
         raise LimitExceeded(f"the agent has {len(found)} tools; the limit is {MAX_TOOLS}")
     return found
+
+
+def _find_family(type_: str) -> Family:
+    """Return what makes the tools of a type, which is imported at its first use if it is a pack's."""
+    if type_ in FAMILIES:
+        return FAMILIES[type_]
+    if type_ in registry.agent_tools:
+        found: Family = pkgutil.resolve_name(registry.agent_tools[type_])
+        return found
+    known = ", ".join([*FAMILIES, *registry.agent_tools])
+    raise NodeError(f"there is no tool of the type {type_[:50]!r}; known types: {known}", permanent=True)
 
 
 def _set_approval(spec: ToolSpec, made: Sequence[Tool], aliases: Mapping[str, str]) -> list[Tool]:

@@ -16,9 +16,9 @@ from errors import NodeError, TimedOut
 from nodes.ai.tools.base import CALL_SECONDS, MAX_DESCRIPTION, MAX_NAME, ToolContext
 from nodes.base import check_installed
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.fields import texts
 from nodes.limits import size_of
 from nodes.remote.mcp import McpNode, ask, get_result, host_of
-from nodes.sql.params import texts
 from parsers.invisible_characters import OF_TEXTS
 from parsers.json_schema.validation import MAX_ISSUE_TEXT, check
 

@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from errors import LimitExceeded, NodeError, TimedOut
-from nodes.sql.params import Prepared, prepare
+from packs.sql.params import Prepared, prepare
 
 # Limits on a response: bytes on the wire, and characters of JSON of the returned rows.
 MAX_BYTES = 32 * 2**20

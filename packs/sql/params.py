@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,16 +150,3 @@ def _unclosed_error(statement: str, start: int, what: str) -> NodeError:
 
 def _line_number(statement: str, position: int) -> int:
     return statement.count("\n", 0, position) + 1
-
-
-def texts(params: Sequence[Any]) -> Iterator[str]:
-    """Yield all texts in the values, at any depth."""
-    todo = list(params)
-    while todo:
-        value = todo.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, Mapping):
-            todo += [*value.keys(), *value.values()]
-        elif isinstance(value, list | tuple):
-            todo += value

@@ -10,7 +10,7 @@ from toolboxes import Spec, called
 
 from errors import NodeError
 from nodes.ai.tools import find_issues
-from nodes.ai.tools.sql import check_reads
+from packs.sql.agent_tools import check_reads
 
 SQL = Spec("sql", {"credential": "shop"})
 

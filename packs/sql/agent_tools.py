@@ -18,9 +18,9 @@ from agent.tools import Tool
 from errors import LimitExceeded, NodeError
 from nodes.ai.tools.base import ToolContext, text
 from nodes.credentials.keyring import or_list
-from nodes.sql import node
-from nodes.sql.params import end_of_comment
-from nodes.sql.rows import SqlWork
+from packs.sql import node
+from packs.sql.params import end_of_comment
+from packs.sql.rows import SqlWork
 
 SECONDS = 30.0
 MAX_ROWS, MAX_COLUMNS, MAX_QUERY, MAX_PARAMS = 200, 2_000, 20_000, 100

@@ -1,7 +1,7 @@
 import pytest
 
 from errors import NodeError
-from nodes.sql.params import prepare
+from packs.sql.params import prepare
 
 DIALECTS = ("sqlite", "postgresql", "mysql", "mysql-plain")
 

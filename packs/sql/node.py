@@ -16,10 +16,9 @@ from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.fields import anything, choice, credential, flag, no_expression, number, text, whole
+from nodes.fields import anything, choice, credential, flag, no_expression, number, text, texts, whole
 from nodes.files.files import Absent
-from nodes.sql.params import texts
-from nodes.sql.rows import DatabaseAddress, SqlWork
+from packs.sql.rows import DatabaseAddress, SqlWork
 from schema_fields.quick_schema import Schema
 
 MAX_SETS, MAX_PARAMS = 10_000, 10_000
@@ -142,7 +141,7 @@ def _sets(config: Mapping[str, Any]) -> list[Any]:
 
 def execute(found: DecryptedCredential, work: SqlWork, ctx: Context) -> dict[str, Any]:
     """Execute the work in the credential's database; return `{"rows", "row_count", "truncated"}` or `{"row_count"}`."""
-    from nodes.sql import mysql, postgres, sqlite
+    from packs.sql import mysql, postgres, sqlite
 
     kind, place = parse_url(found)
     ctx.check_secrets(place.host or "a file of the workspace", texts(work.sets))

@@ -18,9 +18,9 @@ from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.checks import Untested
 from nodes.credentials.types import TYPES
-from nodes.sql import mysql, postgres, sqlite
-from nodes.sql import node as databases
-from nodes.sql.rows import plain, rename_duplicates
+from packs.sql import mysql, postgres, sqlite
+from packs.sql import node as databases
+from packs.sql.rows import plain, rename_duplicates
 
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.slow)])

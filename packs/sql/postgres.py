@@ -23,7 +23,7 @@ from errors import ErrorKind, LimitExceeded, NodeError
 from net.egress import describe_lookup_error
 from nodes.base import Services
 from nodes.fields import text_of
-from nodes.sql.rows import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error
+from packs.sql.rows import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error
 
 # Transient errors by SQLSTATE, classes and codes. All others are errors in the statement or the database.
 TRANSIENT_CLASSES = ("08", "40", "53", "58")

@@ -13,7 +13,7 @@ from typing import Any
 
 from errors import NodeError
 from nodes.fields import text_of
-from nodes.sql.rows import MAX_BYTES, SqlWork, collect, size_error, timeout_error
+from packs.sql.rows import MAX_BYTES, SqlWork, collect, size_error, timeout_error
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
 MAX_PATTERN = 500  # characters of a LIKE pattern: matching is a single step, however long it takes

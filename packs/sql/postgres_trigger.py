@@ -18,14 +18,13 @@ from nodes.core.triggers import TriggerNode
 from nodes.data.jmespath_query import MAX_QUERY
 from nodes.fields import credential, flag, no_expression, text
 from nodes.http.pagination import jmespath
-from nodes.remote.mqtt import read
-from nodes.remote.mqtt_trigger import make_key
-from nodes.sql.node import execute, parse_url
-from nodes.sql.rows import SqlWork
+from nodes.messages import make_key, read_payload
+from packs.sql.node import execute, parse_url
+from packs.sql.rows import SqlWork
 from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
-    from nodes.sql.postgres import Notifications
+    from packs.sql.postgres import Notifications
 
 WAIT_SECONDS = 0.4
 CATCH_UP_SECONDS = 60.0
@@ -102,7 +101,7 @@ class PostgresTrigger(TriggerNode):
         raise NodeError("this process cannot listen to databases")
 
     def listen(self, config: dict[str, Any], state: Any, ctx: Context, inbox: Inbox) -> None:
-        from nodes.sql import postgres
+        from packs.sql import postgres
 
         found = ctx.credential(config["credential"], "database_url")
         kind, place = parse_url(found)
@@ -145,5 +144,5 @@ class PostgresTrigger(TriggerNode):
 
     def item(self, config: dict[str, Any], channel: str | None, payload: Any) -> Item:
         """Return the run's input with its key, for a notification with a text or a row."""
-        value = {"channel": channel, "payload": read(payload.encode()) if isinstance(payload, str) else payload}
+        value = {"channel": channel, "payload": read_payload(payload.encode()) if isinstance(payload, str) else payload}
         return Item(make_key(config.get("key"), value), value)

@@ -1,0 +1,1 @@
+"""Packs: folders of abilities around the core. registry.py loads them."""
