@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from config import Config
 from errors import ConfigError, NodeError
 
+GROUP = "headrace.packs"  # the entry point of packs that are installed with pip
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+MIN_SECONDS = 1.0  # between two calls of a job of somebody's own pack
 FOLDER = Path(__file__).parent / "packs"
 
 
@@ -27,6 +32,13 @@ class ByType(dict[str, Any]):
 
     def __missing__(self, type_: str) -> Any:
         raise NodeError(f"there is no type {type_!r} here{explain_off()}", permanent=True)
+
+
+class PackJob(NamedTuple):
+    """A function that is called every few seconds."""
+
+    call: Callable[[], object]
+    seconds: float
 
 
 @dataclass
@@ -38,7 +50,9 @@ class Registry:
     `agent_tools`: families of tools for agents, by the type in an agent's `tools`: "module:function" of each.
     `blueprints`: resources of the API, each a blueprint.
     `preparations`: called with the settings when they are known, and again with others in tests.
-    `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded.
+    `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes.
+    `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded; `installed`
+    are the entry points of wanted packs that are installed with pip, which nodes/plugins.py loads.
     """
 
     packs: dict[str, str] = field(default_factory=dict)
@@ -49,6 +63,9 @@ class Registry:
     agent_tools: dict[str, str] = field(default_factory=dict)
     blueprints: list[Any] = field(default_factory=list)
     preparations: list[Callable[[Config], object]] = field(default_factory=list)
+    jobs: list[PackJob] = field(default_factory=list)
+    installed: list[EntryPoint] = field(default_factory=list)
+    _merged: dict[str, tuple[str, Registry]] = field(default_factory=dict)
 
     def load(self, wanted: Collection[str] | None = None) -> None:
         """Set up these packs, None for all; the first call in a process decides.
@@ -57,14 +74,17 @@ class Registry:
         """
         if self.is_loaded:
             return
-        known = available()
-        names = known if wanted is None else sorted(set(wanted))
-        if unknown := [name for name in names if name not in known]:
-            raise ConfigError(f"HEADRACE_PACKS names {', '.join(unknown)}; the packs are {', '.join(known)}")
+        known, by_pip = available(), {one.name: one for one in entry_points(group=GROUP)}
+        every = [*known, *sorted(by_pip.keys() - set(known))]
+        named = every if wanted is None else sorted(set(wanted))
+        if unknown := [name for name in named if name not in every]:
+            raise ConfigError(f"HEADRACE_PACKS names {', '.join(unknown)}; the packs are {', '.join(every)}")
+        self.installed = [by_pip[name] for name in named if name not in known]
+        names = [name for name in named if name in known]
         modules = {name: importlib.import_module(f"packs.{name}.pack") for name in names}
         order = in_order(modules)
         self.is_loaded = True
-        self.off = [name for name in known if name not in names]
+        self.off = [name for name in every if name not in named]
         for name in order:
             modules[name].setup(self)
             self.packs[name] = (inspect.getdoc(modules[name]) or "").partition("\n")[0]
@@ -78,8 +98,48 @@ class Registry:
         self.credential_types.update(types)
 
     def add_api(self, *blueprints: Any) -> None:
-        """Add resources of the API."""
+        """Add resources of the API, each an `api.http.json_io.Resource`; of somebody's own pack, below its name."""
         self.blueprints.extend(blueprints)
+
+    def add_job(self, job: Callable[[], object], seconds: float) -> None:
+        """Call a function every few seconds, in one process of the server at a time."""
+        self.jobs.append(PackJob(job, seconds))
+
+    def merge(self, name: str, own: Registry, module: str) -> None:
+        """Add what somebody's own pack has added to a registry of its own. Raises: ConfigError for what may not be."""
+        if not NAME.fullmatch(name) or name in self.packs:
+            raise ConfigError(f"the pack {name!r} needs a name of its own: lower-case letters, digits and _")
+        types = sorted(self.credential_types.keys() & own.credential_types.keys())
+        if taken := types + sorted(self.agent_tools.keys() & own.agent_tools.keys()):
+            raise ConfigError(f"{taken[0]!r} exists already")
+        if any(job.seconds < MIN_SECONDS for job in own.jobs):
+            raise ConfigError(f"a job cannot be called more often than every {MIN_SECONDS:g} seconds")
+        for blueprint in own.blueprints:
+            blueprint.url_prefix, blueprint.name = f"/api/packs/{name}", f"{name}_{blueprint.name}"
+        self.credential_types.update(own.credential_types)
+        self.agent_tools.update(own.agent_tools)
+        for mine, more in self._lists(own):
+            mine.extend(more)
+        self.packs[name], self._merged[module] = "", (name, own)
+
+    def take_back(self, module: str) -> None:
+        """Remove what `merge` added for the pack in this module, if it did."""
+        name, own = self._merged.pop(module, ("", Registry()))
+        self.packs.pop(name, None)
+        for key in own.credential_types:
+            del self.credential_types[key]
+        for key in own.agent_tools:
+            del self.agent_tools[key]
+        for mine, more in self._lists(own):
+            for one in more:
+                mine.remove(one)
+
+    def _lists(self, own: Registry) -> list[tuple[list[Any], list[Any]]]:
+        """Return the lists that `merge` extends, each with that of the pack."""
+        return [
+            (self.node_modules, own.node_modules), (self.blueprints, own.blueprints), (self.jobs, own.jobs),
+            (self.preparations, own.preparations),
+        ]  # fmt: skip
 
 
 def available() -> list[str]:

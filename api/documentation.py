@@ -45,7 +45,7 @@ GROUPS = {
     ),
     "People and secrets": ("app", "people", "credentials", "credential-types"),
     "Agents": ("agents", "mcp"),
-    "Bring in and extend": ("coming-from-n8n", "importing", "writing-a-node", "clients"),
+    "Bring in and extend": ("coming-from-n8n", "importing", "writing-a-node", "packs", "clients"),
     "Operate": ("operations", "environments", "monitoring", "settings", "cli", "scale", "reliability", "performance"),
     "Inside": ("architecture", "adr"),
 }

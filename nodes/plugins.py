@@ -1,7 +1,9 @@
-"""Plugins: a team's own node types, every `*.py` in the folder HEADRACE_NODES_DIR, read once at the start of a process.
+"""Plugins: a team's own node types and packs, read once at the start of a process.
 
-A file is a module of the package `headrace_nodes`, whose path is the folder, so that it can import helper modules,
-whose names start with `_`. A file that cannot be loaded is reported and leaves nothing behind; the others work.
+In the folder HEADRACE_NODES_DIR, every `*.py` has node types, and every folder with a `pack.py` is a pack. A file is a
+module of the package `headrace_nodes`, whose path is the folder, so that it can import helper modules, whose names
+start with `_`. Packs that are installed with pip come by the entry point `headrace.packs`. What cannot be loaded is
+reported and leaves nothing behind; the others work.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,7 +29,7 @@ from errors import NodeError
 from nodes import entry_of, plugin_runner
 from nodes.base import REGISTRY, Node
 from nodes.plugin_runner import PACKAGE
-from registry import explain_off, registry
+from registry import Registry, explain_off, registry
 
 log = logging.getLogger("headrace.nodes")
 TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -51,6 +55,7 @@ class InvalidNode(Exception):
 
 
 BROKEN: list[BrokenPlugin] = []
+INSTALLED: list[BrokenPlugin] = []  # of the packs that are installed with pip, which are loaded once
 
 
 def prepare(config: Config) -> None:
@@ -58,7 +63,9 @@ def prepare(config: Config) -> None:
 
     Raises: ConfigError if HEADRACE_PACKS names packs that cannot be loaded.
     """
-    registry.load(config.packs)
+    if not registry.is_loaded:
+        registry.load(config.packs)
+        INSTALLED.extend(broken for one in registry.installed if (broken := _load_installed(one)) is not None)
     load(config.nodes_dir)
     for prepare_pack in registry.preparations:
         prepare_pack(config)
@@ -66,15 +73,16 @@ def prepare(config: Config) -> None:
 
 def load(folder: Path | None) -> list[BrokenPlugin]:
     """Replace this process's plugins by those in the folder (None: remove them); return the files that failed."""
-    for type_ in [type_ for type_, node in REGISTRY.items() if node.own]:
+    for type_ in [type_ for type_, node in REGISTRY.items() if type(node).__module__.startswith(f"{PACKAGE}.")]:
         del REGISTRY[type_]
     for name in _list_modules():
+        registry.take_back(name)
         del sys.modules[name]
     entry_of.cache_clear()
-    BROKEN.clear()
+    BROKEN[:] = INSTALLED
     if folder is not None:
         BROKEN.extend(_load_all(folder))
-        for broken in BROKEN:
+        for broken in BROKEN[len(INSTALLED) :]:
             log.error("Could not load %s: %s", folder / broken.file, broken.reason)
     return list(BROKEN)
 
@@ -96,8 +104,8 @@ def _list_modules() -> set[str]:
 def _load_all(folder: Path) -> list[BrokenPlugin]:
     log.info("Loading the node types in %s", folder)
     try:
-        found = [path for path in folder.iterdir() if path.suffix == ".py" and path.name[0] not in "_."]
-        files = sorted(path for path in found if not path.is_dir())
+        found = [path for path in folder.iterdir() if path.name[0] not in "_."]
+        files = sorted(path for path in found if _is_pack(path) or path.suffix == ".py" and not path.is_dir())
     except OSError as error:
         return [BrokenPlugin(str(folder), f"it cannot be read: {error.strerror}", None)]
     spec = ModuleSpec(PACKAGE, None, is_package=True)
@@ -107,11 +115,28 @@ def _load_all(folder: Path) -> list[BrokenPlugin]:
     return [broken for broken in map(_load, files) if broken is not None]
 
 
-def _load(path: Path) -> BrokenPlugin | None:
-    """Load one file; return None if it is valid. Otherwise, undo everything that it has added."""
+def _is_pack(path: Path) -> bool:
+    return (path / "pack.py").is_file()
+
+
+def _load_installed(entry: EntryPoint) -> BrokenPlugin | None:
+    """Load a pack that is installed with pip; return None if it is valid."""
+    path = Path(entry.name) / "pack.py"
+    broken = _load(path, lambda: entry.load())
+    if broken is not None:
+        broken = broken._replace(file=f"the installed pack {entry.name}", types=frozenset())
+        log.error("Could not load %s: %s", broken.file, broken.reason)
+    return broken
+
+
+def _load(path: Path, find: Callable[[], ModuleType] | None = None) -> BrokenPlugin | None:
+    """Load one file or pack; return None if it is valid. Otherwise, undo everything that it has added.
+
+    `find` imports the module of an installed pack.
+    """
     types, modules = dict(REGISTRY), _list_modules()
     try:
-        _import(path, types)
+        _import(path, types, find)
     except BaseException as error:
         for type_ in REGISTRY.keys() - types.keys():
             del REGISTRY[type_]
@@ -126,18 +151,30 @@ def _load(path: Path) -> BrokenPlugin | None:
     return None
 
 
-def _import(path: Path, before: Mapping[str, Node]) -> None:
-    """Import the file. Raises: InvalidNode if it adds no valid node types to those `before`."""
-    if not path.stem.isidentifier():
-        raise InvalidNode("its name must consist of letters, digits and _, such as my_node.py")
+def _import(path: Path, before: Mapping[str, Node], find: Callable[[], ModuleType] | None) -> None:
+    """Import the file or pack. Raises: InvalidNode if it adds nothing valid to the node types `before`."""
     name = f"{PACKAGE}.{path.stem}"
-    importlib.import_module(name)
+    if find is None and not path.stem.isidentifier():
+        raise InvalidNode("its name must consist of letters, digits and _, such as my_node.py")
+    if find is None and not path.is_dir():
+        importlib.import_module(name)
+        _check_types(name, before, needs_type=True)
+        return
+    own = Registry()
+    module = importlib.import_module(f"{name}.pack") if find is None else find()
+    module.setup(own)
+    _check_types(name, before, needs_type=False)
+    registry.merge(path.parent.name if find else path.name, own, name)
+
+
+def _check_types(name: str, before: Mapping[str, Node], needs_type: bool) -> None:
+    """Check what a module has added to the node types `before`. Raises: InvalidNode."""
     for type_, node in before.items():
         if REGISTRY.get(type_) is not node:
             raise InvalidNode(f"it replaces or removes the node type {type_!r}")
     new = [(type_, node) for type_, node in REGISTRY.items() if type_ not in before]
     # Another file may have imported it before.
-    if not new and all(type(node).__module__ != name for node in REGISTRY.values()):
+    if needs_type and not new and all(type(node).__module__ != name for node in REGISTRY.values()):
         raise InvalidNode("it has no node type: define a class derived from Node with a type")
     for type_, node in new:
         _check(type_, node)

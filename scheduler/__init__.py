@@ -38,6 +38,7 @@ from models import (
     partitions,
     settle_days,
 )
+from registry import registry
 from scheduler.firing import watch
 from scheduler.leader import Leader
 from scheduler.polls import Listening, Poller
@@ -155,12 +156,22 @@ class Scheduler:
             ("retention", unless_paused(self.retention.work), RETAIN_SECONDS, later),
             ("retention", lambda: settle_days(now_ms()), SETTLE_SECONDS, later),
             *(("default", job, seconds, undefined) for job, seconds in self.more.items()),
+            *(("default", unless_paused(self._when_leading(call)), every, undefined) for call, every in registry.jobs),
         ]
         for executor, job, seconds, first in jobs:
             # Threads of the pools end without notice; that of the ticks closes its connection itself.
             work = job if executor == "ticks" else closing_connection(job)
             self._scheduler.add_job(work, "interval", seconds=seconds, executor=executor, next_run_time=first)
         self._scheduler.start()
+
+    def _when_leading(self, job: Callable[[], object]) -> Callable[[], None]:
+        """Return the job, skipped unless this process leads."""
+
+        def run() -> None:
+            if self.leads():
+                job()
+
+        return run
 
     def leads(self) -> bool:
         """Return True if this process leads."""

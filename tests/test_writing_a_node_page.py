@@ -1,47 +1,21 @@
 """docs/writing-a-node.md works: its files are written and its commands executed, with a real server."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from test_readme import free_port
+from doc_pages import blocks_of, paste, write_files
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "writing-a-node.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-# `make run` uses its own terminal; here it returns as soon as the server responds.
-MAKE = """
-make() {
-    [ "$*" = run ] || return 1
-    .venv/bin/python workflow_server.py & SERVER=$!
-    trap 'kill $SERVER; wait $SERVER' EXIT
-    until curl -s -o /dev/null http://127.0.0.1:$PORT/api/health; do kill -0 $SERVER; sleep 0.05; done
-}
-"""
-
-# In the folder of Headrace there is a workflow_server.py.
-PYTHON = """#!/bin/sh
-[ "$1" = workflow_server.py ] && shift && set -- "{root}/workflow_server.py" "$@"
-exec "{python}" "$@"
-"""
+BLOCKS = blocks_of("writing-a-node.md")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with `headrace`, where the commands are executed, and `own-nodes` with all files of the page."""
     place = tmp_path_factory.mktemp("page")
-    for language, text in BLOCKS:
-        if language == "python":
-            path = place / text.splitlines()[0].removeprefix("# ")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    python = place / "headrace" / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(PYTHON.format(root=ROOT, python=sys.executable))
-    python.chmod(0o755)
+    write_files(BLOCKS, place)
     return place
 
 
@@ -58,31 +32,8 @@ def desk():
 @pytest.fixture(scope="module")
 def pasted(place, desk):
     """The output of all commands of the page, in order."""
-    port = free_port()
-    commands = "".join(text for language, text in BLOCKS if language == "sh")
-    for there, here in (
-        ("https://desk.example", desk.url_for("").rstrip("/")),
-        ("desk.example", "127.0.0.1"),
-        ("http://127.0.0.1:8000", f"http://127.0.0.1:{port}"),
-    ):
-        commands = commands.replace(there, here)
-    env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("HEADRACE")},
-        "PORT": str(port),
-        "HEADRACE_EGRESS_ALLOW": "127.0.0.1",
-        "PYTHONPATH": str(ROOT),  # as the folder of Headrace has it, where the page runs pytest
-    }
-    done = subprocess.run(
-        ["bash", "-e"],
-        input=MAKE + commands,
-        cwd=place / "headrace",
-        env=env,
-        text=True,
-        capture_output=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+    service = [("https://desk.example", desk.url_for("").rstrip("/")), ("desk.example", "127.0.0.1")]
+    return paste(BLOCKS, place, service, HEADRACE_EGRESS_ALLOW="127.0.0.1")
 
 
 def test_every_block_is_a_whole_file_or_a_command():
