@@ -24,6 +24,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -189,7 +190,7 @@ class RunRecord:
     def submit_running(self, step: engine.StepRecord) -> Done:
         """Submit a `running` step. The node must not begin before `confirm_running`."""
         item = None if step.item is None else self._item(step.item)
-        return self.flush(Step.begin_one(step.row(self._id, item, None, None), self.run.claims))
+        return self.flush(Step.begin_one(row_of(step, self._id, item, None, None), self.run.claims))
 
     def confirm_running(self, submitted: Done) -> None:
         """Wait until a `running` step is durable. Raises: RunTaken if it may not run."""
@@ -207,7 +208,7 @@ class RunRecord:
         if answers:
             self._is_fenced = True
         item = None if step.item is None else self._item(step.item)
-        values = step.row(self._id, item, text, size)
+        values = row_of(step, self._id, item, text, size)
         wait, status, done = step.wait, step.status, self.done
         if wait is not None:
             self._note_wait(step, values)
@@ -342,3 +343,23 @@ class RunRecord:
 
     def _is_full(self) -> bool:
         return len(self._buffer) + len(self._steps) >= FULL_BUFFER
+
+
+@lru_cache(4096)
+def _json_names(names: tuple[str, ...]) -> str:
+    return orjson.dumps(names).decode()
+
+
+def row_of(
+    step: engine.StepRecord, run_id: str, item: str | None, output: str | None, output_bytes: int | None
+) -> tuple[Any, ...]:
+    """Return the values of the step's row, in the order of `database.tables.steps.STEP_COLUMNS`.
+
+    `item` and `output` are the JSON texts as the row holds them; an output of `output_bytes` lies in a file.
+    """
+    return (
+        run_id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
+        step.item_index, _json_names(step.inputs) if step.inputs else None, item, output, output_bytes,
+        step.same_as, step.branch, step.error_text, step.started_at, step.finished_at, step.duration_ms,
+        step.final, step.error_kind,
+    )  # fmt: skip

@@ -8,9 +8,8 @@ from test_engine_properties import settled_of
 from world import PATIENCE, Types, flow, node, run, run_at_once, value, workers
 
 from definition import plan
-from engine import Open
+from engine import Open, find_needs
 from errors import NodeError
-from execution.parallel import find_needs
 from nodes.base import Suspend
 from server_log.work_ids import read_ids
 

@@ -90,7 +90,7 @@ LAZY = {
     *("nodes.app_triggers.app_trigger", "nodes.app_triggers.registration"),
     *("api.forms.public", "api.forms.questions", "api.forms.trial"),
     *("database.archives", "database.moving", "dispatch.payload_objects", "dispatch.value_store"),
-    *("execution.parallel", "dispatch.tracing", "dispatch.expression_preview", "dispatch.run_search"),
+    *("engine", "dispatch.tracing", "dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.sent_settings"),
     *("cli.commands", "cli.connector_import", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
     *("nodes.ai.agent_turn", "nodes.ai.tools", "nodes.data.csv_format", "nodes.data.xml_format"),

@@ -102,7 +102,7 @@ def test_a_run_whose_machine_has_a_slow_clock_takes_no_branch_at_the_timeout(one
 
 
 def test_rounds_end_after_their_time_over_all_pauses(one, types, monkeypatch):
-    monkeypatch.setattr("execution.node.SHORT_PAUSE", 0.0)
+    monkeypatch.setattr("execution.SHORT_PAUSE", 0.0)
     repeat = {"until": "{{ false }}", "every": 0.2, "for_at_most": 0.5}
     run = submit(one, chain(node("a", "act", repeat=repeat)))
     row = wait_for(one, run)

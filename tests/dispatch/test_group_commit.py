@@ -537,6 +537,6 @@ def test_a_commit_of_another_thread_survives_a_disconnect(recorder):
 
 def test_a_steps_row_is_in_the_order_of_the_columns():
     made = step(7, attempt=2, item_index=3, inputs=("a", "b"), same_as="s", branch="yes", error_text="no", final=True)
-    row = dict(zip(STEP_COLUMNS, made.row("run_1", "[1]", "2", 3), strict=True))
+    row = dict(zip(STEP_COLUMNS, run_record.row_of(made, "run_1", "[1]", "2", 3), strict=True))
     own = {"run_id": "run_1", "inputs": '["a","b"]', "item": "[1]", "output": "2", "output_bytes": 3}
     assert row == own | {name: getattr(made, name) for name in STEP_COLUMNS if name not in own}

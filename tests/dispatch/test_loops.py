@@ -226,7 +226,7 @@ def wait_for(dispatcher, run):
 
 
 def test_a_repeated_node_waits_without_a_thread_and_counts_its_rounds(start, types, monkeypatch):
-    monkeypatch.setattr("execution.node.SHORT_PAUSE", 0.05)
+    monkeypatch.setattr("execution.SHORT_PAUSE", 0.05)
     one = start(inline=True)
     types.offer("count", lambda config, input, ctx: types.effects.append(1) or len(types.effects), pure=False)
     run = submit(one, chain(node("a", "count", repeat={"until": "{{ output == 3 }}", "every": 0.1}), "end"))
@@ -239,8 +239,8 @@ def test_a_repeated_node_waits_without_a_thread_and_counts_its_rounds(start, typ
 
 
 def test_many_short_pauses_hold_no_thread(start, types, monkeypatch):
-    monkeypatch.setattr("execution.node.MIN_WAIT", 0.02)
-    monkeypatch.setattr("execution.node.SHORT_PAUSE", 0.05)
+    monkeypatch.setattr("execution.MIN_WAIT", 0.02)
+    monkeypatch.setattr("execution.SHORT_PAUSE", 0.05)
     one = start(inline=True)
     types.offer("count", lambda config, input, ctx: types.effects.append(1) or len(types.effects), pure=False)
     run = submit(one, chain(node("a", "count", repeat={"until": "{{ output == 6 }}", "every": 0.02})))
@@ -259,7 +259,7 @@ def test_a_flow_is_run_again_until_its_output_is_right(inline, types):
 
 
 def test_a_rate_limit_is_shared_by_the_nodes_of_its_key(start, types, monkeypatch):
-    monkeypatch.setattr("execution.node.SHORT_PAUSE", 0.0)
+    monkeypatch.setattr("execution.SHORT_PAUSE", 0.0)
     one = start(inline=True)
     times = []
     types.offer("call", lambda config, input, ctx: times.append(now_ms()), pure=False)

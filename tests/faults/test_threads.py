@@ -125,7 +125,7 @@ def at_each_place(monkeypatch, turns):
     for owner, names in PLACES:
         for name in names:
             monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
-    monkeypatch.setattr("execution.parallel.SimpleQueue", lambda: Ends(turns))
+    monkeypatch.setattr("engine.SimpleQueue", lambda: Ends(turns))
 
 
 def some_flows():

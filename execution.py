@@ -1,4 +1,4 @@
-"""Execution of one node: its input, attempts, rounds and errors, and the steps that it hands to the record."""
+"""The types of the engine's input and output: a job (a run without its plan), its steps and its outcome."""
 
 from __future__ import annotations
 
@@ -6,21 +6,168 @@ import functools
 import logging
 import math
 import random
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol, cast
 
 import orjson
 
 from definition import Plan, PlannedNode
-from errors import DatabaseLost, ErrorKind, NodeError
-from execution.types import Job, Open, StepRecord
+from errors import DatabaseLost, ErrorKind, ExpressionError, NodeError
 from nodes import plugin_runner
-from nodes.base import Answer, Branch, Context, Suspend, WaitKind
+from nodes.base import Agents, Answer, Branch, Context, Flows, Services, Store, Suspend, WaitKind, discard
+from nodes.credentials.keyring import Keyring
+from nodes.files.files import WorkspaceFiles
 from nodes.limits import MAX_UNMEASURED, encode, size_of
+from server_log.work_ids import copy_work, set_work
+
+SEVERAL = ""  # the branch of a step that has routed items to several branches
+
+
+class StepRecord(NamedTuple):
+    """One execution of a node: a row of the record.
+
+    `seq` numbers the steps of a run; a later step of the same number replaces the earlier (`running`, then its end).
+    `status` is running, success, failed, skipped, waiting, or repeated (a round of a `repeat` before the last one);
+    `wait` says what a waiting step waits for. `inputs` names the nodes whose outputs the input was made of (none: the
+    run's own input), as `node:branch` if a node has routed items there; `item_index` is that of an item of a `foreach`,
+    whose own input is then in `item`. `output` is JSON text, None while there is none; `same_as` names the node whose
+    output this one passed on (then `output` is None). `error_kind` is an `errors.ErrorKind`; `final` marks the failure
+    that ends the run. Times are milliseconds since 1970, UTC.
+    """
+
+    seq: int
+    node_id: str
+    node_type: str
+    node_name: str
+    status: str
+    attempt: int
+    item_index: int | None
+    inputs: tuple[str, ...]
+    item: bytes | None
+    started_at: int
+    finished_at: int | None
+    duration_ms: float | None
+    pure: bool
+    output: bytes | None = None
+    same_as: str | None = None
+    branch: str | None = None
+    error_text: str | None = None
+    error_kind: ErrorKind | None = None
+    final: bool = False
+    wait: Suspend | None = None
+
+
+class Workers(Protocol):
+    """Threads that execute several nodes of a run at once, or several items of a loop."""
+
+    def submit(self, work: Callable[[], Any], /) -> Future[Any]: ...
+
+
+class Settled(NamedTuple):
+    """A node or an item that an earlier attempt of this run has finished: it is not executed again."""
+
+    output: Any
+    branch: str | None = None
+    skipped: bool = False
+
+
+class Open(NamedTuple):
+    """A step that is recorded as waiting: its number, its attempt, its start (ms), and its answer, if there is one.
+
+    `reason` is the reason for the wait, as text. `is_pause`: the attempt begins after a pause. `error_text` and
+    `error_kind` are those of a loop that ends as failed when its open items have ended.
+    """
+
+    seq: int
+    attempt: int
+    started_at: int
+    reason: str = ""
+    answer: Answer | None = None
+    is_pause: bool = False
+    error_text: str | None = None
+    error_kind: str | None = None
+
+
+class Outcome(NamedTuple):
+    """The result of a run: `status` is success, failed or waiting.
+
+    `response` is the output of the first `respond` node that ran; `waits` maps each waiting node to its
+    reason. `text` is the output as JSON, if a step has it in that form.
+    """
+
+    status: str
+    output: Any = None
+    error_text: str | None = None
+    error_node_id: str | None = None
+    error_kind: str | None = None
+    response: Any = None
+    waits: Mapping[str, str] = {}
+    text: bytes | None = None
+
+
+@dataclass(slots=True)
+class Job:
+    """Everything that a run needs besides its plan. `encoded_input` is the input as JSON text, if that exists.
+
+    `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` returns
+    the reason to end the run early, or None. `settled` maps (node_id, index or None) to its result, `tried` to the
+    number of failed or interrupted attempts, `rounds` to the number of rounds of a `repeat` that have ended,
+    `rounds_began` to the start of its first one (ms), `waiting` a node id, or `node:index` for an item, to its waiting
+    step, `answers` the id of a node that asks to its last answer; `first_seq` is the next free number of a step.
+    `sleep` is called with a short pause, in seconds. `links(node_id)` returns the signed addresses at which a waiting
+    node can be answered, `links(node_id, question)` those for one question; `flows` starts other flows; `keyring` opens
+    credentials, and redacts their values in every step. `clock` is the time of day, in nanoseconds since 1970.
+    `timeout` is the maximum of seconds for this execution, `started_at` the start of the run (ms; None: now), from
+    which the flow's own timeout counts.
+    `workspace_id` is for the server's log and the places of parsers. `rates(key, calls, per, has_waited)` takes a start
+    of a rate limit of the workspace and returns 0, or the seconds after which to ask again; `workers(count)` is a
+    context with threads, whose `submit` is that of an `Executor`: without it, nodes and items run one after the other;
+    with it, several threads may call the functions of the job at the same time.
+    """
+
+    run_id: str
+    input: Any = None
+    encoded_input: bytes | None = None
+    trigger_node: str | None = None
+    scope: Mapping[str, Any] = field(default_factory=dict)
+    on_step: Callable[[StepRecord], None] = lambda step: None
+    settled: Mapping[tuple[str, int | None], Settled] = field(default_factory=dict)
+    tried: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
+    rounds: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
+    rounds_began: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
+    waiting: Mapping[str, Open] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    first_seq: int = 0
+    stop: Callable[[], str | None] = lambda: None
+    sleep: Callable[[float], None] = time.sleep
+    log: Callable[[str, str, str, Any], None] = discard
+    store: Store | None = None
+    services: Services | None = None
+    flows: Flows | None = None
+    links: Callable[..., dict[str, str]] | None = None
+    keyring: Keyring = field(default_factory=Keyring)
+    files: WorkspaceFiles | None = None
+    agents: Agents | None = None
+    timeout: float = 3600.0
+    started_at: int | None = None
+    max_steps: int = 100_000
+    max_items: int = 10_000
+    max_value_bytes: int = 16 * 2**20
+    workspace_id: str | None = None
+    clock: Callable[[], int] = time.time_ns
+    rates: Callable[[str, int, float, bool], float] | None = None
+    workers: Callable[[int], AbstractContextManager[Workers]] | None = None
+
+
+# Execution of one node: its input, attempts, rounds and errors, and the steps that it hands to the record.
 
 log = logging.getLogger("headrace.engine")
 NS_IN_MS = 1_000_000
@@ -577,3 +724,245 @@ def make_step(
         mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
         mark.started_at, finished_at, duration, node.node.pure, **more,
     )  # fmt: skip
+
+
+# Loops: the execution of a node for each item of a list (`foreach`), one after the other or several at once.
+#
+# An item is a checkpoint: a finished one is not executed again. A loop whose items wait is a waiting step itself, which
+# goes on when an item needs it; then items that have not begun begin, as `concurrency` allows.
+
+
+def make_loop(run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> Loop:
+    """Return the execution of a node with `foreach`."""
+    if node.is_plain_loop:
+        return Loop(run, node, live)
+    if node.is_parallel_loop and run.job.workers is not None:
+        return ParallelLoop(run, node, live)
+    return OpenLoop(run, node, live)
+
+
+class Loop(Execution):
+    """A loop whose items end one after the other, without a pause."""
+
+    mark: BegunAttempt  # of the step of the whole loop
+
+    def map(self, open_: Open | None) -> SettledNode:
+        """Execute the node for each item. The output is the list of outputs; a failed item has an error object.
+
+        If the node routes items, the output is an object with a list for each branch. Return HELD if items wait.
+        """
+        self.mark = self.begin(None, 1, None, announce=False) if open_ is None else _mark_of(open_)
+        try:
+            results = self.collect(self.items(), open_)
+            if results is None:
+                return HELD
+            return self.route(results) if self.node.routes_items else self.finish(self.mark, _outputs(results))
+        except NodeError as error:
+            return self.fail(self.mark, error)
+
+    def collect(self, items: list[Any], open_: Open | None) -> list[SettledNode] | None:
+        """Return the results of all items; None if some are not there yet. Raises: NodeError if one failed."""
+        return [self.item(index, item) for index, item in enumerate(items)]
+
+    def items(self) -> list[Any]:
+        assert self.node.foreach is not None
+        try:
+            items = self.node.foreach.evaluate(self.scope)
+        except ExpressionError as error:
+            raise NodeError(f"foreach: {error}", permanent=True, kind="expression") from None
+        if not isinstance(items, list):
+            raise NodeError("foreach: the expression gives no list", permanent=True)
+        if len(items) > self.job.max_items:
+            text = f"foreach: {len(items)} items; at most {self.job.max_items} are allowed"
+            raise NodeError(text, permanent=True, kind="limit")
+        return items
+
+    def item(self, index: int, item: Any) -> SettledNode:
+        """Return the result for one item. Raises: NodeError if it failed and `on_error` does not allow that."""
+        done = self.job.settled.get((self.node.id, index))
+        if done is not None:
+            return SettledNode(True, done.output, done.branch)
+        check_time(self.run, self.node)
+        return self.measured(index, self.execute(index, item))
+
+    def execute(self, index: int, item: Any, open_: Open | None = None) -> SettledNode:
+        """Execute the node for one item, or finish the item that waited."""
+        encoded = self.job.keyring.clean(encode(item, self.job.max_value_bytes))
+        scope = {**self.scope, "item": item, "index": index}
+        if self.node.node.answers and self.job.links is not None:
+            links = self.job.links(f"{self.node.id}:{index}")
+            scope["steps"] = {**self.scope["steps"], self.node.id: links}
+        state = self.attempts(index, item, scope, encoded, open_)
+        if self.node.node.adds_item and not state.held and isinstance(state.output, dict):
+            state = state._replace(output={**state.output, "item": item})
+        return state
+
+    def measured(self, index: int, state: SettledNode) -> SettledNode:
+        """Return the result. Raises: NodeError if the results are too large together."""
+        if self.size > self.job.max_value_bytes:
+            text = f"the outputs of {index + 1} items have {self.size} bytes"
+            text += f"; at most {self.job.max_value_bytes} are allowed"
+            raise NodeError(text, permanent=True, kind="limit")
+        return state
+
+    def route(self, results: list[SettledNode]) -> SettledNode:
+        """Return the state of a node that has routed its items: each branch with items is live."""
+        node = self.node
+        names = (*node.branches, "error") if node.on_error == "branch" else node.branches
+        lists: dict[str, list[Any]] = {name: [] for name in names}
+        for result in results:
+            lists[str(result.branch)].append(result.output)
+        state = self.finish(self.mark, Branch(SEVERAL, lists))
+        return state._replace(branch=Ways(state.output))
+
+
+class OpenLoop(Loop):
+    """A loop whose items may wait, or start with a delay between them."""
+
+    def collect(self, items: list[Any], open_: Open | None) -> list[SettledNode] | None:
+        self.limit = self.node.concurrency or (max(1, len(items)) if self.node.node.answers else 1)
+        self.results: list[SettledNode | None] = [None] * len(items)
+        self.opened = 0  # items that wait
+        self.error: NodeError | None = None  # the failure that ends the loop
+        self.started_at: float | None = None  # the start of the last item, on the monotonic clock
+        self.is_full = False  # no more items may begin now
+        if open_ is not None and open_.error_text is not None:
+            self.error = NodeError(open_.error_text, permanent=True, kind=cast(ErrorKind, open_.error_kind))
+        if self.node.node.starts_runs:
+            self.announce(len(items))
+        self.execute_all(items)
+        if self.error is not None and (not self.opened or not self.node.node.starts_runs):
+            raise self.error
+        if self.error is None and not self.opened and None not in self.results:
+            return [state for state in self.results if state is not None]
+        if self.error is not None and self.job.flows is not None:
+            self.job.flows.stop(self.node.id)
+        self.run.waits[self.node.id] = self.announce(len(items))
+        return None
+
+    def execute_all(self, items: list[Any]) -> None:
+        for index, item in enumerate(items):
+            self.advance(index, item)
+
+    def advance(self, index: int, item: Any) -> None:
+        """Execute an item as far as it can get now, unless it is settled."""
+        node = self.node
+        done = self.job.settled.get((node.id, index))
+        if done is not None:
+            self.settle(index, self.restored(item, SettledNode(True, done.output, done.branch)))
+            return
+        open_ = self.job.waiting.get(f"{node.id}:{index}")
+        if open_ is not None and open_.answer is None:
+            self.opened += 1
+        elif open_ is not None and open_.answer is not None and open_.answer.name == "dropped":
+            return
+        elif open_ is not None or self.may_begin(index, item):
+            check_time(self.run, node)
+            self.start(index, partial(self.execute, index, item, open_))
+
+    def restored(self, item: Any, state: SettledNode) -> SettledNode:
+        """Return the result of a settled item, with the item if the node adds it."""
+        if self.node.node.adds_item and isinstance(state.output, dict):
+            return state._replace(output={**state.output, "item": item})
+        return state
+
+    def may_begin(self, index: int, item: Any) -> bool:
+        """Return True if a new item may begin now. A short delay sleeps; a long one is recorded as a wait."""
+        if self.error is not None or self.is_full:
+            return False
+        if self.node.node.starts_runs:
+            return True
+        if self.opened >= self.limit:
+            self.is_full = True
+            return False
+        if self.node.delay and self.started_at is not None:
+            left = self.started_at + self.node.delay - time.monotonic()
+            encoded = self.job.keyring.clean(encode(item, self.job.max_value_bytes))
+            if self.pause_on_record(index, 1, encoded, left, "the delay between items") is not None:
+                self.opened, self.is_full = self.opened + 1, True
+                return False
+        self.started_at = time.monotonic()
+        return True
+
+    def start(self, index: int, work: Callable[[], SettledNode]) -> None:
+        """Execute an item."""
+        try:
+            self.settle(index, work())
+        except NodeError as error:
+            self.error = self.error or error
+
+    def settle(self, index: int, state: SettledNode) -> None:
+        """Note the result of an item, or that it waits."""
+        if state.held:
+            self.opened += 1
+        else:
+            self.results[index] = self.measured(index, state)
+
+    def announce(self, total: int) -> str:
+        """Record that the loop waits for its items, with a failure that will end it. Return the reason."""
+        at_once = f", {self.limit} at a time" if self.limit < total else ""
+        reason = f"{total} items{at_once}"
+        places = self.limit if self.node.node.starts_runs else 0
+        loop = Suspend(None, reason, kind="loop", places=places, delay_ms=int(self.node.delay * 1000))
+        error = {} if self.error is None else {"error_text": self.shown(self.error), "error_kind": self.error.kind}
+        self.record(self.mark, "waiting", wait=loop, **error)
+        return reason
+
+    def kind_of_wait(self, mark: BegunAttempt) -> WaitKind | None:
+        node = self.node
+        if node.repeat is not None or node.routes_items and self.limit < len(self.results):
+            return "item_each"
+        goes_on = node.on_error == "continue" and mark.attempt >= node.retry.attempts
+        return "item_on" if goes_on else "item"
+
+
+class ParallelLoop(OpenLoop):
+    """A loop that executes several items at once, in threads. Their results are guarded by a lock."""
+
+    workers: Workers
+
+    def __init__(self, run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
+        super().__init__(run, node, live)
+        self.lock = threading.Lock()
+        self.work_ids = copy_work()
+        self.running: dict[Future[Any], int] = {}
+
+    def execute_all(self, items: list[Any]) -> None:
+        assert self.job.workers is not None
+        with self.job.workers(self.limit) as self.workers:
+            try:
+                super().execute_all(items)
+            finally:
+                while self.running:
+                    self.await_one()
+
+    def may_begin(self, index: int, item: Any) -> bool:
+        while self.running and len(self.running) + self.opened >= self.limit:
+            self.await_one()
+        return super().may_begin(index, item)
+
+    def start(self, index: int, work: Callable[[], SettledNode]) -> None:
+        def execute() -> SettledNode:
+            set_work(self.work_ids)
+            return work()
+
+        while len(self.running) >= self.limit:
+            self.await_one()
+        self.running[self.workers.submit(execute)] = index
+
+    def await_one(self) -> None:
+        """Wait until an item has ended, and note its result."""
+        for ended in wait(self.running, return_when=FIRST_COMPLETED).done:
+            super().start(self.running.pop(ended), ended.result)
+
+    def finish(self, mark: BegunAttempt, result: Any) -> SettledNode:
+        with self.lock:
+            return super().finish(mark, result)
+
+
+def _outputs(results: list[SettledNode]) -> list[Any]:
+    return [state.output for state in results]
+
+
+def _mark_of(open_: Open) -> BegunAttempt:
+    return BegunAttempt(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)
