@@ -153,19 +153,19 @@ soak: .venv/dev.stamp  ## kill servers at random for ten minutes (HEADRACE_SOAK_
 	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m "soak or nightly" -o faulthandler_timeout=0 $(ARGS)
 
 bench: .venv/dev.stamp  ## run all benchmarks of docs/performance.md, each for a short time
-	@$(BIN)/python benchmarks/engine.py
-	@$(BIN)/python benchmarks/startup.py --repeat 3
-	@$(BIN)/python benchmarks/requests.py --rounds 1
-	@$(BIN)/python benchmarks/webhook.py --rounds 1
-	@$(BIN)/python benchmarks/path.py
-	@$(BIN)/python benchmarks/schedules.py
-	@$(BIN)/python benchmarks/history.py --runs 200000
-	@$(BIN)/python benchmarks/growth.py --sizes 10000,100000
-	@$(BIN)/python benchmarks/recovery.py
-	@$(BIN)/python benchmarks/scale.py --seconds 2 --rounds 1
+	@$(BIN)/python tools/benchmarks/engine.py
+	@$(BIN)/python tools/benchmarks/startup.py --repeat 3
+	@$(BIN)/python tools/benchmarks/requests.py --rounds 1
+	@$(BIN)/python tools/benchmarks/webhook.py --rounds 1
+	@$(BIN)/python tools/benchmarks/path.py
+	@$(BIN)/python tools/benchmarks/schedules.py
+	@$(BIN)/python tools/benchmarks/history.py --runs 200000
+	@$(BIN)/python tools/benchmarks/growth.py --sizes 10000,100000
+	@$(BIN)/python tools/benchmarks/recovery.py
+	@$(BIN)/python tools/benchmarks/scale.py --seconds 2 --rounds 1
 
 bench-peers: .venv/dev.stamp  ## compare with Node-RED, which npm installs into .venv/peers, and a bare Flask echo
-	@$(BIN)/python benchmarks/peers.py --install $(ARGS)
+	@$(BIN)/python tools/benchmarks/peers.py --install $(ARGS)
 
 docs: .venv/runtime.stamp  ## write the pages that the server shows at /docs to build/docs, and deploy/.env.example
 	@rm -rf build/docs

@@ -96,7 +96,7 @@ def post_worker_init(worker):
     server = worker.app.wsgi().extensions["headrace"]
     server.start()
     worker.shortcut = server.shortcut
-    if worker.shortcut is not None:  # as in benchmarks/echo.py
+    if worker.shortcut is not None:  # as in tools/benchmarks/echo.py
         worker.shortcut.start()
     worker.error_headers = server.error_headers
     worker.on_response = server.requests.count

@@ -18,7 +18,7 @@ from peewee import Database
 from constants import VERSION
 from errors import ConfigError
 
-MIGRATIONS = Path(__file__).parents[1] / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 BASELINE = "0037_baseline"
 # The former migrations that both engines had. A database with these has those before them, too: 0001 to 0020 of SQLite,
 # or 0020_baseline of PostgreSQL.

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from children import child
 
-from benchmarks.recovery import Seen, Trial
-from benchmarks.scale_servers import find_missing
+from tools.benchmarks.recovery import Seen, Trial
+from tools.benchmarks.scale_servers import find_missing
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 180  # for a benchmark, on a busy machine
@@ -22,7 +22,7 @@ LINUX = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason=
 
 def run(script, *arguments):
     """Return the output of the benchmark. If it takes too long, it is asked to end, with all that it has started."""
-    command = [sys.executable, f"benchmarks/{script}.py", *arguments]
+    command = [sys.executable, f"tools/benchmarks/{script}.py", *arguments]
     with child(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             output, _ = process.communicate(timeout=SECONDS)
@@ -261,6 +261,8 @@ def test_growth_is_measured_at_every_size(text_bytes):
 
 def test_every_benchmark_is_described():
     page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
-    described = set(re.findall(r"^python benchmarks/(\w+)\.py", page, re.M))
-    runnable = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main(" in path.read_text("utf-8")}
+    described = set(re.findall(r"^python tools/benchmarks/(\w+)\.py", page, re.M))
+    runnable = {
+        path.stem for path in (ROOT / "tools" / "benchmarks").glob("*.py") if "def main(" in path.read_text("utf-8")
+    }
     assert described == runnable

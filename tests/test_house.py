@@ -25,10 +25,10 @@ def files(folder):
     return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"{folder}/*.py"))
 
 
-PRODUCTION = [path for path in sources() if not path.startswith("migrations/")]
+PRODUCTION = [path for path in sources() if not path.startswith("database/migrations/")]
 VIEWS = [path for path in PRODUCTION if path.startswith("api/")]
 TESTS = files("tests/**")
-OTHERS = [path for folder in ("benchmarks", "tools/**", "migrations/**") for path in files(folder)]
+OTHERS = [path for folder in ("tools/**", "database/migrations/**") for path in files(folder)]
 APP = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("web/src/**/*.ts*") if path.name != "schema.d.ts"]
 
 

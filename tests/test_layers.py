@@ -105,12 +105,12 @@ EXCEPTIONS = {"packs/sql/node.py": {"playhouse"}, "dispatch/group_commit.py": {"
 # Where a syntax tree has statements: in no expression.
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
-NOT_LAYERS = {"tests", "benchmarks", "tools", "docs", "deploy", "web", "data", "build", "dist", "node_modules"}
+NOT_LAYERS = {"tests", "tools", "docs", "deploy", "web", "data", "build", "dist", "node_modules"}
 
 
 @cache
 def sources():
-    """Our Python files outside tests and benchmarks, as paths relative to the root."""
+    """Our Python files outside tests and tools, as paths relative to the root."""
     folders = [
         folder
         for folder in ROOT.iterdir()

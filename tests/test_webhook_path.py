@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.webhook import INPUT, definition
+from tools.benchmarks.webhook import INPUT, definition
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 Usage: python -m tools.weight [FOLDER OF ANOTHER CHECKOUT]
 
 Only files that Git tracks are counted. Real lines have code: no blank lines, comments and docstrings. Speed, start and
-memory are measured by benchmarks/.
+memory are measured by tools/benchmarks/.
 """
 
 import ast

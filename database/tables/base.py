@@ -114,7 +114,7 @@ def name_table(model: type[Model]) -> str:
 
 
 class Base(Model):
-    """A table. `prefix` is the beginning of its ids, if they are text. Indexes are in `migrations/` only."""
+    """A table. `prefix` is the beginning of its ids, if they are text. Indexes are in `database/migrations/` only."""
 
     prefix: ClassVar[str] = ""
     is_partitioned: ClassVar[bool] = False  # by the id, on PostgreSQL

@@ -4,7 +4,7 @@ A row of `workspace_days` counts the runs of a workspace that ended on a past da
 that ended from its first day to the end of a day.
 
 They are computed once a day from the counts of each flow and day. If a run is counted for a past day later, the
-database deletes the sums of that day and of later ones: see METRICS in migrations/0037_baseline.py.
+database deletes the sums of that day and of later ones: see METRICS in database/migrations/0037_baseline.py.
 
 Updating a second table with every count would cost each run 10 µs (by a trigger) or 2 µs (by a statement), and a year
 of each flow would still have to be summed. Sums may be missing but are never wrong.

@@ -127,7 +127,7 @@ def _cut(last: Partition, at: int) -> None:
 
 
 def _create(ask: Ask, table: str, name: str, lower: str, upper: str) -> None:
-    # For the fill factor and the statistics see `_partition` in migrations/0037_baseline.py.
+    # For the fill factor and the statistics see `_partition` in database/migrations/0037_baseline.py.
     storage = " WITH (fillfactor = 70)" if table == "runs" else ""
     ask(f"CREATE TABLE {table}_{name} PARTITION OF {table} FOR VALUES FROM ({lower}) TO ({upper}){storage}")
     if table == "runs":

@@ -16,7 +16,7 @@ from .base import IN_LIST, containing, encode_list, join_given
 ERROR_LETTERS = 300
 MAX_NAMED = 5  # flows in a message
 # The newest run of a flow with one status (and one trigger, if the index has it before the id): one index entry each.
-# Pending runs are always few (see RUNS in migrations/0037_baseline.py).
+# Pending runs are always few (see RUNS in database/migrations/0037_baseline.py).
 OF_ENDED = [
     "SELECT MAX(id) AS id FROM runs WHERE workspace_id = {0} AND workflow_id = {1} "
     f"AND status = '{status}' AND triggered_by = '{trigger}'"

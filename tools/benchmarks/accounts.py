@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from benchmarks.load import Client, Target
+from tools.benchmarks.load import Client, Target
 
 PATIENCE = 60.0
 POLL_SECONDS = 0.1

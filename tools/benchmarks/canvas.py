@@ -1,6 +1,6 @@
 """Smoothness of the editor: frames per second while a node of a large flow is dragged, beside React Flow alone.
 
-    python benchmarks/canvas.py [--rounds 3] [--frames 120] [--json]
+    python tools/benchmarks/canvas.py [--rounds 3] [--frames 120] [--json]
 
 Both show 300 nodes in rows of 20, all of them in view, in the same Chromium, in turns; React Flow alone is `web/bench`,
 built here. Chromium renders without a graphics card, so the ratio of the two counts more than either number. Needs
@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 
 import chromium
 from serving import serving
 from world import flow, node
 
-from benchmarks import common
+from tools.benchmarks import common
 
 NODES, PER_ROW = 300, 20
 TARGET_FPS = 55.0

@@ -1,4 +1,4 @@
-"""A minimal Flask app that returns JSON: the baseline of benchmarks/requests.py.
+"""A minimal Flask app that returns JSON: the baseline of requests.py.
 
 It is served with Headrace's gunicorn.conf.py, whose hooks start and stop the object under `headrace`.
 """

@@ -1,6 +1,6 @@
 """The cost of a node in the engine alone: chains of pure nodes, planned and run, without database, HTTP and threads.
 
-    python benchmarks/engine.py [--sizes 100,1000,10000] [--repeat 7] [--json]
+    python tools/benchmarks/engine.py [--sizes 100,1000,10000] [--repeat 7] [--json]
 
 It is compared with a plain Python loop that calls one function for each node, because microseconds differ between
 machines, and the ratio less. Each figure is the best of the repetitions. Planning has new expressions every time, so
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import engine
 import nodes  # noqa: F401  (fills the registry)
-from benchmarks import common
+from tools.benchmarks import common
 
 TARGET_US = 60.0
 TARGET_SIZES = (1_000, 10_000)

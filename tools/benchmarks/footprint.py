@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import common
-from benchmarks.load import Measure
-from benchmarks.subjects import Peer
+from tools.benchmarks import common
+from tools.benchmarks.load import Measure
+from tools.benchmarks.subjects import Peer
 
 CONNECTIONS = 32
 SAMPLE_SECONDS = 0.5

@@ -1,7 +1,7 @@
 """The cost of a recorded run while the database grows: at 10,000, 100,000 and 1,000,000 runs.
 
-    python benchmarks/growth.py [--sizes 10000,100000,1000000] [--groups 1000] [--group 8] [--bytes 0] [--data FOLDER]
-                                [--json]
+    python tools/benchmarks/growth.py [--sizes 10000,100000,1000000] [--groups 1000] [--group 8] [--bytes 0]
+                                      [--data FOLDER] [--json]
 
 Runs of a webhook flow of five nodes are written as the recorder writes those of one turn of the loop: `insertions` in
 transactions of `--group` runs, by two connections in turn, as two workers do it, so that each finds the pages that it
@@ -30,20 +30,20 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import orjson
 
 import database
 import engine
-from benchmarks import common
-from benchmarks.webhook import INPUT, definition
 from database import execute
 from database.checkpoints import Checkpoints
 from dispatch.group_commit import Recorder, WholeRun, insertions
 from dispatch.payloads import Payloads
 from dispatch.run_record import RunRecord
 from models import Run, Workflow, execute_units, new_id, now_ms
+from tools.benchmarks import common
+from tools.benchmarks.webhook import INPUT, definition
 
 TARGET_RATIO = 1.3
 FLOWS, WORKSPACES, WORKERS = 20, 2, 2

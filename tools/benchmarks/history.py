@@ -1,6 +1,7 @@
 """Reading requests to the real app with a million runs in its table, and the cost of that history for a new run.
 
-    python benchmarks/history.py [--runs 1000000] [--steps 100000] [--flows 50] [--repeat 200] [--data FOLDER] [--json]
+    python tools/benchmarks/history.py [--runs 1000000] [--steps 100000] [--flows 50] [--repeat 200]
+                                       [--data FOLDER] [--json]
 
 The database is a real one, migrated and then filled with a year of runs: 5 workspaces and 50 flows, one of which has a
 third of all runs, and 170 flows with hardly any; most succeed, a few are pending or running; the newest `--steps` runs
@@ -29,13 +30,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from werkzeug.test import create_environ
 
 import database
 import workflow_server
-from benchmarks import common
 from config import Config
 from database import execute
 from database.tables.base import DAY_MS, ulid
@@ -52,6 +52,7 @@ from models import (
     settle_days,
 )
 from schema_fields.row_json import iso
+from tools.benchmarks import common
 
 TARGET_MS = 15.0
 RUNS, TARGET_RUNS_MS = "runs: no filter", 0.5

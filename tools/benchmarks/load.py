@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import common
+from tools.benchmarks import common
 
 LOAD_PROCESSES = 2
 # Seconds that an answer may take; one that takes longer is an error.
@@ -219,10 +219,10 @@ class Api:
 
 @contextlib.contextmanager
 def echo_server(workers: int, folder: Path, root: Path = common.ROOT) -> Iterator[common.Server]:
-    """benchmarks/echo.py under Headrace's gunicorn.conf.py, both of the checkout at `root`."""
+    """echo.py under Headrace's gunicorn.conf.py, both of the checkout at `root`."""
     port = common.free_port()
     environment = common.headrace_environment(folder, port, workers)
-    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "benchmarks.echo:app"]
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "tools.benchmarks.echo:app"]
     with common.serve(command, environment, port, "/", root) as server:
         yield server
 

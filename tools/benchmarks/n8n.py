@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import common, npm
-from benchmarks.load import Client, request
+from tools.benchmarks import common, npm
+from tools.benchmarks.load import Client, request
 
 VERSION = "2.41.1"
 # n8n wants Node.js 24. Where the machine's is older, that of an npm package is installed beside it.
@@ -55,7 +55,7 @@ def assign(name: str, kind: str, value: str) -> dict[str, Any]:
 
 
 def workflow() -> dict[str, Any]:
-    """The five nodes of the flow that Headrace runs (benchmarks/webhook.py), and one that says that it is active."""
+    """The five nodes of the flow that Headrace runs (webhook.py), and one that says that it is active."""
     body = "$json.body.items"
     total = f"={{{{ {body}[0].price * 2 + {body}[1].price }}}}"
     hook = {"httpMethod": "POST", "path": "benchmark", "responseMode": "responseNode"}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import common, npm
+from tools.benchmarks import common, npm
 
 # The newest that runs on Node.js 20; Node-RED 5 wants 22.9.
 VERSION = "4.1.15"
@@ -30,7 +30,7 @@ module.exports = {
 """
 TOTAL = "const items = msg.payload.items;\nmsg.total = items[0].price * 2 + items[1].price;\nreturn msg;"
 TEXT = '{"text": "{{{payload.customer}}}: {{total}}"}'
-# The five nodes of the flow that Headrace runs (benchmarks/webhook.py).
+# The five nodes of the flow that Headrace runs (webhook.py).
 FLOW: list[dict[str, Any]] = [
     {"id": "tab", "type": "tab", "label": "Benchmark"},
     {"id": "hook", "type": "http in", "z": "tab", "url": PATH, "method": "post", "wires": [["sums"]]},
@@ -70,7 +70,7 @@ def find(folder: Path) -> Path:
     npm.program("node")
     script = folder / "node_modules" / "node-red" / "red.js"
     if not script.exists():
-        how = "python benchmarks/peers.py --install, or make bench-peers, installs it (120 MB)"
+        how = "python tools/benchmarks/peers.py --install, or make bench-peers, installs it (120 MB)"
         raise npm.NotInstalledError(f"Node-RED {VERSION} is not in {folder}: {how}.")
     return script
 

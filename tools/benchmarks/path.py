@@ -1,8 +1,8 @@
 """The parts of a quick webhook call, which the loop of a worker answers, measured one by one in one process.
 
-    python benchmarks/path.py [--calls 2000] [--repeat 7] [--group 8] [--json]
+    python tools/benchmarks/path.py [--calls 2000] [--repeat 7] [--group 8] [--json]
 
-The flow is that of benchmarks/webhook.py. Each part is done again and again by itself, so the processor's caches are
+The flow is that of webhook.py. Each part is done again and again by itself, so the processor's caches are
 warm: in a server, where all parts take turns, each takes longer. `whole` are calls from the parsed head to the answer,
 in groups as one turn of a loop has them: the time of the loop's thread, and of all threads. Each figure is the best of
 the repetitions, in microseconds of processor time for each call. The disk is not waited for (`/dev/shm` where there is
@@ -26,7 +26,7 @@ from types import SimpleNamespace
 from typing import Any
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from gunicorn.config import Config as GunicornConfig
 
@@ -35,8 +35,6 @@ import engine
 import workflow_server
 from api.run_answer import make_node_answer
 from api.shortcut.calls import ShortcutCall
-from benchmarks import common
-from benchmarks.webhook import INPUT, definition
 from config import Config
 from dispatch import quick_runs
 from dispatch.group_commit import WholeRun, insertions
@@ -45,6 +43,8 @@ from dispatch.run_record import RunRecord
 from models import Run, WebhookTarget, execute_units, new_id
 from net.http_worker.parsing import DatedResponse, begin_response, keep_settings, parse_head
 from nodes.credentials.keyring import Keyring
+from tools.benchmarks import common
+from tools.benchmarks.webhook import INPUT, definition
 
 PATH = "benchmark/node"
 BODY = json.dumps(INPUT).encode()

@@ -1,12 +1,12 @@
 """Headrace beside Node-RED, a bare Flask echo and, if wanted, another commit of Headrace: one run, the same load.
 
-    python benchmarks/peers.py [--seconds 3] [--rounds 5] [--concurrency 1,32] [--workers 2]
+    python tools/benchmarks/peers.py [--seconds 3] [--rounds 5] [--concurrency 1,32] [--workers 2]
                                [--client auto|wrk|python] [--against PATH] [--install]
                                [--starts 3] [--settle 4] [--load-seconds 10] [--flat MINUTES] [--pace 200] [--json]
 
 `webhook` calls a flow of five nodes that answers by its respond node; `run` starts such a flow by the API with a token
 and waits. `before: webhook` and `before: run` do the same with the checkout of `--against`, under this Python. `echo`
-posts the same body to benchmarks/echo.py under Headrace's gunicorn settings, `node-red` to an equivalent flow of
+posts the same body to echo.py under Headrace's gunicorn settings, `node-red` to an equivalent flow of
 Node-RED. All servers run at once, and one at a time is loaded: in every round each target at each number of
 connections, each round beginning with another target. Each ratio is to the echo of the same round. After each load
 Headrace's database must hold exactly the runs that were answered, each successful and with five successful steps.
@@ -15,7 +15,7 @@ Then each server is started alone, `starts` times in turns: how long that takes,
 webhook is loaded at 32 connections. `--flat` loads Headrace's webhook for minutes at a pace, requests a second, and
 reads its memory every 30 seconds. `--rounds 0` and `--starts 0` leave those parts out.
 
-benchmarks/peers.md describes how to repeat the measurements, and the limits of the peers.
+tools/benchmarks/peers.md describes how to repeat the measurements, and the limits of the peers.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from pathlib import Path
 from typing import Any
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import common, node_red
-from benchmarks.footprint import CONNECTIONS, all_alone, flat
-from benchmarks.load import Measure, load_processes, measure, measure_with_wrk
-from benchmarks.subjects import Peer, Subject, peers
-from benchmarks.webhook import summary
+from tools.benchmarks import common, node_red
+from tools.benchmarks.footprint import CONNECTIONS, all_alone, flat
+from tools.benchmarks.load import Measure, load_processes, measure, measure_with_wrk
+from tools.benchmarks.subjects import Peer, Subject, peers
+from tools.benchmarks.webhook import summary
 
 # The titles of the tables of all rounds, and the keys of their figures.
 FIGURES = {

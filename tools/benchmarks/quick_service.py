@@ -1,6 +1,6 @@
-"""A service for benchmarks/scale.py: it answers every POST at once, unless its gate is closed.
+"""A service for scale.py: it answers every POST at once, unless its gate is closed.
 
-    python benchmarks/quick_service.py PORT
+    python tools/benchmarks/quick_service.py PORT
 
 GET /close and /open close and open the gate; while it is closed, requests are held. Every GET returns the numbers of
 held and of all requests. It costs little of the processor, since the measured processes need that.

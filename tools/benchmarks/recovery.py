@@ -1,6 +1,6 @@
 """The time until runs of killed processes resume, and a check that each of them ends exactly once.
 
-    python benchmarks/recovery.py [--runs 200] [--rounds 1] [--workers 2] [--threads 16] [--lease 15]
+    python tools/benchmarks/recovery.py [--runs 200] [--rounds 1] [--workers 2] [--threads 16] [--lease 15]
                                   [--scenarios server,worker] [--json]
 
 A server is filled with runs that are in progress in three ways: `node`, in an http node, whose request an HTTP server
@@ -35,11 +35,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import common
-from benchmarks.load import Api
 from config import Config
+from tools.benchmarks import common
+from tools.benchmarks.load import Api
 
 WAYS = ("node", "thread", "wait")
 WAITING_SHARE = 3  # one run in three waits for a time

@@ -1,10 +1,10 @@
 """Requests to the real server over loopback, at several concurrencies, compared with a bare Flask JSON echo.
 
-    python benchmarks/requests.py [--seconds 3] [--rounds 3] [--concurrency 1,8,32] [--workers 2] [--json]
+    python tools/benchmarks/requests.py [--seconds 3] [--rounds 3] [--concurrency 1,8,32] [--workers 2] [--json]
 
 `run` posts to /api/workflows/:id/run and gets the finished run of five nodes (webhook, set, if, set, respond), every
 step of which is on the disk by then; `health` and `list` get /api/health and /api/runs?limit=50; `echo` posts the same
-body to benchmarks/echo.py under the same gunicorn settings. All are measured one after the other in each round, server
+body to echo.py under the same gunicorn settings. All are measured one after the other in each round, server
 and load on the same machine; the figures are the medians of the rounds, and so are the ratios to the echo of the same
 round. Every answer is checked, and at the end the server must know of exactly the runs that it answered.
 """
@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import common
-from benchmarks.accounts import Recorded
-from benchmarks.load import Api, Target, echo_server, load_processes, measure, request
 from config import Config
+from tools.benchmarks import common
+from tools.benchmarks.accounts import Recorded
+from tools.benchmarks.load import Api, Target, echo_server, load_processes, measure, request
 
 TARGET_PEAK_MIB = 300.0
 INPUT = {"customer": "Ada", "items": [{"price": 30, "count": 2}, {"price": 45, "count": 1}]}

@@ -1,9 +1,9 @@
 """Runs on PostgreSQL, on SQLite beside it, and through workers: their rate, and what each costs.
 
-    python benchmarks/scale.py [--seconds 3] [--rounds 3] [--connections 32] [--workers 1,2,4] [--threads 16]
+    python tools/benchmarks/scale.py [--seconds 3] [--rounds 3] [--connections 32] [--workers 1,2,4] [--threads 16]
                                [--parts webhook,workers] [--client auto|wrk|python] [--json]
 
-`webhook`: the flow of benchmarks/webhook.py, answered by its respond node, so that each answer is a run on the disk
+`webhook`: the flow of webhook.py, answered by its respond node, so that each answer is a run on the disk
 with its five steps. It is called on a server on SQLite, on one of two servers that share a database of PostgreSQL, and
 on both of them, each with two processes. They take turns in each round.
 
@@ -39,14 +39,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import common, scale_servers
-from benchmarks.accounts import UNFINISHED, Accounts, Recorded, open_reader
-from benchmarks.load import Api, Target, measure, measure_with_wrk, quantile, request
-from benchmarks.scale_servers import Usage
-from benchmarks.webhook import Hook
 from config import Config
+from tools.benchmarks import common, scale_servers
+from tools.benchmarks.accounts import UNFINISHED, Accounts, Recorded, open_reader
+from tools.benchmarks.load import Api, Target, measure, measure_with_wrk, quantile, request
+from tools.benchmarks.scale_servers import Usage
+from tools.benchmarks.webhook import Hook
 
 WEB_PROCESSES = 2  # of each web server
 LOAD_PROCESSES = 4
@@ -458,7 +458,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     options, busy = parsed(arguments), common.load_average()
     if missing := scale_servers.find_missing():
-        print(f"benchmarks/scale.py is skipped: this machine has no {missing}", file=sys.stderr)
+        print(f"scale.py is skipped: this machine has no {missing}", file=sys.stderr)
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that all that was started ends
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The programs that benchmarks/scale.py measures: PostgreSQL and RabbitMQ of its own, web servers, workers.
+"""The programs that scale.py measures: PostgreSQL and RabbitMQ of its own, web servers, workers.
 
 Each ends with its block. PostgreSQL has its default settings, so each commit is synced to the disk.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks import common
+from tools.benchmarks import common
 
 sys.path.append(str(common.ROOT / "tests" / "support"))
 from message_brokers import RabbitMQ  # noqa: E402
@@ -91,7 +91,7 @@ def rabbitmq() -> Iterator[Any]:
 @contextlib.contextmanager
 def service() -> Iterator[common.Server]:
     port = common.free_port()
-    command = [sys.executable, "benchmarks/quick_service.py", str(port)]
+    command = [sys.executable, "quick_service.py", str(port)]
     with common.serve(command, {"PATH": os.environ["PATH"]}, port, "/") as server:
         yield server
 

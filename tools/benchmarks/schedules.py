@@ -1,6 +1,6 @@
 """Many schedules due in the same second, on the real server.
 
-    python benchmarks/schedules.py [--schedules 1000] [--workers 2] [--lead 6] [--patience 180] [--json]
+    python tools/benchmarks/schedules.py [--schedules 1000] [--workers 2] [--lead 6] [--patience 180] [--json]
 
 Active flows of two nodes, a schedule of an hour and a `set`, are written before the start, all with the same instant,
 `lead` seconds ahead. From that instant on, the database file is read until every schedule has fired and until every run
@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import database
-from benchmarks import common
 from config import Config
 from definition import plan
 from definition.triggers import find_triggers
 from models import Schedule, Workflow, now_ms
+from tools.benchmarks import common
 
 TARGET_SECONDS = 2.0
 HOUR = 3_600

@@ -1,6 +1,6 @@
 """Start time of the real server, and its memory when idle.
 
-    python benchmarks/startup.py [--repeat 7] [--settle 4] [--workers 2] [--json]
+    python tools/benchmarks/startup.py [--repeat 7] [--settle 4] [--workers 2] [--json]
 
 A cold start is the time from the spawn of `python workflow_server.py` to the first 200 of GET /api/health; once on an
 empty data folder, where the database and the first owner are made, and once more on that same folder. Files are in the
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import common
+from tools.benchmarks import common
 
 TARGET_SECONDS = 1.0
 TARGET_MIB = 126.0

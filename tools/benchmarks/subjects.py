@@ -1,4 +1,4 @@
-"""The servers that benchmarks/peers.py measures, how each is started, and the requests that each is loaded with."""
+"""The servers that peers.py measures, how each is started, and the requests that each is loaded with."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import common, n8n, node_red, npm
-from benchmarks.accounts import Recorded
-from benchmarks.load import Api, Measure, Target, echo_server, request
-from benchmarks.requests import recorded_run
-from benchmarks.webhook import INPUT, Hook
 from config import Config
+from tools.benchmarks import common, n8n, node_red, npm
+from tools.benchmarks.accounts import Recorded
+from tools.benchmarks.load import Api, Measure, Target, echo_server, request
+from tools.benchmarks.requests import recorded_run
+from tools.benchmarks.webhook import INPUT, Hook
 
 
 class Subject(NamedTuple):

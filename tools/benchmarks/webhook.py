@@ -1,12 +1,12 @@
 """Response times of a webhook: a flow of five nodes, called over loopback at several concurrencies.
 
-    python benchmarks/webhook.py [--seconds 2] [--rounds 3] [--concurrency 1,8,32] [--workers 2]
+    python tools/benchmarks/webhook.py [--seconds 2] [--rounds 3] [--concurrency 1,8,32] [--workers 2]
                                  [--client auto|wrk|python] [--json]
 
 The flow is webhook, set, if, set, respond. `node` returns the response of its respond node, `last` the output of the
 run: both after the run and its five steps are on the disk with fsync. `immediately` answers once the run is on the
 disk; its steps follow. If too many runs are queued, calls get a 503 for a second, not counted as errors.
-`echo` posts the same body to benchmarks/echo.py, a bare Flask app under the same gunicorn settings. All are measured
+`echo` posts the same body to echo.py, a bare Flask app under the same gunicorn settings. All are measured
 one after the other in each round, server and load on the same machine; the figures are the medians of the rounds, and
 so are the ratios to the echo of the same round and concurrency.
 
@@ -29,12 +29,12 @@ from pathlib import Path
 from typing import Any
 
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import common
-from benchmarks.accounts import Recorded
-from benchmarks.load import Api, Measure, Target, echo_server, load_processes, measure, measure_with_wrk, request
 from config import Config
+from tools.benchmarks import common
+from tools.benchmarks.accounts import Recorded
+from tools.benchmarks.load import Api, Measure, Target, echo_server, load_processes, measure, measure_with_wrk, request
 
 TARGET_AT = 32
 TARGET_RATE, TARGET_P99_MS, TARGET_RATIO, TARGET_PEAK_MIB = 1_000.0, 60.0, 0.3, 300.0

@@ -1,4 +1,4 @@
-/** React Flow with 300 plain nodes and nothing else: what benchmarks/canvas.py compares the editor with. */
+/** React Flow with 300 plain nodes and nothing else: what tools/benchmarks/canvas.py compares the editor with. */
 import "@xyflow/react/dist/style.css";
 import { type Edge, type Node, ReactFlow, useEdgesState, useNodesState } from "@xyflow/react";
 import { createRoot } from "react-dom/client";
