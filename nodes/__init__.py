@@ -17,7 +17,7 @@ from nodes.files import documents, s3
 from nodes.files import node as file_node
 from nodes.http import graphql, poll_trigger, request
 from nodes.mail import send, trigger
-from nodes.remote import feeds, mcp, mqtt, mqtt_trigger, ssh
+from nodes.remote import mcp
 from registry import registry
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
@@ -27,7 +27,7 @@ REGISTRY.find_more = lambda type_: trigger_files.find(type_) or connector_files.
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, form_nodes, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
-    *(send, feeds, trigger, poll_trigger, mqtt_trigger, ssh, s3, mqtt, mcp, file_node),
+    *(send, trigger, poll_trigger, s3, mcp, file_node),
     *(store, table, output, llm, agent, memory),
 )
 

@@ -46,7 +46,7 @@ def send(stream: IO[bytes], *pieces: bytes) -> None:
 
 def serve(kind: str) -> None:
     """Answer requests with `read` of the named module, which returns JSON and a list of bytes."""
-    read = importlib.import_module(f"parsers.{kind}").read
+    read = importlib.import_module(kind).read
     problem = _limit()
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     while (options := receive(stdin)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -24,8 +25,6 @@ ROOT = Path(__file__).parents[1]
 CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.child import serve; serve(sys.argv[2])"
 # A workspace has at most one process for each processor: more would only compete. One more is for the others.
 _places = ParserSlots(max(2, os.cpu_count() or 2) + 1)
-# Limits on the time of a parser alone, without the wait for a process.
-PARSE_SECONDS = {"html": 5.0, "html_text": 5.0}
 MAX_PIECE, MAX_PIECES = 64 * 2**20, 1_000
 Result = tuple[dict[str, Any], list[bytes]]
 
@@ -36,7 +35,8 @@ class Unreadable(NodeError):
 
 def describe_kind(kind: str) -> str:
     """Return the name of this parser's data for error messages."""
-    return {"html_text": "page", "json_schema.separate_process": "schema"}.get(kind, kind)
+    name = kind.rpartition(".")[2]
+    return {"html_text": "page", "separate_process": "schema"}.get(name, name)
 
 
 class _Thread(threading.local):
@@ -52,10 +52,17 @@ def refuse_to_wait(refuse: Callable[[], object] | None) -> None:
 
 
 def read_apart(
-    kind: str, options: dict[str, Any], data: bytes, seconds: float, workspace_id: str | None
+    kind: str,
+    options: dict[str, Any],
+    data: bytes,
+    seconds: float,
+    workspace_id: str | None,
+    *,
+    parse_seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Return the result of a parser, in a process of this workspace; None: of all work for no workspace.
 
+    `kind` is the parser's module. `parse_seconds` limits the parser alone, without the wait for a process.
     Raises: Unreadable if it takes more than `seconds` or fails, NodeError if no process is free.
     """
     if _thread.refuse is not None:
@@ -64,14 +71,14 @@ def read_apart(
     try:
         with _places.take(workspace_id, seconds), Reader(kind) as reader:
             left = max(0.0, end - time.monotonic())
-            return reader.read(options, data, min(left, PARSE_SECONDS.get(kind, left)))[0]
+            return reader.read(options, data, min(left, parse_seconds))[0]
     except NoPlace:
         busy = f"all parsers of the workspace were busy for {seconds:.3g} s"
         raise NodeError(f"the {describe_kind(kind)} was not read: {busy}; try again") from None
 
 
 class Reader:
-    """A process of the parser of this name, such as `pdf`. Started at first use, and again if necessary."""
+    """A process of the parser in the module `kind`. Started at first use, and again if necessary."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

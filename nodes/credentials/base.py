@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, validate
 
-from nodes.fields import header_value, setting
+from nodes.fields import header_value, setting, whole
 from schema_fields.quick_schema import Schema
 
 MAX_VALUE = 10_000
@@ -75,6 +75,11 @@ def secret(help: str, *checks: Any, least: int = 1, most: int = MAX_VALUE, lines
 def text(help: str, *checks: Any, **options: Any) -> Any:
     """Return a field with a text that is not secret."""
     return setting(fields.String, help, validate=[validate.Length(1, 1_000), header_value, *checks], **options)
+
+
+def port(default: int) -> Any:
+    """Return a field for a port."""
+    return whole("The port", 1, 65_535, literal=False, title="Port", load_default=default)
 
 
 def host_of(url: str) -> tuple[str, ...]:

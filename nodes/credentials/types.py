@@ -18,13 +18,13 @@ from agent.model_choice import OWN
 from nodes.catalogue_schema import json_schema
 from nodes.credentials.base import (
     MAX_KEY,
-    MAX_VALUE,
     NO_HOSTS,
     CredentialType,
     check_ascii,
     check_host,
     check_url,
     host_of,
+    port,
     secret,
     text,
 )
@@ -46,21 +46,10 @@ from nodes.credentials.oauth_types import (
     OAuth2RefreshToken,
     check_secure_url,
 )
-from nodes.fields import choice, credential, flag, header_name, header_value, setting, whole
+from nodes.fields import choice, credential, header_name, header_value, setting, whole
 from registry import registry
 
-HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
 PUBLIC_KEY = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]{1,20000}-----END PUBLIC KEY-----\Z")
-
-
-def check_host_key(value: str) -> None:
-    """Reject text without a public key in OpenSSH's format."""
-    if not HOST_KEY.search(value):
-        raise ValidationError("Must be a public key, as ssh-keyscan prints it: ssh-ed25519 AAAA…")
-
-
-def _port(default: int) -> Any:
-    return whole("The port", 1, 65_535, literal=False, title="Port", load_default=default)
 
 
 def _security(default: str) -> Any:
@@ -138,7 +127,7 @@ class Smtp(CredentialType):
     title = "SMTP"
     login = PLAIN_LOGIN
     host = text("The server: smtp.example.com", check_host, required=True, title="Host")
-    port = _port(587)
+    port = port(587)
     security = _security("starttls")
     username = text("The user name. Without it, the server is used without login", title="User name")
     password = secret("The password", title="Password")
@@ -160,7 +149,7 @@ class Imap(CredentialType):
     title = "IMAP"
     login = PLAIN_LOGIN
     host = text("The server: imap.example.com", check_host, required=True, title="Host")
-    port = _port(993)
+    port = port(993)
     security = _security("tls")
     username = text("The user name", required=True, title="User name")
     password = secret("The password", title="Password")
@@ -234,32 +223,6 @@ def _is_key(text: str) -> bool:
     return len(text) >= 8 and "@" not in text and WORD.match(text) is None
 
 
-class SshCredential(CredentialType):
-    """Login to a machine by password or key; the machine's host key must be known."""
-
-    title = "SSH"
-    host = text("The machine: server.example.com", check_host, required=True, title="Host")
-    port = _port(22)
-    username = text("The user name", required=True, title="User name")
-    password = secret("The password", title="Password")
-    private_key = secret("The private key in OpenSSH or PEM format", most=MAX_KEY, lines=True, title="Private key")
-    private_key.metadata["x-multiline"] = True
-    passphrase = secret("The passphrase of the private key", title="Passphrase")
-    host_key = setting(
-        fields.String,
-        "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
-        required=True,
-        validate=[validate.Length(1, MAX_VALUE), check_host_key],
-        title="Host key",
-    )
-
-    @validates_schema
-    def can_log_in(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """Require a password or a key."""
-        if not data.get("password") and not data.get("private_key"):
-            raise ValidationError("Either a password or a private key is required.", "password")
-
-
 class S3Credential(CredentialType):
     """An S3-compatible object store: AWS, MinIO, Garage, Ceph, R2, B2."""
 
@@ -273,17 +236,6 @@ class S3Credential(CredentialType):
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
         (host,) = host_of(data["endpoint"])
         return host, f"*.{host}"
-
-
-class MqttCredential(CredentialType):
-    """An MQTT broker."""
-
-    title = "MQTT"
-    host = text("The broker: mqtt.example.com", check_host, required=True, title="Host")
-    port = _port(8883)
-    tls = flag("Whether the connection is encrypted", True, literal=False, title="Use TLS")
-    username = text("The user name", title="User name")
-    password = secret("The password", title="Password")
 
 
 class McpCredential(CredentialType):
@@ -450,9 +402,7 @@ TYPES |= {
     "smtp": Smtp(),
     "imap": Imap(),
     "service_url": ServiceUrl(),
-    "ssh": SshCredential(),
     "s3": S3Credential(),
-    "mqtt": MqttCredential(),
     "mcp": McpCredential(),
     "hmac": Hmac(),
     "jwt": Jwt(),

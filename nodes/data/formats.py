@@ -28,7 +28,7 @@ from parsers.process import read_apart
 from schema_fields.quick_schema import Schema
 
 MAX_NAME = 200
-HTML_SECONDS = 30.0
+HTML_SECONDS, PARSE_SECONDS = 30.0, 5.0
 MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
 # Markdown is parsed in Python; this many characters take up to two seconds.
 MAX_MARKDOWN = 100_000
@@ -398,7 +398,9 @@ class Html(Node):
         html = text_of_config(config, input, "html")
         options = {"selectors": config["selectors"], "most": MAX_TEXT}
         data = html.encode("utf-8", "replace")
-        found = read_apart("html", options, data, ctx.seconds_left(HTML_SECONDS), ctx.workspace_id)
+        found = read_apart(
+            "parsers.html", options, data, ctx.seconds_left(HTML_SECONDS), ctx.workspace_id, parse_seconds=PARSE_SECONDS
+        )
         if "problem" in found:
             raise MalformedData(f"html: {found['problem']}")
         return found["result"]

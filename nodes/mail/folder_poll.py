@@ -56,7 +56,7 @@ def poll_folder(config: dict[str, Any], state: Any, ctx: Context) -> Polled:
     """Return the new mails of the folder since this state of the last poll; None: at the first poll."""
     found = ctx.credential(config["credential"], "imap")
     place = None if state is None else FolderProgress(**{**state, "marks": tuple(state["marks"])})
-    with session(found, ctx) as server, Reader("mail") as reader:
+    with session(found, ctx) as server, Reader("parsers.mail") as reader:
         return FolderPoll(config, ctx, server, reader).poll_since(place)
 
 

@@ -170,4 +170,4 @@ def _validate_apart(schema: bytes, data: bytes, whole: bool, workspace_id: str |
     """Return the result of `separate_process.py`. Raises: NodeError."""
     seconds = SECONDS + SECONDS_A_BYTE * (len(schema) + len(data))
     options = {"schema": orjson.Fragment(schema), "seconds": seconds, "whole": whole}
-    return read_apart("json_schema.separate_process", options, data, PATIENCE + seconds, workspace_id)
+    return read_apart("parsers.json_schema.separate_process", options, data, PATIENCE + seconds, workspace_id)

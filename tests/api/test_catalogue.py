@@ -5,6 +5,7 @@ import json
 import pytest
 
 from api import openapi
+from nodes import REGISTRY
 from nodes.app_triggers import trigger_files
 
 
@@ -12,8 +13,9 @@ def test_nodes_are_found_by_words_and_category(owner):
     def types(query):
         return {node["type"] for node in owner.get(f"/api/nodes?{query}").json["items"]}
 
-    fired = {"manual", "webhook", "form", "schedule", "error", "called", "rss_trigger", "email_trigger", "poll"}
-    fired |= {"mqtt_trigger", "postgres_trigger"} | trigger_files.types()
+    fired = {"manual", "webhook", "form", "schedule", "error", "called", "email_trigger", "poll"}
+    fired |= {type_ for type_, node in REGISTRY.items() if node.trigger and type(node).__module__.startswith("packs.")}
+    fired |= trigger_files.types()
     found = types("category=trigger")
     assert {type_ for type_ in found if type_ == "poll" or not type_.endswith("_poll")} == fired
     assert "clickup_poll" in found  # of a connector

@@ -42,7 +42,7 @@ def poll(flow):
 
     def add(node_id, **values):
         row = {
-            "workflow_id": flow["id"], "node_id": node_id, "workspace_id": flow["workspace_id"], "type": "rss_trigger",
+            "workflow_id": flow["id"], "node_id": node_id, "workspace_id": flow["workspace_id"], "type": "poll",
             "every": 900, "source": "s", "moved_at": 1, "version": 1, "begun": True, "failures": 0, **values,
         }  # fmt: skip
         with write():
@@ -89,7 +89,7 @@ def test_an_interval_is_described_in_seconds(owner, schedule, far, every, words)
 def test_a_polled_trigger_has_its_last_poll_and_error(owner, poll, far):
     poll("feed", next_at=far, failures=2, last_error="the server answered 500", last_polled_at=7_000)
     (found,) = items(owner)
-    assert (found["node_type"], found["describes"], found["timezone"]) == ("rss_trigger", "every 900 s", None)
+    assert (found["node_type"], found["describes"], found["timezone"]) == ("poll", "every 900 s", None)
     assert (found["next_at"], found["last_at"]) == (iso(far), "1970-01-01T00:00:07.000Z")
     assert (found["last_error"], found["overdue"]) == ("the server answered 500", False)
 

@@ -89,7 +89,7 @@ def test_the_part_of_a_draft_that_runs_must_be_valid(owner, flow):
     wrong = {"nodes": [{"id": "a", "type": "http", "config": {"methd": "GET"}}]}
     answer = start(owner, flow, 400, definition=wrong)
     assert {(issue["node_id"], issue["path"]) for issue in answer["details"]} >= {("a", "nodes[0].config.methd")}
-    polled = {"nodes": [{"id": "a", "type": "rss_trigger", "config": {"url": "{{ input.url }}"}}]}
+    polled = {"nodes": [{"id": "a", "type": "poll", "config": {"url": "{{ input.url }}"}}]}
     assert start(owner, flow, 400, definition=polled)["details"][0]["node_id"] == "a"
     assert Run.select().count() == RunOptions.select().count() == 0
 

@@ -77,7 +77,7 @@ def test_lists_hide_settings_of_triggers_from_viewers(owner, member, make_flow, 
     hook = {**HOOK, "config": {"path": "orders/hunter2"}}
     feed = {
         "id": "feed",
-        "type": "rss_trigger",
+        "type": "poll",
         "config": {"url": "https://ada:hunter2@127.0.0.1:9/news?key=hunter2", "every": 30_000},
     }
     made = make_flow(definition(hook, feed), status="active")
@@ -86,7 +86,7 @@ def test_lists_hide_settings_of_triggers_from_viewers(owner, member, make_flow, 
         answer = member("viewer").get(path)
         assert answer.status_code == 200 and "hunter2" not in answer.text, answer.text
     (found,) = member("viewer").get("/api/flows?brief=true").json["items"]
-    told = [{"node_id": "hook", "type": "webhook"}, {"node_id": "feed", "type": "rss_trigger"}]
+    told = [{"node_id": "hook", "type": "webhook"}, {"node_id": "feed", "type": "poll"}]
     assert (found["id"], found["triggers"]) == (made["id"], told)
 
 

@@ -41,7 +41,7 @@ pytestmark = pytest.mark.slow
 PEOPLE, ACTIONS, NAMES = 6, 50, ("a", "b", "c")
 PRESET = {"key": "k", "name": "n", "description": "", "tags": "", "node_json": "{}", "parameters_json": "[]"}
 HOOK = {"methods": ["POST"], "credential_types": ["api_key"]}
-POLL = {"type": "rss_trigger", "every": 60.0, "source": "s"}
+POLL = {"type": "poll", "every": 60.0, "source": "s"}
 
 
 class Order:

@@ -90,7 +90,7 @@ def is_free(other, work, table):
     return found
 
 
-POLL = {"type": "rss_trigger", "every": 60.0, "source": "s"}
+POLL = {"type": "poll", "every": 60.0, "source": "s"}
 EVERY = {"cron": None, "every": 60.0, "timezone": "UTC", "catch_up": "one"}
 
 

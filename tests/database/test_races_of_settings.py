@@ -250,7 +250,7 @@ def test_two_credentials_have_two_names(race):
 
 
 def test_a_poll_that_records_its_result_is_not_taken_over(race):
-    add_flow(flow("p"), triggers=[("p", "poll", {"type": "rss_trigger", "every": 60.0, "source": "s"})])
+    add_flow(flow("p"), triggers=[("p", "poll", {"type": "poll", "every": 60.0, "source": "s"})])
     (claim,) = Poll.claim("one", 10**15, 1)
     taken = []
     held, _ = race.run(lambda: Poll.holds(claim), lambda: taken.extend(Poll.claim("other", 2 * 10**15, 1)))
@@ -258,7 +258,7 @@ def test_a_poll_that_records_its_result_is_not_taken_over(race):
     assert len(taken) == 1 and not Poll.holds(claim)
 
 
-POLL = {"type": "rss_trigger", "every": 60.0, "source": "s"}
+POLL = {"type": "poll", "every": 60.0, "source": "s"}
 LATER = 10**15
 
 

@@ -170,9 +170,7 @@ def test_a_webhook_that_collects_must_respond_immediately():
 @pytest.mark.parametrize(
     ("type_", "config"),
     [
-        ("rss_trigger", {"url": "https://example.com/feed.xml"}),
-        ("email_trigger", {"credential": "box"}),
-        ("mqtt_trigger", {"credential": "plant", "topics": ["a"]}),
+        ("poll", {"url": "https://example.com/orders"}),
         ("github_trigger", {"path": "github", "credential": "secret"}),
         ("airtable_poll", {"operation": "list_records", "credential": "a", "base": "appXYZ", "table": "Orders"}),
     ],

@@ -449,7 +449,7 @@ HARMFUL = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARMFUL)
 def test_a_malicious_message_does_not_block_the_reader(name):
-    with Reader("mail") as reader:
+    with Reader("parsers.mail") as reader:
         began = time.monotonic()
         try:
             reader.read({"attachments": 50}, HARMFUL[name], 3.0)

@@ -73,5 +73,6 @@ def test_malformed_html_is_read(html):
 def test_a_large_page_is_read_in_time():
     html = "<p>word <a href=/x>link</a> <b>more</b></p>" * 100_000
     began = time.monotonic()
-    assert read_apart("html_text", {"url": BASE, "most": 15_000}, html.encode(), 15, "ws_1")["text"].endswith(MORE)
+    found = read_apart("parsers.html_text", {"url": BASE, "most": 15_000}, html.encode(), 15, "ws_1")
+    assert found["text"].endswith(MORE)
     assert time.monotonic() - began < 10

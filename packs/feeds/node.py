@@ -18,7 +18,7 @@ from nodes.http.response import get_retry_after, is_permanent, kind_of_status
 from parsers.process import read_apart
 from schema_fields.quick_schema import Schema
 
-FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
+FETCH_SECONDS, PARSE_SECONDS = 30.0, 20.0
 ACCEPT = "application/atom+xml, application/rss+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5"
 URL_HELP = "The URL of the RSS or Atom feed: https://example.com/feed.xml"
 EXAMPLE = {
@@ -67,7 +67,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
 
 def _read(url: str, host: str, answer: HttpResponse, ctx: Context) -> Feed:
     options = {"url": url, "content_type": answer.headers.get("content-type", "")}
-    found = read_apart("feed", options, answer.content, ctx.seconds_left(READ_SECONDS), ctx.workspace_id)
+    found = read_apart("packs.feeds.feed", options, answer.content, ctx.seconds_left(PARSE_SECONDS), ctx.workspace_id)
     if "problem" in found:
         raise MalformedData(f"the response of {host} {found['problem']}")
     given = {"etag": answer.headers.get("etag", ""), "modified": answer.headers.get("last-modified", "")}

@@ -23,7 +23,7 @@ from nodes.data.jmespath_query import MAX_QUERY
 from nodes.fields import credential, flag, text, whole
 from nodes.http.pagination import jmespath
 from nodes.messages import make_key, read_payload
-from nodes.remote.mqtt import MAX_RECEIVED, PERMANENT, check_topic, make_client
+from packs.mqtt.node import MAX_RECEIVED, PERMANENT, check_topic, make_client
 from schema_fields.quick_schema import Schema
 
 CONNECT_SECONDS = 30.0
@@ -32,7 +32,7 @@ LOOP_SECONDS = 0.3
 BATCH = 100
 # Messages received and without a run yet, beyond which nothing more is read; then the broker keeps the rest.
 MAX_PENDING, MAX_PENDING_BYTES = 1_000, 8 * 2**20
-MAX_READ = 16 * 2**20  # bytes of a message that is too large for a run: it is read and dropped
+MAX_DROPPED = 16 * 2**20  # bytes of a message that is too large for a run: it is read and dropped
 
 
 def _topic(value: str) -> None:
@@ -113,7 +113,7 @@ class MqttTrigger(TriggerNode):
             clean_session=not config["keep"],
             manual_ack=True,
         )
-        client.max_received = MAX_READ
+        client.max_received = MAX_DROPPED
         host = found.data["host"]
         try:
             subscriber.connect(client, host, found.data["port"], state)
@@ -192,7 +192,7 @@ class Subscriber:
             self._loop(LOOP_SECONDS, done)
 
     def _loop(self, seconds: float, done: Any = lambda: False) -> None:
-        self.client.room = MAX_READ  # pending data is limited, so this limits one step only
+        self.client.room = MAX_DROPPED  # pending data is limited, so this limits one step only
         if self.client.loop(seconds) and not done():
             raise ConnectionError("the connection was lost")
 

@@ -14,7 +14,7 @@ from werkzeug import Response
 import engine
 from errors import DefinitionError, NodeError
 from nodes import REGISTRY
-from nodes.remote.feeds import identify, sort_oldest_first
+from packs.feeds.node import identify, sort_oldest_first
 from parsers import child
 from parsers.process import Reader, Unreadable
 
@@ -384,7 +384,7 @@ MALICIOUS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MALICIOUS)
 def test_a_malicious_feed_is_bounded_and_the_reader_keeps_working(name):
-    with Reader("feed") as reader:
+    with Reader("packs.feeds.feed") as reader:
         began = time.monotonic()
         try:
             found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, MALICIOUS[name].encode(), 2.0)
@@ -397,20 +397,20 @@ def test_a_malicious_feed_is_bounded_and_the_reader_keeps_working(name):
 
 
 def test_an_external_entity_is_not_read_from_a_file():
-    with Reader("feed") as reader:
+    with Reader("packs.feeds.feed") as reader:
         found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, external_entity().encode(), 10.0)
     assert "root:" not in str(found)
 
 
 def test_a_feed_that_takes_too_long_to_parse_is_aborted():
-    with Reader("feed") as reader:
+    with Reader("packs.feeds.feed") as reader:
         text = MALICIOUS["an author that takes quadratic time"].encode()
         with pytest.raises(Unreadable, match=r"the feed cannot be read: it takes longer than 0.3 s"):
             reader.read({"url": "http://a/", "content_type": "text/xml"}, text, 0.3)
 
 
 def test_a_dead_parser_process_is_replaced():
-    with Reader("feed") as reader:
+    with Reader("packs.feeds.feed") as reader:
         options = {"url": "http://a/", "content_type": "text/xml"}
         reader.read(options, rss().encode(), 10.0)
         reader._process.kill()
@@ -421,7 +421,7 @@ def test_a_dead_parser_process_is_replaced():
 
 def test_the_parser_process_has_an_empty_environment(monkeypatch):
     monkeypatch.setenv("HEADRACE_SECRET_KEY", "the key of the server")
-    with Reader("feed") as reader:
+    with Reader("packs.feeds.feed") as reader:
         reader.read({"url": "http://a/", "content_type": "text/xml"}, rss().encode(), 10.0)
         assert Path(f"/proc/{reader._process.pid}/environ").read_text() == ""
 

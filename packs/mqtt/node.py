@@ -19,6 +19,7 @@ from typing import Any
 from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial, guard_connections
 from nodes.base import Context, Node, Services, check_installed
+from nodes.credentials import base
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
@@ -35,6 +36,17 @@ PERMANENT = {
     "Client identifier not valid",
 }
 CHECK_SECONDS = 0.5  # seconds between checks of the deadline while nothing arrives
+
+
+class MqttCredential(base.CredentialType):
+    """An MQTT broker."""
+
+    title = "MQTT"
+    host = base.text("The broker: mqtt.example.com", base.check_host, required=True, title="Host")
+    port = base.port(8883)
+    tls = flag("Whether the connection is encrypted", True, literal=False, title="Use TLS")
+    username = base.text("The user name", title="User name")
+    password = base.secret("The password", title="Password")
 
 
 class MqttNode(Node):

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from errors import NodeError
 from net.egress import Rule
 from nodes import REGISTRY
-from nodes.remote import mqtt
+from packs.mqtt import node as mqtt
 
 
 @pytest.fixture(scope="module")

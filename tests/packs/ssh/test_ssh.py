@@ -19,7 +19,7 @@ from ssh_servers import SshServer
 from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.types import TYPES
-from nodes.remote import ssh
+from packs.ssh import node as ssh
 
 PASSWORD = "Pa'ss wörd"
 SERVER_KEY, OTHER_KEY, USER_KEY = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(3))

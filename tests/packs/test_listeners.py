@@ -15,7 +15,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from sources import active, change, row
 from tcp_proxy import TcpProxy
-from world import flow, node
+from world import flow, fresh_database, node
 
 from database import write
 from models import Poll, PollEntry, Run
@@ -26,6 +26,13 @@ pytestmark = pytest.mark.usefixtures("path")
 MOSQUITTO = pytest.mark.skipif(
     not (shutil.which("mosquitto") and shutil.which("mosquitto_passwd")), reason="Mosquitto is not installed"
 )
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A migrated database of its own."""
+    with fresh_database(tmp_path) as path:
+        yield path
 
 
 def trigger(type_, **config):

@@ -6,26 +6,64 @@ The machine must present the host key of the credential. Uses nothing of this ma
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from marshmallow import ValidationError, fields, validate, validates_schema
+
 from errors import LimitExceeded, NodeError
 from net.async_deadline import run_in_time
 from net.egress_guard import dial
 from nodes.base import Context, Node, check_installed
+from nodes.credentials import base
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.credentials.types import HOST_KEY
-from nodes.fields import anything, credential, flag, number, text, text_of
+from nodes.fields import anything, credential, flag, number, setting, text, text_of
 from schema_fields.quick_schema import Schema
 
 MAX_OUTPUT, MAX_INPUT, MAX_ARGS, MAX_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
 MAX_SHOWN = 500
 PIECE = 32 * 1024
+HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
 CLOSE_SECONDS = 2.0  # for killing the command and closing, after the deadline
+
+
+def check_host_key(value: str) -> None:
+    """Reject text without a public key in OpenSSH's format."""
+    if not HOST_KEY.search(value):
+        raise ValidationError("Must be a public key, as ssh-keyscan prints it: ssh-ed25519 AAAA…")
+
+
+class SshCredential(base.CredentialType):
+    """Login to a machine by password or key; the machine's host key must be known."""
+
+    title = "SSH"
+    host = base.text("The machine: server.example.com", base.check_host, required=True, title="Host")
+    port = base.port(22)
+    username = base.text("The user name", required=True, title="User name")
+    password = base.secret("The password", title="Password")
+    private_key = base.secret(
+        "The private key in OpenSSH or PEM format", most=base.MAX_KEY, lines=True, title="Private key"
+    )
+    private_key.metadata["x-multiline"] = True
+    passphrase = base.secret("The passphrase of the private key", title="Passphrase")
+    host_key = setting(
+        fields.String,
+        "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
+        required=True,
+        validate=[validate.Length(1, base.MAX_VALUE), check_host_key],
+        title="Host key",
+    )
+
+    @validates_schema
+    def can_log_in(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Require a password or a key."""
+        if not data.get("password") and not data.get("private_key"):
+            raise ValidationError("Either a password or a private key is required.", "password")
 
 
 class SshNode(Node):

@@ -1,0 +1,1 @@
+"""Nodes that read RSS and Atom feeds."""

@@ -1,0 +1,1 @@
+"""The MQTT node and its trigger."""
