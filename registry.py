@@ -49,6 +49,9 @@ class Registry:
     `credential_types`: the types of credentials by name, with those of the core.
     `agent_tools`: families of tools for agents, by the type in an agent's `tools`: "module:function" of each.
     `blueprints`: resources of the API, each a blueprint.
+    `value_store`: the module, imported at first use, of the store of large values by HEADRACE_VALUES_URL. Its
+    `check_values(config)` raises ConfigError if the store cannot be used, and its `open_payloads(config, inline_bytes)`
+    returns the `dispatch.payloads.Payloads` in it.
     `preparations`: called with the settings when they are known, and again with others in tests.
     `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes.
     `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded; `installed`
@@ -62,6 +65,7 @@ class Registry:
     credential_types: dict[str, Any] = field(default_factory=ByType)
     agent_tools: dict[str, str] = field(default_factory=dict)
     blueprints: list[Any] = field(default_factory=list)
+    value_store: str = ""
     preparations: list[Callable[[Config], object]] = field(default_factory=list)
     jobs: list[PackJob] = field(default_factory=list)
     installed: list[EntryPoint] = field(default_factory=list)

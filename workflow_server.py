@@ -46,6 +46,7 @@ from dispatch.group_commit import Recorder
 from dispatch.histograms import Counter, Histogram
 from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.queues import LANES, Broker, Lane
+from dispatch.resources import find_value_store
 from errors import ConfigError
 from models import DatabaseRefused, ServerFact, lock_wait
 from nodes import plugins
@@ -223,9 +224,7 @@ def prepare(config: Config) -> startup_message.Login | None:
 
         check_packages()
     if config.values_url:
-        from dispatch.value_store import check_values
-
-        check_values(config)
+        find_value_store().check_values(config)
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database, config.durability)

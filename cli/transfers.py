@@ -12,7 +12,9 @@ import database
 from cli.base import exit_on_sigterm, main, open_database, open_file, to_one_line
 from config import KEY_FILE, Config
 from database import backups
+from dispatch.resources import find_value_store
 from errors import BadInput
+from registry import registry
 from security import key_rotation
 
 if TYPE_CHECKING:
@@ -98,15 +100,16 @@ def _next_steps(config: Config, place: str) -> list[str]:
 def export_archive(out: Path | None) -> None:
     """Write an archive of everything to this file, or to stdout."""
     import database.archives as archives
-    from dispatch.payload_objects import PayloadObjects
-    from dispatch.value_store import ValueStore, check_values
 
     if out is None and sys.stdout.isatty():
         raise click.UsageError("An archive is not text: give --out FILE")
     with exit_on_sigterm(), open_database(for_reading=True) as config:
-        check_values(config)
-        payloads = PayloadObjects(0, ValueStore(config)) if config.values_url else None
-        read_object = None if payloads is None else payloads.read_object
+        read_object = None
+        if config.values_url:
+            registry.load(config.packs)
+            store = find_value_store()
+            store.check_values(config)
+            read_object = store.open_payloads(config, 0).read_object
         if out is None:
             made = archives.write(sys.stdout.buffer, config, TransferProgress(), read_object)
         else:

@@ -5,6 +5,7 @@ Nothing here changes the state of a run.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +16,14 @@ import orjson
 from agent.model_choice import Models
 from config import Config
 from engine import Plan
-from errors import Conflict
+from errors import ConfigError, Conflict
 from models import Fired, Run, RunOptions, Workflow, WorkflowVersion, find_variables, loops
 from net.egress import HttpClient, Rule
 from nodes.base import Once, Services
 from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.data.python_sandbox import Sandbox
 from nodes.files.files import NoFiles, WorkspaceFiles
+from registry import registry
 
 from .agents.task import Task, is_task
 from .link_signing import Links
@@ -59,13 +61,21 @@ def _files_of(folder: Path, max_bytes: int, quota: int) -> WorkspaceFiles:
 
 def _payloads_of(config: Config) -> Payloads:
     if config.values_url:
-        from .payload_objects import PayloadObjects
-        from .value_store import ValueStore
-
-        return PayloadObjects(config.inline_value_bytes, ValueStore(config))
+        payloads: Payloads = find_value_store().open_payloads(config, config.inline_value_bytes)
+        return payloads
     if config.is_postgres:
         return PayloadRows(config.inline_value_bytes)
     return Payloads(config.data_dir / "values", config.inline_value_bytes)
+
+
+def find_value_store() -> Any:
+    """Return the module that `registry.value_store` names. Raises: ConfigError if no pack has named one."""
+    if not registry.value_store:
+        raise ConfigError(
+            "HEADRACE_VALUES_URL is set, but the store of large values is part of the pack s3, which HEADRACE_PACKS "
+            "leaves out; add s3 to it, or remove HEADRACE_VALUES_URL"
+        )
+    return importlib.import_module(registry.value_store)
 
 
 class Resources:

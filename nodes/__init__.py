@@ -13,7 +13,7 @@ from nodes.catalogue_schema import json_schema
 from nodes.connectors import connector_files
 from nodes.core import form_nodes, logic, output, store, table, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
-from nodes.files import documents, s3
+from nodes.files import documents
 from nodes.files import node as file_node
 from nodes.http import graphql, poll_trigger, request
 from nodes.mail import send, trigger
@@ -27,7 +27,7 @@ REGISTRY.find_more = lambda type_: trigger_files.find(type_) or connector_files.
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, form_nodes, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
-    *(send, trigger, poll_trigger, s3, mcp, file_node),
+    *(send, trigger, poll_trigger, mcp, file_node),
     *(store, table, output, llm, agent, memory),
 )
 

@@ -223,21 +223,6 @@ def _is_key(text: str) -> bool:
     return len(text) >= 8 and "@" not in text and WORD.match(text) is None
 
 
-class S3Credential(CredentialType):
-    """An S3-compatible object store: AWS, MinIO, Garage, Ceph, R2, B2."""
-
-    title = "S3"
-    endpoint = text("The URL of the store", check_url, load_default="https://s3.amazonaws.com", title="Endpoint")
-    region = text("The region: eu-central-1", title="Region")
-    access_key = text("The id of the access key", required=True, title="Access key ID")
-    secret_key = secret("The secret of the access key", required=True, title="Secret access key")
-
-    @classmethod
-    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        (host,) = host_of(data["endpoint"])
-        return host, f"*.{host}"
-
-
 class McpCredential(CredentialType):
     """A server that speaks the Model Context Protocol over HTTP."""
 
@@ -402,7 +387,6 @@ TYPES |= {
     "smtp": Smtp(),
     "imap": Imap(),
     "service_url": ServiceUrl(),
-    "s3": S3Credential(),
     "mcp": McpCredential(),
     "hmac": Hmac(),
     "jwt": Jwt(),

@@ -5,7 +5,8 @@ import pytest
 from config import Config
 from dispatch import Resources, make_services
 from dispatch.payload_rows import PayloadRows
-from errors import NodeError
+from errors import ConfigError, NodeError
+from registry import registry
 
 POSTGRES = "postgresql://me@db/x"
 
@@ -50,3 +51,9 @@ def test_without_a_shared_folder_a_workspace_has_no_files(tmp_path, use):
 def test_large_values_of_several_machines_are_in_the_database(tmp_path):
     assert isinstance(resources(data_dir=tmp_path, database_url=POSTGRES).payloads, PayloadRows)
     assert not isinstance(resources(data_dir=tmp_path).payloads, PayloadRows)
+
+
+def test_a_store_of_large_values_without_its_pack_is_refused_by_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "value_store", "")
+    with pytest.raises(ConfigError, match="HEADRACE_VALUES_URL is set, but .* pack s3"):
+        resources(data_dir=tmp_path, database_url=POSTGRES, values_url="s3://bucket")

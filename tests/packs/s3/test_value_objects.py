@@ -12,17 +12,18 @@ from tcp_proxy import TcpProxy
 from world import Types, add_flow, chain, flow, node, process
 
 import database
-import dispatch.value_store as value_store
+import packs.s3.payload_objects as payload_objects
+import packs.s3.value_store as value_store
 from config import Config
 from database import archives, execute, fetch_value, write
 from database.tables import large_values
 from dispatch import Start
-from dispatch.payload_objects import PayloadObjects, Recent
 from dispatch.payload_rows import PayloadRows
 from dispatch.payloads import Kept, ValueGone
-from dispatch.value_store import StoreDown, ValueStore, check_values
 from errors import ConfigError, Conflict, Unavailable
 from models import Run, first_id, new_id, now_ms
+from packs.s3.payload_objects import PayloadObjects, Recent, check_values
+from packs.s3.value_store import StoreDown, ValueStore
 from scheduler.retention import DAY_MS, Retention
 
 pytestmark = pytest.mark.slow
@@ -413,7 +414,7 @@ def test_a_store_that_is_down_at_the_start_is_logged(settings, proxy, caplog):
 
 
 def test_without_its_package_the_store_is_refused(settings, monkeypatch):
-    monkeypatch.setattr(value_store, "find_spec", lambda name: None)
+    monkeypatch.setattr(payload_objects, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="EXTRAS=s3"):
         check_values(Config(**settings))
     check_values(Config())

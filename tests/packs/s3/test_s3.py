@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 from errors import NodeError
 from net.egress import Rule
 from nodes import REGISTRY
-from nodes.files import s3
+from packs.s3 import node as s3
 
 SECRET = "Geheim/Key+1"
 

@@ -11,14 +11,37 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import blake2b
+from importlib.util import find_spec
 
+from config import Config
+from dispatch.payload_rows import PayloadRows
+from errors import ConfigError
 from models import large_values
-
-from .payload_rows import PayloadRows
-from .value_store import TRY_SECONDS, StoreDown, ValueStore
+from packs.s3.value_store import TRY_SECONDS, StoreDown, ValueStore
 
 WRITE_SECONDS = 60.0  # for which a run in progress waits for a store that is down, before the run fails
 MAX_RECENT_BYTES = 16 * 2**20
+
+
+def open_payloads(config: Config, inline_bytes: int) -> PayloadObjects:
+    """Return the payloads in the store of HEADRACE_VALUES_URL. It connects at its first use."""
+    return PayloadObjects(inline_bytes, ValueStore(config))
+
+
+def check_values(config: Config) -> None:
+    """Check the store of large values, if one is set. Raises: ConfigError if it refuses, or minio is not installed."""
+    if not config.values_url:
+        return
+    if find_spec("minio") is None:
+        raise ConfigError(
+            "HEADRACE_VALUES_URL is set, but the package minio is not installed; start with EXTRAS=s3, or run "
+            "`.venv/bin/python -m pip install -r extras/s3.txt`"
+        )
+    store = ValueStore(config)
+    try:
+        store.check()
+    finally:
+        store.close()
 
 
 class PayloadObjects(PayloadRows):

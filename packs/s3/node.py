@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
+from nodes.credentials import base
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, number, text, whole
@@ -38,6 +39,23 @@ TRANSIENT = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"
 NOT_LOGGED_IN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 # Errors of the library on a response that is not S3's.
 PROTOCOL_ERRORS = (SyntaxError, AttributeError, KeyError, TypeError, ValueError)
+
+
+class S3Credential(base.CredentialType):
+    """An S3-compatible object store: AWS, MinIO, Garage, Ceph, R2, B2."""
+
+    title = "S3"
+    endpoint = base.text(
+        "The URL of the store", base.check_url, load_default="https://s3.amazonaws.com", title="Endpoint"
+    )
+    region = base.text("The region: eu-central-1", title="Region")
+    access_key = base.text("The id of the access key", required=True, title="Access key ID")
+    secret_key = base.secret("The secret of the access key", required=True, title="Secret access key")
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        (host,) = base.host_of(data["endpoint"])
+        return host, f"*.{host}"
 
 
 class S3Node(Node):

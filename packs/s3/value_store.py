@@ -12,7 +12,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from config import Config
 from errors import ConfigError, NodeError, Unavailable
 from net.egress import tls_context
-from nodes.files.s3 import PIECE, PROTOCOL_ERRORS, make_pool_class, to_node_error
+from packs.s3.node import PIECE, PROTOCOL_ERRORS, make_pool_class, to_node_error
 
 T = TypeVar("T")
 log = logging.getLogger("headrace.dispatch")
@@ -209,19 +208,3 @@ def _make_pool() -> Any:
             return super().urlopen(method, url, redirect, **options)
 
     return ValueStorePool
-
-
-def check_values(config: Config) -> None:
-    """Check the store of large values, if one is set. Raises: ConfigError if it refuses, or minio is not installed."""
-    if not config.values_url:
-        return
-    if find_spec("minio") is None:
-        raise ConfigError(
-            "HEADRACE_VALUES_URL is set, but the package minio is not installed; start with EXTRAS=s3, or run "
-            "`.venv/bin/python -m pip install -r extras/s3.txt`"
-        )
-    store = ValueStore(config)
-    try:
-        store.check()
-    finally:
-        store.close()

@@ -1,0 +1,1 @@
+"""The S3 node, and the store of large values."""
