@@ -52,6 +52,7 @@ class Registry:
     `value_store`: the module, imported at first use, of the store of large values by HEADRACE_VALUES_URL. Its
     `check_values(config)` raises ConfigError if the store cannot be used, and its `open_payloads(config, inline_bytes)`
     returns the `dispatch.payloads.Payloads` in it.
+    `parts`: modules that have a part of the server, loaded if a setting asks for it, by the name of the pack.
     `preparations`: called with the settings when they are known, and again with others in tests.
     `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes.
     `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded; `installed`
@@ -66,6 +67,7 @@ class Registry:
     agent_tools: dict[str, str] = field(default_factory=dict)
     blueprints: list[Any] = field(default_factory=list)
     value_store: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
     preparations: list[Callable[[Config], object]] = field(default_factory=list)
     jobs: list[PackJob] = field(default_factory=list)
     installed: list[EntryPoint] = field(default_factory=list)
@@ -144,6 +146,15 @@ class Registry:
             (self.node_modules, own.node_modules), (self.blueprints, own.blueprints), (self.jobs, own.jobs),
             (self.preparations, own.preparations),
         ]  # fmt: skip
+
+    def find_part(self, pack: str, setting: str) -> Any:
+        """Return the module that has the part for which this setting asks. Raises: ConfigError if its pack is off."""
+        if pack not in self.parts:
+            raise ConfigError(
+                f"{setting} is set, and needs the pack {pack}, which HEADRACE_PACKS leaves out; name it there, or "
+                f"change {setting}"
+            )
+        return importlib.import_module(self.parts[pack])
 
 
 def available() -> list[str]:

@@ -50,6 +50,7 @@ from dispatch.resources import find_value_store
 from errors import ConfigError
 from models import DatabaseRefused, ServerFact, lock_wait
 from nodes import plugins
+from registry import registry
 from scheduler import Scheduler
 from scheduler.hook_keeper import HookKeeper
 from security import accounts, key_rotation
@@ -125,11 +126,9 @@ class Server:
         database.limit_all_waits()
         self.checkpoints.start()
         self.recorder.start()
-        executor = self.dispatcher.executor
         if self.config.otlp_url:
-            from dispatch.tracing import Tracing
-
-            executor.tracing = Tracing(self.config.otlp_url, self.dispatcher.resources)
+            tracing = registry.find_part("tracing", "HEADRACE_OTLP_URL")
+            self.dispatcher.executor.tracing = tracing.Tracing(self.config.otlp_url, self.dispatcher.resources)
         self.dispatcher.start()
         self.dispatcher.lease.keep()
         self.check_database()
@@ -155,8 +154,7 @@ class Server:
                 self.dispatcher.stop()
                 self.recorder.stop()
                 self.metrics.publish_last()
-                if (tracing := self.dispatcher.executor.tracing) is not None:
-                    tracing.stop()
+                self.dispatcher.executor.tracing.stop()
                 self.checkpoints.stop()
                 self._has_ended = True
         database.disconnect()
@@ -220,9 +218,7 @@ def prepare(config: Config) -> startup_message.Login | None:
     """
     check_broker(config)
     if config.otlp_url:
-        from dispatch.tracing import check_packages
-
-        check_packages()
+        registry.find_part("tracing", "HEADRACE_OTLP_URL").check_packages()
     if config.values_url:
         find_value_store().check_values(config)
     backups.check_not_restoring(config)

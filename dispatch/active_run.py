@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import engine
 from engine import Plan
@@ -16,9 +16,6 @@ from .group_commit import Done
 from .resources import Flow
 from .run_options import StartOptions
 from .run_record import RunRecord
-
-if TYPE_CHECKING:
-    from .tracing import Trace
 
 # Makes a write that is committed together with a change of the run, or not at all, such as its audit log entry.
 Note: TypeAlias = Callable[[Run], Write]
@@ -44,7 +41,7 @@ class Active:
         self.is_released = False  # the process ends: results of its nodes from now on do not count
         self.response: Any = None
         self.heard: Callable[[], object] | None = None  # called after each response, and at the end
-        self.place: Trace | None = None  # in a trace, if there are traces
+        self.place: Any = None  # in a trace, as `Tracing.find_place` returned it
         self.keyring = Keyring()
         self.inputs: list[str] = []  # ids of child runs whose input is in a file
 

@@ -347,8 +347,7 @@ class Dispatcher:
         for id_ in ended:
             if (active := self._active.get(id_)) is not None:
                 active.stop_reason = reason
-            if self.executor.tracing is not None and (row := Run.find(id_)) is not None:
-                self.executor.see_end(row)
+            self.executor.tracing.see_unexecuted_end(id_)
         self._try_pick_up()
         return run
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -29,9 +30,6 @@ from .shared_record import AnyRecord, SharedRecord
 from .subflows import SubflowStarter, failure_writes, remains_of
 from .workers import make_workers
 
-if TYPE_CHECKING:
-    from .tracing import Tracing
-
 log = logging.getLogger("headrace.dispatch")
 MAX_DEATHS = 3
 MAX_WAITING_TEXT = 500  # characters of the reason for which a run waits
@@ -41,13 +39,43 @@ class ForAnotherProcess(Exception):
     """This process lacks a node type of the run. A process that has it will execute the run."""
 
 
+class NoTracing:
+    """Is told of runs and steps, and does nothing. The pack `tracing` has a subclass that sends them as spans.
+
+    No method raises or waits. A `place` is that of a run in a trace.
+    """
+
+    def find_place(self, run: Run) -> Any:
+        """Return the place of a run that begins; None if it has none."""
+        return None
+
+    def see_step(self, place: Any, run: Run, step: engine.StepRecord) -> None:
+        """See a step begin or end."""
+
+    def see_end(self, place: Any, run: Run) -> None:
+        """See a run end."""
+
+    def see_unexecuted_end(self, run_id: str) -> None:
+        """See a run end that was cancelled, or whose definition is not valid any more."""
+
+    def watch_steps(self, record: Callable[[engine.StepRecord], None]) -> tuple[Any, Collection[Any]]:
+        """Return the function that records each step of a quick run, and the steps for `see_quick_run`."""
+        return record, ()
+
+    def see_quick_run(self, run: Run, given: Any, steps: Collection[Any]) -> None:
+        """See a quick run end, with this input."""
+
+    def stop(self) -> None:
+        """Send what is left: the process ends."""
+
+
 class Executor:
     """Executes runs in the calling thread, for the process that holds the lease."""
 
     def __init__(self, resources: Resources, recorder: Recorder, lease: ProcessLease) -> None:
         self.resources, self.recorder, self.lease = resources, recorder, lease
         self.on_step: StepSeen | None = None
-        self.tracing: Tracing | None = None
+        self.tracing = NoTracing()
         # Runs whose end could not be written yet, by id: with their outcome and the writes of the end.
         self.unrecorded: dict[str, tuple[Active, Outcome, Unit]] = {}
         self._hand_back = threading.Event()
@@ -78,8 +106,7 @@ class Executor:
             self.give_up(active, error)
         finally:
             CURRENT.run = None
-            if self.tracing is not None:
-                CURRENT.traceparent = ""
+            CURRENT.traceparent = ""
         return False
 
     def _claim(self, active: Active) -> bool:
@@ -104,8 +131,7 @@ class Executor:
         record, plan = active.record, active.plan
         run = record.run
         began = time.perf_counter()
-        if self.tracing is not None:
-            active.place = self.tracing.find_place(run)
+        active.place = self.tracing.find_place(run)
         outcome = self._outcome(active)
         if outcome.status == "waiting":
             return self._suspend(record, outcome)
@@ -125,8 +151,7 @@ class Executor:
             record.run = self._reload(run) or run.deleted()
         else:
             active.response = outcome.response
-            if self.tracing is not None:
-                self.tracing.see_end(active.place, run)
+            self.tracing.see_end(active.place, run)
         return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
 
     def _outcome(self, active: Active) -> Outcome:
@@ -192,8 +217,7 @@ class Executor:
             answered = record.answer(step)
         else:
             record.step(step, answers)
-        if self.tracing is not None:
-            self.tracing.see_step(active.place, record.run, step)
+        self.tracing.see_step(active.place, record.run, step)
         if step.status == "running":
             self.lease.check(record.run)
         if answered is not None:
@@ -234,14 +258,9 @@ class Executor:
             values = {"error_text": outcome.error_text, "error_kind": outcome.error_kind}
             ending = claimed.finish(self.lease.owner, "failed", waits=True, **values)
             self.recorder.commit([*told, *ending])
-            self.see_end(claimed)
+            self.tracing.see_unexecuted_end(str(run.id))
             self.tidy(active)
         return None
-
-    def see_end(self, run: Run) -> None:
-        """Send the span of a run that ended without being executed."""
-        if self.tracing is not None:
-            self.tracing.see_end(self.tracing.find_place(run), run)
 
     def _is_for_another_process(self, run: Run) -> bool:
         """Return True if this process lacks a node type of the run, and a living one has it."""

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import engine
 from dispatch.group_commit import LoopTurn
@@ -27,9 +27,6 @@ from .dispatcher import Dispatcher
 from .input_validation import check_input
 from .limits import TimeLimit
 from .run_record import RunRecord
-
-if TYPE_CHECKING:
-    from .tracing import SeenStep
 
 QUICK_SECONDS = 0.002  # by the clock, then as much again of processor time, since the machine may be busy
 SLOW_RUNS = 2  # in succession, after which a flow's runs are normal runs; garbage collection may slow a single one
@@ -66,14 +63,6 @@ class Slowness(NamedTuple):
 
     runs: int
     until: float
-
-
-def _see_step(record: RunRecord, steps: list[SeenStep], step: engine.StepRecord) -> None:
-    """Record a step, and note its time for the traces."""
-    from .tracing import SeenStep
-
-    record.step(step)
-    steps.append(SeenStep(step, time.time_ns()))
 
 
 class QuickRuns:
@@ -193,9 +182,7 @@ class QuickRuns:
         record = RunRecord(_ELSEWHERE, self.rows, run)
         job = self._job(run, record, input, encoded, time_limit.check)
         tracing = self.dispatcher.executor.tracing
-        steps: list[SeenStep] = []
-        if tracing is not None:
-            job.on_step = partial(_see_step, record, steps)
+        job.on_step, steps = tracing.watch_steps(record.step)
         text, outcome = engine.encode_output(engine.run(plan, job), job.keyring, self.resources.config.max_value_bytes)
         run.end_unsaved(
             outcome.status, (time.perf_counter() - began) * 1000, output=self.rows.keep(id_, "output", text).text,
@@ -203,8 +190,7 @@ class QuickRuns:
             nodes_done=record.done,
         )  # fmt: skip
         self._turn.add(record.whole(), partial(told, run, outcome, text))  # a closure would be six objects
-        if tracing is not None:
-            tracing.see_quick_run(run, input, steps)
+        tracing.see_quick_run(run, input, steps)
         return not time_limit.is_over()
 
     def _job(self, run: Run, record: RunRecord, input: Any, encoded: bytes, stop: Callable[[], None]) -> Job:

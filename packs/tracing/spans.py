@@ -13,18 +13,19 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
+from functools import partial
 from hashlib import blake2b
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from constants import ENDED, VERSION
+from dispatch.executor import NoTracing
+from dispatch.resources import Resources
 from engine import StepRecord
 from errors import ConfigError
 from models import Run
 from server_log.work_ids import CURRENT
-
-from .resources import Resources
 
 log = logging.getLogger("headrace.tracing")
 PATH = "/v1/traces"
@@ -64,8 +65,8 @@ def check_packages() -> None:
         )
 
 
-class Tracing:
-    """Makes spans of runs and steps, and hands them to the SDK's exporter. No method raises or waits."""
+class Tracing(NoTracing):
+    """Makes spans of runs and steps, and hands them to the SDK's exporter."""
 
     def __init__(self, url: str, resources: Resources) -> None:
         from opentelemetry import trace as api
@@ -147,7 +148,12 @@ class Tracing:
             CURRENT.traceparent = ""
             self._send_step(place, run, SeenStep(step, time.time_ns()))
 
-    def see_quick_run(self, run: Run, given: Any, steps: Iterable[SeenStep]) -> None:
+    def watch_steps(self, record: Callable[[StepRecord], None]) -> tuple[Any, list[SeenStep]]:
+        """Return a function that records a step of a quick run and notes its time, and the list of noted steps."""
+        steps: list[SeenStep] = []
+        return partial(_note_step, record, steps), steps
+
+    def see_quick_run(self, run: Run, given: Any, steps: Collection[SeenStep]) -> None:
         """Send the spans of a quick run that has ended, with this input."""
         place = self.find_place(run, given)
         for seen in steps:
@@ -167,6 +173,16 @@ class Tracing:
         error = (run.error_kind or "other") if run.status == "failed" else None
         times = (int(run.created_at) * 1_000_000, time.time_ns())
         self._send(place, run, str(run.workflow_name), kind, times, details, error)
+
+    def see_unexecuted_end(self, run_id: str) -> None:
+        """Send the span of a run that was cancelled, or whose definition is not valid any more."""
+        try:
+            run = Run.find(run_id)
+        except Exception as error:
+            log.debug("run %s has no span: %s", run_id, error)
+            return
+        if run is not None:
+            self.see_end(self.find_place(run), run)
 
     def _send_step(self, place: Trace | None, run: Run, seen: SeenStep) -> None:
         step, at = seen
@@ -206,6 +222,11 @@ class Tracing:
             self._processor.on_end(span)
         except Exception as error_of_sdk:
             log.debug("a span was lost: %s", error_of_sdk)
+
+
+def _note_step(record: Callable[[StepRecord], None], steps: list[SeenStep], step: StepRecord) -> None:
+    record(step)
+    steps.append(SeenStep(step, time.time_ns()))
 
 
 def _make_id(size: int, *parts: object) -> int:

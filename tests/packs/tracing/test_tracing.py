@@ -10,8 +10,9 @@ from servers import Server, until
 from trace_collector import Collector
 from world import ROOT, chain, flow, node
 
-from dispatch.tracing import check_packages
 from errors import ConfigError
+from packs.tracing.spans import check_packages
+from registry import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -195,3 +196,8 @@ def test_missing_packages_are_named_at_the_start(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ConfigError, match="pip install -r extras/otel.txt"):
         check_packages()
+
+
+def test_the_setting_is_refused_without_the_pack():
+    with pytest.raises(ConfigError, match="HEADRACE_OTLP_URL is set, and needs the pack tracing"):
+        Registry().find_part("tracing", "HEADRACE_OTLP_URL")
