@@ -13,8 +13,6 @@ import gc
 gc.disable()
 
 import logging
-import queue
-import signal
 import sys
 import threading
 from collections.abc import Callable, Collection
@@ -30,6 +28,7 @@ import api
 import cli
 import config as settings
 import database
+import worker
 from api.http.request_metrics import RequestMetrics
 from api.run_answer import protect_headers
 from api.shortcut import ApiShortcut
@@ -95,7 +94,9 @@ class Server:
         self.checkpoints = Checkpoints()
         links = Links(self.vault.sign, config.base_url)
         resources = Resources(config, make_services(config), links, self.credentials.find)
-        broker = make_broker(config, lanes)
+        broker: Broker | None = None
+        if config.broker_url:
+            broker = registry.find_part("celery", "CELERY_BROKER_URL").make_broker(config, lanes)
         self.dispatcher = Dispatcher(resources, self.recorder, inline, broker=broker)
         self.dispatcher.lanes = lanes
         self.requests = RequestMetrics()
@@ -185,23 +186,6 @@ def create_app(config: Config | None = None, inline: bool = False, print_login: 
     return app
 
 
-def make_broker(config: Config, lanes: Collection[Lane]) -> Broker | None:
-    """Return the queue between the processes, without a connection; None without CELERY_BROKER_URL.
-
-    A worker executes the runs of these lanes. Raises: ConfigError if the extra `celery` is not installed.
-    """
-    if not config.broker_url:
-        return None
-    try:
-        from worker import CeleryQueue
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"CELERY_BROKER_URL is set, but the package {error.name} is not installed; start with EXTRAS=celery, or "
-            "run `.venv/bin/python -m pip install -r extras/celery.txt`"
-        ) from None
-    return CeleryQueue(config.broker_url, lanes if config.role == "worker" else (), config.run_threads)
-
-
 def check_broker(config: Config) -> None:
     """Raise ConfigError if the processes of this server cannot share its database, and are to share a broker."""
     if config.broker_url and not config.is_postgres:
@@ -243,15 +227,7 @@ def work(config: Config, lanes: Collection[Lane] = LANES) -> None:
     login = prepare(config)
     if login is not None:
         sys.stderr.write(startup_message.format_first_login(login))
-    server = Server(config, lanes=lanes)
-    stopped: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: stopped.put(number))
-    server.start()
-    log.info("This worker executes up to %d runs at a time", config.run_threads)
-    stopped.get()
-    server.dispatcher.close()
-    server.stop()
+    worker.work(Server(config, lanes=lanes))
 
 
 def serve(lanes: Collection[Lane] | None = None, concurrency: int | None = None) -> None:

@@ -1,7 +1,7 @@
 """Queues of pending runs: they bring ids of runs to the threads that execute them.
 
 A queue may lose, repeat and reorder ids: the database decides which process executes a run. `LocalQueue` has threads of
-this process. `CeleryQueue` in worker.py brings ids from a message broker to the workers of several machines.
+this process. `CeleryQueue` (packs/celery/queue.py) brings ids from a message broker to workers on several machines.
 """
 
 from __future__ import annotations

@@ -50,12 +50,12 @@ LAYERS = {
     },
     "cli": {
         *("database", "models", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "nodes", "importing", "security", "parsers"),
+        *("schemas", "nodes", "importing", "security", "parsers", "worker"),
     },
     "gunicorn.conf": {"net"},
 }
 # A pack uses the core; other packs only those that its NEEDS name (see `needs`).
-LAYERS["packs"] = set(LAYERS) - {"gunicorn.conf", "worker"}
+LAYERS["packs"] = set(LAYERS) - {"gunicorn.conf"}
 # The top: it puts everything together.
 LAYERS["workflow_server"] = set(LAYERS) - {"gunicorn.conf", "packs"}
 
@@ -67,7 +67,7 @@ HOMES = {
     **dict.fromkeys(("peewee", "playhouse"), {"database", "migrations"}),
     "marshmallow": {"schema_fields", "schemas", "nodes", "definition", "security", "api", "packs"},
     "apscheduler": {"scheduler"},
-    **dict.fromkeys(("celery", "kombu"), {"worker"}),
+    **dict.fromkeys(("celery", "kombu"), {"packs"}),
     "opentelemetry": {"packs"},
     "gunicorn": {"workflow_server", "gunicorn.conf", "net"},
     "jinja2": {"expressions"},
@@ -79,7 +79,7 @@ HOMES = {
 LAZY = {
     "authlib",
     *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx2", "httpcore2", "rich", "cryptography", "jmespath"),
-    *("prometheus_client", "argon2", "apprise", "oauthlib", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
+    *("prometheus_client", "argon2", "apprise", "oauthlib", "openpyxl", "playhouse", "celery", "gunicorn"),
     *("opentelemetry", "importing"),
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),

@@ -4,7 +4,7 @@ import pytest
 from command_line import refused
 
 import cli
-from cli.processes import find_lanes
+from worker import find_lanes
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ pytest.importorskip("celery")
 from amqp.exceptions import ChannelError
 from kombu import Connection
 
-from worker import NAMES, CeleryQueue
+from packs.celery.queue import NAMES, CeleryQueue
 
 pytestmark = pytest.mark.slow
 

@@ -15,14 +15,11 @@ pytest.importorskip("celery")
 from amqp.exceptions import ChannelError
 from kombu import Connection, Exchange
 
-from worker import MAX_OFFERS, NAMES, RESTART_SECONDS, RETRY_SECONDS, TASK, CeleryQueue
+from errors import ConfigError
+from packs.celery.queue import MAX_OFFERS, NAMES, RESTART_SECONDS, RETRY_SECONDS, TASK, CeleryQueue
+from registry import Registry
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def path():
-    """Replace the database of the other tests: these need none."""
 
 
 @pytest.fixture(scope="module", params=[RabbitMQ, Redis])
@@ -102,7 +99,7 @@ def test_an_offer_neither_waits_nor_fails_without_a_broker(begin, broker):
 
 
 def test_the_sender_notices_without_an_offer_that_the_broker_is_back(begin, broker, monkeypatch):
-    monkeypatch.setattr("worker.MAX_PAUSE", 0.2)
+    monkeypatch.setattr("packs.celery.queue.MAX_PAUSE", 0.2)
     web = begin()
     broker.kill()
     web.offer("run_1", "runs")
@@ -155,7 +152,7 @@ def test_a_worker_is_deaf_from_the_first_run_that_it_missed_until_a_message_come
 
 
 def test_a_consumer_that_was_deaf_for_a_minute_starts_again(begin, receive, monkeypatch):
-    monkeypatch.setattr("worker.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("packs.celery.queue.RETRY_SECONDS", 0.1)
     worker, got = receive("runs")
     first = worker._consumer
     worker.note_missed()
@@ -262,3 +259,8 @@ def test_workers_take_no_commands_from_the_broker(receive, broker):
     worker.app.control.shutdown()
     assert worker.app.control.ping(timeout=1) == [] and not worker.state().is_down
     assert "Control" not in {type(step).__name__ for step in worker._consumer.consumer.steps}
+
+
+def test_the_broker_is_refused_without_the_pack():
+    with pytest.raises(ConfigError, match="CELERY_BROKER_URL is set, and needs the pack celery"):
+        Registry().find_part("celery", "CELERY_BROKER_URL")
