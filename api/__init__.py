@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from api import (
     expressions,
     files,
     folders,
-    forms,
     importing,
     invitations,
     logs,
@@ -106,7 +106,8 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.add_url_rule("/mcp", "mcp", _answer_mcp, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/api/docs", "docs", _redirect_to_docs, provide_automatic_options=False)
     app.register_blueprint(_make_docs_blueprint())
-    forms.install(app)
+    for name in registry.pages:
+        pkgutil.resolve_name(name)(app)
     documentation.install(app, Path(__file__).parents[1] / "docs")
     if web_dir is not None:
         static_app.install(app, web_dir)

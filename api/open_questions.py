@@ -1,4 +1,4 @@
-"""Open questions of waiting runs, for the page of a signed link and for members."""
+"""Open questions of waiting runs, for the page of a signed link and for members, and answers to them as JSON."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.http.server import get_dispatcher
-from errors import Conflict, DefinitionError
+from definition import PlannedNode
+from errors import BadInput, Conflict, DefinitionError, Issue, NodeError
 from models import Run, Step, Wait, loops, now_ms
 from nodes.base import REGISTRY
-from nodes.core.form_fields import get_max_bytes, make_schema
+from nodes.core.form_fields import complete, find_issues, get_max_bytes, list_missing_files, make_schema
 from parsers.invisible_characters import OF_TEXTS, visible
 
 MAX_TEXT = 10_000
@@ -96,3 +97,33 @@ def _show_question(step: Step, wait: Wait | None) -> dict[str, Any] | None:
         "asked_at": step.started_at,
         "expires_at": wait.wake_at,
     }
+
+
+# Answers as JSON
+
+
+def check_answer(node: PlannedNode, comment: Any, body: Any) -> dict[str, Any]:
+    """Return the answer to a node with fields, from the JSON of a member or of another system.
+
+    JSON has no files, so it cannot answer a node with a required file field.
+    Raises: BadInput if the answers do not match the fields.
+    """
+    missing = list_missing_files(node.config.static["fields"], ())
+    files = [Issue(f"body.{name}", f"{text} Files need multipart/form-data.") for name, text in missing.items()]
+    refuse([*find_answer_issues(node, body), *files])
+    return {"comment": comment, "fields": complete(node.config.static["fields"], body or {})}
+
+
+def find_answer_issues(node: PlannedNode, answers: Any) -> list[Issue]:
+    """Return the issues of answers given as JSON."""
+    try:
+        issues = find_issues(node.config.static["fields"], {} if answers is None else answers)
+    except NodeError as error:
+        raise BadInput(f"body: {error.message}") from None
+    return [Issue(f"body.{issue['path']}".rstrip("."), issue["message"]) for issue in issues]
+
+
+def refuse(found: list[Issue]) -> None:
+    """Raises: BadInput if there are issues."""
+    if found:
+        raise BadInput("; ".join(map(str, found[:5])), found)

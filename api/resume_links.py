@@ -9,28 +9,29 @@ Opening a link must change nothing, since mail scanners open links: GET shows a 
 from __future__ import annotations
 
 import logging
+import pkgutil
 from pathlib import Path
 from typing import Any
 
 from flask import Response, render_template_string, request
 from flask_login import current_user
 
-from api import forms
 from api.audit import defer_entry
 from api.http.auth import get_user, require_role
 from api.http.content_policy import hash_inline
-from api.http.json_io import Resource, load, read_body, read_raw
+from api.http.json_io import Resource, get_request, load, read_body, read_raw
 from api.http.server import get_dispatcher
-from api.open_questions import ENGINES_OWN, accepts_answers, format_reason
+from api.open_questions import ENGINES_OWN, accepts_answers, check_answer, format_reason
 from api.runs import link_large_values
 from api.webhooks.body import parse_body
 from api.webhooks.refusal_log import RefusalLog
 from constants import FORM, MULTIPART
 from definition import PlannedNode
-from errors import BadInput, Conflict, Forbidden, HeadraceError
+from errors import BadInput, Conflict, Forbidden, HeadraceError, Unavailable
 from models import Run, Step, Wait, now_ms
 from nodes.base import Node
 from parsers.invisible_characters import visible
+from registry import explain_off, registry
 from schema_fields import Out, Strict, fields, text
 from schemas import Error, RunOut
 
@@ -38,6 +39,7 @@ from schemas import Error, RunOut
 log = logging.getLogger("headrace.resume")
 blueprint = Resource("resume", "Answers to waiting runs", any_query=True)
 BY_LINK = "a signed link"
+NO_PAGES = "This question has a form, and the pages of forms are switched off here; answer it in the app"
 MAX_COMMENT = 2_000
 MAX_BODY = 1_000_000  # characters of JSON in a form
 MAX_NAMED = 20  # places in a message
@@ -120,9 +122,12 @@ def ask(run: Run) -> Response:
     if problem is not None:
         if request.args.get("token") is not None:
             _log_refusal(run, problem)
-        return _render_page(run, problem, "") if planned is None else forms.show_closed_question(run, problem)
+        is_plain = planned is None or not registry.question_pages
+        return _render_page(run, problem, "") if is_plain else _load_pages().show_closed_question(run, problem)
+    if planned is not None and not registry.question_pages:
+        return _render_page(run, run.workflow_name, f"{NO_PAGES}.", status=503)
     if planned is not None:
-        return forms.show_question(run, planned)
+        return _load_pages().show_question(run, planned, get_request())
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
     chosen = request.args.get("answer")
     answers = [chosen] if chosen in node.answers else list(node.answers)
@@ -166,7 +171,7 @@ def answer(run: Run) -> Any:
     node = get_dispatcher().answerable(run, node_id)
     planned = _find_form(run, node_id)
     if planned is not None and signed and request.mimetype in FORMS:
-        return forms.take_question(run, planned, _get_author())
+        return _load_pages().take_question(run, planned, get_request(), _get_author())
     name, value, question = _read_link_answer(node, planned) if signed else _read_member_answer(planned)
     if name is None and len(node.answers) == 1:
         name = node.answers[0]
@@ -200,8 +205,15 @@ def _take_member_form(run: Run) -> Any:
         raise BadInput("This question takes no files; send the answer as JSON")
     if problem := Wait.explain_closed(run.id, node_id, now_ms(), asks=False):
         raise Conflict(problem)
-    forms.take_member_form(run, planned, _get_author(), AnswerForm())
+    _load_pages().take_member_form(run, planned, get_request(), _get_author(), AnswerForm())
     return RunOut().dump(link_large_values(Run.get_by_id(run.id)))
+
+
+def _load_pages() -> Any:
+    """Return the module with the pages of questions with fields. Raises: Unavailable if its pack is off."""
+    if not registry.question_pages:
+        raise Unavailable(f"{NO_PAGES}{explain_off()}")
+    return pkgutil.resolve_name(registry.question_pages)
 
 
 def _make_question_error(run: Run, node_id: str) -> HeadraceError:
@@ -226,7 +238,7 @@ def _find_form(run: Run, node_id: str) -> PlannedNode | None:
 def _read_member_answer(planned: PlannedNode | None) -> tuple[str | None, Any, str | None]:
     body = load(AnswerIn(), read_body())
     if planned is not None:
-        value = forms.check_answer(planned, body.get("comment"), body.get("body"))
+        value = check_answer(planned, body.get("comment"), body.get("body"))
         return body.get("answer"), value, body.get("question")
     value = body["comment"] if body.get("comment") is not None else body.get("body")
     return body.get("answer"), value, body.get("question")
@@ -241,7 +253,7 @@ def _read_link_answer(node: Node, planned: PlannedNode | None) -> tuple[str | No
     body = parse_body(request, read_raw(request))
     if planned is not None:
         is_choice, given = len(node.answers) > 1, body if isinstance(body, dict) else {}
-        value = forms.check_answer(planned, None, given.get("body") if is_choice else body)
+        value = check_answer(planned, None, given.get("body") if is_choice else body)
         return given.get("answer") or request.args.get("answer") if is_choice else node.answers[0], value, None
     if len(node.answers) == 1:
         return node.answers[0], body, None

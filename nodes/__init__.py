@@ -11,7 +11,7 @@ from nodes.app_triggers import trigger_files
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.connectors import connector_files
-from nodes.core import form_nodes, logic, output, store, table, triggers, waits
+from nodes.core import logic, output, store, table, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
 from nodes.files import documents
 from nodes.files import node as file_node
@@ -26,7 +26,7 @@ registry.preparations.append(lambda config: connector_files.load_own(config.conn
 REGISTRY.find_more = lambda type_: trigger_files.find(type_) or connector_files.find(type_)
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
-    *(triggers, form_nodes, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
+    *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
     *(send, trigger, poll_trigger, mcp, file_node),
     *(store, table, output, llm, agent, memory),
 )

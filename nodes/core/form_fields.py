@@ -1,13 +1,13 @@
 """Fields of forms: how a node's setting defines them, and the JSON Schema of their answers.
 
 A form is a list of items in order. Most ask for an answer; a heading or a paragraph stands between them, and a page
-starts the next step of the form. Pages in HTML are made in `api/forms/`.
+starts the next step of the form. Pages in HTML are made in `packs/forms/`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
@@ -213,6 +213,15 @@ def find_issues(items: Sequence[Mapping[str, Any]], answers: Any) -> list[dict[s
     """Return the issues of answers, as `{"path", "message"}`. Raises: NodeError if they cannot be checked."""
     given = dict(_drop_empty(items, answers)) if isinstance(answers, Mapping) else answers
     return issues_of(make_schema(items), given)
+
+
+def list_missing_files(items: Sequence[Mapping[str, Any]], given: Collection[str]) -> dict[str, str]:
+    """Return a problem for each required file field that is not among those with files."""
+    return {
+        item["name"]: f"Choose a file for “{item.get('title') or item['name']}”."
+        for item in items
+        if item["kind"] == "file" and item.get("required") and item["name"] not in given
+    }
 
 
 def complete(items: Sequence[Mapping[str, Any]], answers: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from constants import ROLES
 from models import ApiToken
+from registry import registry
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -37,7 +38,7 @@ OPEN = {
     "GET /assets/<path:name>",
     # What a webhook asks of its callers, its node says: see test_webhooks.py.
     *(f"{method} /api/webhooks-test/<flow>/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
-    # Of a form, its node says who may open it, and of a test, its view: see tests/api/forms.
+    # Of a form, its node says who may open it, and of a test, its view: see tests/packs/forms.
     *(f"{method} /forms/<slashes:path>" for method in ("GET", "POST")),
     *(f"{method} /forms-test/<flow>/<slashes:path>" for method in ("GET", "POST")),
     *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
@@ -188,6 +189,19 @@ LEAST_ROLE = {
     "GET /api/metrics": "viewer",
     "GET /metrics": "viewer",
 }
+
+# Beginnings of the paths that packs add: without its pack, there is no such route.
+OF_PACKS = {"/forms": "forms"}
+
+
+def is_on(route):
+    """Return True if the packs of this process have the route."""
+    path = route.partition(" ")[2]
+    return all(pack in registry.packs for start, pack in OF_PACKS.items() if path.startswith(start))
+
+
+OPEN = {route for route in OPEN if is_on(route)}
+LEAST_ROLE = {route: role for route, role in LEAST_ROLE.items() if is_on(route)}
 
 # What programs use with an API token alone: no session counts there. They have tests of their own.
 BY_TOKEN = {"POST /mcp": "viewer"}

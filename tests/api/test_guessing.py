@@ -8,8 +8,8 @@ from form_pages import make_definition
 from servers import PATIENCE, Server
 from world import node
 
-from api.forms.page_limits import PAGES_PER_MINUTE
 from api.webhooks.guesses import MAX_OF_ADDRESS
+from packs.forms.page_limits import PAGES_PER_MINUTE
 from security import login_throttle
 
 pytestmark = pytest.mark.slow

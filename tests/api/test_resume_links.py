@@ -12,6 +12,7 @@ from api.webhooks.refusal_log import RefusalLog
 from database import execute, write
 from models import Run, Wait, Workspace, without_signatures
 from nodes.base import REGISTRY, Node
+from registry import registry
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -388,3 +389,27 @@ def test_of_many_answers_at_once_one_counts(owner, app, waiting, links):
     statuses = at_once(8, lambda number: app.test_client().post(url, {"n": number}).status_code)
     assert sorted(statuses) == [200] + [409] * 7
     assert ended(owner, run)["status"] == "success"
+
+
+def test_without_the_pages_of_forms_a_question_with_fields_is_answered_as_json(
+    owner, client, waiting, links, monkeypatch
+):
+    monkeypatch.setattr(registry, "question_pages", "")
+    fields = [{"kind": "text", "name": "reason", "required": True}]
+    run = waiting(
+        flow(
+            node("start", "manual"),
+            node("ask", "approval", {"message": "Pay?", "fields": fields}),
+            edges=["start ask"],
+        )
+    )
+    link = links(run, "ask")["url"]
+    page = client.get(link)
+    assert page.status_code == 503 and "are switched off here" in page.text and page.mimetype == "text/html"
+    sent = client.post(link, data="reason=x", content_type="application/x-www-form-urlencoded")
+    assert sent.status_code == 503 and "are switched off here" in sent.json["error"]
+    path = f"/api/runs/{run['id']}/resume"
+    assert owner.post(path, {"answer": "approved", "body": {}}).status_code == 400
+    assert owner.post(path, {"answer": "approved", "body": {"reason": "late"}}).status_code == 200
+    assert ended(owner, run)["output"]["fields"] == {"reason": "late"}
+    assert client.get(link).status_code == 200, "a plain page that says why"

@@ -7,9 +7,6 @@ from typing import Any
 from flask import Response
 from flask_login import current_user
 
-from api.forms.look import Look
-from api.forms.public import make_form, open_public, take_answer
-from api.forms.results import show_result, take_next_page
 from api.http.auth import has_role
 from api.http.json_io import get_request
 from api.http.request_origin import check_origin
@@ -19,6 +16,9 @@ from definition import PlannedNode
 from dispatch import Start, StartOptions, Ticket
 from errors import NotFound, Unavailable
 from models import Run, Startable, WebhookListener, WebhookTarget
+from packs.forms.look import Look
+from packs.forms.public import make_form, open_public, take_answer
+from packs.forms.results import show_result, take_next_page
 
 LISTENED = "This is a test. The editor waits for one answer, and runs the flow on its canvas with it."
 UNHEARD = "This is a preview. To send it, choose Listen for a test call in the editor first."

@@ -12,23 +12,23 @@ from flask import Request, Response
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
-from api.forms.access import get_sender, refuse
-from api.forms.form import Filled, Form, drop_files, open_form, show, take
-from api.forms.look import Look, show_message
-from api.forms.page_limits import limit_network, limit_pages
-from api.forms.results import make_run_address, show_result, take_next_page
-from api.forms.sent_files import make_answers, name_files
-from api.forms.upload import FULL, Storage
 from api.http.json_io import get_request, to_unavailable
 from api.http.server import get_config, get_dispatcher
 from constants import FORM_METHOD
 from dispatch import Start, Ticket
 from errors import Conflict, DefinitionError, HeadraceError, NodeError, NotFound, TooMany, Unavailable
 from models import DatabaseRefused, IdempotencyKey, WebhookTarget, WorkspaceStore, new_id, now_ms
-from nodes.core.form_nodes import to_ms
 from nodes.files.files import Absent
 from nodes.files.quota import OverQuota
 from nodes.files.staged import moving, settle
+from packs.forms.access import get_sender, refuse
+from packs.forms.form import Filled, Form, drop_files, open_form, show, take
+from packs.forms.look import Look, show_message
+from packs.forms.nodes import to_ms
+from packs.forms.page_limits import limit_network, limit_pages
+from packs.forms.results import make_run_address, show_result, take_next_page
+from packs.forms.sent_files import make_answers, name_files
+from packs.forms.upload import FULL, Storage
 from schema_fields.row_json import iso
 
 log = logging.getLogger("headrace.forms")

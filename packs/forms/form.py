@@ -9,22 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
 from flask import Request, Response
 
-from api.forms.answers import Item, Texts, make_start_texts, read_answers, take_texts
-from api.forms.look import Look, render
-from api.forms.upload import SentForm, Storage, merge_files, read_sent
 from api.http.server import get_server
 from errors import HeadraceError
 from models import now_ms
-from nodes.core.form_fields import get_max_bytes, is_input, list_inputs, takes_several
+from nodes.core.form_fields import get_max_bytes, is_input, list_inputs, list_missing_files, takes_several
 from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import discard, renew
+from packs.forms.answers import Item, Texts, make_start_texts, read_answers, take_texts
+from packs.forms.look import Look, render
+from packs.forms.upload import SentForm, Storage, merge_files, read_sent
 
 PURPOSE = "form page"
 MAX_AGE_MS = 24 * 3_600_000  # of an opened form: idempotency keys live as long
@@ -256,15 +256,6 @@ def _take_files(form: Form, sent: SentForm, progress: FormProgress) -> None:
 def find_missing_files(form: Form, progress: FormProgress) -> dict[str, str]:
     """Return the problems of required file fields without a file, by name."""
     return list_missing_files(form.items, [name for name, files in progress.token.files.items() if files])
-
-
-def list_missing_files(items: Sequence[Item], given: Collection[str]) -> dict[str, str]:
-    """Return a problem for each required file field that is not among those with files."""
-    return {
-        item["name"]: f"Choose a file for “{item.get('title') or item['name']}”."
-        for item in items
-        if item["kind"] == "file" and item.get("required") and item["name"] not in given
-    }
 
 
 def _find_page(pages: Sequence[FormStep], problems: Mapping[str, str]) -> int:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from flask import Response, current_app
 
-from api.forms.colors import choose_accents
-from api.forms.upload import format_size
 from api.http.content_policy import FullPolicyResponse, hash_inline
 from api.run_answer import SECURITY_HEADERS
+from packs.forms.colors import choose_accents
+from packs.forms.upload import format_size
 
 FOLDER = Path(__file__).parent
 ACCENT = "#0b6e4f"

@@ -14,17 +14,17 @@ from urllib.parse import urlencode, urlsplit
 from flask import Request, Response
 from marshmallow import ValidationError
 
-from api.forms.access import GONE, get_sender, refuse_run
-from api.forms.form import Form, open_form, take
-from api.forms.look import Look, show_message
-from api.forms.page_limits import limit_network
-from api.forms.questions import answer_with, make_question_form
 from api.http.server import get_config, get_dispatcher, get_server
 from definition import Plan, PlannedNode
 from dispatch.payloads import Kept
 from errors import Conflict, DefinitionError, ExpressionError, NotFound
 from models import Run, Step, Wait, now_ms
-from nodes.core.form_nodes import check_redirect, fill_in
+from packs.forms.access import GONE, get_sender, refuse_run
+from packs.forms.form import Form, open_form, take
+from packs.forms.look import Look, show_message
+from packs.forms.nodes import check_redirect, fill_in
+from packs.forms.page_limits import limit_network
+from packs.forms.questions import answer_with, make_question_form
 from parsers.invisible_characters import OF_TEXTS, visible
 
 log = logging.getLogger("headrace.forms")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.forms.form import Filled, Form
 from nodes.core.form_fields import complete, takes_several
 from nodes.http.response import to_safe_name
+from packs.forms.form import Filled, Form
 
 MAX_FILE_NAME = 100  # characters of a file's own name that are kept
 

@@ -16,7 +16,6 @@ from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
-from api.forms.answers import get_label
 from api.http.request_origin import get_client
 from constants import FORM, MULTIPART
 from errors import BadInput, HeadraceError, NodeError, NotJson, TooLarge, TooMany, Unavailable
@@ -25,11 +24,12 @@ from nodes.files.files import Overfull, WorkspaceFiles
 from nodes.files.quota import OverQuota
 from nodes.files.staged import STAGED_SECONDS, Crowded, UploadSource, discard, staging
 from nodes.http.response import to_safe_name
+from packs.forms.answers import get_label
 from security.login_throttle import get_network
 
 log = logging.getLogger("headrace.forms")
 
-CHUNK = 64 * 1024
+READ_BYTES = 64 * 1024
 MAX_TEXT_BYTES = 4 * 2**20  # of all texts together
 MAX_PARTS = 5_000
 # Bytes beyond the limit that are read and dropped, so that the browser shows an answer instead of a lost connection.
@@ -125,7 +125,7 @@ class _FormReader:
         boundary = request.mimetype_params.get("boundary", "").encode("ascii", "replace")
         if not 1 <= len(boundary) <= 200:
             raise ValueError("it has no boundary")
-        events = _read_events(request, MultipartDecoder(boundary, CHUNK * 4, max_parts=MAX_PARTS))
+        events = _read_events(request, MultipartDecoder(boundary, READ_BYTES * 4, max_parts=MAX_PARTS))
         for event in events:
             if isinstance(event, File):
                 self._take_file(str(event.name), str(event.filename or ""), events)
@@ -221,7 +221,7 @@ def _read_events(request: Request, decoder: MultipartDecoder) -> Iterator[Any]:
         if isinstance(event, Epilogue):
             return
         if isinstance(event, NeedData):
-            data = request.stream.read(CHUNK)
+            data = request.stream.read(READ_BYTES)
             decoder.receive_data(data or None)
             if data:
                 continue

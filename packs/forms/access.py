@@ -9,7 +9,6 @@ import orjson
 from flask import Response
 from flask_login import current_user
 
-from api.forms.look import Look, show_message
 from api.http.auth import get_user, has_role
 from api.http.json_io import get_request
 from api.http.request_origin import check_origin, get_client
@@ -20,6 +19,7 @@ from api.webhooks.auth import get_secret_text, is_authentic
 from definition import PlannedNode
 from errors import NotFound
 from models import LogEntry, Run, Startable, WebhookTarget
+from packs.forms.look import Look, show_message
 from security.login_throttle import get_network
 
 BASIC = 'Basic realm="form", charset="UTF-8"'

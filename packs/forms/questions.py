@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import secrets
 from contextlib import ExitStack
-from typing import Any
 
 from flask import Request, Response
 from marshmallow import Schema
 
 from api.audit import defer_entry
-from api.forms.form import (
+from api.http.json_io import load, parse_json
+from api.http.server import get_config, get_dispatcher
+from api.open_questions import find_answer_issues, format_reason, refuse
+from definition import PlannedNode
+from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, TooLarge, TooMany, Unavailable
+from models import Run, Wait
+from nodes.files.files import Absent
+from nodes.files.quota import OverQuota
+from nodes.files.staged import moving
+from packs.forms.form import (
     Filled,
     Form,
     FormProgress,
     FormToken,
     drop_files,
     find_missing_files,
-    list_missing_files,
     open_form,
     take,
 )
-from api.forms.look import PLAIN, Look, show_message
-from api.forms.page_limits import limit_network
-from api.forms.sent_files import make_answers, name_files
-from api.forms.upload import FULL, Storage, read_sent
-from api.http.json_io import load, parse_json
-from api.http.server import get_config, get_dispatcher
-from api.open_questions import format_reason
-from definition import PlannedNode
-from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, TooLarge, TooMany, Unavailable
-from models import Run, Wait
-from nodes.core.form_fields import complete, find_issues
-from nodes.files.files import Absent
-from nodes.files.quota import OverQuota
-from nodes.files.staged import moving
+from packs.forms.look import PLAIN, Look, show_message
+from packs.forms.page_limits import limit_network
+from packs.forms.sent_files import make_answers, name_files
+from packs.forms.upload import FULL, Storage, read_sent
 from parsers.invisible_characters import visible
 
 TITLES = {"approval": "Approval", "callback": "Form"}
@@ -132,7 +129,7 @@ def _make_link_form(run: Run, node: PlannedNode, reason: str, request: Request) 
     return make_question_form(run, node, reason, request.full_path, find_look(run))
 
 
-# Answers of members, and of other systems as JSON
+# Answers of members with files
 
 
 def take_member_form(run: Run, node: PlannedNode, request: Request, by: str, shape: Schema) -> None:
@@ -149,7 +146,7 @@ def take_member_form(run: Run, node: PlannedNode, request: Request, by: str, sha
         given = load(shape, {name: texts[0] for name, texts in sent.texts.items()})
         answers = parse_json(given["body"].encode(), "body") if given["body"] else {}
         files = find_missing_files(form, progress) | sent.problems
-        _refuse([*_find_issues(node, answers), *(Issue(f"body.{name}", text) for name, text in files.items())])
+        refuse([*find_answer_issues(node, answers), *(Issue(f"body.{name}", text) for name, text in files.items())])
         names = node.node.answers
         button = given["answer"] or (names[0] if len(names) == 1 else "")
         if button not in names:
@@ -159,30 +156,3 @@ def take_member_form(run: Run, node: PlannedNode, request: Request, by: str, sha
     except BaseException:
         drop_files(form, progress)
         raise
-
-
-def check_answer(node: PlannedNode, comment: Any, body: Any) -> dict[str, Any]:
-    """Return the answer to a node with fields, from the JSON of a member or of another system.
-
-    JSON has no files, so it cannot answer a node with a required file field.
-    Raises: BadInput if the answers do not match the fields.
-    """
-    missing = list_missing_files(node.config.static["fields"], ())
-    files = [Issue(f"body.{name}", f"{text} Files need multipart/form-data.") for name, text in missing.items()]
-    _refuse([*_find_issues(node, body), *files])
-    return {"comment": comment, "fields": complete(node.config.static["fields"], body or {})}
-
-
-def _find_issues(node: PlannedNode, answers: Any) -> list[Issue]:
-    """Return the issues of answers given as JSON."""
-    try:
-        issues = find_issues(node.config.static["fields"], {} if answers is None else answers)
-    except NodeError as error:
-        raise BadInput(f"body: {error.message}") from None
-    return [Issue(f"body.{issue['path']}".rstrip("."), issue["message"]) for issue in issues]
-
-
-def _refuse(found: list[Issue]) -> None:
-    """Raise BadInput if there are issues."""
-    if found:
-        raise BadInput("; ".join(map(str, found[:5])), found)

@@ -1,6 +1,6 @@
 """Form nodes: a public form that starts runs, and a page of a form in the middle of a run.
 
-The pages are made in `api/forms/`. This module has their settings and their work as steps of a run.
+The pages are made by the other modules. This one has their settings and their work as steps of a run.
 """
 
 from __future__ import annotations
