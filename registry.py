@@ -55,6 +55,7 @@ class Registry:
     `parts`: modules that have a part of the server, loaded if a setting asks for it, by the name of the pack.
     `pages`: functions that add other addresses to the app, "module:function" of each; it is called with the app.
     `question_pages`: the module with the pages of questions that have fields, for api/resume_links.py.
+    `commands`: modules whose import adds commands to the command line, or replaces one of the core.
     `preparations`: called with the settings when they are known, and again with others in tests.
     `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes.
     `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded; `installed`
@@ -72,6 +73,7 @@ class Registry:
     parts: dict[str, str] = field(default_factory=dict)
     pages: list[str] = field(default_factory=list)
     question_pages: str = ""
+    commands: list[str] = field(default_factory=list)
     preparations: list[Callable[[Config], object]] = field(default_factory=list)
     jobs: list[PackJob] = field(default_factory=list)
     installed: list[EntryPoint] = field(default_factory=list)

@@ -4,13 +4,21 @@ Wrong input is one line on stderr, `Error: …`, with exit code 2; a failed run 
 to stdout, everything else to stderr.
 """
 
+import importlib
+
 from cli.base import main
+from config import read_setting
+from registry import registry
 
 __all__ = ["main"]
 
 
 def _load() -> None:
-    from cli import commands, connector_import, flow_files, maintenance, processes, transfers  # noqa: F401
+    from cli import commands, flow_files, maintenance, processes, transfers  # noqa: F401
+
+    registry.load(read_setting("HEADRACE_PACKS"))
+    for name in registry.commands:
+        importlib.import_module(name)
 
 
 main.load = _load

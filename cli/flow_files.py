@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +11,11 @@ import orjson
 
 import database
 import definition as definitions
-from cli.base import FILE, NEW_FILE, find_workspace, format_json, main, open_database, read_json, to_one_line
+from cli.base import FILE, NEW_FILE, find_workspace, format_json, main, open_database, read_json
 from cli.transfers import check_options, export_archive, import_archive, is_archive
 from config import Config
 from errors import BadInput, Conflict, NotFound, TooLarge
-from importing import curl, openapi
-from importing.palette import read as read_palette
-from importing.secret_detection import Suggestion
-from models import AuditEntry, LabelChange, Preset, Workflow, check_no_copies
+from models import AuditEntry, LabelChange, Workflow, check_no_copies
 from schemas import FlowIn
 
 
@@ -93,45 +89,27 @@ def export_flow(flow: Workflow) -> dict[str, Any]:
 
 
 @main.command("import")
-@click.argument("file", type=FILE, required=False)
-@click.option("--curl", "command", metavar="COMMAND|-", help="Print the http node for this cURL command.")
+@click.argument("file", type=FILE)
 @click.option("--workspace", "workspace_id", metavar="ID", help="The target workspace; required if there are several.")
 @click.option("--name", help="Name of the flow; required if the file has none.")
 @click.option("--again", is_flag=True, help="Import flows although the workspace has flows with their definitions.")
-def import_file(
-    file: Path | None, command: str | None, workspace_id: str | None, name: str | None, again: bool
-) -> None:
+def import_file(file: Path, workspace_id: str | None, name: str | None, again: bool) -> None:
     """Create draft flows from an exported file, a template or a bare definition: all flows of the file, or none.
 
     If the workspace already has a flow with the definition of one of them, none is created, unless --again is given.
 
-    An OpenAPI document, JSON or YAML, becomes presets in the palette. With --curl, nothing is stored. An archive of
-    `export --all` is restored into the server's database, which must be empty.
+    An archive of `export --all` is restored into the server's database, which must be empty.
     """
-    if (file is None) == (command is None):
-        raise click.UsageError("Give either a file or a cURL command with --curl")
-    if file is None:
-        if workspace_id or name or again:
-            raise click.UsageError("--workspace, --name and --again need a file; --curl stores nothing")
-        print_node(str(command))
-        return
     if is_archive(file):
         check_options(workspace=workspace_id, name=name, again=again or None)
         import_archive(file)
-        return
-    raw = file.read_bytes()
-    if not openapi.is_openapi(raw):
-        import_flows(file, raw, workspace_id, name, again)
-    elif name is not None or again:
-        option = "--again" if name is None else "--name"
-        raise click.UsageError(f"{option} needs a flow; {file} is an OpenAPI document")
     else:
-        import_palette(raw, workspace_id)
+        import_flows(file, workspace_id, name, again)
 
 
-def import_flows(file: Path, raw: bytes, workspace_id: str | None, name: str | None, again: bool) -> None:
+def import_flows(file: Path, workspace_id: str | None, name: str | None, again: bool) -> None:
     """Create draft flows from the file and print their ids and names."""
-    value = read_json(raw, str(file))
+    value = read_json(file.read_bytes(), str(file))
     found = [parse_flow(item) for item in value] if isinstance(value, list) else [parse_flow(value)]
     if name is not None and isinstance(value, list):
         raise click.UsageError(f"--name needs a single flow; {file} holds a list")
@@ -162,39 +140,6 @@ def create_flow(workspace_id: str, row: dict[str, Any]) -> Workflow:
         changed = labels.apply(workspace_id, (flow.id,))
         entry.about(flow).note(status=flow.status, **changed.get(flow.id, {}))
     return flow
-
-
-def import_palette(raw: bytes, workspace_id: str | None) -> None:
-    """Add presets for the operations of the document to the palette and print their ids and names."""
-    palette = read_palette(raw)
-    rows = [preset.as_row() for preset in palette.presets]
-    with open_database():
-        workspace = find_workspace(workspace_id)
-        with AuditEntry.begin("preset.imported", workspace.id).written() as entry:
-            made = Preset.replace_source(workspace.id, palette.source, palette.title, rows)
-            entry.target("preset", palette.source, palette.title).note(presets=len(made))
-    for preset in made:
-        click.echo(to_one_line(f"{preset.id} {preset.name}"))
-    print_advice(palette.credentials, palette.notes)
-
-
-def print_node(command: str) -> None:
-    """Print the node for a cURL command. `-` reads it from stdin, which hides it from other users."""
-    if command == "-":
-        command = sys.stdin.buffer.read(curl.MAX_BYTES + 1).decode("utf-8", "surrogateescape")
-    imported = curl.make_node(command)
-    click.echo(format_json(imported.node))
-    print_advice(imported.credentials, imported.notes)
-
-
-def print_advice(credentials: Iterable[Suggestion], notes: Iterable[str]) -> None:
-    """Print the credentials to create, and notes, on stderr."""
-    for found in credentials:
-        known = [f"{key} {value}" for key, value in found.data.items()]
-        sources = [f"{key} from {source}" for key, source in found.sources.items()]
-        click.echo(to_one_line(f"Credential {found.name} ({found.type}): {', '.join(known + sources)}"), err=True)
-    for note in notes:
-        click.echo(to_one_line(note), err=True)
 
 
 def make_draft(flow: FlowFile, config: Config) -> dict[str, Any]:

@@ -520,6 +520,12 @@ def _find_nearest(name: str, ours: list[str]) -> str | None:
     return next((PREFIX + rest for rest in get_close_matches(name.removeprefix(PREFIX), rests, 1)), None)
 
 
+def read_setting(env: str) -> Any:
+    """Return the value of one setting, even if others are invalid. Raises: ConfigError if it is invalid itself."""
+    (row,) = (row for row in table() if row.env == env)
+    return row.value(_read_environment())
+
+
 def table() -> list[Setting]:
     """Return every setting in the order of the documents."""
     return [item.metadata["setting"] for item in fields(Config)]

@@ -3,7 +3,7 @@
 from dispatch.active_run import Start, Ticket
 from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS
-from dispatch.limits import CHECKS, IMPORTS, PREVIEWS, SAVES, SEARCHES
+from dispatch.limits import CHECKS, PREVIEWS, SAVES, SEARCHES
 from dispatch.link_signing import Links
 from dispatch.poll import Line, PollResult, encode_item, encode_state, look, open_trigger, redacted_errors
 from dispatch.quick_runs import QuickRuns
@@ -11,7 +11,7 @@ from dispatch.resources import Resources, make_services
 from dispatch.run_options import StartOptions
 
 __all__ = [
-    "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "SEARCHES", "Dispatcher", "PollResult", "Line", "Links",
+    "CHECKS", "MAX_DEATHS", "PREVIEWS", "SAVES", "SEARCHES", "Dispatcher", "PollResult", "Line", "Links",
     "StartOptions", "QuickRuns", "Resources", "Start", "Ticket", "encode_item", "encode_state", "look", "make_services",
     "open_trigger", "redacted_errors",
 ]  # fmt: skip

@@ -131,8 +131,6 @@ CHECKS = RequestLimit("to check definitions", 4, 2)
 # Only for definitions over 100,000 characters, which take seconds; smaller ones are checked in about one second.
 # A refused save could lose changes, so saves wait longer.
 SAVES = RequestLimit("to save large definitions", 4, 2, 10.0)
-# A large document takes seconds.
-IMPORTS = RequestLimit("to import documents", 2, 1)
 PREVIEWS = RequestLimit("to preview expressions", 4, 2)
 # Each reads for up to two seconds, in Python.
 SEARCHES = RequestLimit("to search in run data", 2, 1, 5.0)

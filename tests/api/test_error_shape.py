@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from test_every_route import is_on
 
 from api.http.auth import allow_anyone
 from errors import (
@@ -129,6 +130,7 @@ WITH_BODY = [
     ("POST", "/api/import/curl"),
     ("POST", "/api/import/openapi"),
 ]
+WITH_BODY = [(method, path) for method, path in WITH_BODY if is_on(f"{method} {path}")]
 
 
 class TestEveryBody:
@@ -387,7 +389,7 @@ def test_a_doubled_slash_is_an_unknown_url_too(owner, path):
         ("POST", "/api/openapi.json"),
         ("POST", "/metrics"),
         ("PATCH", "/api/credentials"),
-        ("GET", "/api/import/curl"),
+        ("GET", "/api/expressions/preview"),
         ("PATCH", "/api/credentials/x"),
         ("PROPFIND", "/api/webhooks/x"),
     ],

@@ -1,6 +1,6 @@
 """Which entry each route leaves in the audit log, and the routes that leave none."""
 
-from test_every_route import OWN_THINGS
+from test_every_route import OWN_THINGS, is_on
 
 APPROVAL = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}], "edges": []}
 FAILS = {"nodes": [{"id": "a", "type": "stop", "config": {"message": "no"}}], "edges": []}
@@ -103,3 +103,5 @@ LEAVES = {
     "DELETE /api/agent/memory": ("memory.cleared", None),
     "DELETE /api/agent/memory/<memory>": ("memory.deleted", None),
 }
+WITHOUT_ENTRY = {route: reason for route, reason in WITHOUT_ENTRY.items() if is_on(route)}
+LEAVES = {route: entry for route, entry in LEAVES.items() if is_on(route)}

@@ -11,10 +11,10 @@ import pytest
 from command_line import call, refused
 from openapi_documents import GITHUB, PETSTORE
 
-from importing.curl_options import SHORT, USED
 from models import Preset, User, Workflow, Workspace
+from packs.importing.curl_options import SHORT, USED
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/importing.md").read_text(encoding="utf-8")
 SECRET = "hunter2hunter2"
 folder, data_dir, file = command_line.folder, command_line.data_dir, command_line.file

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from errors import BadInput
-from importing.notes import Notes
-from importing.secret_detection import is_host
+from packs.importing.notes import Notes
+from packs.importing.secret_detection import is_host
 
 MAX_URL = 8_000
 _PARTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from expressions import escape
-from importing.json_document import is_deep
-from importing.notes import quote_name
-from importing.secret_detection import Suggestions, is_secret_field
+from packs.importing.json_document import is_deep
+from packs.importing.notes import quote_name
+from packs.importing.secret_detection import Suggestions, is_secret_field
 
 MAX_DEPTH = 50
 Fields = dict[str, str | list[str]]

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from errors import BadInput
 from expressions import escape
-from importing.curl_address import CurlAddress
-from importing.notes import Notes, quote_name
-from importing.secret_detection import Suggestions, is_secret_header
 from nodes.fields import CONTROL, TOKEN
+from packs.importing.curl_address import CurlAddress
+from packs.importing.notes import Notes, quote_name
+from packs.importing.secret_detection import Suggestions, is_secret_header
 
 MAX_VALUE, MAX_HEADERS = 8_000, 100
 # Controlled by the HTTP client: it rejects them, or could not read the response.

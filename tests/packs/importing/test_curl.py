@@ -14,8 +14,8 @@ from world import flow
 
 import engine
 from errors import BadInput, HeadraceError, TooLarge
-from importing.curl import MAX_BYTES, make_node
 from nodes.credentials.types import TYPES
+from packs.importing.curl import MAX_BYTES, make_node
 from schemas import CredentialIn
 
 SECRET = "hunter2hunter2"

@@ -7,13 +7,15 @@ from typing import Any
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
-from dispatch import IMPORTS
+from dispatch.limits import RequestLimit
 from errors import BadInput, NotFound
 from models import Preset
 from schema_fields import Items, Json, Out, Strict, Time, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("importing", "cURL commands and OpenAPI documents as nodes")
+# A large document takes seconds.
+IMPORTS = RequestLimit("to import documents", 2, 1)
 
 
 class CurlIn(Strict):
@@ -79,7 +81,7 @@ class PaletteOut(Out):
 @blueprint.response(200, ImportedOut)
 def curl(body: dict[str, str]) -> Any:
     """Convert a cURL command to an `http` node. Nothing is saved, and no secret is returned."""
-    from importing.curl import make_node
+    from packs.importing.curl import make_node
 
     return make_node(body["command"])
 
@@ -90,7 +92,7 @@ def curl(body: dict[str, str]) -> Any:
 @blueprint.response(201, PaletteOut)
 def openapi(body: dict[str, Any]) -> Any:
     """Add a preset per operation of an OpenAPI document to the palette. Replaces those of the same title."""
-    from importing.palette import read
+    from packs.importing.palette import read
 
     document = body["document"]
     if not isinstance(document, str | dict):

@@ -8,9 +8,9 @@ import pytest
 from openapi_documents import GITHUB, PETSTORE, STRIPE, SWAGGER
 
 from errors import BadInput, TooLarge
-from importing import connector
-from importing.json_document import load_document
 from nodes.connectors.file_schema import check
+from packs.importing import connector
+from packs.importing.json_document import load_document
 
 
 def operations(document, **options):

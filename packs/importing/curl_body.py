@@ -10,10 +10,10 @@ from urllib.parse import quote_plus
 from constants import FORM
 from errors import BadInput
 from expressions import escape
-from importing.body_fields import NotReproducible, guard_fields, guard_json, guard_text, parse_fields, parse_json
-from importing.notes import Notes, quote_name
-from importing.secret_detection import Suggestions
 from nodes.http.body import guess_content_type
+from packs.importing.body_fields import NotReproducible, guard_fields, guard_json, guard_text, parse_fields, parse_json
+from packs.importing.notes import Notes, quote_name
+from packs.importing.secret_detection import Suggestions
 
 JSON = "application/json"
 DATA = ("data", "data-ascii", "data-raw", "data-binary", "data-urlencode", "json")

@@ -9,10 +9,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from errors import BadInput
-from importing.connector_inputs import ConnectorInputs, make_id, make_title, read_text
-from importing.json_document import read_line, read_list
-from importing.notes import quote_name
-from importing.openapi import (
+from nodes.connectors.file_schema import MAX_OPERATIONS, check
+from packs.importing.connector_inputs import ConnectorInputs, make_id, make_title, read_text
+from packs.importing.json_document import read_line, read_list
+from packs.importing.notes import quote_name
+from packs.importing.openapi import (
     BODY_TYPES,
     OpenApi,
     OpenApiOperation,
@@ -22,8 +23,7 @@ from importing.openapi import (
     get_body_type,
     read_document,
 )
-from importing.secret_detection import get_hosts
-from nodes.connectors.file_schema import MAX_OPERATIONS, check
+from packs.importing.secret_detection import get_hosts
 
 MAX_BYTES = 20 * 2**20
 MAX_PATH = 400  # characters

@@ -14,8 +14,8 @@ from properties import examples
 from test_openapi import document, one, parameter, planned
 
 from errors import BadInput, HeadraceError, TooLarge
-from importing.json_document import MAX_BYTES, load_document
-from importing.palette import MAX_OPERATIONS, read
+from packs.importing.json_document import MAX_BYTES, load_document
+from packs.importing.palette import MAX_OPERATIONS, read
 
 # Rejections and limits
 

@@ -17,8 +17,8 @@ from world import flow, run
 import engine
 from config import Config
 from dispatch import make_services
-from importing.curl import make_node
 from nodes.files.files import WorkspaceFiles
+from packs.importing.curl import make_node
 
 FIREFOX = r"""curl 'https://shop.example/login' --compressed -X POST -H 'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0)' -H 'Accept-Encoding: gzip, deflate, br, zstd' -H 'Content-Type: application/x-www-form-urlencoded' -H 'Connection: keep-alive' --data-raw 'user=ada+l&remember=on&tag=a&tag=b'"""  # noqa: E501
 

@@ -13,9 +13,9 @@ import orjson
 from constants import HTTP_METHODS
 from errors import BadInput, ExpressionError
 from expressions import compile_value, escape
-from importing.json_document import is_name, is_small, read_line, read_list
-from importing.notes import quote_name
-from importing.openapi import (
+from packs.importing.json_document import is_name, is_small, read_line, read_list
+from packs.importing.notes import quote_name
+from packs.importing.openapi import (
     MAX_URL,
     Body,
     OpenApi,
@@ -25,8 +25,8 @@ from importing.openapi import (
     find_in_path,
     read_document,
 )
-from importing.preset_inputs import PresetInputs, expression, input_path
-from importing.secret_detection import Suggestion, Suggestions, get_hosts
+from packs.importing.preset_inputs import PresetInputs, expression, input_path
+from packs.importing.secret_detection import Suggestion, Suggestions, get_hosts
 
 MAX_OPERATIONS = 1_000
 _IN_PATH = 'urlencode | replace("/", "%2F")'

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import orjson
 
 from errors import BadInput, NodeError, TooLarge
-from importing.notes import Notes, quote_name
 from nodes.data import yaml_format
+from packs.importing.notes import Notes, quote_name
 
 MAX_BYTES = 5 * 2**20
 MAX_DEPTH = 100

@@ -6,11 +6,11 @@ import re
 import unicodedata
 from typing import Any
 
-from importing.json_document import Document, is_name, is_small, read_line, read_list
-from importing.notes import quote_name
-from importing.openapi import find_free, get_schema
 from nodes.connectors.file_schema import MAX_INPUTS
 from nodes.connectors.inputs import RESERVED
+from packs.importing.json_document import Document, is_name, is_small, read_line, read_list
+from packs.importing.notes import quote_name
+from packs.importing.openapi import find_free, get_schema
 
 MAX_SHOWN = 8  # optional inputs beyond these are below "More settings"
 MAX_HELP, MAX_TITLE, MAX_CHOICES = 300, 100, 300

@@ -38,7 +38,7 @@ def import_openapi(
 
     stderr lists the parts that are left out. The server reads the file at its next start.
     """
-    import importing.connector as documents
+    import packs.importing.connector as documents
 
     config = Config.from_env()
     if name is not None:

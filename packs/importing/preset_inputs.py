@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from expressions import quote
-from importing.json_document import Document, is_name, is_small, read_line, read_list
-from importing.notes import quote_name
-from importing.openapi import get_schema
+from packs.importing.json_document import Document, is_name, is_small, read_line, read_list
+from packs.importing.notes import quote_name
+from packs.importing.openapi import get_schema
 
 MAX_PROPERTIES = 50  # of an object written to the query
 _PLAIN = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*\Z")

@@ -11,9 +11,9 @@ from typing import Any
 from constants import HTTP_METHODS
 from errors import BadInput, TooLarge
 from expressions import escape
-from importing.body_fields import guard_fields, guard_text, parse_fields
-from importing.curl_address import CurlAddress, parse_address
-from importing.curl_body import (
+from packs.importing.body_fields import guard_fields, guard_text, parse_fields
+from packs.importing.curl_address import CurlAddress, parse_address
+from packs.importing.curl_body import (
     DATA,
     FORMS,
     CurlBody,
@@ -24,11 +24,11 @@ from importing.curl_body import (
     make_file_body,
     make_form_body,
 )
-from importing.curl_headers import Headers, collect_headers, select_sent, suggest_credential
-from importing.curl_options import SILENT, USED, Option, parse_options
-from importing.notes import Notes
-from importing.secret_detection import Suggestion, Suggestions
-from importing.shell import split_words
+from packs.importing.curl_headers import Headers, collect_headers, select_sent, suggest_credential
+from packs.importing.curl_options import SILENT, USED, Option, parse_options
+from packs.importing.notes import Notes
+from packs.importing.secret_detection import Suggestion, Suggestions
+from packs.importing.shell import split_words
 
 MAX_BYTES = 200_000
 MIN_TIMEOUT, MAX_TIMEOUT = 0.1, 300.0  # seconds, of a node

@@ -15,10 +15,10 @@ import orjson
 
 from constants import FORM, MULTIPART
 from errors import BadInput
-from importing.json_document import MAX_BYTES, Document, is_name, load_document, read_line, read_list
-from importing.notes import Notes, quote_name
 from nodes.fields import TOKEN
 from nodes.http.client import REFUSED_HEADERS
+from packs.importing.json_document import MAX_BYTES, Document, is_name, load_document, read_line, read_list
+from packs.importing.notes import Notes, quote_name
 
 MAX_PARAMETERS = 100  # of one operation
 MAX_URL = 2_000  # characters

@@ -15,9 +15,9 @@ import engine
 from api import openapi
 from config import Config
 from dispatch import make_services
-from importing.palette import make_slug, read
 from nodes.credentials.types import TYPES
 from nodes.files.files import WorkspaceFiles
+from packs.importing.palette import make_slug, read
 from schemas import CredentialIn
 
 

@@ -6,10 +6,10 @@ import pytest
 from openapi_documents import GITHUB, PETSTORE
 from query_plans import explain
 
-from api import importing
 from database.tables import presets as presets_table
 from dispatch.limits import RequestLimit
 from models import Preset
+from packs.importing import api as importing
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -1,0 +1,1 @@
+"""Importing: requests described by other tools, as nodes and connectors."""

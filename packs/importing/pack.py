@@ -1,0 +1,9 @@
+"""Importing: cURL commands become nodes, and OpenAPI documents presets of the palette and connectors."""
+
+from packs.importing import api
+from registry import Registry
+
+
+def setup(registry: Registry) -> None:
+    registry.add_api(api.blueprint)
+    registry.commands += ["packs.importing.commands", "packs.importing.connector_command"]
