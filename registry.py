@@ -10,13 +10,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from config import Config
 from errors import ConfigError, NodeError
@@ -41,11 +41,31 @@ class PackJob(NamedTuple):
     seconds: float
 
 
+class NodeFinder(Protocol):
+    """Node types that are made from files, each at its first use. A module may be one."""
+
+    def find(self, type_: str) -> Any:
+        """Return the node type (`nodes.base.Node`) of this name, None if it is not one of these."""
+
+    def types(self) -> Collection[str]:
+        """Return the names of all, without making them."""
+
+    def list_entries(self) -> Sequence[dict[str, Any]]:
+        """Return their entries in the catalogue, as `nodes.catalogue` describes them."""
+
+    def describe(self, type_: str) -> dict[str, Any] | None:
+        """Return more about a type than its entry has, None if there is no more."""
+
+    def list_broken(self) -> Sequence[Any]:
+        """Return the files that could not be read: `file`, and the `reason` in one line."""
+
+
 @dataclass
 class Registry:
     """What the packs of this process have added, in the order of the packs' names.
 
     `node_modules`: modules that define node types, in the order of the catalogue.
+    `node_finders`: node types made from files.
     `credential_types`: the types of credentials by name, with those of the core.
     `agent_tools`: families of tools for agents, by the type in an agent's `tools`: "module:function" of each.
     `blueprints`: resources of the API, each a blueprint.
@@ -56,6 +76,9 @@ class Registry:
     `pages`: functions that add other addresses to the app, "module:function" of each; it is called with the app.
     `question_pages`: the module with the pages of questions that have fields, for api/resume_links.py.
     `commands`: modules whose import adds commands to the command line, or replaces one of the core.
+    `server_jobs`: functions that get the `Server`, and return functions that each of its processes calls, with the
+    seconds between their calls.
+    `reference_pages`: names of modules that write pages of the documentation: see `api/reference.py`.
     `preparations`: called with the settings when they are known, and again with others in tests.
     `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes.
     `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded; `installed`
@@ -66,6 +89,7 @@ class Registry:
     off: list[str] = field(default_factory=list)
     is_loaded: bool = False
     node_modules: list[ModuleType] = field(default_factory=list)
+    node_finders: list[NodeFinder] = field(default_factory=list)
     credential_types: dict[str, Any] = field(default_factory=ByType)
     agent_tools: dict[str, str] = field(default_factory=dict)
     blueprints: list[Any] = field(default_factory=list)
@@ -74,6 +98,8 @@ class Registry:
     pages: list[str] = field(default_factory=list)
     question_pages: str = ""
     commands: list[str] = field(default_factory=list)
+    server_jobs: list[Callable[[Any], Mapping[Callable[[], object], float]]] = field(default_factory=list)
+    reference_pages: list[str] = field(default_factory=list)
     preparations: list[Callable[[Config], object]] = field(default_factory=list)
     jobs: list[PackJob] = field(default_factory=list)
     installed: list[EntryPoint] = field(default_factory=list)
@@ -150,7 +176,9 @@ class Registry:
         """Return the lists that `merge` extends, each with that of the pack."""
         return [
             (self.node_modules, own.node_modules), (self.blueprints, own.blueprints), (self.jobs, own.jobs),
-            (self.preparations, own.preparations),
+            (self.preparations, own.preparations), (self.node_finders, own.node_finders),
+            (self.server_jobs, own.server_jobs),
+            (self.reference_pages, own.reference_pages),
         ]  # fmt: skip
 
     def find_part(self, pack: str, setting: str) -> Any:

@@ -51,7 +51,6 @@ from models import DatabaseRefused, ServerFact, lock_wait
 from nodes import plugins
 from registry import registry
 from scheduler import Scheduler
-from scheduler.hook_keeper import HookKeeper
 from security import accounts, key_rotation
 from security.credentials import Credentials
 from security.vault import Vault
@@ -62,8 +61,6 @@ gc.freeze()
 gc.enable()
 
 log = logging.getLogger("headrace")
-
-HOOK_SECONDS = 1.0
 
 
 class LazyUrlRule(Rule):
@@ -106,8 +103,10 @@ class Server:
         ]  # fmt: skip
         counted += [] if broker is None else [broker.offer_counts]
         self.metrics = MetricsPublisher(self.dispatcher, counted)
-        hooks = HookKeeper(self.dispatcher, self.vault, lambda: self.scheduler.leads())
-        self.scheduler = Scheduler(self.dispatcher, {self.metrics.publish: PUBLISH_SECONDS, hooks.tick: HOOK_SECONDS})
+        jobs: dict[Callable[[], object], float] = {self.metrics.publish: PUBLISH_SECONDS}
+        for make_jobs in registry.server_jobs:
+            jobs |= make_jobs(self)
+        self.scheduler = Scheduler(self.dispatcher, jobs)
         self.rates = RateLimits(config.data_dir / "rates")
         self.refusals = RefusalLog()
         self.guesses = Guesses(self.rates)

@@ -18,7 +18,7 @@ from dispatch.references import warned
 from errors import NotFound
 from models import Workflow
 from nodes import plugins
-from nodes.connectors import connector_files
+from registry import registry
 from schema_fields import Cursor, Items, Out, Strict, fields, text
 from schemas import DEFINITION, MarkOut, SavedOut, ServiceOut, SliceArgs, listed, slice_of
 
@@ -113,7 +113,8 @@ def list_nodes(args: dict[str, Any]) -> Any:
     connector's `config_schema` has the settings that its operations share; GET `/api/connectors/{type}` shows the rest.
     """
     found = node_types.search(args["search"], args["category"])
-    broken = [broken._asdict() for broken in (*plugins.BROKEN, *connector_files.BROKEN)]
+    files = [*plugins.BROKEN, *(file for finder in registry.node_finders for file in finder.list_broken())]
+    broken = [{"file": found.file, "reason": found.reason} for found in files]
     return {**slice_of(found, args), "categories": node_types.categories(), "broken": broken}
 
 

@@ -70,7 +70,7 @@ class Documentation:
     @classmethod
     def of(cls, folder: Path) -> Documentation:
         """List the pages and images of a folder, without hidden files and links that lead out of it."""
-        from api.reference import list_connectors
+        from api.reference import list_pages
 
         root = folder.resolve()
 
@@ -80,8 +80,7 @@ class Documentation:
         pages: dict[str, Path | None] = {}
         for pattern in ("[!.]*.md", "adr/[!.]*.md"):
             pages |= {_get_page_name(path.relative_to(folder)): path for path in files(folder.glob(pattern))}
-        if "connectors" in pages:
-            pages |= dict.fromkeys(list_connectors())
+        pages |= {name: None for name in list_pages() if name.partition("/")[0] in pages}
         images = {path.name: path for path in files(folder.glob("img/[!.]*")) if path.suffix in IMAGES}
         return cls(pages, images)
 

@@ -1,4 +1,4 @@
-"""Reference pages of the documentation: what the catalog says of nodes, credentials, the definition, settings and connectors.
+"""Reference pages of the documentation: what the catalog says of nodes, credentials, the definition and settings.
 
 docs/ has the part of each page that people write; the server adds the rest when it shows the page.
 `python -m api.reference FOLDER` writes all of docs/ into a folder, with these pages complete.
@@ -6,6 +6,7 @@ docs/ has the part of each page that people write; the server adds the rest when
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shutil
@@ -21,18 +22,13 @@ from definition.examples import EXAMPLES
 from definition.schema import COMPONENTS, REF
 from nodes import catalogue
 from nodes.base import CATEGORIES
-from nodes.connectors import connector_files
-from nodes.connectors.connector_forms import describe_operation
-from nodes.connectors.inputs import RESERVED
-from nodes.connectors.poll_node import SUFFIX as POLL
-from nodes.connectors.poll_node import describe_poll
 from nodes.credentials.types import TYPES, CredentialType
 from nodes.credentials.types import catalogue as list_credential_types
+from registry import registry
 
 # Tables and sentences of Markdown are one line each.
 # ruff: noqa: E501
 
-FOLDER = "connectors/"  # of the pages of connectors
 # A type's values in words.
 WORDS = {
     "object": "an object",
@@ -42,12 +38,6 @@ WORDS = {
     "integer": "a whole number",
     "number": "a number",
 }
-# Ways to connect, unless a connector has a title for its own.
-WAYS = {
-    "oauth2": "An account", "google_service_account": "A service account", "http_bearer": "An access token",
-    "http_header": "An API key", "http_query": "An API key", "http_basic": "A user name and a password",
-    "secret": "An API key",
-}  # fmt: skip
 # Parts of the definition by the name of their schema: heading and introduction.
 TITLES = {
     "WorkflowDefinition": ("The definition", "The fields of a definition."),
@@ -99,17 +89,22 @@ TITLES = {
 }
 
 
-def list_connectors() -> list[str]:
-    """Return the names of the pages of connectors. Everybody may read pages, so a team's own connectors have none."""
-    return [FOLDER + type_ for type_ in sorted(connector_files.types()) if not connector_files.is_own(type_)]
+def list_pages() -> list[str]:
+    """Return the names of the pages that packs write, without a file in docs/."""
+    return [name for writer in _list_writers() for name in writer.list_pages()]
 
 
 def complete(name: str, text: str) -> str:
     """Return a page as Markdown: its written part with the part from the catalog."""
-    if name.startswith(FOLDER):
-        type_ = name.removeprefix(FOLDER)
-        return describe_connector(type_, connector_files.read(type_))
-    return PAGES[name](text) if name in PAGES else text
+    made = PAGES[name](text) if name in PAGES else text
+    for writer in _list_writers():
+        made = writer.complete(name, made)
+    return made
+
+
+def _list_writers() -> list[Any]:
+    """Return the modules of `registry.reference_pages`. Each has functions `list_pages` and `complete`, as this one."""
+    return [importlib.import_module(name) for name in registry.reference_pages]
 
 
 def make_anchor(heading: str, seen: dict[str, int]) -> str:
@@ -122,7 +117,7 @@ def make_anchor(heading: str, seen: dict[str, int]) -> str:
 def _complete_nodes(text: str) -> str:
     """Add its node types to each family. Everybody may read the page, so a team's own types are not on it."""
     entries = [entry for entry in catalogue() if entry["operations"] is None and not entry["own"]]
-    text = _link_rows(text, {entry["type"]: f"#{entry['type']}" for entry in entries})
+    text = link_rows(text, {entry["type"]: f"#{entry['type']}" for entry in entries})
     parts = re.split(r"^(?=## (.+)$)", text, flags=re.MULTILINE)
     made = [parts[0]]
     for title, part in zip(parts[1::2], parts[2::2], strict=True):
@@ -133,7 +128,7 @@ def _complete_nodes(text: str) -> str:
 
 def _complete_credentials(text: str) -> str:
     entries = list_credential_types()
-    text = _link_rows(text, {entry["type"]: f"#{entry['type']}" for entry in entries})
+    text = link_rows(text, {entry["type"]: f"#{entry['type']}" for entry in entries})
     return f"{text}\n{''.join(map(_describe_credential, entries))}".rstrip() + "\n"
 
 
@@ -145,11 +140,7 @@ def _complete_settings(text: str) -> str:
     return f"{text}\n{config.settings_table()}"
 
 
-def _complete_connectors(text: str) -> str:
-    return _link_rows(text, {name.removeprefix(FOLDER): f"{name}.md" for name in list_connectors()})
-
-
-def _link_rows(text: str, targets: Mapping[str, str]) -> str:
+def link_rows(text: str, targets: Mapping[str, str]) -> str:
     """Return the text with a link on each type at the beginning of a table's row."""
 
     def link(found: re.Match[str]) -> str:
@@ -163,7 +154,6 @@ PAGES: dict[str, Callable[[str], str]] = {
     "credential-types": _complete_credentials,
     "definition": _complete_definition,
     "settings": _complete_settings,
-    "connectors": _complete_connectors,
 }
 
 # Nodes
@@ -201,7 +191,7 @@ def _list_settings(schema: dict[str, Any], within: str = "", literal: bool = Fal
 
 def _row(key: str, field: dict[str, Any], required: bool, remark: str | None = None) -> str:
     """Return the row of a table for one setting, by its JSON Schema."""
-    takes = [_describe_type(field)]
+    takes = [describe_type(field)]
     if field.get("x-credential"):
         takes = [f"a credential: {', '.join(f'`{type_}`' for type_ in field['x-credential'])}"]
     if required:
@@ -220,7 +210,7 @@ def _meaning(field: dict[str, Any]) -> str:
     return _cell(text if label.lower() in text.lower() else f"*{label}*: {text}")
 
 
-def _describe_type(field: dict[str, Any]) -> str:
+def describe_type(field: dict[str, Any]) -> str:
     """Return the allowed values of a setting in words, by its JSON Schema."""
     if "enum" in field:
         return " \\| ".join(f"`{value}`" for value in field["enum"] if value is not None)
@@ -323,162 +313,18 @@ def _format_definition(definition: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}"
 
 
-# Connectors
-
-
-def describe_connector(type_: str, connector: Mapping[str, Any]) -> str:
-    """Return the page of a connector."""
-    return "".join(_describe_service(type_, connector)).rstrip() + "\n"
-
-
-def _describe_service(type_: str, connector: Mapping[str, Any]) -> Iterator[str]:
-    yield f"# {connector['name']}\n\n"
-    yield f"{_sentence(connector['description'])} The node type is `{type_}`."
-    if docs := connector.get("docs"):
-        yield f" {connector['name']} describes its API [itself]({docs})."
-    if rate := connector.get("rate"):
-        yield f" It allows {_rate(rate)}."
-    yield (
-        f"\n\nThe file `connectors_data/{type_}.json` defines it. "
-        "[Connectors](../connectors.md) explains what all of them have in common.\n\n"
-    )
-    yield from _ways(connector)
-    yield from _operations(type_, connector)
-
-
-def _rate(rate: Mapping[str, int]) -> str:
-    unit = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(
-        rate["per"], f"in {rate['per']} seconds"
-    )
-    return f"{rate['calls']:,} {'call' if rate['calls'] == 1 else 'calls'} {unit}"
-
-
-def _ways(connector: Mapping[str, Any]) -> Iterator[str]:
-    yield "## Connect\n\n"
-    ways = connector.get("auth", ())
-    if not ways:
-        yield "It needs no credential.\n\n"
-        return
-    if connector.get("auth_optional"):
-        yield "Operations work without a credential too, with less.\n\n"
-    for way in ways:
-        yield f"- {' '.join(_way(way))}\n"
-    yield "\n"
-
-
-def _way(way: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the sentences about a way to authenticate."""
-    title = way.get("title") or WAYS.get(way["type"]) or _title_of(way["type"])
-    type_ = f"`{way['type']}`"
-    known = f"[{type_}](../credential-types.md#{way['type']})" if way["type"] in TYPES else type_
-    yield f"**{title}** (credential type {known})."
-    if way["type"] == "oauth2":
-        yield "*New credential* in the node opens the service's page on which you agree."
-    if help_ := way.get("help"):
-        yield _sentence(help_)
-    if link := way.get("link"):
-        yield f"[Get it here]({link})."
-    if header := way.get("header"):
-        yield f"It is sent in the header `{header}`."
-    if names := way.get("names"):
-        yield f"It is sent as {', '.join(f'`{name}`' for name in names)}."
-    if host := way.get("host"):
-        example = f", such as `{host['example']}`" if host.get("example") else ""
-        yield f"Its only allowed host is that of your account{example}."
-    elif hosts := way.get("hosts"):
-        yield f"Allowed hosts: {', '.join(f'`{host}`' for host in hosts)}."
-    if scopes := way.get("scopes"):
-        yield f"Scopes: {', '.join(f'`{scope}`' for scope in scopes)}."
-
-
-def _title_of(type_: str) -> str:
-    found = TYPES.get(type_)
-    return str(found.title) if found is not None and found.title else type_.replace("_", " ").capitalize()
-
-
-def _operations(type_: str, connector: Mapping[str, Any]) -> Iterator[str]:
-    yield "## Operations\n\n"
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for operation in connector["operations"]:
-        groups.setdefault(operation.get("group", ""), []).append(operation)
-    seen = {"connect": 0, "operations": 0, make_anchor(connector["name"], {}): 0}
-    anchors = {one["id"]: make_anchor(one["name"], seen) for one in connector["operations"]}
-    for group, members in groups.items():
-        links = " · ".join(f"[{one['name']}](#{anchors[one['id']]})" for one in members)
-        yield f"- {group}: {links}\n" if group else f"- {links}\n"
-    yield "\n"
-    for operation in connector["operations"]:
-        yield from _operation(type_, connector, operation)
-
-
-def _operation(type_: str, connector: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[str]:
-    told = describe_operation(connector, operation)
-    yield f"### {operation['name']}\n\n`{operation['id']}`. {_sentence(told['description'])}"
-    if told["list"]:
-        yield " Returns a list; `max_items` limits it."
-    if poll := operation.get("poll"):
-        yield f" Starts flows as `{type_}{POLL}`. {describe_poll(poll)}".rstrip()
-    if operation.get("response") == "file":
-        yield " Saves a file; `save_to` names it."
-    if docs := told["docs"]:
-        yield f" [At {connector['name']}]({docs})."
-    yield "\n\n"
-    yield from _inputs(told["config_schema"])
-    if "example" in operation:
-        yield f"```json\n{orjson.dumps(told['example'], option=orjson.OPT_INDENT_2).decode()}\n```\n\n"
-
-
-def _inputs(schema: Mapping[str, Any]) -> Iterator[str]:
-    own = {key: field for key, field in schema["properties"].items() if key not in RESERVED}
-    if not own:
-        yield "It has no inputs.\n\n"
-        return
-    yield "| input | meaning | takes |\n|---|---|---|\n"
-    for key, field in own.items():
-        yield f"| `{key}` | {_input_meaning(field)} | {_input_takes(key, field, schema.get('required', ()))} |\n"
-    yield "\n"
-
-
-def _input_meaning(field: Mapping[str, Any]) -> str:
-    title, text = field.get("title", ""), field.get("description", "")
-    labels = field.get("x-enum-labels") or field.get("items", {}).get("x-enum-labels") or {}
-    choices = "; ".join(f"`{value}`: {label}" for value, label in labels.items() if value != label)
-    told = _plain_cell(". ".join(part.rstrip(".") for part in (text, choices) if part))
-    return f"*{title}*: {told}" if told else f"*{title}*"
-
-
-def _input_takes(key: str, field: Mapping[str, Any], required: Any) -> str:
-    takes = [_describe_type(dict(field))]
-    if key in required:
-        takes.append("**required**")
-    elif field.get("default") is not None:
-        takes.append(f"default `{orjson.dumps(field['default']).decode()}`")
-    return ", ".join(takes)
-
-
-def _sentence(text: str) -> str:
-    return _plain(text if text.endswith((".", "!", "?", "…")) else f"{text}.")
-
-
-def _plain(text: str) -> str:
-    """Return a text of a connector as Markdown: outside of `code`, its characters mean themselves."""
-    parts = text.replace("\n", " ").split("`")
-    parts[::2] = [re.sub(r"([*_<\[])", r"\\\1", part) for part in parts[::2]]
-    return "`".join(parts)
-
-
-def _plain_cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
-
-
 def write(docs: Path, folder: Path) -> None:
     """Write the documentation into a folder, with complete pages."""
     shutil.copytree(docs, folder, dirs_exist_ok=True)
-    (folder / FOLDER).mkdir(exist_ok=True)
-    for name in (*PAGES, *list_connectors()):
-        text = (docs / f"{name}.md").read_text(encoding="utf-8") if name in PAGES else ""
-        (folder / f"{name}.md").write_text(complete(name, text), encoding="utf-8")
+    written = [path.stem for path in docs.glob("*.md")]
+    for name in (*written, *list_pages()):
+        target = folder / f"{name}.md"
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(
+            complete(name, target.read_text(encoding="utf-8") if name in written else ""), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":
+    registry.load()
     write(Path(__file__).parents[1] / "docs", Path(sys.argv[1]))

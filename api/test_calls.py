@@ -24,9 +24,9 @@ from api.webhooks import (
     OPTIONS,
     FiredOut,
     check_not_embedded,
+    find_taker,
     split_path,
     take_call,
-    take_event,
 )
 from api.webhooks import blueprint as webhooks
 from api.workflows import make_pins_field, read_options
@@ -45,7 +45,7 @@ from models import (
     expand_methods,
     shape_of,
 )
-from nodes.app_triggers.app_trigger import AppTrigger
+from nodes.core.triggers import EventTrigger
 from schema_fields import Out, Strict, Time, choice, fields
 from schemas import DEFINITION
 
@@ -172,8 +172,8 @@ def fire_test(flow: str, path: str) -> Response:
         finally:
             listener.settle(None if ticket is None else ticket.run.id)
 
-    if isinstance(node.node, AppTrigger):
-        return take_event(hook, node, path, lambda value, key: submit(value, False))
+    if isinstance(node.node, EventTrigger):
+        return find_taker(node)(hook, node, path, lambda value, key: submit(value, False))
     return take_call(hook, node.config.static, path, submit)
 
 
@@ -188,9 +188,9 @@ def find_forms(plan: Plan) -> list[PlannedNode]:
 
 
 def _find_callable(plan: Plan, type_: str) -> list[PlannedNode]:
-    """Return the enabled triggers with an address of this type; app triggers if it is empty."""
+    """Return the enabled triggers with an address of this type; event triggers if it is empty."""
     nodes = (node for node in (*plan.nodes, *plan.left_out) if "path" in node.config.static)
-    found = (node for node in nodes if (node.type == type_ if type_ else isinstance(node.node, AppTrigger)))
+    found = (node for node in nodes if (node.type == type_ if type_ else isinstance(node.node, EventTrigger)))
     return [node for node in found if not node.disabled and node.pinned is None]
 
 
@@ -218,8 +218,8 @@ OPTIONS["webhooks.fire_test"] = _find_options
 
 
 def _methods_of(node: PlannedNode) -> tuple[str, ...]:
-    if isinstance(node.node, AppTrigger):
-        return tuple(node.node.preset["methods"])
+    if isinstance(node.node, EventTrigger):
+        return node.node.methods
     return expand_methods(node.config.static["methods"])
 
 

@@ -27,8 +27,7 @@ from models import (
     sizes_of,
     versions_of,
 )
-from nodes.app_triggers.trigger_files import types as trigger_types
-from nodes.base import REGISTRY
+from nodes import REGISTRY, catalogue
 from schema_fields import Cursor, Json, OneOrMore, Time, choice, fields, text
 from schema_fields.flow_labels import FolderPath, TagsArg
 from schema_fields.row_json import iso
@@ -182,7 +181,7 @@ def _limit_size(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[li
 def _find_with_trigger(workspace_id: str, type_: str) -> list[str]:
     """Return the ids of the flows with an enabled trigger of this type."""
     if not _is_trigger(type_):
-        known = sorted({name for name, node in REGISTRY.items() if node.trigger} | trigger_types())
+        known = sorted(entry["type"] for entry in catalogue() if entry["trigger"])
         raise BadInput(f"trigger: must be one of {', '.join(known)}")
     outlines = _outlines.of(versions_of(workspace_id))
     return [id_ for id_, outline in outlines.items() if any(trigger["type"] == type_ for trigger in outline.triggers)]

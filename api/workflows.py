@@ -21,7 +21,7 @@ from api.runs import link_large_values
 from api.workflow_list import FlowArgs, FlowBriefOut, FlowItemOut, load_page
 from constants import WORKFLOW_STATUSES
 from definition import Pin
-from definition.triggers import Trigger, find_triggers
+from definition.triggers import NO_ADDRESS, Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Start, StartOptions
 from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
@@ -29,7 +29,6 @@ from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, DefinitionError, Issue, NotFound, TooLarge
 from models import LabelChange, Run, Startable, Workflow, WorkflowVersion, check_no_copies, differences
 from nodes.fields import NamedValues
-from scheduler.hook_keeper import NO_ADDRESS
 from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
 from schemas import (
     DEFINITION,

@@ -8,6 +8,7 @@ import importlib
 
 from cli.base import main
 from config import read_setting
+from nodes import plugins
 from registry import registry
 
 __all__ = ["main"]
@@ -16,7 +17,7 @@ __all__ = ["main"]
 def _load() -> None:
     from cli import commands, flow_files, maintenance, processes, transfers  # noqa: F401
 
-    registry.load(read_setting("HEADRACE_PACKS"))
+    plugins.load_packs(read_setting("HEADRACE_PACKS"))
     for name in registry.commands:
         importlib.import_module(name)
 

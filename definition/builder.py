@@ -12,9 +12,7 @@ from marshmallow import Schema, ValidationError, fields
 from errors import ExpressionError, NodeError
 from expressions import Template, compile_value, find_expressions, find_texts_with_expressions
 from nodes import plugin_runner, plugins
-from nodes.app_triggers.trigger_files import types as trigger_types
 from nodes.base import REGISTRY, Node
-from nodes.connectors.connector_files import types as connector_types
 from nodes.fields import EXPRESSION, NOT_EVALUATED, is_literal, weight_of_schemas
 
 from .execution_plan import CallRate, Config, Constant, Debouncing, Dynamic, PlannedNode, Repeat, Retry
@@ -160,8 +158,9 @@ class _Builder:
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
             also = {name: (*other.also, other.title) for name, other in REGISTRY.items()}
-            known = REGISTRY.keys() | connector_types() | trigger_types()
-            offer = plugins.explain_missing(type_) or suggest_by_alias(type_, also) or suggest(type_, known)
+            offer = (
+                plugins.explain_missing(type_) or suggest_by_alias(type_, also) or suggest(type_, REGISTRY.list_types())
+            )
             self.bad("type", f"there is no node type {type_!r}{offer}")
             return None
         before = len(self.issues)

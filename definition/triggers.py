@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 from constants import FORM_METHOD
 from definition import Plan, PlannedNode
 from errors import DefinitionError, Issue
-from nodes.app_triggers.app_trigger import AppTrigger
-from nodes.core.triggers import CREDENTIAL_TYPES
+from nodes.core.triggers import CREDENTIAL_TYPES, EventTrigger
 
 DEFAULT_INTERVAL = 900.0  # seconds between polls
 YEAR = 366 * 86_400
+NO_ADDRESS = (
+    "HEADRACE_PUBLIC_URL is not set, so the service cannot be told where to send events; set it to the address at "
+    "which it reaches this server"
+)
 NOT_SOURCE = {"every", "backlog"}
 IN_A_RUN = {"input", "steps", "trigger", "run", "item", "index"}
 
@@ -41,10 +44,8 @@ def find_triggers(plan: Plan) -> list[Trigger]:
             continue
         if node.node.polls:
             found.append(Trigger(node.id, "poll", _poll(node, plan)))
-        elif isinstance(node.node, AppTrigger):
-            found.append(Trigger(node.id, "webhook", node.node.address(node.config.static)))
-            if "account" in node.config.static:
-                found.append(Trigger(node.id, "registered_hook", node.node.registration(node.config.static)))
+        elif isinstance(node.node, EventTrigger):
+            found += [Trigger(node.id, kind, config) for kind, config in node.node.list_triggers(node.config.static)]
         elif node.type in KNOWN:
             config = {**node.config.static, **KNOWN[node.type](node, plan)}
             found.append(Trigger(node.id, KINDS.get(node.type, node.type), config))

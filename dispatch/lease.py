@@ -13,9 +13,7 @@ from collections.abc import Callable
 
 from database import disconnect_thread, synchronize_clock
 from models import Lease, Run, new_id
-from nodes.app_triggers.trigger_files import types as trigger_types
 from nodes.base import REGISTRY
-from nodes.connectors.connector_files import types as connector_types
 
 from .run_record import RunTaken
 
@@ -49,7 +47,7 @@ class ProcessLease:
         # What keeps this process from it, a full disk perhaps, keeps the others from it too: for a lease after that,
         # their silence does not mean that they are dead.
         trusts_at, self._trusts_at = self._trusts_at, math.inf
-        Lease.beat(self.owner, int(self.seconds * 1000), REGISTRY.keys() | connector_types() | trigger_types())
+        Lease.beat(self.owner, int(self.seconds * 1000), REGISTRY.list_types())
         synchronize_clock()
         # If the database was away, the lease of another process may have run out before it could be renewed.
         took = self.clock() - now

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, cast
+from typing import Any
 
 from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_access registers its check)
-from nodes.app_triggers import trigger_files
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
-from nodes.connectors import connector_files
 from nodes.core import logic, output, store, table, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
 from nodes.files import documents
@@ -20,10 +18,8 @@ from nodes.mail import send, trigger
 from nodes.remote import mcp
 from registry import registry
 
-__all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
+__all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "search"]
 
-registry.preparations.append(lambda config: connector_files.load_own(config.connectors_dir))
-REGISTRY.find_more = lambda type_: trigger_files.find(type_) or connector_files.find(type_)
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
@@ -51,7 +47,7 @@ def catalogue() -> list[dict[str, Any]]:
     `install` is the command that installs a missing package, or null. An app trigger has a `mark` (`{text, color}`),
     and its `path` has `x-address` and `x-steps`: what to enter where in the service. A connector, at the end, has a
     `mark` too, the `service` `{type, name}` that its trigger shares with it, and the names of its `operations`; its
-    `config_schema` has what these share (see `nodes.connectors.connector_forms`).
+    `config_schema` has what these share.
     """
     order = [family.__name__ for family in (*FAMILIES, *registry.node_modules)]
 
@@ -60,16 +56,17 @@ def catalogue() -> list[dict[str, Any]]:
         return list(CATEGORIES).index(cls.category), order.index(module) if module in order else len(order)
 
     ours = [entry_of(cls) for cls in sorted(map(type, REGISTRY.values()), key=place)]
-    first = next((at for at, entry in enumerate(ours) if not entry["trigger"]), len(ours))
-    return [*ours[:first], *list_app_triggers(), *ours[first:], *connector_files.list_entries()]
+    made = [entry for finder in registry.node_finders for entry in finder.list_entries()]
+    # Triggers come first.
+    return sorted([*ours, *made], key=lambda entry: not entry["trigger"])
 
 
-@functools.cache
-def list_app_triggers() -> tuple[dict[str, Any], ...]:
-    """Return the entries of all app triggers by name."""
-    nodes = [node for type_ in trigger_files.types() if (node := trigger_files.find(type_)) is not None]
-    found = [{**entry_of(cast(Any, type(node))), "mark": node.preset["icon"]} for node in nodes]
-    return tuple(sorted(found, key=lambda entry: str(entry["name"]).casefold()))
+def describe(type_: str) -> dict[str, Any] | None:
+    """Return all that is known of a node type: of a connector, its operations; else its entry. None: no such type."""
+    told = next((found for each in registry.node_finders if (found := each.describe(type_)) is not None), None)
+    node = REGISTRY.get(type_) if told is None else None
+    cls: Any = type(node)
+    return told if node is None else entry_of(cls)
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from net.egress import Rule, tls_context
 from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.fields import setting as setting  # plugins may import it from here
 from nodes.files.files import WorkspaceFiles
+from registry import registry
 
 T = TypeVar("T")
 # Label and icon of each category, in the order of the catalog.
@@ -555,18 +556,20 @@ def _make_schema(config: type[Schema]) -> Schema:
 
 
 class NodeTypes(dict[str, Node]):
-    """The node types by name. `get` also gives those that `find_more` makes at their first use, by name.
+    """The node types by name. `get` also gives those that packs make from files, at their first use.
 
     Iterating gives only the others.
     """
 
-    find_more: Callable[[str], Node | None] = staticmethod(lambda type_: None)
-
     def get(self, type_: str, default: Any = None) -> Any:
         found = dict.get(self, type_)
         if found is None:
-            found = self.find_more(type_)
+            found = next((node for each in registry.node_finders if (node := each.find(type_)) is not None), None)
         return default if found is None else found
+
+    def list_types(self) -> set[str]:
+        """Return the names of all, with those of packs."""
+        return self.keys() | {type_ for each in registry.node_finders for type_ in each.types()}
 
 
 REGISTRY = NodeTypes()

@@ -14,7 +14,7 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -63,12 +63,20 @@ def prepare(config: Config) -> None:
 
     Raises: ConfigError if HEADRACE_PACKS names packs that cannot be loaded.
     """
-    if not registry.is_loaded:
-        registry.load(config.packs)
-        INSTALLED.extend(broken for one in registry.installed if (broken := _load_installed(one)) is not None)
+    load_packs(config.packs)
     load(config.nodes_dir)
     for prepare_pack in registry.preparations:
         prepare_pack(config)
+
+
+def load_packs(wanted: Collection[str] | None) -> None:
+    """Load the packs that HEADRACE_PACKS names, None for all, and those that are installed with pip, once a process.
+
+    Raises: ConfigError if one cannot be loaded.
+    """
+    if not registry.is_loaded:
+        registry.load(wanted)
+        INSTALLED.extend(broken for one in registry.installed if (broken := _load_installed(one)) is not None)
 
 
 def load(folder: Path | None) -> list[BrokenPlugin]:

@@ -23,8 +23,16 @@ print(*{type(one).__name__ for one in gc.get_objects()}, "|")
 """
 # What something else that is needed at once loads: apispec reads docstrings as YAML, APScheduler knows of asyncio,
 # Werkzeug of parts of email and http. A new database needs playhouse, the server's key cryptography, and the first
-# login argon2. The triggers of a flow are told apart by the class of app triggers.
-NEEDED = {"argon2", "asyncio", "cryptography", "email", "http", "playhouse", "yaml", "nodes.app_triggers.app_trigger"}
+# login argon2.
+NEEDED = {
+    "argon2",
+    "asyncio",
+    "cryptography",
+    "email",
+    "http",
+    "playhouse",
+    "yaml",
+}
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from pathlib import Path
 from each import for_each
 
 import config
-from api.reference import complete, list_connectors
+from api.reference import complete, list_pages
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / ".github/SECURITY.md"]
 )
-PAGES = [*FILES, *(f"docs/{name}.md" for name in list_connectors())]
+PAGES = [*FILES, *(f"docs/{name}.md" for name in list_pages())]
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)

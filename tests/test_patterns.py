@@ -219,9 +219,9 @@ def in_functions(path):
 
 # Computed patterns: some examples of each, with their methods.
 COMPUTED = {
-    "nodes/app_triggers/app_trigger.py: pattern": lambda app_trigger: [
+    "packs/connectors/app_triggers/app_trigger.py: pattern": lambda app_trigger: [
         (re.compile(told["pattern"]), "fullmatch")
-        for path in sorted((ROOT / "connectors_data" / "triggers").glob("[a-z]*.json"))
+        for path in sorted((ROOT / "packs" / "connectors" / "data" / "triggers").glob("[a-z]*.json"))
         for told in json.loads(path.read_text()).get("register", {}).get("params", {}).values()
     ],
     "agent/prompts.py: re.escape(mark)": lambda prompts: [

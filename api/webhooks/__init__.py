@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import pkgutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -35,7 +36,6 @@ from api.run_answer import (
     make_unfinished,
     merge_headers,
 )
-from api.webhooks.app_events import answer_body, answer_query, find_delivery, find_event, is_signed, read_fields
 from api.webhooks.auth import get_header_name, get_secret_text, is_authentic
 from api.webhooks.body import build_input
 from api.webhooks.cross_origin import add_headers, make_preflight
@@ -51,11 +51,9 @@ from dispatch import Dispatcher, Start, Ticket
 from dispatch.debounce import collect
 from dispatch.payloads import Kept
 from errors import DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
-from models import MAX_CALLED, PARAM, LogEntry, RegisteredHook, Run, Webhook, WebhookTarget, now_ms, read_params
-from nodes.app_triggers.app_trigger import SECRET_TYPES, AppTrigger
+from models import MAX_CALLED, PARAM, LogEntry, Run, Webhook, WebhookTarget, now_ms, read_params
 from nodes.core.output import disposition
-from nodes.core.triggers import CREDENTIAL_TYPES
-from scheduler.hook_keeper import make_secret
+from nodes.core.triggers import CREDENTIAL_TYPES, EventTrigger
 from schema_fields import Out, fields
 from schemas import ANY_JSON, Error
 from security.login_throttle import get_network
@@ -120,7 +118,7 @@ def fire(path: str) -> Response:
     plan = _load_plan(dispatcher, hook)
     planned = plan.by_id[hook.node_id]
     if planned.type != "webhook":
-        return take_event(hook, planned, path, partial(_start_event, hook, plan, planned))
+        return find_taker(planned)(hook, planned, path, partial(_start_event, hook, plan, planned))
     config = planned.config.static
 
     def submit(value: Any, is_awaited: bool) -> Ticket:
@@ -136,8 +134,17 @@ def fire(path: str) -> Response:
     return take_call(hook, config, path, submit)
 
 
+Taker: TypeAlias = Callable[[WebhookTarget, PlannedNode, str, Callable[[Any, str | None], Ticket]], Response]
+
+
+def find_taker(planned: PlannedNode) -> Taker:
+    """Return what checks and answers the calls of an event trigger, as its type says."""
+    found: Taker = pkgutil.resolve_name(cast(EventTrigger, planned.node).taker)
+    return found
+
+
 def _start_event(hook: WebhookTarget, plan: Plan, node: PlannedNode, value: Any, key: str | None) -> Ticket:
-    """Start the run of an app trigger, or collect its event with others."""
+    """Start the run of an event trigger, or collect its event with others."""
     dispatcher: Dispatcher = get_server().dispatcher
     start = Start(hook.flow, value, "webhook", hook.node_id, key, is_awaited=False)
     if node.debounce is not None:
@@ -231,7 +238,7 @@ def take_call(
         if not proof.is_valid:
             note_refusal(hook, path, "the secret is missing or wrong")
             guess.mark_wrong()
-            return _refuse_caller(CHALLENGES.get(config["auth"]))
+            return refuse_caller(CHALLENGES.get(config["auth"]))
         guess.mark_right()
     if (limit := config.get("rate_limit")) is not None:
         _count_call(hook, limit)
@@ -287,74 +294,10 @@ def begin_guess(target: str, *secrets: str | None) -> Guess:
     return guesses.begin(target, get_client(), [secret for secret in secrets if secret is not None])
 
 
-def _refuse_caller(challenge: tuple[str, str] | None = None) -> Response:
+def refuse_caller(challenge: tuple[str, str] | None = None) -> Response:
     """Return the response to a caller who failed to authenticate."""
     answer = make_json_answer({"error": "You may not call this webhook"}, 401, *([challenge] if challenge else []))
-    return _to_response(answer)
-
-
-def take_event(
-    hook: WebhookTarget, node: PlannedNode, path: str, submit: Callable[[Any, str | None], Ticket]
-) -> Response:
-    """Check a service's call as its app trigger says, and answer it. `submit(input, idempotency key)` starts the run.
-
-    An event that was not chosen is answered without a run: with an error, the service would send it again.
-    """
-    request, config, preset = get_request(), node.config.static, cast(AppTrigger, node.node).preset
-    challenge = preset.get("challenge", {})
-    if request.method == "GET":
-        # Counted apart, so that guesses at it do not keep out events.
-        guess = begin_guess(f"verify token {make_limit_key(hook)}", config["verify_token"])
-        answer = answer_query(challenge, config["verify_token"], request)
-        if answer is None:
-            note_refusal(hook, path, "the verify token is missing or wrong")
-            guess.mark_wrong()
-            raise Forbidden("The verify token is not that of this trigger")
-        guess.mark_right()
-        return Response(answer, mimetype="text/plain")
-    raw, header = read_raw(request), preset["verify"].get("header")
-    verify, now, secrets = preset["verify"], now_ms() / 1000, load_signing_secrets(hook, node)
-    guess = begin_guess(make_limit_key(hook), *secrets)
-    if not any([is_signed(verify, secret, request.headers, raw, now) for secret in secrets]):
-        note_refusal(hook, path, "the signature is missing, wrong or too old")
-        guess.mark_wrong()
-        return _refuse_caller()
-    guess.mark_right()
-    value = build_input(request, path, raw, None if header is None else header.lower())
-    body = value["body"] = read_fields(preset, value["body"])
-    if (answered := answer_body(challenge, body)) is not None:
-        return _to_response(make_json_answer(answered))
-    event = value["event"] = find_event(preset, request.headers, body)
-    if event in preset.get("ignored", ()) or ("events" in config and event not in config["events"]):
-        return _to_response(make_json_answer({"ok": True}))
-    delivery = find_delivery(preset, request.headers, body)
-    ticket = submit(value, None if delivery is None else f"hook:{hook.node_id}:{delivery}")
-    ticket.durable()
-    return _to_response(make_json_answer({"run_id": ticket.run.id}))
-
-
-def load_signing_secrets(hook: WebhookTarget, node: PlannedNode) -> list[str | None]:
-    """Return the secrets with which the service may sign; None if it signs nothing.
-
-    Raises: Unavailable if the credential cannot be used, or the service has not been told a secret yet.
-    """
-    if not cast(AppTrigger, node.node).signs:
-        return [None]
-    vault: Vault = get_server().vault
-    if "credential" in node.config.static:
-        values = load_secret(vault, hook, SECRET_TYPES)
-        return [str(values["value" if hook.secret_type == "secret" else "secret"])]
-    rows = RegisteredHook.of_node(hook.flow.id, hook.node_id)
-    if not rows:
-        raise Unavailable("The webhook is not registered in the service yet: activate the flow", retry_after=60)
-    try:
-        return [
-            make_secret(vault, row.id) if row.secret is None else str(vault.unseal(row.id, row.version, row.secret))
-            for row in rows
-        ]
-    except VaultError as error:
-        log.error("node %s of flow %s cannot read its signing secret: %s", hook.node_id, hook.flow.id, error)
-        raise Unavailable("This webhook cannot authenticate its callers at the moment") from error
+    return to_response(answer)
 
 
 def _check_address(hook: WebhookTarget, networks: list[str], path: str) -> None:
@@ -436,22 +379,22 @@ def load_secret(vault: Vault, hook: WebhookTarget, types: Collection[str]) -> Ma
 
 def _answer_immediately(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     ticket.durable()
-    return _to_response(make_accepted(ticket.run))
+    return to_response(make_accepted(ticket.run))
 
 
 def _answer_with_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     finished = dispatcher.waiting.wait_with_limit(ticket, dispatcher.config.webhook_wait)
     if finished.status != "success":
-        return _to_response(make_unfinished(finished))
+        return to_response(make_unfinished(finished))
     text = dispatcher.resources.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))
-    return _to_response(make_output_answer(text))
+    return to_response(make_output_answer(text))
 
 
 def _answer_from_node(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     run, custom = dispatcher.waiting.response(ticket, dispatcher.config.webhook_wait)
     if custom is not None and "file" in custom:
         return _answer_with_file(dispatcher, run, custom)
-    return _to_response(make_node_answer(run, custom))
+    return to_response(make_node_answer(run, custom))
 
 
 RESPONDERS: dict[str, Callable[[Dispatcher, Ticket], Response]] = {
@@ -484,7 +427,7 @@ def _answer_with_file(dispatcher: Dispatcher, run: Run, custom: Mapping[str, Any
         log.error(
             "run %s: the file of its response cannot be sent: %s", run.id, error.message, extra={"run_id": run.id}
         )
-        return _to_response(
+        return to_response(
             make_json_answer({"error": "The file of the response cannot be read", "run_id": run.id}, 500)
         )
     response.headers["Content-Disposition"] = disposition("inline", file["name"])
@@ -492,5 +435,5 @@ def _answer_with_file(dispatcher: Dispatcher, run: Run, custom: Mapping[str, Any
     return response
 
 
-def _to_response(answer: RunAnswer) -> Response:
+def to_response(answer: RunAnswer) -> Response:
     return Response(answer.body, answer.status, answer.headers)

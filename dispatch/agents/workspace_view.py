@@ -22,7 +22,6 @@ from dispatch.resources import Resources
 from errors import BadInput, NodeError, NotFound
 from models import LogEntry, Run, RunFilters, Step, Workflow
 from nodes.base import REGISTRY
-from nodes.connectors import connector_files
 from nodes.limits import size_of
 from schema_fields.row_json import iso
 
@@ -176,13 +175,10 @@ class WorkspaceView:
 
         Of a connector, it has a `config_schema` for each operation.
         """
-        if (found := connector_files.describe(type)) is not None:
-            return found
-        node = REGISTRY.get(type)
-        if node is None:
+        found = nodes.describe(type)
+        if found is None:
             raise NotFound(f"There is no node type {type[:64]!r}{suggest(type, REGISTRY)}")
-        cls: Any = node.__class__
-        return nodes.entry_of(cls)
+        return found
 
 
 def _matches(entry: Mapping[str, Any], words: set[str]) -> int:

@@ -8,7 +8,7 @@ import zoneinfo
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from cronsim import CronSim, CronSimError
 from marshmallow import ValidationError, fields, validate, validates_schema
@@ -50,6 +50,24 @@ class TriggerNode(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         return input
+
+
+class EventTrigger(TriggerNode):
+    """A trigger whose address takes calls in a way of its own, such as the events that a service signs.
+
+    `taker` is what checks and answers a call, as "module:function" of (hook, node, path, submit), where
+    `submit(input, idempotency key)` starts the run. `methods` are those of the calls.
+    """
+
+    taker: ClassVar[str]
+    methods: tuple[str, ...] = ()
+
+    def list_triggers(self, config: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """Return what an active flow keeps for a node with this loaded config: kinds and configs of its triggers.
+
+        Kinds are `webhook` (`Webhook.sync`), and `registered_hook` (`RegisteredHook.sync`).
+        """
+        raise NotImplementedError
 
 
 class InputRefused(NodeError):

@@ -1,6 +1,6 @@
-"""OAuth providers: the services in `connectors_data/oauth_providers.json`, with their addresses, scopes and ways.
+"""OAuth providers: the services in `oauth_providers.json`, with their addresses, scopes and ways.
 
-`connectors_data/schemas/oauth_providers.json` describes the file. It is read at its first use. A team's own are in a
+`oauth_providers.schema.json` describes the file. It is read at its first use. A team's own are in a
 file of the same name in HEADRACE_CONNECTORS_DIR: a server of its own, or other addresses for one of ours.
 """
 
@@ -15,8 +15,8 @@ import orjson
 
 from parsers.json_schema.validation import issues_of
 
-FILE = Path(__file__).parents[2] / "connectors_data" / "oauth_providers.json"
-SCHEMA = FILE.parent / "schemas" / FILE.name
+FILE = Path(__file__).with_suffix(".json")
+SCHEMA = FILE.with_suffix(".schema.json")
 MAX_SHOWN = 5  # issues of a file in a message
 CUSTOM = "custom"  # a service that is not in the file
 NOTHING: Mapping[str, Any] = {}

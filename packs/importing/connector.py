@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from errors import BadInput
-from nodes.connectors.file_schema import MAX_OPERATIONS, check
+from packs.connectors.file_schema import MAX_OPERATIONS, check
 from packs.importing.connector_inputs import ConnectorInputs, make_id, make_title, read_text
 from packs.importing.json_document import read_line, read_list
 from packs.importing.notes import quote_name

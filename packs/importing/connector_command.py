@@ -12,7 +12,7 @@ from config import Config
 from dispatch import make_services
 from errors import BadInput, Conflict, NodeError
 from nodes import REGISTRY
-from nodes.connectors.file_schema import NAME
+from packs.connectors.file_schema import NAME
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 WAIT = 60.0  # seconds for a document from a URL

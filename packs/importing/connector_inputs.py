@@ -6,8 +6,8 @@ import re
 import unicodedata
 from typing import Any
 
-from nodes.connectors.file_schema import MAX_INPUTS
-from nodes.connectors.inputs import RESERVED
+from packs.connectors.file_schema import MAX_INPUTS
+from packs.connectors.inputs import RESERVED
 from packs.importing.json_document import Document, is_name, is_small, read_line, read_list
 from packs.importing.notes import quote_name
 from packs.importing.openapi import find_free, get_schema

@@ -3,6 +3,8 @@
 from packs.importing import api
 from registry import Registry
 
+NEEDS = ("connectors",)
+
 
 def setup(registry: Registry) -> None:
     registry.add_api(api.blueprint)

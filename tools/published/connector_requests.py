@@ -4,12 +4,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from net.egress import Rule
 from nodes.base import Context, Services
-from nodes.connectors import connector_files
-from nodes.connectors.exchange import ConnectorExchange
-from nodes.connectors.node import make
 from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.http.body import append_query
 from nodes.http.pagination import PageLocation
+from packs.connectors import connector_files
+from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.node import make
 
 SAMPLES = {
     "string": "x", "text": "x", "date": "2026-01-05", "datetime": "2026-01-05T09:00:00Z", "integer": 1, "number": 1,

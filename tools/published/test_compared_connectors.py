@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nodes.connectors import connector_files
+from packs.connectors import connector_files
 
 UNCOMPARED = {"linkedin": "its own clients know no paths, only how requests are encoded"}
 

@@ -10,7 +10,7 @@ import published_apis as published
 import pytest
 from connector_requests import operations_of, requests_of
 
-from nodes.connectors import connector_files
+from packs.connectors import connector_files
 
 GOOGLE = [type_ for type_ in sorted(connector_files.types()) if type_.startswith("google_")] + ["gmail", "youtube"]
 

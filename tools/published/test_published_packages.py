@@ -8,7 +8,7 @@ import published_packages as published
 import pytest
 from connector_requests import operations_of, requests_of, responses_of
 
-from nodes.app_triggers import trigger_files
+from packs.connectors.app_triggers import trigger_files
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("github"))

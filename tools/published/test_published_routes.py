@@ -8,7 +8,7 @@ import published_routes as published
 import pytest
 from connector_requests import operations_of, requests_of
 
-from nodes.connectors import connector_files
+from packs.connectors import connector_files
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("pipedrive"))

@@ -11,7 +11,7 @@ from published_apis import ANY, Call
 from published_packages import path_pattern
 from typescript_types import Type
 
-from nodes.app_triggers import trigger_files
+from packs.connectors.app_triggers import trigger_files
 
 METHODS = {
     "baserow": services.baserow_methods,

@@ -10,10 +10,10 @@ import published_signatures as published
 import pytest
 from werkzeug.datastructures import Headers
 
-from api.webhooks.app_events import is_signed
 from api.webhooks.auth import is_authentic
-from nodes.app_triggers import trigger_files
 from nodes.credentials.types import TYPES
+from packs.connectors.app_triggers import trigger_files
+from packs.connectors.app_triggers.app_events import is_signed
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 NOW = 1_767_600_000

@@ -1,4 +1,4 @@
-"""The services with ready settings, in connectors_data/oauth_providers.json."""
+"""The services with ready settings, in nodes/credentials/oauth_providers.json."""
 
 import json
 from urllib.parse import parse_qs, urlsplit
@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from werkzeug import Response
 
-from nodes.credentials.oauth_providers import FILE, providers
+from nodes.credentials.oauth_providers import FILE, SCHEMA, providers
 from nodes.credentials.oauth_types import OWN_PARAMETERS, settings_of
 from nodes.credentials.types import TYPES
 from nodes.http.token_requests import exchange_code, make_authorization_url
@@ -19,7 +19,7 @@ WANTED = {
 
 
 def test_the_file_has_the_form_of_its_schema():
-    schema = json.loads((FILE.parent / "schemas" / FILE.name).read_text(encoding="utf-8"))
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(json.loads(FILE.read_text(encoding="utf-8")), schema)
 

@@ -7,7 +7,7 @@ import pytest
 from command_line import call, refused
 from openapi_documents import PETSTORE
 
-from nodes.connectors import connector_files
+from packs.connectors import connector_files
 
 folder, file = command_line.folder, command_line.file
 

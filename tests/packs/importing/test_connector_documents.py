@@ -8,7 +8,7 @@ import pytest
 from openapi_documents import GITHUB, PETSTORE, STRIPE, SWAGGER
 
 from errors import BadInput, TooLarge
-from nodes.connectors.file_schema import check
+from packs.connectors.file_schema import check
 from packs.importing import connector
 from packs.importing.json_document import load_document
 

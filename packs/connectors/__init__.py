@@ -1,0 +1,1 @@
+"""Connectors: node types for services, written as data in `data/`. docs/connectors.md has the format."""

@@ -1,0 +1,13 @@
+"""Connectors: services as nodes and as triggers, each written as a JSON file, and webhooks that we add in services."""
+
+from packs.connectors import api, connector_files
+from packs.connectors.app_triggers import hook_keeper, registered_webhooks, trigger_files
+from registry import Registry
+
+
+def setup(registry: Registry) -> None:
+    registry.node_finders += [trigger_files, connector_files]
+    registry.add_api(api.blueprint, registered_webhooks.blueprint)
+    registry.server_jobs.append(hook_keeper.make_jobs)
+    registry.reference_pages.append("packs.connectors.pages")
+    registry.preparations.append(lambda config: connector_files.load_own(config.connectors_dir))
