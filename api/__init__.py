@@ -97,7 +97,6 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
         app.register_blueprint(blueprint)
     app.add_url_rule("/api/openapi.json", "openapi", _send_openapi)
     app.add_url_rule("/metrics", "prometheus", _export_metrics)
-    app.add_url_rule("/mcp", "mcp", _answer_mcp, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/api/docs", "docs", _redirect_to_docs, provide_automatic_options=False)
     app.register_blueprint(_make_docs_blueprint())
     for name in registry.pages:
@@ -116,23 +115,6 @@ def _export_metrics() -> Response:
     from api import prometheus
 
     return prometheus.export()
-
-
-@auth.require_role("viewer", by_token=True)
-def _answer_mcp() -> Response:
-    """Answer a message of an MCP client."""
-    from api import mcp
-
-    return mcp.answer()
-
-
-def _answer_mcp_error(error: Exception) -> Response:
-    from api import mcp
-
-    return mcp.answer_error(error)
-
-
-_answer_mcp.answer_error = _answer_mcp_error
 
 
 @auth.allow_anyone

@@ -15,7 +15,6 @@ from nodes.files import documents
 from nodes.files import node as file_node
 from nodes.http import graphql, poll_trigger, request
 from nodes.mail import send, trigger
-from nodes.remote import mcp
 from registry import registry
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "search"]
@@ -23,7 +22,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "searc
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
-    *(send, trigger, poll_trigger, mcp, file_node),
+    *(send, trigger, poll_trigger, file_node),
     *(store, table, output, llm, agent, memory),
 )
 

@@ -95,7 +95,7 @@ LAZY = {
     *("nodes.ai.agent_turn", "nodes.ai.tools", "nodes.data.csv_format", "nodes.data.xml_format"),
     *("nodes.data.yaml_format", "nodes.mail.apprise_client", "nodes.mail.folder_poll", "nodes.mail.imap"),
     *("nodes.mail.message", "nodes.mail.server_mail", "nodes.mail.smtp", "nodes.mail.xoauth2"),
-    *("api.mcp", "api.prometheus", "api.reference"),
+    *("packs.mcp.server", "api.prometheus", "api.reference"),
 }
 
 # A single file that may import what its folder may not.

@@ -223,15 +223,6 @@ def _is_key(text: str) -> bool:
     return len(text) >= 8 and "@" not in text and WORD.match(text) is None
 
 
-class McpCredential(CredentialType):
-    """A server that speaks the Model Context Protocol over HTTP."""
-
-    title = "MCP server"
-    url_field = "url"
-    url = text("The URL of the server: https://mcp.example.com/mcp", check_url, required=True, title="URL")
-    token = secret("The bearer token, if the server requires one", title="Token")
-
-
 class LlmCredential(CredentialType):
     """The API key of a language model's provider."""
 
@@ -387,7 +378,6 @@ TYPES |= {
     "smtp": Smtp(),
     "imap": Imap(),
     "service_url": ServiceUrl(),
-    "mcp": McpCredential(),
     "hmac": Hmac(),
     "jwt": Jwt(),
     "llm": LlmCredential(),

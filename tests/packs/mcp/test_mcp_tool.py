@@ -9,8 +9,9 @@ from toolboxes import Spec, called
 from werkzeug import Response
 
 from errors import NodeError
-from nodes.ai.tools import find_issues, mcp
-from nodes.ai.tools.mcp import describe_problem
+from nodes.ai.tools import find_issues
+from packs.mcp import agent_tools as mcp
+from packs.mcp.agent_tools import describe_problem
 
 WEATHER = Spec("mcp", {"credential": "weather"})
 
@@ -190,7 +191,7 @@ def test_all_pages_of_the_tool_list_are_read(tools, fake_server):
 
 
 def test_the_number_of_tool_list_pages_is_limited(tools, fake_server, monkeypatch):
-    monkeypatch.setattr(mcp, "MAX_PAGES", 3)
+    monkeypatch.setattr(mcp, "MAX_LIST_PAGES", 3)
     pages = [[listed(f"t{number}")] for number in range(9)]
     assert len(tools(WEATHER, credentials=fake_server(*pages))) == 3 and fake_server.requested == [0, 1, 2]
 
@@ -313,7 +314,7 @@ def test_arguments_that_take_exponential_time_to_validate_are_rejected(tools, fa
 
 
 def test_an_oversized_tool_list_response_is_rejected(tools, fake_server, monkeypatch):
-    monkeypatch.setattr("nodes.remote.mcp.MAX_BYTES", 200_000)
+    monkeypatch.setattr("packs.mcp.node.MAX_BYTES", 200_000)
     error = creation_fails(tools, WEATHER, credentials=fake_server([listed("a", description="x" * 300_000)]))
     assert "sent more than" in error.message
 

@@ -18,11 +18,11 @@ from nodes.base import check_installed
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import texts
 from nodes.limits import size_of
-from nodes.remote.mcp import McpNode, ask, get_result, host_of
+from packs.mcp.node import McpNode, ask, get_result, host_of
 from parsers.invisible_characters import OF_TEXTS
 from parsers.json_schema.validation import MAX_ISSUE_TEXT, check
 
-MAX_TOOLS, MAX_PAGES, MAX_PREFIX = 100, 20, 30
+MAX_TOOLS, MAX_LIST_PAGES, MAX_PREFIX = 100, 20, 30
 MAX_LISTED = 1_000  # tools of one server, before selecting the agent's
 LIST_SECONDS = 30.0
 MAX_SCHEMA = 32 * 1024  # bytes of JSON
@@ -52,7 +52,7 @@ def _list_tools(found: DecryptedCredential, tool_ctx: ToolContext) -> list[dict[
     async def question(client: Any) -> list[Any]:
         all_: list[Any] = []
         cursor = None
-        for _ in range(MAX_PAGES):
+        for _ in range(MAX_LIST_PAGES):
             page = await client.list_tools(cursor=cursor)
             all_ += page.tools
             cursor = page.next_cursor

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from api import mcp
-from api.mcp import tools as mcp_tools
 from constants import VERSION
 from models import DatabaseRefused, Workflow
+from packs.mcp import server as mcp
+from packs.mcp import server_tools as mcp_tools
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

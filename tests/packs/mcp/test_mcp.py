@@ -16,7 +16,7 @@ from werkzeug import Response
 from errors import NodeError
 from net.egress import Rule
 from nodes import REGISTRY
-from nodes.remote import mcp
+from packs.mcp import node as mcp
 
 
 @pytest.fixture(scope="module", params=["stream", "json"])

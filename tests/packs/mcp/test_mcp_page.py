@@ -10,9 +10,9 @@ import pytest
 from test_readme import LOG_IN
 from test_readme import server as real_server
 
-from api.mcp.tools import TOOLS
+from packs.mcp.server_tools import TOOLS
 
-PAGE = (Path(__file__).parent.parent / "docs" / "mcp.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "mcp.md").read_text(encoding="utf-8")
 server = real_server
 
 

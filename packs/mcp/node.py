@@ -17,6 +17,8 @@ from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from net.async_deadline import run_in_time
 from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
+from nodes.credentials.base import CredentialType, check_url, secret
+from nodes.credentials.base import text as credential_text
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, credential, number, text, texts
@@ -26,6 +28,15 @@ from schema_fields.quick_schema import Schema
 MAX_BYTES = 16 * 2**20  # of everything that a server sends during one call
 MAX_EVENT = 8 * 2**20
 MAX_SHOWN, MAX_NAMES = 2_000, 20
+
+
+class McpCredential(CredentialType):
+    """A server that speaks the Model Context Protocol over HTTP."""
+
+    title = "MCP server"
+    url_field = "url"
+    url = credential_text("The URL of the server: https://mcp.example.com/mcp", check_url, required=True, title="URL")
+    token = secret("The bearer token, if the server requires one", title="Token")
 
 
 class McpNode(Node):

@@ -21,12 +21,13 @@ from werkzeug.exceptions import HTTPException
 from api.http.auth import check_role, get_user, get_workspace_id, has_role
 from api.http.json_io import check_containers, check_depth, describe_error, read_raw, to_unavailable
 from api.http.server import get_dispatcher
-from api.mcp import tools as mcp_tools
-from api.mcp.tools import ToolCaller
+from api.webhooks.idempotency import MAX_KEY_LENGTH
 from constants import VERSION
 from dispatch.agents.workspace_view import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from models import DatabaseRefused
+from packs.mcp import server_tools as mcp_tools
+from packs.mcp.server_tools import ToolCaller
 from schema_fields import Cursor
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -35,7 +36,6 @@ LATEST = "2026-07-28"
 UNNAMED = "2025-03-26"
 MAX_MESSAGES = 50
 PAGE_SIZE = 100  # tools
-MAX_KEY_LENGTH = 200
 MAX_SECONDS = 60.0  # total wait of all calls in a request
 
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
