@@ -35,10 +35,11 @@ class ByType(dict[str, Any]):
 
 
 class PackJob(NamedTuple):
-    """A function that is called every few seconds."""
+    """A function that is called every few seconds. `everywhere`: in each process, first at its start."""
 
     call: Callable[[], object]
     seconds: float
+    everywhere: bool = False
 
 
 class NodeFinder(Protocol):
@@ -68,19 +69,20 @@ class Registry:
     `node_finders`: node types made from files.
     `credential_types`: the types of credentials by name, with those of the core.
     `agent_tools`: families of tools for agents, by the type in an agent's `tools`: "module:function" of each.
-    `blueprints`: resources of the API, each a blueprint.
+    `blueprints`: resources of the API, each a blueprint, or "module:name" of one, which is loaded with the API.
     `value_store`: the module, imported at first use, of the store of large values by HEADRACE_VALUES_URL. Its
     `check_values(config)` raises ConfigError if the store cannot be used, and its `open_payloads(config, inline_bytes)`
     returns the `dispatch.payloads.Payloads` in it.
     `parts`: modules that have a part of the server, loaded if a setting asks for it, by the name of the pack.
     `pages`: functions that add other addresses to the app, "module:function" of each; it is called with the app.
     `question_pages`: the module with the pages of questions that have fields, for api/resume_links.py.
+    `tables`: the class of `ctx.store.tables`, "module:class"; it gets a workspace's id and the function that redacts.
     `commands`: modules whose import adds commands to the command line, or replaces one of the core.
     `server_jobs`: functions that get the `Server`, and return functions that each of its processes calls, with the
     seconds between their calls.
     `reference_pages`: names of modules that write pages of the documentation: see `api/reference.py`.
     `preparations`: called with the settings when they are known, and again with others in tests.
-    `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes.
+    `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes, or each.
     `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded; `installed`
     are the entry points of wanted packs that are installed with pip, which nodes/plugins.py loads.
     """
@@ -97,6 +99,7 @@ class Registry:
     parts: dict[str, str] = field(default_factory=dict)
     pages: list[str] = field(default_factory=list)
     question_pages: str = ""
+    tables: str = ""
     commands: list[str] = field(default_factory=list)
     server_jobs: list[Callable[[Any], Mapping[Callable[[], object], float]]] = field(default_factory=list)
     reference_pages: list[str] = field(default_factory=list)
@@ -136,12 +139,18 @@ class Registry:
         self.credential_types.update(types)
 
     def add_api(self, *blueprints: Any) -> None:
-        """Add resources of the API, each an `api.http.json_io.Resource`; of somebody's own pack, below its name."""
+        """Add resources of the API, each an `api.http.json_io.Resource`, or "module:name" of one.
+
+        Those of somebody's own pack are below its name.
+        """
         self.blueprints.extend(blueprints)
 
-    def add_job(self, job: Callable[[], object], seconds: float) -> None:
-        """Call a function every few seconds, in one process of the server at a time."""
-        self.jobs.append(PackJob(job, seconds))
+    def add_job(self, job: Callable[[], object], seconds: float, everywhere: bool = False) -> None:
+        """Call a function every few seconds, in one process of the server at a time.
+
+        `everywhere`: in each process, first at its start, also while the server is paused.
+        """
+        self.jobs.append(PackJob(job, seconds, everywhere))
 
     def merge(self, name: str, own: Registry, module: str) -> None:
         """Add what somebody's own pack has added to a registry of its own. Raises: ConfigError for what may not be."""

@@ -37,8 +37,6 @@ from api import (
     schedules,
     sessions,
     store,
-    table_csv,
-    tables,
     test_calls,
     variables,
     webhooks,
@@ -74,8 +72,6 @@ RESOURCES = (
     resume_links,
     expressions,
     files,
-    tables,
-    table_csv,
     store,
     variables,
 )
@@ -83,7 +79,8 @@ RESOURCES = (
 
 def list_blueprints() -> list[Any]:
     """Return the blueprints of the core and of the packs, in the order of the OpenAPI document."""
-    return [*(module.blueprint for module in RESOURCES), oauth.callback, *registry.blueprints]
+    of_packs = (pkgutil.resolve_name(one) if isinstance(one, str) else one for one in registry.blueprints)
+    return [*(module.blueprint for module in RESOURCES), oauth.callback, *of_packs]
 
 
 def install(app: Flask, web_dir: Path | None = None) -> None:

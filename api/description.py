@@ -58,7 +58,6 @@ IRREGULAR = {
     "get /api/files-usage": "get_file_usage",
     "post /api/files-move": "move_file",
     "post /api/files-delete": "delete_files",
-    "post /api/tables/{table}/rows/delete": "delete_table_rows",
     "get /api/store": "list_store_entries",
     "put /api/store/{key}": "update_store_entry",
     "delete /api/store/{key}": "delete_store_entry",

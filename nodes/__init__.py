@@ -9,7 +9,7 @@ from typing import Any
 from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_access registers its check)
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
-from nodes.core import logic, output, store, table, triggers, waits
+from nodes.core import logic, output, store, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
 from nodes.files import documents
 from nodes.files import node as file_node
@@ -23,7 +23,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "searc
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
     *(send, trigger, poll_trigger, file_node),
-    *(store, table, output, llm, agent, memory),
+    *(store, output, llm, agent, memory),
 )
 
 

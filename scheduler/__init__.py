@@ -20,7 +20,6 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.util import undefined
 
 from database import LockTimeout, closing_connection, disconnect_thread, is_postgres
-from database.tables.row_imports import undo_interrupted
 from dispatch import Dispatcher
 from models import (
     DataWrite,
@@ -148,7 +147,6 @@ class Scheduler:
             ("default", lambda: dispatcher.offer_again() if leader.leads() else None, OFFER_SECONDS, undefined),
             ("default", unless_paused(with_room(self._publish_due)), PUBLISH_SECONDS, undefined),
             ("default", prune, PRUNE_SECONDS, undefined),
-            ("default", undo_interrupted, WATCH_SECONDS, now),
             *([("default", unless_paused(self._cut_partitions), CUT_SECONDS, now)] if is_postgres() else []),
             ("ticks", unless_paused(with_room(self.leader.tick)), TICK_SECONDS, undefined),
             ("ticks", unless_paused(with_room(self.poller.tick)), TICK_SECONDS, undefined),
@@ -156,7 +154,12 @@ class Scheduler:
             ("retention", unless_paused(self.retention.work), RETAIN_SECONDS, later),
             ("retention", lambda: settle_days(now_ms()), SETTLE_SECONDS, later),
             *(("default", job, seconds, undefined) for job, seconds in self.more.items()),
-            *(("default", unless_paused(self._when_leading(call)), every, undefined) for call, every in registry.jobs),
+            *(("default", job.call, job.seconds, now) for job in registry.jobs if job.everywhere),
+            *(
+                ("default", unless_paused(self._when_leading(job.call)), job.seconds, undefined)
+                for job in registry.jobs
+                if not job.everywhere
+            ),
         ]
         for executor, job, seconds, first in jobs:
             # Threads of the pools end without notice; that of the ticks closes its connection itself.

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import Any
 
 import orjson
 from peewee import CompositeKey, IntegerField, TextField
 
 from database import execute, write
+from errors import NodeError
+from registry import explain_off, registry
 
 from .base import Base, Expiring, now_ms
 from .locks import lock_names
-
-if TYPE_CHECKING:
-    from .workspace_tables import WorkspaceTables
 
 SET = (
     "INSERT INTO store_entries (workspace_id, key, value, expires_at, updated_at) VALUES (?, ?, ?, ?, ?) "
@@ -70,12 +69,14 @@ class WorkspaceStore:
         self.workspace_id, self.clean = workspace_id, clean
 
     @property
-    def tables(self) -> WorkspaceTables:
-        """Return the workspace's tables. Their module is loaded at the first use."""
-        found: WorkspaceTables = import_module("database.tables.workspace_tables").WorkspaceTables(
-            self.workspace_id, self.clean
-        )
-        return found
+    def tables(self) -> Any:
+        """Return the workspace's tables (`nodes.base.Tables`). Their module is loaded at the first use.
+
+        Raises: NodeError if their pack is off.
+        """
+        if not registry.tables:
+            raise NodeError(f"there are no tables here{explain_off()}", permanent=True)
+        return resolve_name(registry.tables)(self.workspace_id, self.clean)
 
     def get(self, key: str) -> Any:
         """Return the value, or None."""

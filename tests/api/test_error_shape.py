@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from error_shape import check_shape
 from test_every_route import is_on
 
 from api.http.auth import allow_anyone
@@ -25,17 +26,6 @@ from security import login_throttle
 pytestmark = pytest.mark.usefixtures("shared_server")
 
 FORM = {"data": "name=x", "content_type": "application/x-www-form-urlencoded"}
-
-
-def check_shape(answer, status):
-    """Check that the body has exactly the error shape, and return its text."""
-    assert answer.status_code == status, answer.text
-    assert answer.mimetype == "application/json"
-    body = answer.json
-    assert set(body) <= {"error", "details"} and isinstance(body["error"], str) and body["error"].strip()
-    for detail in body.get("details", []):
-        assert isinstance(detail["path"], str) and isinstance(detail["message"], str) and detail["message"]
-    return body["error"]
 
 
 def check_all(cases, check):

@@ -4,7 +4,7 @@ import os
 from multiprocessing import get_context
 
 import pytest
-from test_error_shape import check_shape
+from error_shape import check_shape
 from test_files_api import paths, upload
 
 from nodes.files.files import WorkspaceFiles

@@ -7,7 +7,7 @@ from io import BytesIO
 from urllib.parse import quote
 
 import pytest
-from test_error_shape import check_shape
+from error_shape import check_shape
 from world import at_once
 
 from models import AuditEntry

@@ -1,7 +1,7 @@
 """Calls between flows: a called flow cannot be deleted, and a missing one is a warning."""
 
 import pytest
-from test_error_shape import check_shape
+from error_shape import check_shape
 
 from models import Workflow
 

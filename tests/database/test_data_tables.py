@@ -9,8 +9,9 @@ from database.tables import data_rows
 from database.tables.data_rows import changing, place_of, select
 from database.tables.table_columns import MAX_CELLS, SYSTEM, TableColumn, guess_type_of_texts, make_order, to_cell
 from database.tables.workspace_tables import MAX_WRITTEN, WorkspaceTables
-from errors import BadInput, Conflict, NotFound, TooLarge
-from models import DataKey, DataRow, DataTable, DataWrite
+from errors import BadInput, Conflict, NodeError, NotFound, TooLarge
+from models import DataKey, DataRow, DataTable, DataWrite, WorkspaceStore
+from registry import registry
 
 pytestmark = [pytest.mark.usefixtures("path"), pytest.mark.postgres]
 
@@ -309,3 +310,9 @@ def test_a_deleted_table_leaves_nothing(tables, people):
     assert [model.select().count() for model in (DataTable, DataRow, DataKey, DataWrite)] == [0, 0, 0, 0]
     with pytest.raises(NotFound):
         tables.insert("people", [{}], None)
+
+
+def test_without_the_pack_the_store_of_a_node_has_no_tables(monkeypatch):
+    monkeypatch.setattr(registry, "tables", "")
+    with pytest.raises(NodeError, match="there are no tables here"):
+        WorkspaceStore("ws_1").tables.count("people", EVERYTHING)

@@ -11,6 +11,7 @@ from world import PATIENCE, process
 
 from database import commits, is_postgres, settings_commits
 from models import Lease, Run, now_ms
+from registry import registry
 from scheduler import ClockAwareScheduler, Scheduler
 from scheduler.leader import LEASE_NAME, Leader
 from scheduler.polls import Poller
@@ -52,6 +53,19 @@ def test_a_process_with_nothing_to_do_changes_no_counter(dispatcher):
         job()
     leader.stop()
     assert (commits(), settings_commits()) == before
+
+
+def test_a_job_of_each_process_is_called_at_its_start(dispatcher, monkeypatch):
+    called, led = threading.Event(), threading.Event()
+    monkeypatch.setattr(registry, "jobs", [])
+    registry.add_job(called.set, 3600, everywhere=True)
+    registry.add_job(led.set, 3600)
+    scheduler = Scheduler(dispatcher)
+    scheduler.start()
+    try:
+        assert called.wait(PATIENCE) and not led.is_set()
+    finally:
+        scheduler.stop()
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ import database
 from api.description import make_document
 from database import execute, write, write_lock
 from models import AgentRun, User, Workspace
+from registry import registry
 
 
 class SharedServer:
@@ -174,7 +175,9 @@ def furnish(owner):
     rows["credential"] = owner.post("/api/credentials", bearer).json
     rows["workspace"] = {"id": run["workspace_id"]}
     rows["invitation"] = owner.post("/api/invitations", {"email": "new@example.org", "role": "viewer"}).json
-    rows["table"] = owner.post("/api/tables", {"name": "orders", "columns": [{"name": "total", "type": "number"}]}).json
+    if "tables" in registry.packs:
+        columns = [{"name": "total", "type": "number"}]
+        rows["table"] = owner.post("/api/tables", {"name": "orders", "columns": columns}).json
     return {f"<{name}>": row["id"] for name, row in rows.items()}
 
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import LimitExceeded, NodeError
-from nodes.ai.tools import code, http, inspect, store_and_memory, tables, workflows
+from nodes.ai.tools import code, http, inspect, store_and_memory, workflows
 from nodes.ai.tools.base import MAX_NAME, ToolContext, find_issues, shorten
 from registry import registry
 
@@ -25,7 +25,6 @@ FAMILIES: dict[str, Family] = {
     "http": http.tools,
     "code": code.tools,
     "store": store_and_memory.store,
-    "tables": tables.tools,
     "memory": store_and_memory.memory,
     "run_flow": workflows.tools,
     "runs": inspect.runs,

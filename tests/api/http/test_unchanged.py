@@ -12,6 +12,7 @@ from world import start_python
 from api.http import caching
 from database import write, write_runs
 from models import LogEntry, Membership, Run, User
+from registry import registry
 
 # By endpoint, a path of each view that is marked so: what the app asks for again and again.
 POLLED = {
@@ -35,6 +36,8 @@ POLLED = {
     "metrics.get_metrics": "/api/metrics?days=2",
     "agent.list_logs": "/api/agent/logs",
 }
+if "tables" not in registry.packs:
+    del POLLED["tables.list_tables"]
 ASK = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}]}
 
 OTHER = """

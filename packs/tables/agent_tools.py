@@ -9,8 +9,8 @@ from agent.tools import Tool
 from errors import NodeError
 from nodes.ai.tools.base import ToolContext, text
 from nodes.base import Tables
-from nodes.core.table import OPERATORS, read_where
 from nodes.limits import size_of
+from packs.tables.node import OPERATORS, read_where
 
 MAX_ROWS, MAX_VALUES = 100, 100_000
 NAME = {"table": text("The name of the table.", 100)}

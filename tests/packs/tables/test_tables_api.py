@@ -1,4 +1,4 @@
-"""Tables and the key-value store over HTTP: columns, rows, pages, CSV."""
+"""Tables over HTTP: columns, rows, pages, CSV."""
 
 import csv
 import io
@@ -7,10 +7,9 @@ from io import BytesIO
 from urllib.parse import quote
 
 import pytest
-from test_error_shape import check_shape
+from error_shape import check_shape
 
-import api.table_csv
-from models import WorkspaceStore
+from packs.tables import csv_files
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -194,9 +193,9 @@ def test_headers_are_mapped_and_missing_columns_made_with_guessed_types(owner, t
     ],
 )
 def test_a_file_that_cannot_be_imported(owner, table, monkeypatch, content, status, words):
-    monkeypatch.setattr(api.table_csv, "MAX_ROWS", 5)
+    monkeypatch.setattr(csv_files, "MAX_ROWS", 5)
     if "1,000" in words:
-        monkeypatch.setattr(api.table_csv, "MAX_BYTES", 1_000)
+        monkeypatch.setattr(csv_files, "MAX_BYTES", 1_000)
     assert words in check_shape(send_csv(owner, table, content), status)
     assert rows_of(owner, table).json["total"] == 0
 
@@ -235,22 +234,3 @@ def test_a_column_named_like_a_formula_is_found_again(owner):
     exported = owner.get(f"/api/tables/{tables[0]}/export").data
     assert b"'=1+1" in exported and send_csv(owner, f"/api/tables/{tables[1]}", exported).json["imported"] == 1
     assert rows_of(owner, f"/api/tables/{tables[1]}").json["items"][0]["values"] == {"=1+1": "a"}
-
-
-# The key-value store
-
-
-def test_entries_of_the_store_are_listed_set_and_deleted(owner):
-    store = WorkspaceStore(owner.workspace.id)
-    for key in ("rates/chf", "rates/usd", "visits"):
-        store.set(key, {"n": 1})
-    answer = owner.put("/api/store/rates/eur", {"value": [1, None], "ttl": 60})
-    assert answer.status_code == 200 and answer.json["value"] == [1, None] and answer.json["expires_at"]
-    assert store.get("rates/eur") == [1, None]
-    page = owner.get("/api/store?prefix=rates/&limit=2").json
-    assert [entry["key"] for entry in page["items"]] == ["rates/chf", "rates/eur"]
-    page = owner.get(f"/api/store?prefix=rates/&limit=2&cursor={page['next_cursor']}").json
-    assert ([entry["key"] for entry in page["items"]], page["next_cursor"]) == (["rates/usd"], None)
-    assert owner.delete("/api/store/visits").status_code == 204
-    check_shape(owner.delete("/api/store/visits"), 404)
-    check_shape(owner.put("/api/store/big", {"value": "x" * 100_000}), 413)

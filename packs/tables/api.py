@@ -275,6 +275,7 @@ def get_row(table: DataTable, row_id: str) -> Any:
 @require_role("operator", table=DataTable)
 @blueprint.arguments(RowIds)
 @blueprint.response(200, DeletedOut)
+@blueprint.doc(operationId="delete_table_rows")
 def delete_many(body: dict[str, Any], table: DataTable) -> Any:
     """Delete rows. Ids of rows that no longer exist are ignored."""
     with record_change("table.edited", table) as entry, changing(table):

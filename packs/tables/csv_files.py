@@ -16,7 +16,6 @@ from api.audit import begin_entry
 from api.files import MAX_FORM, receive
 from api.http.auth import require_role
 from api.http.json_io import Resource, get_request
-from api.tables import MAX_FILTER, read_filter
 from constants import FORMULA_STARTS, MULTIPART
 from database.tables.data_rows import MAX_ROWS, Row, encode_cells, read_whole
 from database.tables.row_imports import RowImport
@@ -24,6 +23,7 @@ from database.tables.table_columns import SYSTEM, TableColumn, guess_type_of_tex
 from errors import BadInput, Conflict, HeadraceError, Issue, NotJson, TooLarge
 from models import DataTable
 from nodes.core.output import disposition
+from packs.tables.api import MAX_FILTER, read_filter
 from schema_fields import Out, Shape, Strict, choice, fields, text
 from schemas import Error
 
