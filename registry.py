@@ -73,7 +73,8 @@ class Registry:
     `value_store`: the module, imported at first use, of the store of large values by HEADRACE_VALUES_URL. Its
     `check_values(config)` raises ConfigError if the store cannot be used, and its `open_payloads(config, inline_bytes)`
     returns the `dispatch.payloads.Payloads` in it.
-    `parts`: modules that have a part of the server, loaded if a setting asks for it, by the name of the pack.
+    `parts`: modules that have a part of the server, loaded if a setting asks for it, by the name of the pack, or by
+    this name, a dot and another.
     `pages`: functions that add other addresses to the app, "module:function" of each; it is called with the app.
     `question_pages`: the module with the pages of questions that have fields, for api/resume_links.py.
     `tables`: the class of `ctx.store.tables`, "module:class"; it gets a workspace's id and the function that redacts.
@@ -190,14 +191,15 @@ class Registry:
             (self.reference_pages, own.reference_pages),
         ]  # fmt: skip
 
-    def find_part(self, pack: str, setting: str) -> Any:
+    def find_part(self, name: str, setting: str) -> Any:
         """Return the module that has the part for which this setting asks. Raises: ConfigError if its pack is off."""
-        if pack not in self.parts:
+        if name not in self.parts:
+            pack = name.partition(".")[0]
             raise ConfigError(
                 f"{setting} is set, and needs the pack {pack}, which HEADRACE_PACKS leaves out; name it there, or "
                 f"change {setting}"
             )
-        return importlib.import_module(self.parts[pack])
+        return importlib.import_module(self.parts[name])
 
 
 def available() -> list[str]:

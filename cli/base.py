@@ -20,6 +20,7 @@ from database.backups import MAGIC
 from errors import BadInput, ConfigError, HeadraceError, NotFound
 from models import ServerFact, Workspace
 from parsers.invisible_characters import JOINERS, is_seen
+from registry import explain_off, registry
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -68,7 +69,12 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         self.load()
         words = " ".join(args[:2])
-        return super().resolve_command(ctx, [words, *args[2:]] if words in self.commands else args)
+        try:
+            return super().resolve_command(ctx, [words, *args[2:]] if words in self.commands else args)
+        except click.UsageError as error:  # it may be a command of a pack that is off
+            if not registry.off:
+                raise
+            raise click.UsageError(f"{error.message.removesuffix('.')}{explain_off()}", ctx) from None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with translate_errors():

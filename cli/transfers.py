@@ -1,4 +1,4 @@
-"""Transfers: commands that take all data of a server to PostgreSQL, or by an archive to either kind of database."""
+"""Transfers: commands that take all data of a server to another database, by an archive."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 import database
-from cli.base import exit_on_sigterm, main, open_database, open_file, to_one_line
+from cli.base import exit_on_sigterm, open_database, to_one_line
 from config import KEY_FILE, Config
-from database import backups
 from dispatch.resources import find_value_store
 from errors import BadInput
 from registry import registry
@@ -35,47 +34,8 @@ class TransferProgress:
             click.echo(f"\r{name}: {rows} {' ' if is_end else '…'}", nl=is_end, err=True)
 
 
-@main.command("migrate-to-postgres")
-@click.argument("url", required=False)
-@click.option("--undo", is_flag=True, help="After a move: let servers start on the SQLite file again.")
-def migrate_to_postgres(url: str | None, undo: bool) -> None:
-    """Move all data from the SQLite file of a stopped server to an empty PostgreSQL database.
-
-    URL is postgresql://user:password@host/database. Default: DATABASE_URL, which other users of the machine do not see.
-    The file stays as it is, with a mark so that no server starts on it.
-    """
-    import database.moving as moving
-
-    if undo and url is not None:
-        raise click.UsageError("--undo changes only the SQLite file: give no URL with it")
-    with exit_on_sigterm(), open_file() as config:
-        if undo:
-            _undo(config)
-            return
-        url = url or (config.database_url if config.is_postgres else None)
-        if url is None:
-            raise click.UsageError("Give the URL of a PostgreSQL database, or set DATABASE_URL to it")
-        moved = moving.move(url, config.data_dir / "values", config.lease, TransferProgress())
-    if moved.copied is None:
-        click.echo(to_one_line(f"{moved.place} has the data already: an interrupted command had copied it"))
-    else:
-        _print_copied(moved.place, moved.copied)
-    click.echo(to_one_line(f"No server starts on {config.database_path} any more; `--undo` would change that"))
-    for line in _next_steps(config, moved.place):
-        click.echo(to_one_line(line))
-
-
-def _undo(config: Config) -> None:
-    import database.moving as moving
-
-    place = moving.undo()
-    if place is None:
-        click.echo(to_one_line(f"The data of {config.database_path} was not moved"))
-    else:
-        click.echo(to_one_line(f"Servers start on {config.database_path} again; do not start one on {place}"))
-
-
-def _print_copied(place: str, copied: Copied) -> None:
+def print_copied(place: str, copied: Copied) -> None:
+    """Print what was copied to this place."""
     tables = sum(bool(measure.rows) for measure in copied.tables.values())
     counts = f"{copied.rows} rows of {tables} tables and {copied.values.rows} large values"
     click.echo(to_one_line(f"{place} has {counts}; all checksums are those of the source"))
@@ -83,18 +43,6 @@ def _print_copied(place: str, copied: Copied) -> None:
         click.echo(f"Runs that continue at the next start: {copied.released_runs}")
     if copied.replaced_nul:
         click.echo(f"Texts in which the character NUL became U+FFFD, since PostgreSQL has none: {copied.replaced_nul}")
-
-
-def _next_steps(config: Config, place: str) -> list[str]:
-    steps = [f"Start the server with DATABASE_URL={place}, with user name and password, and HEADRACE_PUBLIC_URL"]
-    if not config.secret_key:
-        steps.append(f"Its key is now a setting: HEADRACE_SECRET_KEY_FILE={config.data_dir / KEY_FILE}")
-    if any(backups.files_in(config.data_dir / "files")):
-        steps.append(f"The workspaces' files are still in {config.data_dir / 'files'}: move them to HEADRACE_FILES_DIR")
-    return steps
-
-
-# Archives
 
 
 def export_archive(out: Path | None) -> None:
@@ -128,7 +76,7 @@ def import_archive(file: Path) -> None:
     with exit_on_sigterm():
         made, copied = archives.restore(config, file, TransferProgress())
     click.echo(to_one_line(f"{file} was made at {made.made_at} by Headrace {made.version}"))
-    _print_copied(config.database_name, copied)
+    print_copied(config.database_name, copied)
     database.connect(config.database)
     try:
         has_key = key_rotation.has_key(config)

@@ -1,4 +1,4 @@
-"""The database: an SQLite file (sqlite.py) or PostgreSQL (postgres.py). Only this package knows which of them.
+"""The database: an SQLite file (sqlite.py), or PostgreSQL by its pack. Only this package knows which of them.
 
 The SQL of the tables is the same for both, in the form that SQLite takes: `?` and `?1` for parameters.
 """
@@ -13,7 +13,6 @@ from . import peewee_import  # noqa: F401  (Peewee without drivers of other data
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from peewee import Database, DatabaseError, OperationalError
 
 from errors import ConfigError
+from registry import registry
 
 from . import clock, sqlite
 from .clock import LeaseClock as LeaseClock
@@ -53,7 +53,7 @@ SET_FACT = (
     "INSERT INTO server_facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
 MAX_NAMED = 5
-# Longer than any statement of a server takes, with its locks; then the connection is given up (postgres_connection.py).
+# Longer than any statement of a server takes, with its locks; then the connection is given up (packs/postgres).
 ANSWER_SECONDS = 120.0
 
 _engine: ModuleType = sqlite
@@ -64,9 +64,11 @@ def connect(target: Path | str, durability: str = "full") -> None:
     """Use this database: the path of an SQLite file, or the URL of a PostgreSQL database.
 
     `durability` "full": what is committed is on the disk; with "normal", a power cut may lose the last commits.
+
+    Raises: ConfigError for PostgreSQL if its pack is off.
     """
     global _engine, db
-    engine = _load_postgres() if isinstance(target, str) else sqlite
+    engine = registry.find_part("postgres", "DATABASE_URL") if isinstance(target, str) else sqlite
     if engine is not _engine:
         _engine.disconnect()
     engine.connect(target, durability)
@@ -75,10 +77,6 @@ def connect(target: Path | str, durability: str = "full") -> None:
         _engine, db = engine, engine.db
         for bind in _on_change:
             bind(db)
-
-
-def _load_postgres() -> ModuleType:
-    return import_module("database.postgres")
 
 
 def on_engine_change(bind: Callable[[Database], None]) -> None:

@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -31,6 +30,7 @@ import database
 from config import Config
 from constants import VERSION
 from errors import BadInput, ConfigError, Conflict
+from registry import registry
 
 from . import backups
 from .table_rows import (
@@ -121,7 +121,7 @@ def write(stream: IO[bytes], config: Config, report: Report, read_object: ReadOb
 def _open_snapshot(config: Config, read_object: ReadObject | None) -> Iterator[RowSource]:
     """Yield the tables of the connected database in one consistent state."""
     if database.is_postgres():
-        with import_module("database.postgres_transactions").open_snapshot(read_object) as source:
+        with registry.find_part("postgres.transactions", "DATABASE_URL").open_snapshot(read_object) as source:
             yield source
         return
     with closing(sqlite3.connect(str(database.db.database))) as connection:
@@ -316,7 +316,7 @@ def _fill_sqlite(config: Config, archive: Archive, reason: str, report: Report) 
 
 
 def _fill_postgres(config: Config, archive: Archive, reason: str, report: Report) -> Copied:
-    transactions = import_module("database.postgres_transactions")
+    transactions = registry.find_part("postgres.transactions", "DATABASE_URL")
     with transactions.open_new(config.database_url) as target:
         target.create_tables(lambda: _fits(archive, target))
         with _extracted(archive, config):

@@ -173,7 +173,7 @@ def behind(app, monkeypatch):
     """The app behind its shortcut; `behind.taken` counts what that answered."""
     if database.is_postgres():
         # The server leaves calls to the view while it has not looked for changes by others for two seconds.
-        monkeypatch.setattr("database.postgres.STALE_SECONDS", 60)
+        monkeypatch.setattr("packs.postgres.engine.STALE_SECONDS", 60)
         until(database.settings_commits, "the changes by others are known")
     behind = BehindShortcut(app)
     monkeypatch.setattr(app, "wsgi_app", behind)

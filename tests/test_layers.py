@@ -88,8 +88,7 @@ LAZY = {
     *("packs.connectors.node", "packs.connectors.offered_values", "packs.connectors.poll_node"),
     *("packs.connectors.app_triggers.app_trigger", "packs.connectors.app_triggers.registration"),
     "packs.connectors.pages",
-    *("database.archives", "database.moving"),
-    *("dispatch.expression_preview", "dispatch.run_search"),
+    *("database.archives", "dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.sent_settings"),
     *("cli.commands", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
     *("nodes.ai.agent_turn", "nodes.ai.tools", "nodes.data.csv_format", "nodes.data.xml_format"),
@@ -99,7 +98,11 @@ LAZY = {
 }
 
 # A single file that may import what its folder may not.
-EXCEPTIONS = {"packs/sql/node.py": {"playhouse"}, "dispatch/group_commit.py": {"peewee"}}
+EXCEPTIONS = {
+    "packs/sql/node.py": {"playhouse"},
+    **dict.fromkeys((f"packs/postgres/{name}.py" for name in ("engine", "pipeline", "transactions")), {"peewee"}),
+    "dispatch/group_commit.py": {"peewee"},
+}
 
 # Where a syntax tree has statements: in no expression.
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")

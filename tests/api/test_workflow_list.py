@@ -268,7 +268,7 @@ def test_a_cursor_is_of_one_order(owner, make_flow, sort, other):
 
 def test_the_number_of_questions_does_not_grow_with_the_flows(owner, make_flow, end, caplog, monkeypatch):
     # Otherwise the session is looked up again whenever the machine is busy.
-    monkeypatch.setattr("database.postgres.STALE_SECONDS", PATIENCE)
+    monkeypatch.setattr("packs.postgres.engine.STALE_SECONDS", PATIENCE)
 
     def asked():
         wait_for_changes()

@@ -12,7 +12,7 @@ from run_rows import accept, do
 from world import add_flow, at_once, flow
 
 import database
-from database import fetch_value, postgres, write
+from database import fetch_value, write
 from database.tables import locks
 from errors import HeadraceError
 from models import (
@@ -34,6 +34,7 @@ from models import (
     retention,
     settle_days,
 )
+from packs.postgres import engine as postgres
 from security import accounts, invitations, login_throttle
 
 pytestmark = pytest.mark.slow

@@ -30,6 +30,7 @@ from models import (
     first_id,
     now_ms,
 )
+from packs.postgres import engine as postgres
 from scheduler.retention import DAY_MS, Retention
 
 pytestmark = pytest.mark.slow
@@ -89,7 +90,7 @@ def keep(payloads):
 
     def part(**limits):
         limits = {f"retention_{name}": limit for name, limit in ({"days": 0} | limits).items()}
-        return Retention(Config(database_url=database.postgres.url(), **limits), payloads, pause=lambda seconds: False)
+        return Retention(Config(database_url=postgres.url(), **limits), payloads, pause=lambda seconds: False)
 
     return part
 
@@ -324,7 +325,7 @@ def plan(sql, params=()):
         execute("SET LOCAL plan_cache_mode = force_generic_plan")
         execute("SET LOCAL enable_seqscan = off")
         types = ", ".join("bigint" if isinstance(value, int) else "text" for value in params)
-        execute(f"PREPARE p{f'({types})' if params else ''} AS {database.postgres.translate(sql)}")
+        execute(f"PREPARE p{f'({types})' if params else ''} AS {postgres.translate(sql)}")
         given = ", ".join(f"'{value}'" for value in params)
         text = "\n".join(line for (line,) in execute(f"EXPLAIN EXECUTE p{f'({given})' if params else ''}").fetchall())
         execute("DEALLOCATE p")

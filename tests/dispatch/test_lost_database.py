@@ -9,10 +9,11 @@ from test_limits import until
 from world import PATIENCE, add_flow, chain, node, process, run_of, steps_of
 
 import database
-from database import ConnectionLost, postgres
+from database import ConnectionLost
 from dispatch import Start, group_commit
 from dispatch.group_commit import LoopTurn, Recorder, WholeRun
 from models import Run
+from packs.postgres import engine as postgres
 
 pytestmark = pytest.mark.slow
 

@@ -47,7 +47,7 @@ class _Translating(psycopg.RawCursor):
     """A cursor for statements in SQLite's form, as the tables have them."""
 
     def execute(self, sql, params=None, **options):
-        translate = import_module("database.postgres").translate
+        translate = import_module("packs.postgres.engine").translate
         return super().execute(translate(sql), params or None, **options)
 
 
@@ -153,7 +153,7 @@ def _listen():
         return execute(cursor, sql, params, **options)
 
     psycopg.RawCursor.execute = heard
-    pipeline = import_module("database.postgres_pipeline").Pipeline
+    pipeline = import_module("packs.postgres.pipeline").Pipeline
     execute_all = pipeline.execute
 
     def heard_together(self, statements):
@@ -188,7 +188,7 @@ def count_transactions():
 def wait_for_changes():
     """Wait until this process has seen all changes of settings, which it may cache then. On SQLite it always has."""
     if ON_POSTGRES:
-        postgres = import_module("database.postgres")
+        postgres = import_module("packs.postgres.engine")
 
         def are_seen():
             return database.settings_commits() and postgres._changes._seen == database.fetch_value(postgres.CHANGES)

@@ -11,7 +11,8 @@ import psycopg
 from world import PATIENCE, Background
 
 import database
-from database import postgres, write
+from database import write
+from packs.postgres import engine as postgres
 
 CLAUSE = re.compile(r"/\* FOR [A-Z ]+ \*/")
 NAMES = re.compile(r"pg_advisory_xact_lock(_shared)?\(-?key\)")

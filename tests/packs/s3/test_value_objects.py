@@ -22,6 +22,7 @@ from dispatch.payload_rows import PayloadRows
 from dispatch.payloads import Kept, ValueGone
 from errors import ConfigError, Conflict, Unavailable
 from models import Run, first_id, new_id, now_ms
+from packs.postgres import engine as postgres
 from packs.s3.payload_objects import PayloadObjects, Recent, check_values
 from packs.s3.value_store import StoreDown, ValueStore
 from scheduler.retention import DAY_MS, Retention
@@ -61,7 +62,7 @@ def settings(connected, proxy, moto, tmp_path):
     for table in ("payloads", "value_objects"):
         execute(f"DELETE FROM {table}")
     return {
-        "data_dir": tmp_path, "database_url": database.postgres._url, "inline_value_bytes": 10,
+        "data_dir": tmp_path, "database_url": postgres._url, "inline_value_bytes": 10,
         "values_url": f"s3://{BUCKET}/here", "values_endpoint": f"http://127.0.0.1:{proxy.port}",
         "values_region": "eu-central-1", "values_key_id": KEY_ID, "values_key": KEY,
     }  # fmt: skip

@@ -16,12 +16,12 @@ from peewee import PeeweeException
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import InsufficientPrivilege
 
+from database import HISTORY
+from database.migration_runner import apply
+from database.table_rows import MAX_NAMED, PostgresTables
+from database.value_copies import ReadObject
 from errors import BadInput, Conflict, HeadraceError
-
-from . import HISTORY, postgres
-from .migration_runner import apply
-from .table_rows import MAX_NAMED, PostgresTables
-from .value_copies import ReadObject
+from packs.postgres import engine as postgres
 
 FORM = "postgresql://user:password@host/database, where special characters of the password are escaped (`@` is `%40`)"
 IF_NO_RIGHTS = "Make its user the owner of the database, so that it may create tables."

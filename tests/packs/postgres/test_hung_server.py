@@ -4,8 +4,9 @@ import pytest
 from listening import until
 from world import PATIENCE, add_flow, flow, started_recorder
 
-from database import ANSWER_SECONDS, ConnectionLost, execute, fetch_value, postgres, write
+from database import ANSWER_SECONDS, ConnectionLost, execute, fetch_value, write
 from models import Run
+from packs.postgres import engine as postgres
 
 pytestmark = pytest.mark.slow
 

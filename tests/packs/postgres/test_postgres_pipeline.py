@@ -7,9 +7,9 @@ from world import PATIENCE, add_flow, flow, started_recorder
 
 import database
 from database import execute, fetch_value, write_runs
-from database.postgres_pipeline import Pipeline
 from dispatch.group_commit import WholeRun, insertions
 from models import Run, Write, execute_units
+from packs.postgres.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
 

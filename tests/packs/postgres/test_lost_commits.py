@@ -7,9 +7,11 @@ from races import outcome, until_waiting
 from sources import Source, active, definition, polling, watched
 from world import PATIENCE, Background, add_flow, flow, started_recorder
 
-from database import OutcomeUnknown, commit_numbers, execute, fetch_value, postgres, write, write_runs
+from database import OutcomeUnknown, execute, fetch_value, write, write_runs
 from errors import Conflict
 from models import Run, Write
+from packs.postgres import commit_numbers
+from packs.postgres import engine as postgres
 
 pytestmark = pytest.mark.slow
 

@@ -14,19 +14,8 @@ from world import PATIENCE, Background, add_flow, flow, started_recorder
 from written import put
 
 import database
-from database import (
-    LockTimeout,
-    execute,
-    execute_together,
-    fetch_value,
-    lock_wait,
-    postgres,
-    write,
-    write_lock,
-    write_runs,
-)
+from database import LockTimeout, execute, execute_together, fetch_value, lock_wait, write, write_lock, write_runs
 from database.changes import QueryCache
-from database.postgres import translate
 from database.tables.agent_memory import EXPIRED_AT_ONCE
 from errors import ConfigError, Conflict
 from models import (
@@ -42,6 +31,8 @@ from models import (
     execute_units,
     now_ms,
 )
+from packs.postgres import engine as postgres
+from packs.postgres.engine import translate
 
 pytestmark = pytest.mark.slow
 

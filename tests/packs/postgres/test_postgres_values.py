@@ -12,6 +12,7 @@ from dispatch import Start
 from dispatch.payload_rows import PayloadRows
 from dispatch.payloads import Kept
 from models import Run, first_id, new_id, now_ms
+from packs.postgres import engine as postgres
 from scheduler.retention import DAY_MS, Retention
 
 pytestmark = pytest.mark.slow
@@ -113,13 +114,13 @@ def test_old_values_are_deleted_with_their_runs_and_without(payloads):
     for id_ in (old, lost, fresh):
         payloads.keep(id_, "input", b'"123456789"')
     Run.record(made, id=old, status="success", triggered_by="manual", finished_at=now - 40 * DAY_MS, input_bytes=11)
-    config = Config(retention_days=30, retention_bytes=1, database_url=database.postgres._url)
+    config = Config(retention_days=30, retention_bytes=1, database_url=postgres._url)
     assert Retention(config, payloads, pause=lambda seconds: False).work()
     assert Run.find(old) is None and list(payloads.run_ids()) == [fresh]
 
 
 def test_a_run_has_large_values_in_rows(connected, tmp_path):
-    database_url = database.postgres._url
+    database_url = postgres._url
     with process(tmp_path, inline=True, inline_value_bytes=10, database_url=database_url) as dispatcher:
         with write():
             made = add_flow(flow("a"))

@@ -20,8 +20,8 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatu
 from psycopg.types.string import StrDumperUnknown
 from psycopg_pool import ConnectionPool
 
-from .commit_numbers import CommitNumber, is_of_lost_connection
-from .postgres_connection import give_up, limit
+from packs.postgres.commit_numbers import CommitNumber, is_of_lost_connection
+from packs.postgres.connection import give_up, limit
 
 Statement: TypeAlias = tuple[str, Sequence[Any]]  # SQL with placeholders `$1`, and its parameters
 Key: TypeAlias = tuple[str, tuple[int, ...]]  # a statement, and the types of its parameters

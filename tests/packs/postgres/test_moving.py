@@ -16,9 +16,10 @@ from world import PATIENCE, end_child, flow, node, start_python
 
 import database
 from config import KEY_FILE, Config
-from database import moving, postgres
 from errors import ConfigError, Conflict
 from models import AgentMemory, Lease, MemoryName
+from packs.postgres import engine as postgres
+from packs.postgres import moving
 from workflow_server import create_app, prepare
 
 pytestmark = [
@@ -320,7 +321,7 @@ def test_a_copy_that_differs_is_not_committed(full, url, monkeypatch):
 
 
 def moving_target():
-    from database.postgres_transactions import NewPostgres
+    from packs.postgres.transactions import NewPostgres
 
     return NewPostgres
 
@@ -331,7 +332,7 @@ def test_a_killed_command_leaves_both_as_they_were(full, url):
 import sys
 from pathlib import Path
 import database
-from database import moving
+from packs.postgres import moving
 
 def stop(name, rows, is_end):
     if name == sys.argv[3]:

@@ -30,18 +30,17 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumperUnknown
 from psycopg_pool import ConnectionPool
 
+from database import write_lock
+from database.clock import LeaseClock
+from database.engine_results import Execute, Space
+from database.write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, TransactionLimit, lock_wait
 from errors import ConfigError
-
-from . import write_lock
-from .clock import LeaseClock
-from .commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
-from .engine_results import Execute, Space
-from .postgres_connection import NotAnswered, PostgresConnection, limit
-from .postgres_connection import limit_all_waits as limit_all_waits
-from .postgres_connection import limit_waits as limit_waits
-from .postgres_pipeline import Pipeline, RunTransaction, ThreadPipeline
-from .postgres_primary import Primary
-from .write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, TransactionLimit, lock_wait
+from packs.postgres.commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
+from packs.postgres.connection import NotAnswered, PostgresConnection, limit
+from packs.postgres.connection import limit_all_waits as limit_all_waits
+from packs.postgres.connection import limit_waits as limit_waits
+from packs.postgres.pipeline import Pipeline, RunTransaction, ThreadPipeline
+from packs.postgres.primary import Primary
 
 log = logging.getLogger("headrace.database")
 peewee_log = logging.getLogger("peewee")  # Peewee's own method logs each statement with it
@@ -351,7 +350,7 @@ def _connect_alone() -> psycopg.Connection:
 
 @contextmanager
 def using(connection: psycopg.Connection) -> Iterator[None]:
-    """Make `db` use this connection, which has an open transaction, in this thread: see postgres_transactions.py."""
+    """Make `db` use this connection, which has an open transaction, in this thread: see transactions.py."""
     db.init("postgresql://")
     db._state.set_connection(connection)
     db.push_transaction(connection)

@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from database import SET_FACT, execute, write, write_lock
+from database.sqlite import db
+from database.table_rows import Copied, Report, SqliteTables, copy_all
+from database.tables.leases import Lease
+from database.tables.server_state import MOVED, MOVED_FROM, MOVING, ServerFact
 from errors import Conflict
-
-from . import SET_FACT, execute, write, write_lock
-from .sqlite import db
-from .table_rows import Copied, Report, SqliteTables, copy_all
-from .tables.leases import Lease
-from .tables.server_state import MOVED, MOVED_FROM, MOVING, ServerFact
-
-if TYPE_CHECKING:
-    from .postgres_transactions import NewPostgres
+from packs.postgres import transactions
 
 
 class Moved(NamedTuple):
@@ -42,14 +38,13 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
     Raises: BadInput for an invalid URL; Conflict if a server is alive, the target is not empty or an error of it;
         ConfigError if the data was moved before.
     """
-    postgres = import_module("database.postgres_transactions")
-    place = postgres.describe_place(url)
+    place = transactions.describe_place(url)
     with write_lock.lock:
         # The marks in this file must not be undone by a power failure: PostgreSQL has the data then.
         execute("PRAGMA synchronous = FULL")
         _check_stopped(lease_seconds)
         token = _check_not_moved(place)
-        with postgres.open_new(url) as target:
+        with transactions.open_new(url) as target:
             if token is not None and target.was_filled_by(token):
                 _mark_moved(place)
                 return Moved(place, None)
@@ -59,7 +54,7 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
                 execute(SET_FACT, (MOVING, f"{token} {place}"))
             try:
                 target.commit()
-            except postgres.UnknownOutcome:
+            except transactions.UnknownOutcome:
                 raise
             except Exception:  # refused; but after an interruption by the user it may have succeeded
                 _forget_move()
@@ -98,7 +93,7 @@ def _check_not_moved(place: str) -> str | None:
     return None
 
 
-def _fill(target: NewPostgres, token: str, values: Path, report: Report) -> Copied:
+def _fill(target: transactions.NewPostgres, token: str, values: Path, report: Report) -> Copied:
     target.create_tables()
     copied = copy_all(SqliteTables(db.connection(), values), target, report)
     target.set_fact(MOVED_FROM, token)
