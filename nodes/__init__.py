@@ -10,8 +10,7 @@ from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_acce
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.core import logic, output, store, triggers, waits
-from nodes.data import crypto, dates, formats, joins, lists, transform
-from nodes.files import documents
+from nodes.data import crypto, dates, joins, lists, transform
 from nodes.files import node as file_node
 from nodes.http import graphql, poll_trigger, request
 from nodes.mail import send, trigger
@@ -21,7 +20,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "searc
 
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
-    *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
+    *(triggers, logic, waits, transform, lists, joins, dates, crypto, request, graphql),
     *(send, trigger, poll_trigger, file_node),
     *(store, output, llm, agent, memory),
 )

@@ -263,3 +263,18 @@ def texts(values: Sequence[Any]) -> Iterator[str]:
             todo += [*value.keys(), *value.values()]
         elif isinstance(value, list | tuple):
             todo += value
+
+
+def to_objects(rows: list[list[Any]]) -> list[dict[str, Any]]:
+    """Return rows as objects by the names in the first row; unnamed is `column 3`, a duplicate `a` is `a 2`."""
+    if not rows:
+        return []
+    width = max(map(len, rows))
+    names: dict[str, None] = {}
+    for number, title in enumerate([*rows[0], *[None] * (width - len(rows[0]))], 1):
+        base = name = f"column {number}" if title is None or not str(title).strip() else text_of(title).strip()
+        again = 2
+        while name in names:
+            name, again = f"{base} {again}", again + 1
+        names[name] = None
+    return [dict(zip(names, [*row, *[None] * (width - len(row))], strict=False)) for row in rows[1:]]

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.child import serve; serve(sys.argv[2])"
 # A workspace has at most one process for each processor: more would only compete. One more is for the others.
 _places = ParserSlots(max(2, os.cpu_count() or 2) + 1)
+PARSE_PAGE_SECONDS = 5.0  # for the parser of a web page
 MAX_PIECE, MAX_PIECES = 64 * 2**20, 1_000
 Result = tuple[dict[str, Any], list[bytes]]
 

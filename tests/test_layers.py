@@ -91,7 +91,7 @@ LAZY = {
     *("database.archives", "dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.sent_settings"),
     *("cli.commands", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
-    *("nodes.ai.agent_turn", "nodes.ai.tools", "nodes.data.csv_format", "nodes.data.xml_format"),
+    *("nodes.ai.agent_turn", "nodes.ai.tools"),
     *("nodes.data.yaml_format", "nodes.mail.apprise_client", "nodes.mail.folder_poll", "nodes.mail.imap"),
     *("nodes.mail.message", "nodes.mail.server_mail", "nodes.mail.smtp", "nodes.mail.xoauth2"),
     *("packs.mcp.server", "api.prometheus", "api.reference"),

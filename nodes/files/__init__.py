@@ -1,1 +1,1 @@
-"""Nodes that read and write files: the workspace's, documents, S3."""
+"""Nodes that read and write the files of a workspace."""

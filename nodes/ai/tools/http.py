@@ -20,9 +20,9 @@ from nodes.http.body import NO_BODY, RequestBody, encode_data
 from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
-from parsers.process import Unreadable, read_apart
+from parsers.process import PARSE_PAGE_SECONDS, Unreadable, read_apart
 
-SECONDS, PAGE_SECONDS, PARSE_SECONDS = 30.0, 15.0, 5.0
+SECONDS, PAGE_SECONDS = 30.0, 15.0
 MAX_URL, MAX_HEADERS, MAX_HEADER, MAX_BODY = 8_000, 30, 4_000, 100_000
 SAFE = {"GET", "HEAD"}
 # Response headers that are useful to a model.
@@ -112,7 +112,9 @@ class HTTPTool:
         options, left = {"url": answer.url, "most": MAX_PAGE}, ctx.seconds_left(PAGE_SECONDS)
         try:
             data = html.encode("utf-8", "replace")
-            found = read_apart("parsers.html_text", options, data, left, ctx.workspace_id, parse_seconds=PARSE_SECONDS)
+            found = read_apart(
+                "parsers.html_text", options, data, left, ctx.workspace_id, parse_seconds=PARSE_PAGE_SECONDS
+            )
         except Unreadable as error:
             return {"note": error.message, "html": html}
         # Redact: the text may have been truncated within a secret.

@@ -12,8 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from errors import LimitExceeded, NodeError
-from nodes.fields import kind_of, text_of
-from nodes.files.documents import to_objects
+from nodes.fields import kind_of, text_of, to_objects
 from packs.connectors.exchange import ConnectorExchange
 
 BOOK = "/spreadsheets/{spreadsheet}"

@@ -10,7 +10,6 @@ import pytest
 from errors import NodeError
 from models import Run
 from net.egress import HttpResponse
-from nodes.data import formats
 from nodes.files.files import parse_content
 from nodes.http import response
 from nodes.limits import has_too_many_parts
@@ -198,11 +197,10 @@ def test_only_lists_and_objects_count(text, fine):
 @pytest.mark.parametrize(
     "read",
     [
-        lambda raw: formats.json_value(raw.decode(), "data"),
         lambda raw: parse_content(raw, "file", "json"),
         lambda raw: response.parse_json(HttpResponse(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
     ],
-    ids=["json", "file", "http"],
+    ids=["file", "http"],
 )
 def test_nodes_read_no_such_json_either(read):
     with pytest.raises(NodeError, match="lists and objects"):

@@ -232,7 +232,6 @@ def test_the_node_names_the_line_of_invalid_json(run):
         ("file", {"operation": "write", "path": "hunter2.txt", "data": "hello"}),
         ("file", {"operation": "append", "path": "a.txt", "data": {"key": "hunter2"}}),
         ("file", {"operation": "write", "path": "a.txt", "data": "aHVudGVyMg==", "encoding": "base64"}),
-        ("spreadsheet", {"operation": "write", "file": "a.xlsx", "items": [{"key": "hunter2"}]}),
         ("http", {"url": "http://127.0.0.1:1/", "response": "file", "save_to": "hunter2/"}),
     ],
 )

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from parsers.html import read
-from parsers.html_nesting import MAX_LEVELS, TooDeep, check_nesting
+from packs.formats.html import read
+from packs.formats.html_nesting import MAX_LEVELS, TooDeep, check_nesting
 
 DEEP = "<div>" * (MAX_LEVELS + 1)
 

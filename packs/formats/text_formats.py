@@ -24,11 +24,11 @@ from nodes.limits import (
     refusal,
     text_of_config,
 )
-from parsers.process import read_apart
+from parsers.process import PARSE_PAGE_SECONDS, read_apart
 from schema_fields.quick_schema import Schema
 
 MAX_NAME = 200
-HTML_SECONDS, PARSE_SECONDS = 30.0, 5.0
+HTML_SECONDS = 30.0
 MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
 # Markdown is parsed in Python; this many characters take up to two seconds.
 MAX_MARKDOWN = 100_000
@@ -109,7 +109,7 @@ class Csv(Node):
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.data import csv_format
+        from packs.formats import csv_format
 
         delimiter = {"auto": "", "\\t": "\t"}.get(config["delimiter"], config["delimiter"])
         header, columns = config["header"], config["columns"]
@@ -255,7 +255,7 @@ class Xml(Node):
         declaration = flag("For format: whether to start with <?xml …?>", True, title="XML declaration")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.data import xml_format
+        from packs.formats import xml_format
 
         if config["operation"] == "parse":
             return xml_format.parse(text_of_config(config, input), config["lists"])
@@ -398,8 +398,9 @@ class Html(Node):
         html = text_of_config(config, input, "html")
         options = {"selectors": config["selectors"], "most": MAX_TEXT}
         data = html.encode("utf-8", "replace")
+        left = ctx.seconds_left(HTML_SECONDS)
         found = read_apart(
-            "parsers.html", options, data, ctx.seconds_left(HTML_SECONDS), ctx.workspace_id, parse_seconds=PARSE_SECONDS
+            "packs.formats.html", options, data, left, ctx.workspace_id, parse_seconds=PARSE_PAGE_SECONDS
         )
         if "problem" in found:
             raise MalformedData(f"html: {found['problem']}")

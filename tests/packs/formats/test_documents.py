@@ -13,7 +13,7 @@ from contract import Case, Contract
 from pypdf import PdfReader, PdfWriter
 
 from errors import NodeError
-from parsers import spreadsheet
+from packs.formats import spreadsheet
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -309,6 +309,14 @@ def test_a_spreadsheet_is_written_only_to_an_xlsx_file_name(run, make_ctx, name)
     with pytest.raises(NodeError, match=r"must end in \.xlsx"):
         run("spreadsheet", {"operation": "write", "file": name, "items": [{"a": 1}]}, ctx=ctx)
     assert ctx.need_files().list() == []
+
+
+def test_a_secret_from_an_expression_is_not_written_to_a_spreadsheet(run, make_ctx):
+    ctx, _ = make_ctx(credentials={"key": ("secret", {"value": "hunter2"}, ["example.com"])})
+    assert ctx.keyring["key"] == "hunter2"
+    with pytest.raises(NodeError, match="the credential 'key' may not be sent to a file of the workspace") as caught:
+        run("spreadsheet", {"operation": "write", "file": "a.xlsx", "items": [{"key": "hunter2"}]}, ctx=ctx)
+    assert caught.value.permanent and ctx.files.list() == []
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-from .html_nesting import TooDeep, check_nesting
+from packs.formats.html_nesting import TooDeep, check_nesting
 
 MAX_MATCHES = 100_000
 # Elements whose text is not shown.

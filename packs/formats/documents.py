@@ -10,14 +10,14 @@ from typing import Any
 
 from errors import LimitExceeded, MalformedData, NodeError
 from nodes.base import Context, Node, check_installed
-from nodes.fields import anything, choice, flag, text, text_of, texts, whole
+from nodes.fields import anything, choice, flag, text, text_of, texts, to_objects, whole
 from nodes.files.files import describe_file, get_path
 from nodes.files.node import check_secrets
 from parsers.process import read_apart
 from schema_fields.quick_schema import Schema
 
 MAX_ROWS, MAX_COLUMNS, MAX_CELL = 100_000, 1_000, 32_767
-MAX_FILE, READ_SECONDS = 50 * 2**20, 60.0
+MAX_DOCUMENT, READ_SECONDS = 50 * 2**20, 60.0
 MAX_PAGES, MAX_TEXT = 2_000, 10 * 2**20
 # Characters that XML 1.0 does not permit.
 ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -79,34 +79,19 @@ class Spreadsheet(Node):
 def _read(where: str, sheet: str | None, ctx: Context) -> list[list[Any]]:
     """Return the non-empty rows of a sheet, as JSON values."""
     options = {"sheet": sheet, "max_rows": MAX_ROWS, "max_columns": MAX_COLUMNS}
-    rows: list[list[Any]] = _parse("spreadsheet", options, where, ctx)["rows"]
+    rows: list[list[Any]] = _parse("packs.formats.spreadsheet", options, where, ctx)["rows"]
     return rows
 
 
-def _parse(kind: str, options: dict[str, Any], where: str, ctx: Context) -> Any:
-    """Return the file's content from the parser of this kind. Raises: NodeError if it is too large, or malformed."""
+def _parse(parser: str, options: dict[str, Any], where: str, ctx: Context) -> Any:
+    """Return the file's content from this parser. Raises: NodeError if it is too large, or malformed."""
     files = ctx.need_files()
-    if files.size(where) > MAX_FILE:
-        raise LimitExceeded(f"{where!r} has more than {MAX_FILE} bytes")
-    found = read_apart(kind, options, files.read(where), ctx.seconds_left(READ_SECONDS), ctx.workspace_id)
+    if files.size(where) > MAX_DOCUMENT:
+        raise LimitExceeded(f"{where!r} has more than {MAX_DOCUMENT} bytes")
+    found = read_apart(parser, options, files.read(where), ctx.seconds_left(READ_SECONDS), ctx.workspace_id)
     if "problem" in found:
         raise MalformedData(f"{where!r} {found['problem']}")
     return found
-
-
-def to_objects(rows: list[list[Any]]) -> list[dict[str, Any]]:
-    """Return rows as objects by the names in the first row; unnamed is `column 3`, a duplicate `a` is `a 2`."""
-    if not rows:
-        return []
-    width = max(map(len, rows))
-    names: dict[str, None] = {}
-    for number, title in enumerate([*rows[0], *[None] * (width - len(rows[0]))], 1):
-        base = name = f"column {number}" if title is None or not str(title).strip() else text_of(title).strip()
-        again = 2
-        while name in names:
-            name, again = f"{base} {again}", again + 1
-        names[name] = None
-    return [dict(zip(names, [*row, *[None] * (width - len(row))], strict=False)) for row in rows[1:]]
 
 
 def to_rows(items: Any, header: bool) -> Iterator[list[Any]]:
@@ -185,5 +170,5 @@ class Pdf(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         options = {"password": config.get("password"), "max_pages": config["max_pages"], "most": MAX_TEXT}
-        found = _parse("pdf", options, get_path(config["file"]), ctx)
+        found = _parse("packs.formats.pdf", options, get_path(config["file"]), ctx)
         return {key: found[key] for key in ("text", "pages", "page_count", "info")}

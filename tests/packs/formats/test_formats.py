@@ -15,7 +15,7 @@ from world import ROOT
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.data.xml_format import NOT_XML
+from packs.formats.xml_format import NOT_XML
 
 integers = st.integers(-(2**63), 2**64 - 1)
 floats = st.floats(allow_nan=False, allow_infinity=False)

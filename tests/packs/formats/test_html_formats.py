@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_formats import refused, run_alone
+from world import flow, node
 
+from definition import check
 from errors import NodeError
 
 # HTML
@@ -14,6 +16,12 @@ PAGE = """<html><head><title>Shop</title><script>var a = "<p>no</p>";</script></
 <ul><li><a href="/1" class="x y">One</a> <i>1.50</i></li><li><a>Two</a></li></ul>
 <input disabled name=q><script type="application/json">{"a": 1}</script><pre> a
  b</pre></body></html>"""
+
+
+def test_the_message_of_an_invalid_selector_names_it():
+    _, issues = check(flow(node("it", "html", {"html": "x", "selectors": {"t": "h1["}})))
+    found = {issue.path: issue.message for issue in issues}
+    assert found == {"nodes[0].config.selectors.t": "is not a CSS selector: h1["}
 
 
 @pytest.mark.parametrize(
