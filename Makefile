@@ -99,12 +99,12 @@ KILLED := $(addprefix killed_,schedules.py waits.py webhooks.py $(if $(filter fu
 	forms.py hooks.py limits.py listeners.py loops.py polls.py quick_calls.py secrets.py table_writes.py))
 FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py model.py threads.py leaders.py \
 	stopped_agents.py $(KILLED)) $(MACHINES)
-POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/agents tests/api
+POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/packs/agents tests/api
 # Files of these folders that are not about what the database has.
-NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \
+NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/packs/agents/test_,hostile_models.py llm.py model_choice.py \
 	model_names.py) $(addprefix tests/api/test_,catalogue.py credential_checks.py description.py \
 	error_shape.py every_route.py previews.py static_app.py) \
-	$(addprefix tests/api/webhooks/test_webhook_,auth.py body.py jwt.py) tests/dispatch/agents/test_definitions.py
+	$(addprefix tests/api/webhooks/test_webhook_,auth.py body.py jwt.py) tests/packs/agents/dispatch/test_definitions.py
 POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(ALONE) $(NOT_POSTGRES)) -m 'not slow or postgres' $(PROFILE)
 
 test-postgres: export HEADRACE_TEST_DATABASE = postgres

@@ -22,7 +22,7 @@ import orjson
 from definition import Plan, PlannedNode
 from errors import DatabaseLost, ErrorKind, ExpressionError, NodeError
 from nodes import plugin_runner
-from nodes.base import Agents, Answer, Branch, Context, Flows, Services, Store, Suspend, WaitKind, discard
+from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend, WaitKind, discard
 from nodes.credentials.keyring import Keyring
 from nodes.files.files import WorkspaceFiles
 from nodes.limits import MAX_UNMEASURED, encode, size_of
@@ -155,7 +155,7 @@ class Job:
     links: Callable[..., dict[str, str]] | None = None
     keyring: Keyring = field(default_factory=Keyring)
     files: WorkspaceFiles | None = None
-    agents: Agents | None = None
+    agents: Any = None
     timeout: float = 3600.0
     started_at: int | None = None
     max_steps: int = 100_000

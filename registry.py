@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from importlib.metadata import EntryPoint, entry_points
@@ -61,6 +62,16 @@ class NodeFinder(Protocol):
         """Return the files that could not be read: `file`, and the `reason` in one line."""
 
 
+class Referrer(NamedTuple):
+    """Something other than a flow that names credentials, and flows that it can call."""
+
+    type: str
+    id: str
+    name: str
+    credentials: frozenset[str]
+    flows: frozenset[str]
+
+
 @dataclass
 class Registry:
     """What the packs of this process have added, in the order of the packs' names.
@@ -68,8 +79,9 @@ class Registry:
     `node_modules`: modules that define node types, in the order of the catalogue.
     `node_finders`: node types made from files.
     `credential_types`: the types of credentials by name, with those of the core.
+    `agents`: the services of agents in a run, `Context.agents`: "module:class".
     `agent_tools`: families of tools for agents, by the type in an agent's `tools`: "module:function" of each.
-    `blueprints`: resources of the API, each a blueprint, or "module:name" of one, which is loaded with the API.
+    `blueprints`: resources of the API, each a blueprint, or "module:blueprint", which only a server loads.
     `value_store`: the module, imported at first use, of the store of large values by HEADRACE_VALUES_URL. Its
     `check_values(config)` raises ConfigError if the store cannot be used, and its `open_payloads(config, inline_bytes)`
     returns the `dispatch.payloads.Payloads` in it.
@@ -82,6 +94,9 @@ class Registry:
     `server_jobs`: functions that get the `Server`, and return functions that each of its processes calls, with the
     seconds between their calls.
     `reference_pages`: names of modules that write pages of the documentation: see `api/reference.py`.
+    `tasks`: runs of no stored flow, by the type before the colon of its id: "module:class", a `dispatch.tasks.Task`.
+    `referrers`: functions that yield, for a workspace's id, each `Referrer` of the pack: "module:function".
+    `names`: functions that return the name of something built in by its id, or None: "module:function".
     `preparations`: called with the settings when they are known, and again with others in tests.
     `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes, or each.
     `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded; `installed`
@@ -94,6 +109,7 @@ class Registry:
     node_modules: list[ModuleType] = field(default_factory=list)
     node_finders: list[NodeFinder] = field(default_factory=list)
     credential_types: dict[str, Any] = field(default_factory=ByType)
+    agents: str = ""
     agent_tools: dict[str, str] = field(default_factory=dict)
     blueprints: list[Any] = field(default_factory=list)
     value_store: str = ""
@@ -104,6 +120,9 @@ class Registry:
     commands: list[str] = field(default_factory=list)
     server_jobs: list[Callable[[Any], Mapping[Callable[[], object], float]]] = field(default_factory=list)
     reference_pages: list[str] = field(default_factory=list)
+    tasks: dict[str, str] = field(default_factory=dict)
+    referrers: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     preparations: list[Callable[[Config], object]] = field(default_factory=list)
     jobs: list[PackJob] = field(default_factory=list)
     installed: list[EntryPoint] = field(default_factory=list)
@@ -138,6 +157,16 @@ class Registry:
     def add_credential_types(self, **types: Any) -> None:
         """Add types of credentials, each an instance of `nodes.credentials.base.CredentialType`, by name."""
         self.credential_types.update(types)
+
+    def list_referrers(self, workspace_id: str) -> Iterator[Referrer]:
+        """Yield what the packs have in this workspace that names credentials or flows."""
+        for name in self.referrers:
+            yield from pkgutil.resolve_name(name)(workspace_id)
+
+    def find_name(self, id_: str) -> str | None:
+        """Return the name of something that is built into a pack, or None."""
+        names = (pkgutil.resolve_name(function)(id_) for function in self.names)
+        return next((name for name in names if name is not None), None)
 
     def add_api(self, *blueprints: Any) -> None:
         """Add resources of the API, each an `api.http.json_io.Resource`, or "module:name" of one.

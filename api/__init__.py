@@ -12,8 +12,6 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from werkzeug.datastructures import Headers
 
 from api import (
-    agent_definitions,
-    agents,
     audit,
     catalogue,
     credentials,
@@ -25,8 +23,8 @@ from api import (
     folders,
     invitations,
     logs,
-    memory,
     metrics,
+    no_agents,
     oauth,
     people,
     profile,
@@ -61,9 +59,6 @@ RESOURCES = (
     schedules,
     logs,
     catalogue,
-    agent_definitions,
-    agents,
-    memory,
     metrics,
     credentials,
     oauth,
@@ -79,8 +74,9 @@ RESOURCES = (
 
 def list_blueprints() -> list[Any]:
     """Return the blueprints of the core and of the packs, in the order of the OpenAPI document."""
-    of_packs = (pkgutil.resolve_name(one) if isinstance(one, str) else one for one in registry.blueprints)
-    return [*(module.blueprint for module in RESOURCES), oauth.callback, *of_packs]
+    of_packs = [pkgutil.resolve_name(one) if isinstance(one, str) else one for one in registry.blueprints]
+    ours = [*(module.blueprint for module in RESOURCES), oauth.callback]
+    return [*ours, *([] if "agents" in registry.packs else [no_agents.blueprint]), *of_packs]
 
 
 def install(app: Flask, web_dir: Path | None = None) -> None:

@@ -13,9 +13,9 @@ from flask_login import current_user
 
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
-from definition import templates
 from errors import NotFound
 from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_names
+from registry import registry
 from schema_fields import Json, Out, Time, choice, fields, text
 from schemas import PageArgs, listed
 
@@ -64,7 +64,7 @@ def _add_names(entries: list[AuditEntry]) -> None:
     """Set the `names` of the entries, with one query for each kind of object."""
     named = {entry.id: _find_ids(entry) for entry in entries}
     agents = {id_ for entry in entries for id_ in _find_agents(entry)}
-    names = {id_: agent["name"] for id_ in agents if (agent := templates.find_agent(id_))}
+    names = {id_: name for id_ in agents if (name := registry.find_name(id_))}
     names |= present_names(get_workspace_id(), (id_ for ids in named.values() for id_ in ids), agents)
     for entry in entries:
         entry.names = {id_: names[id_] for id_ in (*named[entry.id], *_find_agents(entry)) if id_ in names}

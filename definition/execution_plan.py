@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields
 
-from agent.field_checks import MAX_QUOTED
 from errors import ExpressionError, NodeError
 from expressions import Template
 from nodes.base import Node
@@ -17,7 +16,7 @@ from nodes.core.logic import is_true
 from nodes.fields import kind_of
 from nodes.limits import MAX_TEXT, MAX_UNMEASURED, size_of
 
-from .messages import join_messages
+from .messages import MAX_QUOTED, join_messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.field_checks import MAX_QUOTED
-
+MAX_QUOTED = 100  # characters of user input in a message
 MAX_SUGGESTIONS = 3  # node types in a message
 
 _PLAIN = {

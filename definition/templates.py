@@ -1,4 +1,4 @@
-"""Templates and agent definitions that come with the server, read from `templates_data/` at first use.
+"""Templates that come with the server, read from `templates_data/` at first use.
 
 Each is a file named after its id; the tests check them all. The results of these functions are cached and shared: copy
 them before changing them.
@@ -10,8 +10,6 @@ import json
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from agent.definition import parse
 
 FOLDER = Path(__file__).parents[1] / "templates_data"
 
@@ -32,26 +30,10 @@ def find_template(id_: str) -> dict[str, Any] | None:
     return next((template for template in _read_templates() if template["id"] == id_), None)
 
 
-def list_agents() -> list[dict[str, Any]]:
-    """Return all built-in agent definitions by name, with defaults filled in (see agent/definition.py)."""
-    return list(_read_agents())
-
-
-def find_agent(id_: str) -> dict[str, Any] | None:
-    """Return the built-in agent definition with this id, or None."""
-    return next((agent for agent in _read_agents() if agent["id"] == id_), None)
-
-
 @cache
 def _read_templates() -> tuple[dict[str, Any], ...]:
     found = [{"needs": [], **_read_json(path)} for path in FOLDER.glob("*.json")]
     return tuple(sorted(found, key=lambda template: (template["category"], template["name"])))
-
-
-@cache
-def _read_agents() -> tuple[dict[str, Any], ...]:
-    found = [parse(_read_json(path)).snapshot() for path in FOLDER.glob("agents/*.json")]
-    return tuple(sorted(found, key=lambda agent: str(agent["name"])))
 
 
 def _read_json(path: Path) -> Any:

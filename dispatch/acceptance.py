@@ -8,10 +8,10 @@ from errors import BadInput, NodeError
 from models import FlowLock, IdempotencyKey, Run, RunOptions, Unit, new_id
 
 from .active_run import Start
-from .agents.task import Task
 from .group_commit import Recorder
 from .resources import Resources
 from .run_record import RunRecord
+from .tasks import Task
 
 
 def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Plan) -> RunRecord:

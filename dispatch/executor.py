@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pkgutil
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -16,10 +17,10 @@ from engine import Job, Outcome, Plan
 from errors import DatabaseLost, HeadraceError, Unavailable
 from models import Lease, RateLimit, Run, Step, Unit, WorkspaceStore, get_clock, loops
 from nodes.base import REGISTRY
+from registry import registry
 from server_log.work_ids import CURRENT
 
 from .active_run import Active, HandedBack, StepSeen
-from .agents.services import AgentServices
 from .group_commit import Recorder
 from .lease import ProcessLease
 from .payloads import ValueGone
@@ -69,6 +70,10 @@ class NoTracing:
         """Send what is left: the process ends."""
 
 
+def _make_no_agents(*args: Any) -> None:
+    """Return no services of agents: the pack is off."""
+
+
 class Executor:
     """Executes runs in the calling thread, for the process that holds the lease."""
 
@@ -76,6 +81,7 @@ class Executor:
         self.resources, self.recorder, self.lease = resources, recorder, lease
         self.on_step: StepSeen | None = None
         self.tracing = NoTracing()
+        self._make_agents: Any = pkgutil.resolve_name(registry.agents) if registry.agents else _make_no_agents
         # Runs whose end could not be written yet, by id: with their outcome and the writes of the end.
         self.unrecorded: dict[str, tuple[Active, Outcome, Unit]] = {}
         self._hand_back = threading.Event()
@@ -201,7 +207,7 @@ class Executor:
             first_seq=state.next_seq, store=WorkspaceStore(run.workspace_id, keyring.clean),
             services=resources.services, flows=SubflowStarter(resources, active, used) if plan.suspends else None,
             links=resources.links_for(run, plan), keyring=keyring, files=resources.files_of(run.workspace_id),
-            agents=AgentServices(resources, self.lease, used, keyring), timeout=config.run_timeout,
+            agents=self._make_agents(resources, self.lease, used, keyring), timeout=config.run_timeout,
             max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,
             workspace_id=run.workspace_id, clock=get_clock(), rates=partial(RateLimit.take, run.workspace_id),
             workers=make_workers,

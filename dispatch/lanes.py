@@ -5,8 +5,8 @@ from __future__ import annotations
 from errors import HeadraceError
 from models import count_claimable
 
-from .agents.task import PREFIX
 from .resources import Resources, find_version
+from .tasks import is_task
 
 
 def count_by_lane(resources: Resources) -> dict[str, int]:
@@ -18,8 +18,8 @@ def count_by_lane(resources: Resources) -> dict[str, int]:
 
 
 def _is_slow(resources: Resources, workflow_id: str, version: int | None) -> bool:
-    if workflow_id.startswith(PREFIX):
-        return True  # a task given to an agent directly
+    if is_task(workflow_id):
+        return True
     row = find_version(workflow_id, version)
     if row is None:
         return False

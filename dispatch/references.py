@@ -9,10 +9,9 @@ from typing import Any
 import orjson
 
 import definition as definitions
-import models
-from agent.definition import check
 from errors import Conflict, Issue
 from models import Workflow
+from registry import registry
 from security import credentials
 
 from .resources import FindCredential
@@ -68,7 +67,6 @@ def _callers(flow: Workflow) -> Iterator[str]:
     for id_, name, text in Workflow.active_with(flow.workspace_id, [flow.id]):
         if id_ != flow.id and any(use.name == flow.id for use in definitions.find_workflows(orjson.loads(text))):
             yield f"the active flow {name!r}"
-    for row in models.Agent.of(flow.workspace_id, "", credentials.MAX_EXAMINED):
-        agent, _ = check(orjson.loads(row.definition)) if flow.id in row.definition else (None, [])
-        if agent is not None and any(flow.id in (spec.workflows or ()) for spec in agent.tools):
-            yield f"the agent {row.name!r}"
+    for referrer in registry.list_referrers(flow.workspace_id):
+        if flow.id in referrer.flows:
+            yield f"the {referrer.type} {referrer.name!r}"

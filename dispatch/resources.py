@@ -1,4 +1,4 @@
-"""Resources that a process gives to its runs: settings, payloads, plans, models, services, credentials, files, links.
+"""Resources that a process gives to its runs: settings, payloads, plans, services, credentials, files, links.
 
 Nothing here changes the state of a run.
 """
@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from agent.model_choice import Models
 from config import Config
 from engine import Plan
 from errors import ConfigError, Conflict
@@ -25,12 +24,12 @@ from nodes.data.python_sandbox import Sandbox
 from nodes.files.files import NoFiles, WorkspaceFiles
 from registry import registry
 
-from .agents.task import Task, is_task
 from .link_signing import Links
 from .payload_rows import PayloadRows
 from .payloads import Kept, Payloads
 from .plan_cache import Plans
 from .run_options import StartOptions
+from .tasks import Task, is_task, make_task
 
 Flow: TypeAlias = Workflow | Fired | Task  # a row, or the columns of it that a run needs
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.
@@ -94,7 +93,6 @@ class Resources:
         self.find_credential, self.files_folder = find_credential, files_folder
         self.payloads = _payloads_of(config)
         self.plans = Plans(config.max_nodes)
-        self.models = Models.of(config)
 
     def files_of(self, workspace_id: str) -> WorkspaceFiles:
         """Return the files of a workspace."""
@@ -175,7 +173,7 @@ class Resources:
         return self.apply_options(self.options_of(run), lambda: self._plan_of_version(run))
 
     def _plan_of_version(self, run: Run) -> Plan:
-        if is_task(run):
+        if is_task(run.workflow_id):
             return self._task_of(run).plan()
 
         def load() -> str:
@@ -188,7 +186,7 @@ class Resources:
 
     def _task_of(self, run: Run) -> Task:
         try:
-            return Task(run.workspace_id, run.workflow_name, self.input_of(run))
+            return make_task(run, self.input_of(run))
         except FileNotFoundError:
             raise Conflict("the task of the run is no longer stored; give the task again") from None
 

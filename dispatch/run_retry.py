@@ -18,11 +18,11 @@ from errors import Conflict, DatabaseLost, NotFound
 from models import Run, RunOptions, Step, Workflow, Write, lock_flow, lock_runs, new_id
 
 from .active_run import Note
-from .agents.task import is_task
 from .input_validation import check_input
 from .limits import limit_reached
 from .resources import Resources, find_version
 from .run_options import StartOptions
+from .tasks import is_task
 
 # Keys of a node that do not change its behaviour.
 DISPLAY_KEYS = ("name", "position", "notes")
@@ -139,7 +139,7 @@ def _flow_of(run: Run, start: str) -> Workflow:
         raise Conflict("The run has not ended; cancel it first")
     if start == "failed" and run.status != "failed":
         raise Conflict("from: the run did not fail; repeat it from its start")
-    if is_task(run):
+    if is_task(run.workflow_id):
         raise Conflict("The run is a task of an agent; give the task again by POST /api/agent/run")
     flow = Workflow.find(run.workflow_id)
     if flow is None:

@@ -6,7 +6,6 @@ import functools
 import inspect
 from typing import Any
 
-from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_access registers its check)
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.core import logic, output, store, triggers, waits
@@ -22,7 +21,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "searc
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, dates, crypto, request, graphql),
     *(send, trigger, poll_trigger, file_node),
-    *(store, output, llm, agent, memory),
+    *(store, output),
 )
 
 

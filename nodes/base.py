@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAl
 
 from marshmallow import Schema
 
-from agent.journal import AgentUsage, Entry, Journal
 from errors import NodeError, TimedOut
 from net.egress import Rule, tls_context
 from nodes.credentials.keyring import DecryptedCredential, Keyring
@@ -204,85 +203,6 @@ class Store(Protocol):
     def list(self, prefix: str = "", limit: int = 100) -> list[dict[str, Any]]: ...
 
 
-class Memory(Protocol):
-    """Memory of the workspace's agents; every call is atomic across processes, and secrets are redacted.
-
-    An entry is `{"id", "agent_id", "session", "key", "content", "tags", "expires_at", "created_at", "updated_at"}`; the
-    times are ISO 8601 text. The session "" is shared by all sessions of the agent. Raises NodeError for large values.
-    """
-
-    def read(self, agent_id: str, key: str, session: str = "") -> dict[str, Any] | None: ...
-
-    def write(
-        self,
-        agent_id: str,
-        key: str,
-        content: str,
-        session: str = "",
-        tags: Sequence[str] = (),
-        expires_in: float | None = None,
-    ) -> dict[str, Any]:
-        """Save an entry, replacing an existing one, and return it. `expires_in` is in seconds, None: never."""
-
-    def delete(self, agent_id: str, key: str, session: str = "") -> bool: ...
-
-    def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
-        """Return the best matches for the query, of all sessions, or of one and the shared entries."""
-
-    def recall(self, agent_id: str, session: str, task: str, token_budget: int) -> list[dict[str, Any]]:
-        """Return relevant entries for an agent's task: `{"key", "content", "tags", "updated_at"}`."""
-
-
-class AgentRecord(Journal, Protocol):
-    """The record of the agent in this node. `start` is its recorded input, if it has started."""
-
-    id: str
-    start: Any
-
-    def begin(self, agent_id: str, task: str, input: Any, session: str, model: str) -> None:
-        """Record that the agent starts or resumes."""
-
-    def keep_start(self, start: Any) -> None:
-        """Record the agent's input as JSON, before it does anything."""
-
-    def usage(self) -> AgentUsage:
-        """Return the usage so far."""
-
-    def calls(self) -> Sequence[Entry]:
-        """Return the tool calls so far."""
-
-    def end(self, status: str, output: Any = None, error_text: str | None = None) -> None:
-        """Note the end, or that it is `waiting`, together with the next recorded step."""
-
-
-class Agents(Protocol):
-    """Access of agents, and of nodes for them, to the workspace and the server's settings."""
-
-    models: Any  # the settings of language models (`agent.model_choice.Models`)
-
-    @property
-    def memory(self) -> Memory: ...
-
-    @property
-    def workspace_view(self) -> Any:
-        """Return the view of the workspace: flows, runs, node types."""
-
-    def definition(self, agent_id: str) -> Any:
-        """Return the workspace's or a built-in agent of this id (`agent.definition.AgentDefinition`), or None."""
-
-    def find_model_credential(self, name: str | None) -> str | None:
-        """Return the name of the credential for a model without a named one; None: the server's settings."""
-
-    def record(self, node_id: str, index: int | None) -> AgentRecord:
-        """Return the record of the agent in this node, for this item."""
-
-    def conversation(self, agent_id: str, session: str, most: int) -> Sequence[tuple[str, str]]:
-        """Return the last tasks of the session with their answers, oldest first."""
-
-    def callable_flows(self) -> Sequence[Any]:
-        """Return the workspace's active flows that other flows can call."""
-
-
 class Once(Generic[T]):
     """A lazily created, cached object; call it to get it."""
 
@@ -357,7 +277,7 @@ class Context:
     files: WorkspaceFiles | None = None
     pause: Callable[[float], None] = time.sleep
     retries: int = 0
-    agents: Agents | None = None
+    agents: Any = None
     stopped: Callable[[], str | None] = lambda: None
     index: int | None = None
     answer: Answer | None = None
@@ -420,8 +340,8 @@ class Context:
             raise NodeError("the network is not available here", permanent=True)
         return self.services
 
-    def need_agents(self) -> Agents:
-        """Return the access of agents. Raises: NodeError if it is not available."""
+    def need_agents(self) -> Any:
+        """Return the services of the pack of agents, such as their `memory`. Raises: NodeError if there are none."""
         if self.agents is None:
             raise NodeError("agents are not available here", permanent=True)
         return self.agents

@@ -18,7 +18,6 @@ from marshmallow import ValidationError
 
 import definition as definitions
 import models
-from agent.definition import AgentDefinition, check, find_credentials
 from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable, VaultError
 from models import AuditEntry, ServerFact, Workflow, differences, lock_names
@@ -29,6 +28,7 @@ from nodes.credentials.oauth_providers import CUSTOM
 from nodes.credentials.oauth_types import ACCOUNT, GRANT_TYPES, TOKEN_TYPES, is_same_account, settings_of
 from nodes.credentials.types import TYPES
 from nodes.files.files import WorkspaceFiles
+from registry import registry
 from schemas import CredentialIn
 
 from .oauth_grants import DatabaseGrants, describe_connection, find_instance_hosts
@@ -290,15 +290,11 @@ def find_warnings(definition: Any, workspace_id: str, find: Opener) -> list[Issu
 
     `find` opens a credential of a workspace: one of a mail server may name the account that logs in.
     """
-    return _check_uses(definitions.find_credentials(definition), workspace_id, find)
+    return check_uses(definitions.find_credentials(definition), workspace_id, find)
 
 
-def find_agent_warnings(agent: AgentDefinition, workspace_id: str, find: Opener) -> list[Issue]:
-    """Return the same warnings for an agent's definition."""
-    return _check_uses([definitions.Use(None, *named) for named in find_credentials(agent)], workspace_id, find)
-
-
-def _check_uses(uses: list[definitions.Use], workspace_id: str, open_: Opener) -> list[Issue]:
+def check_uses(uses: list[definitions.Use], workspace_id: str, open_: Opener) -> list[Issue]:
+    """Return the same warnings for these uses of credentials."""
     find = cache(lambda name: models.Credential.named(workspace_id, name))
     found = definitions.check_uses(uses, lambda name: None if (row := find(name)) is None else str(row.type))
     accounts = {}
@@ -352,7 +348,7 @@ class UsedBy(NamedTuple):
     status: str | None
 
 
-# The names in each examined version of a flow or agent: versions never change, and reading a thousand of them for each
+# The names in each examined version of a flow: versions never change, and reading a thousand of them for each
 # list would take longer than the rest of the request.
 _names_cache: dict[tuple[str, int], frozenset[str]] = {}
 
@@ -363,9 +359,12 @@ def find_users(workspace_id: str, rows: Iterable[models.Credential]) -> dict[str
     No credential is decrypted. All flows are examined together, the newest MAX_EXAMINED of them.
     """
     by_name: dict[str, list[UsedBy]] = {}
-    for user, names in (*_list_flows(workspace_id), *_list_agents(workspace_id)):
+    for user, names in _list_flows(workspace_id):
         for name in names:
             by_name.setdefault(name, []).append(user)
+    for referrer in registry.list_referrers(workspace_id):
+        for name in referrer.credentials:
+            by_name.setdefault(name, []).append(UsedBy(referrer.type, referrer.id, referrer.name, None))
     return {row.id: list({*by_name.get(row.name, ()), *by_name.get(row.id, ())}) for row in rows}
 
 
@@ -388,17 +387,6 @@ def _list_flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
     for id_, name, status, version in heads:
         # A flow that was changed or deleted meanwhile has no names for now.
         yield UsedBy("flow", id_, name, status), found.get((id_, version), frozenset())
-
-
-def _list_agents(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
-    for row in models.Agent.of(workspace_id, "", MAX_EXAMINED):
-        key = f"{workspace_id}/{row.id}", row.updated_at
-        names = _names_cache.get(key)
-        if names is None:
-            agent, _ = check(orjson.loads(row.definition))
-            names = frozenset() if agent is None else frozenset(use.name for use in find_credentials(agent))
-            _cache_names({key: names})
-        yield UsedBy("agent", row.id, row.name, None), names
 
 
 def _cache_names(found: dict[tuple[str, int], frozenset[str]]) -> None:

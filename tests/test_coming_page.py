@@ -8,12 +8,12 @@ import pytest
 from stage import stage  # noqa: F401  (a fixture)
 from world import flow, node
 
-from agent.definition import KEYS, KINDS
 from config import Config
 from dispatch import make_services
 from engine import Job, plan, run
 from nodes import REGISTRY
 from nodes.credentials.keyring import DecryptedCredential, Keyring
+from packs.agents.definition import KEYS, KINDS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "coming-from-n8n.md").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """Which module may import what. The tables below are the specification; a module that is not in them fails.
 
-Read as: nodes may import expressions and agent, and so on. Anything may import `errors`, `config`, `constants` and
+Read as: nodes may import expressions and net, and so on. Anything may import `errors`, `config`, `constants` and
 `server_log`.
 """
 
@@ -24,27 +24,26 @@ LAYERS = {
     "registry": set(),
     "expressions": set(),
     "net": set(),
-    "agent": {"net", "parsers"},
     "database": set(),
     "models": {"database"},
     "migrations": set(),
     "schema_fields": {"parsers"},
     "schemas": {"schema_fields"},
     "parsers": set(),
-    "nodes": {"expressions", "agent", "schema_fields", "net", "parsers"},
-    "definition": {"agent", "expressions", "nodes"},
+    "nodes": {"expressions", "schema_fields", "net", "parsers"},
+    "definition": {"expressions", "nodes"},
     "execution": {"definition", "expressions", "nodes"},
     "engine": {"definition", "execution", "expressions", "nodes"},
-    "security": {"agent", "database", "models", "definition", "nodes", "schemas"},
+    "security": {"database", "models", "definition", "nodes", "schemas"},
     "dispatch": {
-        *("agent", "database", "models", "definition", "engine", "nodes"),
+        *("database", "models", "definition", "engine", "nodes"),
         *("expressions", "schema_fields", "net", "parsers", "security"),
     },
     "worker": {"dispatch"},
     "scheduler": {"database", "models", "dispatch", "schema_fields", "nodes"},
     "api": {
         *("models", "schema_fields", "schemas", "definition", "engine", "nodes"),
-        *("dispatch", "scheduler", "agent", "security"),
+        *("dispatch", "scheduler", "security"),
         *("database", "net", "parsers"),
     },
     "cli": {
@@ -91,10 +90,9 @@ LAZY = {
     *("database.archives", "dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.sent_settings"),
     *("cli.commands", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
-    *("nodes.ai.agent_turn", "nodes.ai.tools"),
     *("nodes.data.yaml_format", "nodes.mail.apprise_client", "nodes.mail.folder_poll", "nodes.mail.imap"),
     *("nodes.mail.message", "nodes.mail.server_mail", "nodes.mail.smtp", "nodes.mail.xoauth2"),
-    *("packs.mcp.server", "api.prometheus", "api.reference"),
+    *("packs.agents.nodes.agent_turn", "packs.agents.tools", "packs.mcp.server", "api.prometheus", "api.reference"),
 }
 
 # A single file that may import what its folder may not.

@@ -224,7 +224,7 @@ COMPUTED = {
         for path in sorted((ROOT / "packs" / "connectors" / "data" / "triggers").glob("[a-z]*.json"))
         for told in json.loads(path.read_text()).get("register", {}).get("params", {}).values()
     ],
-    "agent/prompts.py: re.escape(mark)": lambda prompts: [
+    "packs/agents/runtime/prompts.py: re.escape(mark)": lambda prompts: [
         (re.compile(re.escape(prompts.new_mark()), re.IGNORECASE), "sub"),
     ],
     "nodes/credentials/redaction.py: ''.join(map(_escaped_or_not, text))": lambda redaction: [

@@ -14,16 +14,13 @@ from urllib.parse import unquote
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from agent.model_choice import OWN
 from nodes.catalogue_schema import json_schema
 from nodes.credentials.base import (
     MAX_KEY,
     NO_HOSTS,
     CredentialType,
-    check_ascii,
     check_host,
     check_url,
-    host_of,
     port,
     secret,
     text,
@@ -60,10 +57,6 @@ def _security(default: str) -> Any:
         title="Encryption",
         load_default=default,
     )
-
-
-NO_SPACE = validate.ContainsNoneOf(" ", error="Must not contain a space.")
-NO_QUERY = validate.ContainsNoneOf("?#", error="Must be an address to which paths can be added: without ? and #.")
 
 
 class Secret(CredentialType):
@@ -223,31 +216,6 @@ def _is_key(text: str) -> bool:
     return len(text) >= 8 and "@" not in text and WORD.match(text) is None
 
 
-class LlmCredential(CredentialType):
-    """The API key of a language model's provider."""
-
-    title = "Language model"
-    provider = choice(
-        "The API that the endpoint implements",
-        {"openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"},
-        literal=False,
-        load_default="openai",
-        title="API format",
-    )
-    base_url = text(
-        "The URL of the API, if it is not the provider's own: https://llm.example.com/v1",
-        check_url,
-        NO_QUERY,
-        title="Base URL",
-    )
-    api_key = secret("The API key", check_ascii, title="API key")
-    model = text("The model of agents and nodes that name none: gpt-5", NO_SPACE, title="Default model")
-
-    @classmethod
-    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        return host_of(data.get("base_url") or OWN[data["provider"]])
-
-
 class Hmac(CredentialType):
     """A secret that signs request bodies, and the format of the signature.
 
@@ -380,7 +348,6 @@ TYPES |= {
     "service_url": ServiceUrl(),
     "hmac": Hmac(),
     "jwt": Jwt(),
-    "llm": LlmCredential(),
     "secret": Secret(),
 }
 

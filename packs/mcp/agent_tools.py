@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 
-from agent.definition import ToolSpec
-from agent.tools import Tool
 from errors import NodeError, TimedOut
-from nodes.ai.tools.base import CALL_SECONDS, MAX_DESCRIPTION, MAX_NAME, ToolContext
 from nodes.base import check_installed
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import texts
 from nodes.limits import size_of
+from packs.agents.definition import ToolSpec
+from packs.agents.runtime.tools import Tool
+from packs.agents.tools.base import CALL_SECONDS, MAX_DESCRIPTION, MAX_NAME, ToolContext
 from packs.mcp.node import McpNode, ask, get_result, host_of
 from parsers.invisible_characters import OF_TEXTS
 from parsers.json_schema.validation import MAX_ISSUE_TEXT, check

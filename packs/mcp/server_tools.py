@@ -16,11 +16,11 @@ import orjson
 from api.audit import defer_entry
 from constants import RUN_STATUSES
 from dispatch import Dispatcher, Start, Ticket
-from dispatch.agents.callable_workflows import CallableFlow, callable_flow, callable_flows
-from dispatch.agents.workspace_view import WorkspaceView, cut
 from dispatch.payloads import Kept
 from errors import NodeError
-from nodes.ai.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
+from packs.agents.dispatch.callable_workflows import CallableFlow, callable_flow, callable_flows
+from packs.agents.dispatch.workspace_view import WorkspaceView, cut
+from packs.agents.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
 from parsers.json_schema.validation import issues_of
 
 VIEWER, OPERATOR = "viewer", "operator"  # the lowest roles for reading and for running

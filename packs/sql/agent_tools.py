@@ -13,11 +13,11 @@ import re
 import time
 from typing import Any
 
-from agent.definition import ToolSpec
-from agent.tools import Tool
 from errors import LimitExceeded, NodeError
-from nodes.ai.tools.base import ToolContext, text
 from nodes.credentials.keyring import or_list
+from packs.agents.definition import ToolSpec
+from packs.agents.runtime.tools import Tool
+from packs.agents.tools.base import ToolContext, text
 from packs.sql import node
 from packs.sql.params import end_of_comment
 from packs.sql.rows import SqlWork

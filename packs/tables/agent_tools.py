@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.definition import ToolSpec
-from agent.tools import Tool
 from errors import NodeError
-from nodes.ai.tools.base import ToolContext, text
 from nodes.base import Tables
 from nodes.limits import size_of
+from packs.agents.definition import ToolSpec
+from packs.agents.runtime.tools import Tool
+from packs.agents.tools.base import ToolContext, text
 from packs.tables.node import OPERATORS, read_where
 
 MAX_ROWS, MAX_VALUES = 100, 100_000

@@ -17,7 +17,6 @@ from constants import RUN_STATUSES, TRIGGERS
 from database import execute, write
 from database.tables.base import Rows, first_id
 from database.tables.runs import QUEUED
-from dispatch.agents.memory import WorkspaceMemory
 from models import (
     ACTIONS,
     AgentMemory,
@@ -55,6 +54,7 @@ from models import (
     totals,
     upcoming,
 )
+from packs.agents.dispatch.memory import WorkspaceMemory
 
 pytestmark = pytest.mark.sqlite_only("the plans are those of SQLite; test_postgres_lists.py has some of PostgreSQL")
 

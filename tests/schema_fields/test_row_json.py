@@ -7,8 +7,10 @@ import pytest
 from marshmallow import Schema
 
 import schemas
-from api import agents, catalogue, credentials, logs, memory, metrics, people, profile, schedules, sessions, workflows
+from api import catalogue, credentials, logs, metrics, people, profile, schedules, sessions, workflows
 from models import Run
+from packs.agents.api import memory
+from packs.agents.api import runs as agents
 from schema_fields import Json, Milliseconds, Out, Time, fields
 from schema_fields.row_json import iso
 

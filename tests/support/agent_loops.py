@@ -15,12 +15,12 @@ from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse, TextPa
 from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.usage import RequestUsage
 
-from agent.journal import Entry
-from agent.loop import execute
-from agent.tools import PendingResult, Tool
-from agent.types import AgentWait, AgentWork, Done, WaitOutcome
 from errors import NodeError
-from nodes.ai.model_access import to_json
+from packs.agents.nodes.model_access import to_json
+from packs.agents.runtime.journal import Entry
+from packs.agents.runtime.loop import execute
+from packs.agents.runtime.tools import PendingResult, Tool
+from packs.agents.runtime.types import AgentWait, AgentWork, Done, WaitOutcome
 from parsers.json_schema.validation import issues_of
 
 STEPS = 8

@@ -16,7 +16,7 @@ import api
 import database
 from api.description import make_document
 from database import execute, write, write_lock
-from models import AgentRun, User, Workspace
+from models import AgentMemory, AgentRun, MemoryName, User, Workspace, now_ms
 from registry import registry
 
 
@@ -165,13 +165,14 @@ def furnish(owner):
     """Make a row for each path parameter; return their ids by its name."""
     flow = owner.post("/api/flows", {"name": "Echo", "definition": ECHO}).json
     run = owner.post(f"/api/workflows/{flow['id']}/run", {"input": 1}).json
-    memory = owner.post("/api/agent/memory", {"agent_id": "a", "key": "k", "content": "c"}).json
     token = owner.post("/api/tokens", {"name": "t"}).json
     bearer = {"name": "c", "type": "http_bearer", "data": {"token": "t"}}
-    rows = {"flow": flow, "run": run, "memory": memory, "token": token}
+    rows = {"flow": flow, "run": run, "token": token}
     values = {"workspace_id": run["workspace_id"], "agent_id": "a", "run_id": run["id"], "node_id": "n"}
     AgentRun.add(id="arun_1", item_index=-1, task="t", status="success", **values)
     rows["agent_run"] = {"id": "arun_1"}
+    memory = AgentMemory.put(MemoryName(run["workspace_id"], "a", "", "k"), "c", "[]", None, 1_000, now_ms())
+    rows["memory"] = {"id": memory.id}
     rows["credential"] = owner.post("/api/credentials", bearer).json
     rows["workspace"] = {"id": run["workspace_id"]}
     rows["invitation"] = owner.post("/api/invitations", {"email": "new@example.org", "role": "viewer"}).json

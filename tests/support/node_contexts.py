@@ -11,12 +11,12 @@ from toolboxes import Agents
 
 from net.egress import HttpClient, Rule
 from nodes import REGISTRY
-from nodes.ai import tools as toolbox
 from nodes.base import Context, Services
 from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.credentials.types import TYPES
 from nodes.data.python_sandbox import Sandbox
 from nodes.files.files import WorkspaceFiles
+from packs.agents import tools as toolbox
 
 HERE = Rule(["127.0.0.1"])
 

@@ -1,9 +1,9 @@
 """Helpers for tests of agent tools: tool specs, and in-memory services for agents."""
 
-from agent.definition import ToolSpec
-from dispatch.agents.callable_workflows import CallableFlow, arguments_schema
 from errors import NodeError, NotFound
-from nodes.ai.tools import find_issues
+from packs.agents.definition import ToolSpec
+from packs.agents.dispatch.callable_workflows import CallableFlow, arguments_schema
+from packs.agents.tools import find_issues
 
 
 def Spec(type, options=None, approval=False):

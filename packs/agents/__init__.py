@@ -1,0 +1,1 @@
+"""Agents, and nodes that ask language models."""

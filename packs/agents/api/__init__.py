@@ -1,0 +1,1 @@
+"""The API of agents: definitions, runs, memory."""

@@ -1,0 +1,15 @@
+"""Agents: language models that work on tasks with tools, and nodes that ask language models."""
+
+from packs.agents.nodes import agent, llm, memory
+from packs.agents.nodes.llm_credential import LlmCredential
+from registry import Registry
+
+
+def setup(registry: Registry) -> None:
+    registry.add_nodes(llm, agent, memory)
+    registry.add_credential_types(llm=LlmCredential())
+    registry.add_api(*(f"packs.agents.api.{name}:blueprint" for name in ("definitions", "runs", "memory")))
+    registry.agents = "packs.agents.dispatch.services:AgentServices"
+    registry.tasks["agent"] = "packs.agents.dispatch.task:AgentTask"
+    registry.referrers.append("packs.agents.dispatch.definitions:list_referrers")
+    registry.names.append("packs.agents.dispatch.definitions:find_name")

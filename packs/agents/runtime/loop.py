@@ -1,0 +1,448 @@
+"""Loop of an agent, by Pydantic AI: model, tools, model, … Loaded at first use, because the library is large.
+
+The library's own decisions (which tool is called, whether its arguments are JSON, how often a model may correct a
+mistake) depend only on the model's answers and the tools' results, and both come from the journal.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, cast
+
+import orjson
+from pydantic_ai import Agent, ModelRetry, StructuredDict, ToolOutput
+from pydantic_ai.exceptions import AgentRunError, ToolFailed, ToolRetryError, UsageLimitExceeded, UserError
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    UserPromptPart,
+)
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.toolsets.abstract import AbstractToolset, ToolsetTool
+from pydantic_ai.usage import UsageLimits
+from pydantic_core import SchemaValidator, ValidationError, core_schema
+
+from errors import DatabaseLost, LimitExceeded, MalformedData, NodeError, TimedOut
+from packs.agents.runtime import prompts
+from packs.agents.runtime.approvals import write_question
+from packs.agents.runtime.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
+from packs.agents.runtime.thread_bridge import ThreadBridge
+from packs.agents.runtime.tools import PendingResult, Tool
+from packs.agents.runtime.types import AgentWait, AgentWork, Done, WaitOutcome
+from parsers.invisible_characters import visible
+
+log = logging.getLogger("headrace.agent")
+
+MAX_REPAIRS = 3  # corrections that a model may attempt before the run fails
+MAX_CALLS = 32  # tool calls in one answer
+MAX_ANSWER = 1_000_000  # characters of JSON
+MAX_PROMPT = 6_000_000  # characters of JSON, whatever token count a server reports
+MAX_TOKEN_LENGTH = 10  # characters per token, on average, of a text with few tokens
+MAX_SHOWN, MAX_ERROR = 1_500, 10_000
+INTERRUPTED = (
+    "the server stopped during this call, which may or may not have taken effect. Find out before you repeat it."
+)
+# Keys of an answer whose values are fixed words and numbers.
+STRUCTURE = {"kind", "part_kind", "tool_kind", "usage", "timestamp", "finish_reason"}
+ANY_ARGUMENTS = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
+
+
+class Suspended(BaseException):
+    """Suspends the run. A BaseException, so that no handler of the library takes it for an error."""
+
+    def __init__(self, waiting: AgentWait) -> None:
+        super().__init__(waiting.reason)
+        self.waiting = waiting
+
+
+def execute(work: AgentWork) -> Done | AgentWait:
+    """Run the agent from the end of its journal. Raises: NodeError if it fails to answer."""
+    replay, bridge = Replay(work.journal), ThreadBridge()
+    try:
+        return Done(bridge.serve(lambda: _answer(work, replay, bridge), functools.partial(_check, work)))
+    except Suspended as suspended:
+        return suspended.waiting
+    except DatabaseLost:
+        raise  # nothing can be recorded; a later execution continues from the journal
+    except Exception as error:
+        told = _translate(error)
+        replay.give_up(work.clean_text(told.message) if isinstance(told, NodeError) else type(told).__name__)
+        if told is error:
+            raise
+        raise told from None
+    except BaseException:
+        try:
+            replay.release()
+        except Exception as error:  # the run must be released anyway
+            log.warning("Could not record the working time of an agent: %s", error)
+        raise
+
+
+def _translate(error: Exception) -> Exception:
+    """Return the error for the caller; unexpected errors stay as they are."""
+    if isinstance(error, UsageLimitExceeded):
+        return LimitExceeded(f"the agent has reached its limits: {_sentence(error)}")
+    if isinstance(error, AgentRunError | UserError):
+        return MalformedData(f"the model gave no usable answer{_reason(error)}")
+    if isinstance(error, JournalMismatch):
+        return NodeError(f"the agent cannot resume from its journal: {error}", permanent=True)
+    return error
+
+
+def _sentence(error: object) -> str:
+    return visible(" ".join(str(error).split())[:MAX_SHOWN])
+
+
+def _reason(error: Exception) -> str:
+    """Return the reason of a failure; after repeated corrections, the last message to the model."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        return f"; the last correction was: {_sentence(cause.errors()[0]['msg'])}"
+    corrected = isinstance(cause, ModelRetry | ToolRetryError)
+    return f"; the last correction was: {_sentence(cause)}" if corrected else f": {_sentence(error)}"
+
+
+def _check(work: AgentWork) -> None:
+    """Raise NodeError if the agent has to stop."""
+    reason, now = work.stopped(), time.monotonic()
+    if reason is not None:
+        raise NodeError(reason, permanent=True, kind="cancelled")
+    if now >= work.deadline:
+        seconds = work.start["agent"]["limits"]["seconds"]
+        raise NodeError(f"the agent has reached its time limit of {seconds:g} s (limits.seconds)", True, kind="timeout")
+    if now >= work.until:
+        raise TimedOut("the attempt timed out before the agent answered")
+
+
+async def _answer(work: AgentWork, replay: Replay, bridge: ThreadBridge) -> Any:
+    start, agent = work.start, work.start["agent"]
+    limits, schema = agent["limits"], agent.get("output_schema")
+    wrapped = schema is not None and schema.get("type") != "object"
+    async with work.open_model() as model:
+        made: Agent[None, Any] = Agent(
+            _Recorded(model, work, replay, bridge),
+            output_type=str if schema is None else _make_output_type(schema, wrapped),
+            instructions=start["instructions"] or None,
+            toolsets=[_Tools(work, replay, bridge)],
+            retries={"tools": MAX_REPAIRS, "output": MAX_REPAIRS},
+            end_strategy="early",
+            model_settings=cast(ModelSettings, dict(work.settings)),
+        )
+        if schema is not None:
+            made.output_validator(functools.partial(_validate, work, wrapped))
+        with Agent.parallel_tool_call_execution_mode("sequential"):
+            result = await made.run(
+                start["prompt"],
+                message_history=_make_messages(start["history"]),
+                usage_limits=UsageLimits(request_limit=limits["steps"], total_tokens_limit=limits["tokens"]),
+            )
+    return result.output["value"] if wrapped else result.output
+
+
+def _make_output_type(schema: dict[str, Any], wrapped: bool) -> Any:
+    """Return the output type for a schema. Wraps a schema of another type in an object, because models need one."""
+    if wrapped:
+        inner = {key: value for key, value in schema.items() if key != "$defs"}
+        outer = {"type": "object", "properties": {"value": inner}, "required": ["value"]}
+        schema = {**outer, "$defs": schema["$defs"]} if "$defs" in schema else outer
+    made = _make_dict_type(json.loads(json.dumps(schema)))
+    if made is None:
+        # The library does not support it: describe it to the model, and validate the answer as well.
+        text = f"An object that follows this JSON Schema: {json.dumps(schema)}"
+        made = StructuredDict({"type": "object", "description": text})
+    return ToolOutput(made, name="final_result", description="Give the final answer, and end with it.")
+
+
+def _make_dict_type(schema: dict[str, Any]) -> Any:
+    """Return the library's type for a schema; None if it has references other than to its $defs."""
+    try:
+        made: Any = StructuredDict(schema)
+    except UserError:
+        return None  # it refers to itself
+    return None if '"$ref"' in json.dumps(made.__get_pydantic_json_schema__(None, None)) else made
+
+
+def _validate(work: AgentWork, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:
+    if wrapped and "value" not in output:
+        raise ModelRetry("value: is required")
+    issues = list(work.wrong_output(output["value"] if wrapped else output))
+    if issues:
+        raise ModelRetry("; ".join(issues[:10]))
+    return output
+
+
+def _make_messages(turns: Any) -> list[ModelMessage]:
+    made: list[ModelMessage] = []
+    for task, answer in turns:
+        made += [ModelRequest([UserPromptPart(task)]), ModelResponse([TextPart(answer)])]
+    return made
+
+
+class _Recorded(WrapperModel):
+    """The model, with recorded answers from the journal."""
+
+    def __init__(self, model: Any, work: AgentWork, replay: Replay, bridge: ThreadBridge) -> None:
+        super().__init__(model)
+        self.work, self.replay, self.bridge = work, replay, bridge
+
+    async def request(
+        self, messages: list[ModelMessage], model_settings: ModelSettings | None, model_request_parameters: Any
+    ) -> ModelResponse:
+        entry = self.replay.next("model", str(self.work.start["model"]))
+        if entry.status != "success":
+            await self.bridge.do(self._begin, entry, messages, model_request_parameters)
+            answer: ModelResponse | NodeError
+            try:
+                answer = await self.wrapped.request(messages, model_settings, model_request_parameters)
+            except NodeError as error:
+                answer = error
+            await self.bridge.do(self._keep, entry, answer)
+        self._check_cost()
+        response = _restore(entry.result)
+        self._check_length(response)
+        return response
+
+    def _begin(self, entry: Entry, messages: list[ModelMessage], parameters: Any) -> None:
+        _check(self.work)
+        entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
+        entry.prompt_chars = _measure(messages, parameters)
+        self._check_size(entry.prompt_chars)
+        self.replay.begin(entry)
+
+    def _check_size(self, prompt_chars: int) -> None:
+        """Raise NodeError if the prompt is too large for any model, or by itself exceeds the token limit."""
+        tokens = self.work.start["agent"]["limits"].get("tokens")
+        if tokens is not None and prompt_chars > tokens * MAX_TOKEN_LENGTH:
+            text = f"the prompt alone has {prompt_chars:,} characters; limits.tokens is {tokens:,}"
+            raise LimitExceeded(f"the agent has reached its limits: {text}")
+        if prompt_chars > MAX_PROMPT:
+            raise LimitExceeded(f"the prompt has grown to {prompt_chars:,} characters; the maximum is {MAX_PROMPT:,}")
+
+    def _keep(self, entry: Entry, answer: ModelResponse | NodeError) -> None:
+        """Record the answer, or the reason of its failure."""
+        try:
+            if isinstance(answer, NodeError):
+                raise answer
+            entry.result = self._to_record(answer)
+        except NodeError as error:
+            self.replay.end(entry, "failed", self.work.clean_text(error.message))
+            raise
+        entry.input_tokens, entry.output_tokens = answer.usage.input_tokens, answer.usage.output_tokens
+        entry.cost = self.work.cost_of(answer)
+        self.replay.end(entry, "success")
+
+    def _to_record(self, response: ModelResponse) -> Any:
+        """Return the answer for the journal, without secrets; the run continues with it, too."""
+        calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+        if len(calls) > MAX_CALLS:
+            raise LimitExceeded(f"the model calls {len(calls)} tools at once; the maximum is {MAX_CALLS}")
+        _make_ids_unique(calls)
+        try:
+            (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise MalformedData(f"the model's answer cannot be recorded: {_sentence(error)}") from None
+        size = len(json.dumps(dumped, ensure_ascii=False))
+        if size > MAX_ANSWER:
+            raise LimitExceeded(f"the model's answer has {size:,} characters; the maximum is {MAX_ANSWER:,}")
+        redacted = {**self._redact(dumped), "parts": [self._redact(part) for part in dumped["parts"]]}
+        try:
+            _restore(redacted)
+        except (TypeError, ValueError, RecursionError):
+            raise MalformedData("the model's answer cannot be recorded: its structure is invalid") from None
+        return redacted
+
+    def _redact(self, part: dict[str, Any]) -> dict[str, Any]:
+        """Redact a part of an answer, except structural words that happen to equal a secret."""
+        clean = self.work.clean
+        return {key: value if key in STRUCTURE else clean(value) for key, value in part.items() if key != "parts"}
+
+    def _check_length(self, response: ModelResponse) -> None:
+        """Raise NodeError if max_tokens cut off the answer within data: a retry would be cut off again."""
+        most = self.work.settings.get("max_tokens")
+        if most is not None and response.finish_reason == "length" and not all(map(_is_complete, response.tool_calls)):
+            raise LimitExceeded(f"the answer is cut off at {most:,} tokens; raise max_tokens")
+
+    def _check_cost(self) -> None:
+        most, cost = self.work.start["agent"]["limits"].get("cost"), sum_usage(self.replay.taken).cost
+        if most is not None and cost is None:
+            name = self.work.start["model"]
+            raise NodeError(f"limits.cost cannot be enforced: the price of {name} is unknown", permanent=True)
+        if most is not None and cost is not None and cost > most:
+            raise LimitExceeded(f"the agent has reached its limits: it cost {cost:.4f} of {most:g} dollars")
+
+
+def _restore(recorded: Any) -> ModelResponse:
+    """Return the recorded answer. Validates it as JSON, where bytes are text."""
+    (response,) = ModelMessagesTypeAdapter.validate_json(orjson.dumps([recorded]))
+    assert isinstance(response, ModelResponse)
+    return response
+
+
+def _make_ids_unique(calls: Sequence[ToolCallPart]) -> None:
+    """Give calls unique ids: some servers send none, or the same for all."""
+    taken: set[str] = set()
+    for number, call in enumerate(calls, start=1):
+        while not call.tool_call_id or call.tool_call_id in taken:
+            call.tool_call_id = f"{call.tool_call_id or 'call'}_{number}"
+        taken.add(call.tool_call_id)
+
+
+def _measure(messages: list[ModelMessage], parameters: Any) -> int:
+    """Return the number of characters of the prompt as JSON; instructions and tools count once."""
+    offered = (*parameters.function_tools, *parameters.output_tools)
+    tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in offered)
+    return len(ModelMessagesTypeAdapter.dump_json(messages)) + tools
+
+
+def _is_complete(call: ToolCallPart) -> bool:
+    try:
+        call.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        return False
+    return True
+
+
+class _Tools(AbstractToolset[None]):
+    """The agent's tools, with recorded results from the journal."""
+
+    def __init__(self, work: AgentWork, replay: Replay, bridge: ThreadBridge) -> None:
+        self.work, self.replay, self.bridge = work, replay, bridge
+        self.tools = {tool.name: tool for tool in work.tools}
+
+    @property
+    def id(self) -> str:
+        return "tools"
+
+    async def get_tools(self, ctx: Any) -> dict[str, ToolsetTool[None]]:
+        return {
+            tool.name: ToolsetTool(
+                toolset=self,
+                tool_def=ToolDefinition(
+                    name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters)
+                ),
+                max_retries=MAX_REPAIRS,
+                args_validator=ANY_ARGUMENTS,
+            )
+            for tool in self.work.tools
+        }
+
+    async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Any, tool: Any) -> Any:
+        """Return the result of the call for the model."""
+        entry = self.replay.next("tool", name)
+        if entry.status not in ENDED:
+            await self.bridge.do(_Call(self.work, self.replay, self.tools[name], entry).settle, tool_args)
+        if entry.status == "refused":
+            raise ModelRetry(entry.error_text or "the arguments are invalid")
+        mark = self.work.start["mark"]
+        if entry.status == "failed":
+            raise ToolFailed("The call failed.\n" + prompts.mark_data(mark, name, entry.error_text or ""))
+        return prompts.mark_data(mark, name, prompts.to_text(entry.result))
+
+
+class _Call:
+    """One call of a tool, until it is settled or the run has to wait."""
+
+    def __init__(self, work: AgentWork, replay: Replay, tool: Tool, entry: Entry) -> None:
+        self.work, self.replay, self.tool, self.entry = work, replay, tool, entry
+
+    def settle(self, given: dict[str, Any]) -> None:
+        """Make the call with the model's arguments, or resume a recorded call with the recorded ones."""
+        _check(self.work)
+        entry = self.entry
+        if entry.status == "new" and not self._has_valid_arguments(given):
+            return
+        if entry.status == "running" and not self.tool.may_repeat(entry.request):
+            self.replay.end(entry, "failed", INTERRUPTED)
+        elif entry.status == "waiting":
+            self._resume()
+        elif entry.status == "running" or self._is_approved():
+            self._call()
+
+    def _has_valid_arguments(self, given: dict[str, Any]) -> bool:
+        """Return True if the tool accepts these arguments. Records a refusal: a later version might accept them."""
+        try:
+            # Redact first: validate exactly the recorded arguments.
+            self.entry.request = self.work.clean(given)
+            issues = list(self.work.wrong(self.tool, self.entry.request))
+        except NodeError as error:
+            issues = [error.message]
+        if issues:
+            self.replay.end(self.entry, "refused", self._clean_text("; ".join(issues[:10]))[:MAX_ERROR])
+        return not issues
+
+    def _is_approved(self) -> bool:
+        """Return True if approved or no approval is needed. Suspends the run until a person answers."""
+        if not self.tool.approval:
+            return True
+        given = self.work.given
+        if given is None or given.question != self._question():
+            agent = self.work.start["agent"]["name"]
+            asked = write_question(agent, self.tool.name, self.entry.request, self.work.shorten)
+            self._wait("asking", f"approval: {asked}", self._question())
+        if given.name == "approved":
+            return True
+        text = "the approval of this call timed out" if given.name == "time" else _describe_rejection(given)
+        self.replay.end(self.entry, "failed", self._clean_text(text))
+        return False
+
+    def _call(self) -> None:
+        self.replay.begin(self.entry)
+        key = f"{self.work.key}:{self.entry.seq}"
+        self._end(lambda: self.tool.call(self.entry.request, key))
+
+    def _resume(self) -> None:
+        """Settle a call with the result of the other run."""
+        waited, given = self.entry.result, self.work.given
+        if given is None or given.name != "ended" or given.value["run_id"] != waited["run_id"]:
+            self._wait("waiting", waited["reason"], run_id=waited["run_id"])
+        assert self.tool.resume is not None
+        self._end(functools.partial(self.tool.resume, given.value))
+
+    def _end(self, make: Callable[[], Any]) -> None:
+        """Record the result of `make()` or its error; suspend the run if the result comes later."""
+        entry, error_text = self.entry, None
+        try:
+            result = make()
+            if isinstance(result, PendingResult):
+                entry.result = {"run_id": result.run_id, "reason": result.reason}
+                self._wait("waiting", result.reason, run_id=result.run_id)
+            entry.result = self.work.clean(result)
+        except NodeError as error:
+            error_text = error.message
+        except DatabaseLost:
+            raise
+        except Exception as error:
+            trace = self._clean_text(traceback.format_exc())
+            log.error("Tool %s raised\n%s", self.tool.name, trace, extra={"traceback": trace})
+            error_text = f"the tool has a bug ({type(error).__name__}); the server's log has details"
+        if error_text is None:
+            self.replay.end(entry, "success")
+        else:
+            entry.result = None
+            self.replay.end(entry, "failed", self._clean_text(error_text)[:MAX_ERROR])
+
+    def _question(self) -> str:
+        return f"call {self.entry.seq}"
+
+    def _wait(self, status: str, reason: str, question: str | None = None, run_id: str | None = None) -> NoReturn:
+        self.replay.wait(self.entry, status)
+        raise Suspended(AgentWait(reason, question, run_id))
+
+    def _clean_text(self, text: str) -> str:
+        return self.work.clean_text(str(self.work.clean(text)))
+
+
+def _describe_rejection(given: WaitOutcome) -> str:
+    who = f" by {given.by}" if given.by else ""
+    return f"the call was rejected{who}" + (f": {str(given.value)[:MAX_SHOWN]}" if given.value else "")

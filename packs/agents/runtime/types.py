@@ -1,0 +1,65 @@
+"""Types of an agent's run: its input and its outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from packs.agents.runtime.journal import Journal
+from packs.agents.runtime.tools import Tool
+
+
+class Done(NamedTuple):
+    """The agent has answered: `output` is text, or data if it has a schema."""
+
+    output: Any
+
+
+class AgentWait(NamedTuple):
+    """The run waits for the end of another run, `run_id`, or for a person's answer to the `question`."""
+
+    reason: str
+    question: str | None = None
+    run_id: str | None = None
+
+
+class WaitOutcome(NamedTuple):
+    """The outcome of a wait: `name` is approved, rejected, time or ended; `value` a comment, or the run's end."""
+
+    question: str | None
+    name: str
+    value: Any = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWork:
+    """One run of an agent.
+
+    `key` is its idempotency key. `start` is its input as JSON, the same at every resumption: `{"agent", "model",
+    "instructions", "prompt", "history", "mark"}`. `open_model()` connects to the model; `settings` are those of each
+    request, such as `{"temperature", "max_tokens"}`. `wrong(tool, arguments)` and `wrong_output(data)` return issues
+    as text. `clean` redacts JSON, and raises NodeError for other values; `clean_text` also redacts parts of secrets;
+    `shorten(value, most)` truncates to about `most` characters. `stopped()` returns a reason to stop early, or None.
+    `deadline` (the agent's limit) and `until` (the end of this attempt) are in seconds on `time.monotonic`.
+    """
+
+    key: str
+    journal: Journal
+    start: Mapping[str, Any]
+    tools: Sequence[Tool]
+    open_model: Callable[[], AbstractAsyncContextManager[Any]]
+    wrong: Callable[[Tool, Any], Sequence[str]]
+    wrong_output: Callable[[Any], Sequence[str]]
+    deadline: float
+    clean: Callable[[Any], Any] = field(default=lambda value: value)
+    clean_text: Callable[[str], str] = str
+    shorten: Callable[[Any, int], Any] = field(default=lambda value, most: value)
+    stopped: Callable[[], str | None] = field(default=lambda: None)
+    until: float = math.inf
+    given: WaitOutcome | None = None
+    cost_of: Callable[[Any], float | None] = field(default=lambda response: None)
+    settings: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,12 @@
+"""Fixtures with a server: see tests/support/api_server.py."""
+
+from api_server import (  # noqa: F401
+    app,
+    client,
+    config,
+    first_config,
+    furnished,
+    ids,
+    shared_server,
+    template,
+)
