@@ -1,7 +1,8 @@
-"""Access to a form, its later pages and its result: for everybody, for members, or with a password."""
+"""Access to a form, its later pages and its result: for everybody, for members, or with a password; and how often."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,15 @@ from api.test_calls import make_hook
 from api.webhooks import begin_guess, load_secret, make_limit_key
 from api.webhooks.auth import get_secret_text, is_authentic
 from definition import PlannedNode
-from errors import NotFound
+from errors import NotFound, TooMany, Unavailable
 from models import LogEntry, Run, Startable, WebhookTarget
 from packs.forms.look import Look, show_message
 from security.login_throttle import get_network
 
 BASIC = 'Basic realm="form", charset="UTF-8"'
 GONE = "This answer is no longer stored"
+PAGES_PER_MINUTE = 40  # sent pages of one form from one network address
+SHARED_PAGES = 400  # the same, if the address may be that of many clients
 
 
 def get_sender() -> str | None:
@@ -77,3 +80,22 @@ def _challenge(look: Look) -> Response:
     response = show_message("This form needs a password", "Reload the page to enter it.", look, 401)
     response.headers["WWW-Authenticate"] = BASIC
     return response
+
+
+# Limits on the pages that are sent
+
+
+def limit_network(form: str) -> None:
+    """Count a sent page of this form from the client's network address. Raises: TooMany, Unavailable."""
+    client = get_client()
+    limit_pages(f"{form} {get_network(client.address)}", SHARED_PAGES if client.is_shared else PAGES_PER_MINUTE)
+
+
+def limit_pages(form: str, per_minute: int) -> None:
+    """Count a page against this limit. Raises: TooMany; Unavailable if it cannot be counted."""
+    try:
+        wait = get_server().rates.take(f"form {form}", per_minute)
+    except OSError as error:
+        raise Unavailable("The rate limit of this form cannot be checked at the moment", retry_after=5) from error
+    if wait:
+        raise TooMany("Too many pages were sent; try again in a minute", retry_after=math.ceil(wait))

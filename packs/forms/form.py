@@ -19,9 +19,17 @@ from flask import Request, Response
 from api.http.server import get_server
 from errors import HeadraceError
 from models import now_ms
-from nodes.core.form_fields import get_max_bytes, is_input, list_inputs, list_missing_files, takes_several
+from nodes.core.form_fields import (
+    complete,
+    get_max_bytes,
+    is_input,
+    list_inputs,
+    list_missing_files,
+    takes_several,
+)
 from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import discard, renew
+from nodes.http.response import to_safe_name
 from packs.forms.answers import Item, Texts, make_start_texts, read_answers, take_texts
 from packs.forms.look import Look, render
 from packs.forms.upload import SentForm, Storage, merge_files, read_sent
@@ -29,6 +37,7 @@ from packs.forms.upload import SentForm, Storage, merge_files, read_sent
 PURPOSE = "form page"
 MAX_AGE_MS = 24 * 3_600_000  # of an opened form: idempotency keys live as long
 MAX_STATE = 100_000  # characters
+MAX_FILE_NAME = 100  # characters of a file's own name that are kept
 OLD = "This page was open for very long. Check your answers and send them again."
 
 
@@ -262,3 +271,27 @@ def _find_page(pages: Sequence[FormStep], problems: Mapping[str, str]) -> int:
     """Return the number of the first page with a problem."""
     found = (at for at, page in enumerate(pages) for item in page.items if item.get("name") in problems)
     return next(found, 0)
+
+
+# The files of a filled form
+
+
+def make_answers(form: Form, filled: Filled, moved: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the answers with the files in their places; `moved` are the file objects by key."""
+    answers = dict(filled.answers)
+    for item in form.uploads:
+        found = [moved[file["key"]] for file in filled.files.get(item["name"], ())]
+        answers[item["name"]] = found if takes_several(item) else next(iter(found), None)
+    return complete(form.items, answers)
+
+
+def name_files(files: Mapping[str, Sequence[Mapping[str, Any]]], prefix: str = "") -> dict[str, str]:
+    """Return a name for each staged file by its key, from the name of its field and its own; each name once."""
+    names: dict[str, str] = {}
+    for field_name, found in files.items():
+        for at, file in enumerate(found):
+            number = f"-{at + 1}" if at else ""
+            names[file["key"]] = (
+                f"{prefix}{field_name}{number}-{to_safe_name(file['name'])[-MAX_FILE_NAME:].lstrip(' .')}"
+            )
+    return names

@@ -21,13 +21,11 @@ from models import DatabaseRefused, IdempotencyKey, WebhookTarget, WorkspaceStor
 from nodes.files.files import Absent
 from nodes.files.quota import OverQuota
 from nodes.files.staged import moving, settle
-from packs.forms.access import get_sender, refuse
-from packs.forms.form import Filled, Form, drop_files, open_form, show, take
+from packs.forms.access import get_sender, limit_network, limit_pages, refuse
+from packs.forms.form import Filled, Form, drop_files, make_answers, name_files, open_form, show, take
 from packs.forms.look import Look, show_message
 from packs.forms.nodes import to_ms
-from packs.forms.page_limits import limit_network, limit_pages
 from packs.forms.results import make_run_address, show_result, take_next_page
-from packs.forms.sent_files import make_answers, name_files
 from packs.forms.upload import FULL, Storage
 from schema_fields.row_json import iso
 

@@ -18,6 +18,7 @@ from models import Run, Wait
 from nodes.files.files import Absent
 from nodes.files.quota import OverQuota
 from nodes.files.staged import moving
+from packs.forms.access import limit_network
 from packs.forms.form import (
     Filled,
     Form,
@@ -25,12 +26,12 @@ from packs.forms.form import (
     FormToken,
     drop_files,
     find_missing_files,
+    make_answers,
+    name_files,
     open_form,
     take,
 )
 from packs.forms.look import PLAIN, Look, show_message
-from packs.forms.page_limits import limit_network
-from packs.forms.sent_files import make_answers, name_files
 from packs.forms.upload import FULL, Storage, read_sent
 from parsers.invisible_characters import visible
 

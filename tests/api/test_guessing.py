@@ -9,7 +9,7 @@ from servers import PATIENCE, Server
 from world import node
 
 from api.webhooks.guesses import MAX_OF_ADDRESS
-from packs.forms.page_limits import PAGES_PER_MINUTE
+from packs.forms.access import PAGES_PER_MINUTE
 from security import login_throttle
 
 pytestmark = pytest.mark.slow
