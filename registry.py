@@ -97,6 +97,10 @@ class Registry:
     `tasks`: runs of no stored flow, by the type before the colon of its id: "module:class", a `dispatch.tasks.Task`.
     `referrers`: functions that yield, for a workspace's id, each `Referrer` of the pack: "module:function".
     `names`: functions that return the name of something built in by its id, or None: "module:function".
+    `send_notice`: "module:function", called as `(credential, message, title, ctx, seconds)` with one of the type
+    service_url; raises NodeError if the service did not accept the message.
+    `send_mail`: "module:function", called as `(config, services, to, subject, body, key)`, for mail of the server
+    itself by the mail server in the settings; returns True if it was accepted.
     `preparations`: called with the settings when they are known, and again with others in tests.
     `jobs`: functions without arguments and the seconds between their calls, which one process at a time makes, or each.
     `packs` are the loaded ones, and what each is, in a line; `off` are those that are here and not loaded; `installed`
@@ -123,6 +127,8 @@ class Registry:
     tasks: dict[str, str] = field(default_factory=dict)
     referrers: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    send_notice: str = ""
+    send_mail: str = ""
     preparations: list[Callable[[Config], object]] = field(default_factory=list)
     jobs: list[PackJob] = field(default_factory=list)
     installed: list[EntryPoint] = field(default_factory=list)

@@ -12,7 +12,6 @@ from nodes.core import logic, output, store, triggers, waits
 from nodes.data import crypto, dates, joins, lists, transform
 from nodes.files import node as file_node
 from nodes.http import graphql, poll_trigger, request
-from nodes.mail import send, trigger
 from registry import registry
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "search"]
@@ -20,7 +19,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "searc
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, dates, crypto, request, graphql),
-    *(send, trigger, poll_trigger, file_node),
+    *(poll_trigger, file_node),
     *(store, output),
 )
 

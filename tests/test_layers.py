@@ -90,9 +90,8 @@ LAZY = {
     *("database.archives", "dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.sent_settings"),
     *("cli.commands", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
-    *("nodes.data.yaml_format", "nodes.mail.apprise_client", "nodes.mail.folder_poll", "nodes.mail.imap"),
-    *("nodes.mail.message", "nodes.mail.server_mail", "nodes.mail.smtp", "nodes.mail.xoauth2"),
-    *("packs.agents.nodes.agent_turn", "packs.agents.tools", "packs.mcp.server", "api.prometheus", "api.reference"),
+    *("nodes.mail_message", "packs.agents.nodes.agent_turn", "packs.agents.tools", "packs.mcp.server"),
+    *("api.prometheus", "api.reference"),
 }
 
 # A single file that may import what its folder may not.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
@@ -14,11 +15,9 @@ from nodes.base import Answer, Branch, Context, Node, Suspend
 from nodes.core.form_fields import complete, form_fields
 from nodes.fields import Number, anything, credential, flag, number, setting, text
 from parsers.invisible_characters import OF_TEXTS, visible
+from registry import explain_off, registry
 from schema_fields.quick_schema import Schema
 from schema_fields.row_json import iso
-
-if TYPE_CHECKING:
-    from nodes.mail.apprise_client import Notice
 
 MAX_WAIT = 366 * DAY
 NOTICE_SECONDS = 30.0
@@ -132,7 +131,7 @@ class Approval(WaitingNode):
         until = ctx.now_ms() + int(config["timeout"] * 1000)
         links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
         # Wait even if nobody could be notified: people can still answer in the app.
-        told = "notify" in config and notify(config["notify"], question(config["message"], ctx, links), ctx)
+        told = "notify" in config and notify(config["notify"], *question(config["message"], ctx, links), ctx)
         return Suspend(until, f"approval: {visible(config['message'], but=OF_TEXTS)}", told=told)
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
@@ -145,17 +144,18 @@ class Approval(WaitingNode):
         return Branch(answer.name, decided)
 
 
-def notify(service: str, notice: Notice, ctx: Context) -> bool:
+def notify(service: str, message: str, title: str, ctx: Context) -> bool:
     """Send the question by this credential of a service. Return True if it was sent.
 
     Transient failures are retried as `retry` says. After that, the run waits anyway, with a warning in its log: people
     can still answer in the app.
     """
-    from nodes.mail import apprise_client
-
     try:
+        if not registry.send_notice:
+            raise NodeError(f"this server sends no notices{explain_off()}", permanent=True)
         found = ctx.credential(service, "service_url")
-        apprise_client.send(found, notice, ctx, ctx.seconds_left(NOTICE_SECONDS))
+        send = pkgutil.resolve_name(registry.send_notice)
+        send(found, message, title, ctx, ctx.seconds_left(NOTICE_SECONDS))
     except NodeError as error:
         if ctx.retries and not error.permanent:
             raise
@@ -164,14 +164,12 @@ def notify(service: str, notice: Notice, ctx: Context) -> bool:
     return True
 
 
-def question(message: str, ctx: Context, links: Mapping[str, str]) -> Notice:
-    """Return the notice for the people who decide: the message, and links if the server has a public URL."""
-    from nodes.mail.apprise_client import Notice
-
+def question(message: str, ctx: Context, links: Mapping[str, str]) -> tuple[str, str]:
+    """Return text and title for the people who decide: the message, and links if the server has a public URL."""
     flow = ctx.scope.get("workflow", {}).get("name")
     lines = [f"{word}: {links[key]}" for word, key in LINKS if key in links]
     message = visible(message, but=OF_TEXTS)
-    return Notice("\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval")
+    return "\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval"
 
 
 class Callback(WaitingNode):

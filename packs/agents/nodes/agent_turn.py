@@ -170,4 +170,4 @@ class AgentTurn:
     def notify(self, service: str, waiting: AgentWait) -> bool:
         ctx = self.ctx
         links = {} if ctx.links is None or waiting.question is None else ctx.links(waiting.question)
-        return notify(service, question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)
+        return notify(service, *question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)

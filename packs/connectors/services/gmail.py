@@ -11,7 +11,7 @@ from typing import Any
 
 from errors import LimitExceeded, NodeError
 from nodes.fields import text_of
-from nodes.mail.message import (
+from nodes.mail_message import (
     MAX_BYTES,
     Mailbox,
     attachments,

@@ -15,8 +15,8 @@ from errors import NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Services
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.mail.wire import Wire
-from nodes.mail.xoauth2 import MailToken, refusal
+from packs.mail.wire import Wire
+from packs.mail.xoauth2 import MailToken, refusal
 
 if TYPE_CHECKING:
     from smtplib import SMTP

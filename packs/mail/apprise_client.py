@@ -27,9 +27,9 @@ from net.egress import MAX_BYTES, describe_lookup_error
 from net.egress_guard import guard_connections
 from nodes.base import Context, Once
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.credentials.types import check_service
 from nodes.http.response import is_permanent
-from nodes.mail.message import Attachment, to_valid_text
+from nodes.mail_message import Attachment, to_valid_text
+from packs.mail.credential_types import check_service
 
 MAX_PAUSE = 20.0  # seconds
 MAX_REASON = 300
@@ -84,6 +84,11 @@ def send(service: DecryptedCredential, notice: Notice, ctx: Context, seconds: fl
         late = plugin.throttle.is_short or time.monotonic() >= end
         raise _to_node_error(name, said, exchange, ctx, seconds, late)
     return name
+
+
+def send_text(service: DecryptedCredential, message: str, title: str, ctx: Context, seconds: float) -> str:
+    """Send a text within `seconds`; return the name of the service. Raises: NodeError if it was not accepted."""
+    return send(service, Notice(message, title), ctx, seconds)
 
 
 def identify_service(service: DecryptedCredential, ctx: Context, seconds: float) -> str:

@@ -10,8 +10,8 @@ from errors import NodeError
 from net.egress import Rule
 from nodes.base import Services
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.mail import smtp
-from nodes.mail.message import Message, parse_mailbox
+from nodes.mail_message import Message, parse_mailbox
+from packs.mail import smtp
 
 SECONDS = 10.0
 

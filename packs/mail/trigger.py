@@ -55,7 +55,7 @@ class EmailTrigger(TriggerNode):
         attachments = flag("Whether to save attachments as files in mail/", True, title="Save attachments")
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
-        from nodes.mail.folder_poll import poll_folder
+        from packs.mail.folder_poll import poll_folder
 
         return poll_folder(config, state, ctx)
 
@@ -63,6 +63,6 @@ class EmailTrigger(TriggerNode):
 @checks("imap")
 def try_mailbox(found: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Log in and count the folders."""
-    from nodes.mail.imap import check
+    from packs.mail.imap import check
 
     return check(found, ctx)

@@ -16,8 +16,8 @@ from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Context
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.mail.wire import TooMuchData, Wire
-from nodes.mail.xoauth2 import MailToken, find_token
+from packs.mail.wire import TooMuchData, Wire
+from packs.mail.xoauth2 import MailToken, find_token
 
 T = TypeVar("T")
 SESSION_SECONDS = 100.0

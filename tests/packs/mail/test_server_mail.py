@@ -10,7 +10,7 @@ from mail_servers import Mails, Server
 
 from config import Config
 from dispatch import make_services
-from nodes.mail import server_mail
+from packs.mail import server_mail
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from errors import NodeError
 from nodes.base import Context, Item, Polled
-from nodes.mail.imap import MAX_MAIL, About, ImapSession, Late, session
+from packs.mail.imap import MAX_MAIL, About, ImapSession, Late, session
 from parsers.process import Reader, Unreadable
 
 READ_SECONDS = 20.0  # for one mail
 MAX_BATCH, MAX_BATCH_BYTES, RESERVED_SECONDS = 50, 40 * 2**20, 40.0
 MAX_EXISTING = 1_000  # existing mails whose keys are recorded by the first poll
-MAX_ATTACHMENTS = 50
+MAX_SAVED_ATTACHMENTS = 50
 UNSAFE_CHARACTERS = re.compile(r"[^\w.() -]+|^[. ]+")
 EMPTY_MAIL: dict[str, Any] = {
     "message_id": "", "from": None, "to": [], "cc": [], "subject": "", "date": None, "text": "", "html": "",
@@ -56,7 +56,7 @@ def poll_folder(config: dict[str, Any], state: Any, ctx: Context) -> Polled:
     """Return the new mails of the folder since this state of the last poll; None: at the first poll."""
     found = ctx.credential(config["credential"], "imap")
     place = None if state is None else FolderProgress(**{**state, "marks": tuple(state["marks"])})
-    with session(found, ctx) as server, Reader("parsers.mail") as reader:
+    with session(found, ctx) as server, Reader("packs.mail.mail") as reader:
         return FolderPoll(config, ctx, server, reader).poll_since(place)
 
 
@@ -137,7 +137,7 @@ class FolderPoll:
         content = self.server.content(about.uid, headers_only=is_large)
         if content is None:
             return None
-        most = MAX_ATTACHMENTS if not is_large else 0
+        most = MAX_SAVED_ATTACHMENTS if not is_large else 0
         try:
             seconds = self.ctx.seconds_left(READ_SECONDS)
             mail, pieces = self.reader.read({"attachments": most}, content, seconds)

@@ -18,8 +18,9 @@ from werkzeug import Response
 from errors import NodeError
 from net.egress import MAX_BYTES, Rule
 from nodes.credentials.checks import CHECKS, Untested
-from nodes.credentials.types import LOCAL_SERVICES, TYPES
-from nodes.mail.apprise_client import Notice, _apprise, _Throttle, send
+from nodes.credentials.types import TYPES
+from packs.mail.apprise_client import Notice, _apprise, _Throttle, send
+from packs.mail.credential_types import LOCAL_SERVICES
 
 PASSWORD = "hunter2hunter2"
 PUBLIC_ONLY = Rule([])

@@ -14,7 +14,7 @@ from nodes.fields import anything, choice, credential, number, text
 from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
-    from nodes.mail.message import Mailbox, Message
+    from nodes.mail_message import Mailbox, Message
 
 MAX_SECONDS = 60.0  # for a notice
 PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a list"
@@ -69,7 +69,7 @@ class EmailNode(Node):
             }
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.mail.message import Message, attachments, get_texts, parse_mailboxes
+        from nodes.mail_message import Message, attachments, get_texts, parse_mailboxes
 
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         server = ctx.credential(config["credential"], "smtp")
@@ -101,7 +101,7 @@ def _written(config: Mapping[str, Any]) -> list[str]:
 
 
 def _sender(given: str | None, server: DecryptedCredential) -> Mailbox:
-    from nodes.mail.message import parse_mailbox
+    from nodes.mail_message import parse_mailbox
 
     if given:
         return parse_mailbox(given, "from")
@@ -114,8 +114,8 @@ def _sender(given: str | None, server: DecryptedCredential) -> Mailbox:
 
 
 def _send(message: Message, server: DecryptedCredential, ctx: Context, end: float) -> dict[str, str]:
-    from nodes.mail import smtp
-    from nodes.mail.xoauth2 import find_token
+    from packs.mail import smtp
+    from packs.mail.xoauth2 import find_token
 
     encoded = message.encode()
     left = end - time.monotonic()
@@ -172,8 +172,8 @@ class Notify(Node):
         attachments = anything(ATTACHED, title="Attachments", names="files")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.mail import apprise_client
-        from nodes.mail.message import attachments, get_texts
+        from nodes.mail_message import attachments, get_texts
+        from packs.mail import apprise_client
 
         seconds = ctx.seconds_left(MAX_SECONDS)
         service = ctx.credential(config["credential"], "service_url")
@@ -186,7 +186,7 @@ class Notify(Node):
 @checks("service_url")
 def try_service(service: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Check which service the URL is of, and send it a test message if `asked` is `{"send": true}`."""
-    from nodes.mail import apprise_client
+    from packs.mail import apprise_client
 
     seconds = ctx.seconds_left(15)
     if asked.get("send") is not True:
@@ -200,8 +200,8 @@ def try_service(service: DecryptedCredential, ctx: Context, asked: Mapping[str, 
 @checks("smtp")
 def try_mail_server(server: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, start TLS and log in, without sending anything."""
-    from nodes.mail import smtp
-    from nodes.mail.xoauth2 import find_token
+    from packs.mail import smtp
+    from packs.mail.xoauth2 import find_token
 
     with smtp.open_session(server, ctx.need_services(), ctx.seconds_left(15), find_token(server, ctx)) as client:
         name = (client.ehlo_resp or client.helo_resp or b"").split(b"\n")[0].split(b" ")[0].decode("ascii", "replace")

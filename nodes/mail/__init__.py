@@ -1,1 +1,0 @@
-"""Nodes that send mail and notices, the mailbox trigger, and the server's own mail."""
