@@ -21,6 +21,7 @@ from definition.messages import to_plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, LockTimeout, lock_wait
 from nodes.limits import MAX_CONTAINERS, has_too_many_parts
+from registry import explain_off
 
 MAX_DEPTH = 100
 CONTAINERS = (dict, list)  # faster than `dict | list`, which is evaluated at each use
@@ -268,7 +269,7 @@ def to_unavailable(error: DatabaseRefused) -> Unavailable:
 def describe_error(error: HTTPException) -> str:
     """Return the error text of an HTTP exception."""
     texts = {
-        404: f"There is nothing at {request.path[:200]}",
+        404: f"There is nothing at {request.path[:200]}{explain_off()}",
         405: f"{request.method} is not allowed here",
         413: "The body is too large",
     }

@@ -3,6 +3,7 @@
 import { Anchor } from "@mantine/core";
 import { useEffect } from "react";
 import { Link, Redirect, Route, Switch, useLocation } from "wouter";
+import { usePack } from "@/api/packs";
 import Dashboard from "@/pages/dashboard/Dashboard";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { type Lazily, lazyPage } from "@/ui/lazily";
@@ -63,6 +64,8 @@ function useLoadAhead(): void {
 export function Pages() {
   const [path] = useLocation();
   useLoadAhead();
+  const hasAgents = usePack("agents");
+  const hasTables = usePack("tables");
   return (
     <ErrorBoundary key={path}>
       <Switch>
@@ -74,13 +77,13 @@ export function Pages() {
         <Route path="/runs" component={Runs} />
         <Route path="/waiting" component={Waiting} />
         <Route path="/runs/:id">{({ id }) => <RunPage key={id} id={id} />}</Route>
-        <Route path="/agents" component={Agents} />
-        <Route path="/agents/:id">{({ id }) => <AgentPage key={id} id={id} />}</Route>
+        {hasAgents && <Route path="/agents" component={Agents} />}
+        {hasAgents && <Route path="/agents/:id">{({ id }) => <AgentPage key={id} id={id} />}</Route>}
         <Route path="/logs" component={Logs} />
         <Route path="/credentials" component={Credentials} />
         <Route path="/files" component={Files} />
         <Route path="/tables" component={Tables} />
-        <Route path="/tables/:id">{({ id }) => <TablePage key={id} id={id} />}</Route>
+        {hasTables && <Route path="/tables/:id">{({ id }) => <TablePage key={id} id={id} />}</Route>}
         <Route path="/members" component={Members} />
         <Route path="/tokens" component={Tokens} />
         <Route path="/settings" component={Settings} />

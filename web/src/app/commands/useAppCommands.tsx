@@ -15,7 +15,7 @@ import {
 } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { useSession } from "../session";
-import { PLACES, WORKSPACE } from "../shell/Places";
+import { PLACES, type Place, useIsOpen, WORKSPACE } from "../shell/Places";
 import type { Command } from "./commands";
 
 type Go = (path: string) => void;
@@ -48,18 +48,15 @@ function action(
 
 /** Return the pages that the role may open. */
 function usePages(go: Go): Command[] {
-  const { may } = useSession();
-  const profile = { path: "/profile", label: "Profile", icon: IconUser, role: undefined };
-  return [...PLACES, ...WORKSPACE, profile]
-    .filter(({ role }) => role === undefined || may(role))
-    .map(({ path, label, icon: Shown }) => ({
-      id: `page ${path}`,
-      label,
-      group: "Pages",
-      words: OTHER_WORDS[path],
-      icon: icon(Shown),
-      run: () => go(path),
-    }));
+  const profile: Place = { path: "/profile", label: "Profile", icon: IconUser };
+  return [...PLACES, ...WORKSPACE, profile].filter(useIsOpen()).map(({ path, label, icon: Shown }) => ({
+    id: `page ${path}`,
+    label,
+    group: "Pages",
+    words: OTHER_WORDS[path],
+    icon: icon(Shown),
+    run: () => go(path),
+  }));
 }
 
 function useAppearance(): Command[] {

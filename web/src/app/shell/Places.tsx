@@ -18,6 +18,7 @@ import {
 } from "@tabler/icons-react";
 import { Link, useLocation } from "wouter";
 import { api } from "@/api/client";
+import { type Pack, usePacksOff } from "@/api/packs";
 import { CALM } from "@/api/queries";
 import { type Role, useSession } from "../session";
 
@@ -26,6 +27,8 @@ export interface Place {
   label: string;
   icon: typeof IconRoute;
   role?: Role;
+  /** The pack without which the page is left out. */
+  pack?: Pack;
 }
 
 export const PLACES: Place[] = [
@@ -34,7 +37,7 @@ export const PLACES: Place[] = [
   { path: "/templates", label: "Templates", icon: IconTemplate },
   { path: "/runs", label: "Runs", icon: IconPlayerPlay },
   { path: "/waiting", label: "Approvals", icon: IconUserCheck },
-  { path: "/agents", label: "Agents", icon: IconRobot },
+  { path: "/agents", label: "Agents", icon: IconRobot, pack: "agents" },
   { path: "/logs", label: "Logs", icon: IconListDetails },
 ];
 
@@ -47,6 +50,13 @@ export const WORKSPACE: Place[] = [
   { path: "/settings", label: "Settings", icon: IconSettings },
   { path: "/audit", label: "Audit log", icon: IconHistory, role: "owner" },
 ];
+
+/** Return whether a page is here for the role, with the packs that the server has. */
+export function useIsOpen(): (place: Pick<Place, "role" | "pack">) => boolean {
+  const { may } = useSession();
+  const isOff = usePacksOff();
+  return ({ role, pack }) => (role === undefined || may(role)) && (pack === undefined || !isOff(pack));
+}
 
 function isAt(path: string, here: string): boolean {
   return path === "/" ? here === "/" : here === path || here.startsWith(`${path}/`);
@@ -76,32 +86,29 @@ export function Places({ compact, onGo }: PlacesProps) {
 
 function Links({ places, compact, onGo }: PlacesProps & { places: Place[] }) {
   const [here] = useLocation();
-  const { may } = useSession();
   const waiting = useWaitingCount();
-  return places
-    .filter((place) => place.role === undefined || may(place.role))
-    .map(({ path, label, icon: Icon }) => {
-      const count = path === "/waiting" ? waiting : 0;
-      const active = isAt(path, here);
-      const icon = <Icon size={18} stroke={1.7} aria-hidden />;
-      return (
-        <NavLink
-          key={path}
-          title={compact ? label : undefined}
-          component={Link}
-          href={path}
-          label={compact ? undefined : label}
-          aria-label={compact ? (count > 0 ? `${label}, ${count}` : label) : undefined}
-          onClick={onGo}
-          active={active}
-          aria-current={active ? "page" : undefined}
-          leftSection={compact ? <Indicator disabled={count === 0}>{icon}</Indicator> : icon}
-          rightSection={!compact && count > 0 ? <Count count={count} /> : undefined}
-          bdrs="md"
-          py={7}
-        />
-      );
-    });
+  return places.filter(useIsOpen()).map(({ path, label, icon: Icon }) => {
+    const count = path === "/waiting" ? waiting : 0;
+    const active = isAt(path, here);
+    const icon = <Icon size={18} stroke={1.7} aria-hidden />;
+    return (
+      <NavLink
+        key={path}
+        title={compact ? label : undefined}
+        component={Link}
+        href={path}
+        label={compact ? undefined : label}
+        aria-label={compact ? (count > 0 ? `${label}, ${count}` : label) : undefined}
+        onClick={onGo}
+        active={active}
+        aria-current={active ? "page" : undefined}
+        leftSection={compact ? <Indicator disabled={count === 0}>{icon}</Indicator> : icon}
+        rightSection={!compact && count > 0 ? <Count count={count} /> : undefined}
+        bdrs="md"
+        py={7}
+      />
+    );
+  });
 }
 
 function Count({ count }: { count: number }) {

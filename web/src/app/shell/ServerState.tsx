@@ -1,15 +1,8 @@
 /** The server's version, and a notice if it is paused. */
 import { Code, Group, Text } from "@mantine/core";
 import { IconPlayerPause } from "@tabler/icons-react";
-import { api } from "@/api/client";
+import { useServerState } from "@/api/packs";
 import classes from "./shell.module.css";
-
-const SELDOM = 60_000;
-
-function useServerState() {
-  const often = { staleTime: SELDOM, refetchInterval: SELDOM, retry: false };
-  return api.useQuery("get", "/api/ready", {}, often).data;
-}
 
 export function Version() {
   const state = useServerState();

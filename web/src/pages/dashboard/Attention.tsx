@@ -3,6 +3,7 @@ import { IconAlertTriangle, IconCircleX, IconClockExclamation, IconUserCheck } f
 import type { ReactNode } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
+import { usePack } from "@/api/packs";
 import { CALM } from "@/api/queries";
 import { firstLine, waitingText } from "@/runs/words";
 import { lazyPage } from "@/ui/lazily";
@@ -30,7 +31,10 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
   const refetchInterval = 2 * CALM;
   const waiting = api.useQuery("get", "/api/runs", WAITING, { refetchInterval });
   const failing = api.useQuery("get", "/api/flows", FAILING, { refetchInterval });
-  const hooks = api.useQuery("get", "/api/registered-webhooks", HOOKS, { refetchInterval });
+  const hooks = api.useQuery("get", "/api/registered-webhooks", HOOKS, {
+    refetchInterval,
+    enabled: usePack("connectors"),
+  });
   const left = hooks.data?.items ?? [];
   const late = schedules?.filter((one) => one.overdue) ?? [];
   const broken = schedules?.filter((one) => one.last_error !== null) ?? [];

@@ -4,6 +4,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { IconPlus, IconTable } from "@tabler/icons-react";
 import { Link, useLocation } from "wouter";
 import { api, server } from "@/api/client";
+import { usePack } from "@/api/packs";
 import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { NameDialog } from "@/ui/NameDialog";
@@ -22,6 +23,8 @@ export default function Tables() {
   const [asked, asking] = useDisclosure(false);
   const [, go] = useLocation();
   const reload = useReload("/api/tables");
+  const hasTables = usePack("tables");
+  const tab = hasTables ? values.tab : "store";
 
   async function create(name: string) {
     const made = await server.POST("/api/tables", {
@@ -31,21 +34,25 @@ export default function Tables() {
     if (made.data !== undefined) go(`/tables/${made.data.id}`);
   }
 
-  const button = may("editor") && values.tab === "tables" && (
+  const button = may("editor") && tab === "tables" && (
     <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={asking.open}>
       New table
     </Button>
   );
   return (
     <Page
-      title="Tables"
+      title={hasTables ? "Tables" : "Key-value store"}
       docs="tables"
-      about="Rows that all flows of this workspace share. Flows read and write them with the Table node."
+      about={
+        hasTables
+          ? "Rows that all flows of this workspace share. Flows read and write them with the Table node."
+          : "Values that all flows of this workspace share."
+      }
       actions={button}
     >
-      <Tabs value={values.tab} onChange={(tab) => change({ tab: tab ?? "tables" })} keepMounted={false}>
+      <Tabs value={tab} onChange={(chosen) => change({ tab: chosen ?? "tables" })} keepMounted={false}>
         <Tabs.List>
-          <Tabs.Tab value="tables">Tables</Tabs.Tab>
+          {hasTables && <Tabs.Tab value="tables">Tables</Tabs.Tab>}
           {may("operator") && <Tabs.Tab value="store">Key-value store</Tabs.Tab>}
         </Tabs.List>
         <Tabs.Panel value="tables" pt="md">

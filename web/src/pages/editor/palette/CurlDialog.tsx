@@ -1,6 +1,8 @@
-import { List, Text, Textarea } from "@mantine/core";
+import { Button, List, Text, Textarea } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
+import { IconTerminal2 } from "@tabler/icons-react";
 import { type Schemas, server } from "@/api/client";
+import { usePack } from "@/api/packs";
 import type { FlowNode } from "@/definition/types";
 import { FormDialog } from "@/ui/FormDialog";
 import { useEditorStore } from "../context";
@@ -29,6 +31,22 @@ function tell({ notes, credentials }: Imported): void {
       </List>
     ),
   });
+}
+
+/** The button that opens the dialog; none if the server cannot read such commands. */
+export function CurlButton({ onClick }: { onClick: () => void }) {
+  if (!usePack("importing")) return null;
+  return (
+    <Button
+      fullWidth
+      size="xs"
+      variant="default"
+      leftSection={<IconTerminal2 size={16} aria-hidden />}
+      onClick={onClick}
+    >
+      Paste a cURL command
+    </Button>
+  );
 }
 
 /** Create a node from a cURL command, as browsers and documentation provide it. */

@@ -1,8 +1,9 @@
-import { ActionIcon, Alert, Box, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
-import { IconLayoutSidebarLeftCollapse, IconTerminal2 } from "@tabler/icons-react";
+import { ActionIcon, Alert, Box, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { IconLayoutSidebarLeftCollapse } from "@tabler/icons-react";
 import { useEditor, useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { addNode, fits, useEntries, whereNext } from "./adding";
+import { CurlButton } from "./CurlDialog";
 import { PaletteList } from "./PaletteList";
 
 /** The list of nodes at the left: drag one onto the canvas, or click to add it after the selected node. */
@@ -58,15 +59,9 @@ function OpenPalette({ onClose }: { onClose: () => void }) {
         </Alert>
       )}
       <Box p="xs" style={{ borderTop: "1px solid var(--line)" }}>
-        <Button
-          fullWidth
-          size="xs"
-          variant="default"
-          leftSection={<IconTerminal2 size={16} aria-hidden />}
+        <CurlButton
           onClick={() => useUi.getState().set({ curl: { where: whereNext(store.getState()), command: "" } })}
-        >
-          Paste a cURL command
-        </Button>
+        />
       </Box>
     </Stack>
   );

@@ -1,10 +1,10 @@
-import { Button, Modal, Stack } from "@mantine/core";
-import { IconTerminal2 } from "@tabler/icons-react";
+import { Box, Modal, Stack } from "@mantine/core";
 import { useMemo } from "react";
 import { useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { canvasPlace } from "../useKeptFocus";
 import { addNode, fits, useEntries } from "./adding";
+import { CurlButton } from "./CurlDialog";
 import { PaletteList } from "./PaletteList";
 
 const SIZE = { width: 340, height: 440 };
@@ -59,16 +59,11 @@ export function QuickPalette() {
               addNode(store.getState(), entry.node, quick.where);
             }}
           />
-          <Button
-            m="xs"
-            size="xs"
-            variant="default"
-            style={{ flexShrink: 0 }}
-            leftSection={<IconTerminal2 size={16} aria-hidden />}
-            onClick={() => set({ quick: null, curl: { where: quick?.where ?? {}, command: "" } })}
-          >
-            Paste a cURL command
-          </Button>
+          <Box p="xs" style={{ flexShrink: 0 }}>
+            <CurlButton
+              onClick={() => set({ quick: null, curl: { where: quick?.where ?? {}, command: "" } })}
+            />
+          </Box>
         </Stack>
       </Modal.Content>
     </Modal.Root>

@@ -2,6 +2,7 @@
 import { useCallback, useMemo } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import { api } from "@/api/client";
+import { usePack } from "@/api/packs";
 import { usedWays, waysOf } from "../branches";
 import { type NewNode, nodeOf, type Where } from "../changes";
 import { useEditorStore } from "../context";
@@ -20,7 +21,7 @@ export function useEntries(): { entries: Entry[]; find: (key: string) => Entry |
     "get",
     "/api/presets",
     { params: { query: { limit: MOST_PRESETS } } },
-    { staleTime: 60_000 },
+    { staleTime: 60_000, enabled: usePack("importing") },
   );
   return useMemo(() => {
     const all = catalogue?.types ?? [];
