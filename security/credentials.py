@@ -316,10 +316,13 @@ def check_uses(uses: list[definitions.Use], workspace_id: str, open_: Opener) ->
 
 
 def _find_login(open_: Opener, workspace_id: str, name: str) -> str:
-    """Return the name of the account that logs in to a mail server; empty if it has a password or cannot be read."""
+    """Return the name of the account that logs in to a mail server; empty if it has a password or cannot be read.
+
+    It cannot be read either if the pack with its type is off.
+    """
     try:
         server = open_(workspace_id, name)
-    except VaultError:
+    except (VaultError, NodeError):
         return ""
     return "" if server is None else server.data.get("token_from") or ""
 
