@@ -90,7 +90,13 @@ LAZY = {
     *("database.archives", "dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.sent_settings"),
     *("cli.commands", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
-    *("nodes.mail_message", "packs.agents.nodes.agent_turn", "packs.agents.tools", "packs.mcp.server"),
+    *(
+        "nodes.data.yaml_format",
+        "nodes.mail_message",
+        "packs.agents.nodes.agent_turn",
+        "packs.agents.tools",
+        "packs.mcp.server",
+    ),
     *("api.prometheus", "api.reference"),
 }
 
