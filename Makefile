@@ -169,7 +169,7 @@ bench-peers: .venv/dev.stamp  ## compare with Node-RED, which npm installs into 
 
 docs: .venv/runtime.stamp  ## write the pages that the server shows at /docs to build/docs, and deploy/.env.example
 	@rm -rf build/docs
-	@$(BIN)/python -m api.reference build/docs
+	@$(BIN)/python -m packs.reference.reference build/docs
 	@$(BIN)/python -m config > deploy/.env.example
 
 lock: $(BIN)/python  ## pin all packages of pyproject.toml and the .in files, keeping valid pins

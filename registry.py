@@ -93,7 +93,7 @@ class Registry:
     `commands`: modules whose import adds commands to the command line, or replaces one of the core.
     `server_jobs`: functions that get the `Server`, and return functions that each of its processes calls, with the
     seconds between their calls.
-    `reference_pages`: names of modules that write pages of the documentation: see `api/reference.py`.
+    `reference_pages`: names of modules that write pages of the documentation: see `packs/reference/reference.py`.
     `tasks`: runs of no stored flow, by the type before the colon of its id: "module:class", a `dispatch.tasks.Task`.
     `referrers`: functions that yield, for a workspace's id, each `Referrer` of the pack: "module:function".
     `names`: functions that return the name of something built in by its id, or None: "module:function".

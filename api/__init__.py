@@ -16,7 +16,6 @@ from api import (
     catalogue,
     credentials,
     description,
-    documentation,
     drafts,
     expressions,
     files,
@@ -94,7 +93,6 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.register_blueprint(_make_docs_blueprint())
     for name in registry.pages:
         pkgutil.resolve_name(name)(app)
-    documentation.install(app, Path(__file__).parents[1] / "docs")
     if web_dir is not None:
         static_app.install(app, web_dir)
     app.after_request(_add_security_headers)

@@ -97,7 +97,7 @@ LAZY = {
         "packs.agents.tools",
         "packs.mcp.server",
     ),
-    *("api.prometheus", "api.reference"),
+    "api.prometheus",
 }
 
 # A single file that may import what its folder may not.

@@ -8,7 +8,7 @@ from pathlib import Path
 from each import for_each
 
 import config
-from api.reference import complete, list_pages
+from packs.reference.reference import complete, list_pages
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(

@@ -4,6 +4,8 @@ from packs.connectors import api, connector_files
 from packs.connectors.app_triggers import hook_keeper, registered_webhooks, trigger_files
 from registry import Registry
 
+EXTENDS = ("reference",)  # whose pages of connectors pages.py writes
+
 
 def setup(registry: Registry) -> None:
     registry.node_finders += [trigger_files, connector_files]

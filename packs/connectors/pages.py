@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
-from api.reference import describe_type, link_rows, make_anchor
 from nodes.credentials.types import TYPES
 from packs.connectors import connector_files
 from packs.connectors.connector_forms import describe_operation
 from packs.connectors.inputs import RESERVED
 from packs.connectors.poll_node import SUFFIX as POLL
 from packs.connectors.poll_node import describe_poll
+from packs.reference.reference import describe_type, link_rows, make_anchor
 
 PAGE = "connectors"  # which lists them
 FOLDER = f"{PAGE}/"

@@ -191,7 +191,13 @@ LEAST_ROLE = {
 }
 
 # Beginnings of the paths that packs add: without its pack, there is no such route.
-OF_PACKS = {"/forms": "forms", "/api/tables": "tables", "/api/import/": "importing", "/api/presets": "importing"}
+OF_PACKS = {
+    "/forms": "forms",
+    "/api/tables": "tables",
+    "/api/import/": "importing",
+    "/api/presets": "importing",
+    "/docs": "reference",
+}
 
 
 def is_on(route):

@@ -8,10 +8,10 @@ from each import for_each
 from world import run
 
 import definition as definitions
-from api.reference import complete
 from definition.examples import EXAMPLES
 from definition.node_graph import MAX_ID, MAX_NAME
 from definition.schema import COMPONENTS
+from packs.reference.reference import complete
 
 WRITTEN = (Path(__file__).parents[2] / "docs" / "definition.md").read_text(encoding="utf-8")
 PAGE = complete("definition", WRITTEN)

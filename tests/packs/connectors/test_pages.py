@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api.reference import complete, list_pages
 from packs.connectors import connector_files
 from packs.connectors.file_schema import check
 from packs.connectors.pages import describe_connector
+from packs.reference.reference import complete, list_pages
 
 GUIDE = (Path(__file__).parents[3] / "docs/connectors.md").read_text(encoding="utf-8")
 BLOCKS = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from api import documentation
-from api.documentation import GROUPS, Documentation, render
+from packs.reference import documentation
+from packs.reference.documentation import GROUPS, Documentation, render
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PAGES = sorted(path.stem for path in DOCS.glob("*.md"))
 RECORDS = sorted(path.stem for path in (DOCS / "adr").glob("0*.md"))
 NAMES = [*PAGES, "adr", *(f"adr/{name}" for name in RECORDS), "connectors/slack", "connectors/github"]

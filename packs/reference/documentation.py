@@ -2,7 +2,7 @@
 
 A page is rendered at its first request, then cached. The pages are listed at the first request of any, so no path
 reaches outside the folder. Decision records are pages such as `adr/0001-…`; their index is the page `adr`. Those of
-connectors are pages such as `connectors/slack`, without a file; the page `connectors` lists them. `api/reference.py`
+connectors are pages such as `connectors/slack`, without a file; the page `connectors` lists them. reference.py
 makes them, and the rest of pages such as `nodes`, from the catalog.
 """
 
@@ -23,6 +23,7 @@ from werkzeug.exceptions import NotFound
 from api.http.auth import allow_anyone
 from api.http.caching import respond_once
 
+FOLDER = Path(__file__).parents[2] / "docs"
 STYLE_FILE = Path(__file__).with_suffix(".css")
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'"
 IMAGES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
@@ -70,7 +71,7 @@ class Documentation:
     @classmethod
     def of(cls, folder: Path) -> Documentation:
         """List the pages and images of a folder, without hidden files and links that lead out of it."""
-        from api.reference import list_pages
+        from packs.reference.reference import list_pages
 
         root = folder.resolve()
 
@@ -102,7 +103,7 @@ class Documentation:
 
     def read(self, name: str) -> str:
         """Return a page as Markdown."""
-        from api.reference import complete
+        from packs.reference.reference import complete
 
         return complete(name, self.read_file(name))
 
@@ -112,9 +113,9 @@ class Documentation:
         return path.read_text(encoding="utf-8") if path else ""
 
 
-def install(app: Flask, folder: Path) -> None:
-    """Serve the documentation in this folder."""
-    app.extensions["headrace_documentation"] = cache(lambda: Documentation.of(folder))
+def install(app: Flask) -> None:
+    """Serve the documentation in docs/."""
+    app.extensions["headrace_documentation"] = cache(lambda: Documentation.of(FOLDER))
     for rule, view in (
         ("/docs", show_contents),
         ("/docs/", redirect_to_contents),
@@ -194,7 +195,7 @@ def render(text: str, pages: Any, folder: str = "") -> DocumentationPage:
     """Return Markdown of this folder of docs/ as HTML. Links to `pages` lead to their address here."""
     from markdown_it import MarkdownIt
 
-    from api.reference import make_anchor
+    from packs.reference.reference import make_anchor
 
     markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
     # The only HTML in the pages are comments, which tell tests what to run.

@@ -1,7 +1,7 @@
 """Reference pages of the documentation: what the catalog says of nodes, credentials, the definition and settings.
 
 docs/ has the part of each page that people write; the server adds the rest when it shows the page.
-`python -m api.reference FOLDER` writes all of docs/ into a folder, with these pages complete.
+`python -m packs.reference.reference FOLDER` writes all of docs/ into a folder, with these pages complete.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def _describe_credential(entry: dict[str, Any]) -> str:
 
 
 def _tell_hosts(kind: CredentialType) -> str:
-    has_own = type(kind).hosts.__func__ is not CredentialType.hosts.__func__
+    has_own = any("hosts" in vars(cls) for cls in type(kind).__mro__ if cls is not CredentialType)
     names_one = "host" in kind.fields or kind.url_field or has_own
     return "Bound to the host in its values." if names_one else "Bound to the hosts that you name; by default to none."
 
@@ -327,4 +327,4 @@ def write(docs: Path, folder: Path) -> None:
 
 if __name__ == "__main__":
     registry.load()
-    write(Path(__file__).parents[1] / "docs", Path(sys.argv[1]))
+    write(Path(__file__).parents[2] / "docs", Path(sys.argv[1]))

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import nodes
-from api.reference import PAGES, complete, list_pages
 from nodes import REGISTRY, catalogue
 from nodes.base import CATEGORIES
 from nodes.credentials.types import TYPES
+from packs.reference.reference import PAGES, complete, list_pages
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 WRITTEN = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in PAGES}
 NODES, CREDENTIALS = (complete(name, WRITTEN[name]) for name in ("nodes", "credential-types"))
 ROW = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
@@ -71,7 +71,9 @@ def test_every_secret_value_is_marked_on_the_page():
 
 @pytest.mark.slow
 def test_all_pages_are_written_into_a_folder(tmp_path):
-    subprocess.run([sys.executable, "-m", "api.reference", tmp_path / "docs"], cwd=ROOT, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-m", "packs.reference.reference", tmp_path / "docs"], cwd=ROOT, check=True, timeout=60
+    )
     made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.*")}
     assert made == files | {f"docs/{name}.md" for name in list_pages()}

@@ -1,0 +1,1 @@
+"""Reference: the documentation that the server shows at /docs."""
