@@ -11,6 +11,7 @@ from marshmallow import Schema, validate
 from marshmallow.fields import Field
 
 from constants import LEVELS, ROLES, RUN_STATUSES, STEP_STATUSES, TRIGGERS, WORKFLOW_STATUSES
+from database.queries import runs, steps, workflows, workspaces
 from errors import ERROR_KINDS
 from schema_fields import (
     PRECISE,
@@ -122,8 +123,10 @@ class FlowOut(Out):
     definition_json = fields.String(help="A WorkflowDefinition as JSON text")
     created_at = Time()
     updated_at = Time()
-    folder = fields.String(allow_none=True, help="The path of its folder; null: in no folder")
-    tags = Json(metadata=NAMES, help="Its tags, sorted")
+    folder = fields.String(
+        from_row=workflows.folder_of, allow_none=True, help="The path of its folder; null: in no folder"
+    )
+    tags = Json(from_row=workflows.tags_of, metadata=NAMES, help="Its tags, sorted")
 
 
 class SavedOut(FlowOut):
@@ -192,14 +195,28 @@ class RunOut(Out):
     parent_run_id = fields.String(allow_none=True, optional=True)
     retry_of = fields.String(allow_none=True, optional=True)
     progress = Json(
-        allow_none=True, metadata={"type": "object"}, help="`{done, total}`: settled and all nodes", optional=True
+        from_row=runs.progress,
+        allow_none=True,
+        metadata={"type": "object"},
+        help="`{done, total}`: settled and all nodes",
+        optional=True,
     )
-    draft = fields.Boolean(help="True for a run of an unsaved definition, which has no version", optional=True)
-    until = fields.String(allow_none=True, help="The node after which it stops", optional=True)
+    draft = fields.Boolean(
+        from_row=runs.draft, help="True for a run of an unsaved definition, which has no version", optional=True
+    )
+    until = fields.String(from_row=runs.until, allow_none=True, help="The node after which it stops", optional=True)
     only = fields.String(  # type: ignore[assignment]  # a setting of marshmallow has this name too
-        allow_none=True, help="The only node that it executes; others have the steps of `retry_of`", optional=True
+        from_row=runs.only,
+        allow_none=True,
+        help="The only node that it executes; others have the steps of `retry_of`",
+        optional=True,
     )
-    pinned = Json(metadata=NAMES, help="The nodes that were not executed because their output was given", optional=True)
+    pinned = Json(
+        from_row=runs.pinned,
+        metadata=NAMES,
+        help="The nodes that were not executed because their output was given",
+        optional=True,
+    )
 
 
 class StartArgs(Shape):
@@ -207,7 +224,7 @@ class StartArgs(Shape):
 
 
 class StepOut(Out):
-    id = fields.String()
+    id = fields.String(from_row=steps.id_of)
     number = fields.Integer(attribute="seq", help="In the order of execution, from 0", optional=True)
     run_id = fields.String()
     node_id = fields.String()
@@ -265,7 +282,7 @@ class WorkspaceOut(Out):
     id = fields.String()
     name = fields.String()
     role = choice(ROLES)
-    timezone = fields.String(attribute="zone", help="Of schedules and flows without one")
+    timezone = fields.String(attribute="zone", from_row=workspaces.zone_of, help="Of schedules and flows without one")
     created_at = Time()
 
 

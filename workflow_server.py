@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gc
 
+from database.queries import server_state
+
 # Imported modules stay in memory; searching them for garbage would take a seventh of the start.
 gc.disable()
 
@@ -38,7 +40,7 @@ from api.webhooks.jwt import KeySets, make_fetch
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
 from config import Config
-from database import backups
+from database import DatabaseRefused, backups, lock_wait
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
 from dispatch.group_commit import Recorder
@@ -47,7 +49,6 @@ from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.queues import LANES, Broker, Lane
 from dispatch.resources import find_value_store
 from errors import ConfigError
-from models import DatabaseRefused, ServerFact, lock_wait
 from nodes import plugins
 from registry import registry
 from scheduler import Scheduler
@@ -137,7 +138,7 @@ class Server:
     def check_database(self) -> None:
         """Check the key again, and that the data was not moved, now that commands can see this process."""
         try:
-            ServerFact.check_not_moved()
+            server_state.check_not_moved()
             is_right = self.credentials.is_key_current()
         except DatabaseRefused:
             log.exception("the database cannot be read; the key will be checked at its first use")
@@ -211,7 +212,7 @@ def prepare(config: Config) -> startup_message.Login | None:
         database.restrict_access(config.database_path)
     database.migrate()
     with database.write():
-        ServerFact.check_not_moved()
+        server_state.check_not_moved()
         key_rotation.check_key(config)
         login = accounts.make_first_owner(config)
     database.disconnect()

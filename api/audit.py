@@ -13,8 +13,11 @@ from flask_login import current_user
 
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
+from database.base import Base, Write
+from database.queries import audit
+from database.queries.audit import ACTIONS, SUBJECTS, NewAuditEntry, present_names
 from errors import NotFound
-from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_names
+from models import AuditEntry, Run
 from registry import registry
 from schema_fields import Json, Out, Time, choice, fields, text
 from schemas import PageArgs, listed
@@ -55,7 +58,7 @@ class AuditOut(Out):
 def list_entries(args: dict[str, Any]) -> Any:
     """List the audit log, newest first. `action` is one action or its beginning: `flow`, `flow.deleted`."""
     limit, cursor = args.pop("limit"), args.pop("cursor")
-    items, cursor = AuditEntry.select_where(get_workspace_id(), **args).page(limit, cursor)
+    items, cursor = audit.select_where(get_workspace_id(), **args).page(limit, cursor)
     _add_names(items)
     return {"items": items, "next_cursor": cursor}
 
@@ -84,9 +87,9 @@ def _find_agents(entry: AuditEntry) -> set[str]:
 # Writing entries
 
 
-def begin_entry(action: str) -> AuditEntry:
+def begin_entry(action: str) -> NewAuditEntry:
     """Return a new entry, not yet written, for an action of the caller."""
-    entry = AuditEntry.begin(action, g.get("workspace_id"), address=request.remote_addr)
+    entry = NewAuditEntry(action, g.get("workspace_id"), address=request.remote_addr)
     if current_user.is_authenticated:
         user, token = current_user.user, current_user.token
         entry.user_id, entry.user_email = user.id, user.email
@@ -94,7 +97,7 @@ def begin_entry(action: str) -> AuditEntry:
     return entry
 
 
-def record_change(action: str, row: Base | None = None) -> AbstractContextManager[AuditEntry]:
+def record_change(action: str, row: Base | None = None) -> AbstractContextManager[NewAuditEntry]:
     """Return a transaction for a change of the row that ends by writing the entry; an exception rolls back both.
 
     Do not wait for the recorder inside it, since the recorder waits for the transaction: see `defer_entry`.
@@ -103,10 +106,13 @@ def record_change(action: str, row: Base | None = None) -> AbstractContextManage
     return (entry if row is None else entry.about(row)).written()
 
 
-def remove(action: str, row: Base) -> None:
-    """Delete the row and write the entry. Raises: NotFound if it is already deleted."""
+def remove(action: str, row: Base, delete: Callable[[Any], bool] = Base.remove) -> None:
+    """Delete the row and write the entry; `delete` also deletes what depends on it, if anything does.
+
+    Raises: NotFound if it is already deleted.
+    """
     with record_change(action, row):
-        if not row.remove():
+        if not delete(row):
             raise NotFound("It was already deleted")
 
 

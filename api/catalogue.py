@@ -12,11 +12,11 @@ from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource
 from api.http.server import get_server
+from database.queries import workflows
 from definition import templates as files
 from definition.schema import MAX_DESCRIPTION
 from dispatch.references import warned
 from errors import NotFound
-from models import Workflow
 from nodes import plugins
 from registry import registry
 from schema_fields import Cursor, Items, Out, Strict, fields, text
@@ -143,6 +143,6 @@ def use(body: dict[str, str], name: str) -> Any:
     title = body.get("name", template["name"])
     values = {"workspace_id": get_workspace_id(), "name": title, "status": "draft"}
     with record_change("flow.created") as entry:
-        flow = Workflow.draft(get_user().id, definition_json=text, **values)
+        flow = workflows.draft(get_user().id, definition_json=text, **values)
         entry.about(flow).note(status="draft", template=template["id"])
     return warned(flow, get_server().credentials.find)

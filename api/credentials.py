@@ -15,6 +15,7 @@ from api.http.caching import cache_response
 from api.http.json_io import Resource, check_depth, flatten
 from api.http.server import get_dispatcher, get_server
 from constants import WORKFLOW_STATUSES
+from database.queries import credentials
 from errors import BadInput, Unavailable
 from models import Credential
 from nodes.credentials import keyring
@@ -117,7 +118,7 @@ class CredentialTypeOut(Out):
 @blueprint.response(200, listed(CredentialUseOut))
 def list_credentials(args: dict[str, Any]) -> Any:
     """List the credentials, newest first, without their values; with `used_by`, the flows and agents that use each."""
-    items, cursor = Credential.of(get_workspace_id()).page(args["limit"], args["cursor"])
+    items, cursor = credentials.of(get_workspace_id()).page(args["limit"], args["cursor"])
     _add_connections(items)
     if args["used_by"]:
         _add_usage(items, get_workspace_id())

@@ -18,10 +18,14 @@ from api.workflows import (
     validate_text,
 )
 from constants import WORKFLOW_STATUSES
+from database.base import now_ms
+from database.queries import drafts
+from database.queries.drafts import clear_draft
+from database.queries.users import names_of_users
 from dispatch.publishing import Publication, check_base, check_revision, publish, save_draft
 from dispatch.references import warned
 from errors import BadInput, Conflict, NotFound
-from models import Draft, Presence, ScheduledPublish, Workflow, clear_draft, names_of_users, now_ms
+from models import Draft, Workflow
 from schema_fields import Out, Strict, Time, choice, fields, text
 from schema_fields.row_json import iso
 from schemas import DEFINITION, SavedOut
@@ -106,7 +110,7 @@ class PublishIn(Strict):
 @blueprint.response(200, DraftOut)
 def read_draft(flow: Workflow) -> Any:
     """Show the draft of a flow: changes that are not published. Without one, its definition is null."""
-    draft = Draft.of(flow.id)
+    draft = drafts.of(flow.id)
     return {**_head(flow, draft), "workflow_id": flow.id, "definition_json": draft.definition_json}
 
 
@@ -136,10 +140,10 @@ def put_draft(body: dict[str, Any], flow: Workflow) -> Any:
 def discard_draft(args: dict[str, Any], flow: Workflow) -> None:
     """Discard the draft, and cancel its scheduled publish. The flow stays as it is."""
     with record_change("flow.draft_discarded", flow) as entry:
-        draft = Draft.lock(flow.id)
+        draft = drafts.lock(flow.id)
         check_revision(draft, args["revision"])
         clear_draft(flow.id, get_user().id)
-        entry.note(draft=draft.exists)
+        entry.note(draft=drafts.exists(draft))
 
 
 @blueprint.post("/workflows/<flow>/publish")
@@ -154,7 +158,7 @@ def publish_draft(body: dict[str, Any], flow: Workflow) -> Any:
     published at that time (202), in place of an earlier scheduled publish; later changes of the draft are not part of
     it. `activate` also activates the flow, which then must be valid.
     """
-    draft = Draft.of(flow.id)
+    draft = drafts.of(flow.id)
     if draft.definition_json is None or draft.base_version is None:
         raise Conflict("The flow has no draft to publish: it has no changes since its current version")
     check_revision(draft, body["revision"])
@@ -179,7 +183,7 @@ def publish_draft(body: dict[str, Any], flow: Workflow) -> Any:
 def cancel_publish(flow: Workflow) -> None:
     """Cancel the scheduled publish, or remove the notice of its failure. The draft stays."""
     with record_change("flow.publish_cancelled", flow):
-        if not ScheduledPublish.drop(flow.id):
+        if not drafts.unschedule(flow.id):
             raise NotFound("No publish of this flow is scheduled")
 
 
@@ -189,9 +193,9 @@ def cancel_publish(flow: Workflow) -> None:
 def note_presence(flow: Workflow) -> Any:
     """Note that the caller has the flow open, for half a minute. Show the other users, and the state of the draft."""
     user_id = get_user().id
-    Presence.renew(flow.id, user_id)
-    people = [person._asdict() for person in Presence.others(flow.id, user_id)]
-    return {**_head(flow, Draft.of(flow.id, brief=True)), "name": flow.name, "status": flow.status, "people": people}
+    drafts.renew_presence(flow.id, user_id)
+    people = [person._asdict() for person in drafts.others_present(flow.id, user_id)]
+    return {**_head(flow, drafts.of(flow.id, brief=True)), "name": flow.name, "status": flow.status, "people": people}
 
 
 @blueprint.delete("/workflows/<flow>/presence")
@@ -199,7 +203,7 @@ def note_presence(flow: Workflow) -> Any:
 @blueprint.response(204)
 def end_presence(flow: Workflow) -> None:
     """Note that the caller has closed the flow."""
-    Presence.leave(flow.id, get_user().id)
+    drafts.leave(flow.id, get_user().id)
 
 
 def _schedule(flow: Workflow, made: Publication, publish_at: int) -> dict[str, Any]:
@@ -207,9 +211,9 @@ def _schedule(flow: Workflow, made: Publication, publish_at: int) -> dict[str, A
     if not now < publish_at <= now + MAX_AHEAD_MS:
         raise BadInput("at: must be a time in the future, at most a year from now")
     with record_change("flow.publish_scheduled", flow) as entry:
-        draft = Draft.lock(flow.id)
+        draft = drafts.lock(flow.id)
         check_revision(draft, made.draft_revision)
-        ScheduledPublish.put(
+        drafts.schedule(
             workflow_id=flow.id, draft_revision=made.draft_revision, definition_json=made.definition_json,
             base_version=made.base_version, name=made.name, note=made.note, publish_at=publish_at,
             created_by=get_user().id,
@@ -220,7 +224,7 @@ def _schedule(flow: Workflow, made: Publication, publish_at: int) -> dict[str, A
 
 def _head(flow: Workflow, draft: Draft) -> dict[str, Any]:
     """Return the data of DraftHeadOut."""
-    scheduled = ScheduledPublish.brief(flow.id)
+    scheduled = drafts.find_scheduled(flow.id)
     names = names_of_users([draft.changed_by, None if scheduled is None else scheduled.created_by])
     if scheduled is not None:
         scheduled.created_by_name = names.get(scheduled.created_by)

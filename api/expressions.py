@@ -11,9 +11,11 @@ from api.http.auth import find, get_user, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
 from api.workflows import make_pins_field, parse_pins, read_definition
+from database.queries import runs
+from database.queries.runs import RunFilters
 from dispatch import PREVIEWS
 from errors import BadInput
-from models import Run, RunFilters, Workflow
+from models import Run, Workflow
 from schema_fields import Json, Out, Strict, fields, text
 from schemas import DEFINITION
 
@@ -109,4 +111,4 @@ def preview(body: dict[str, Any]) -> Any:
 
 def _find_last_runs(flow: Workflow, most: int) -> list[Run]:
     """Return the flow's newest runs."""
-    return Run.select_where(RunFilters(flow.workspace_id, workflow_id=flow.id)).page(most, None)[0]
+    return runs.select_where(RunFilters(flow.workspace_id, workflow_id=flow.id)).page(most, None)[0]

@@ -17,8 +17,8 @@ from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_request, load
 from api.http.server import get_config, get_dispatcher
 from constants import MULTIPART
+from database.queries.locks import lock_names
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
-from models import lock_names
 from nodes.core.output import disposition
 from nodes.files.files import Absent, FileAlreadyExists, Overfull, WorkspaceFiles, guess_content_type
 from nodes.files.quota import OverQuota

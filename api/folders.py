@@ -11,8 +11,11 @@ from marshmallow.validate import Length
 from api.audit import begin_entry
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
+from database.queries import workflow_labels, workflows
+from database.queries.workflow_labels import LabelChange
+from database.queries.workflows import Startable
 from errors import BadInput, NotFound
-from models import Favourite, LabelChange, Startable, Workflow, WorkflowFolder, WorkflowTag
+from models import Workflow
 from schema_fields import Out, Strict, fields, text
 from schema_fields.flow_labels import FolderPath, normalize_path, tag_list
 from schemas import SliceArgs, listed, slice_of
@@ -53,7 +56,7 @@ class ChangedOut(Out):
 @blueprint.response(200, listed(FolderOut))
 def list_folders(args: dict[str, Any]) -> Any:
     """List the folders that contain flows, by path. A parent folder without flows of its own is not listed."""
-    found = WorkflowFolder.counts(get_workspace_id())
+    found = workflow_labels.count_folders(get_workspace_id())
     return slice_of([{"path": name, "flows": flows} for name, flows in found], args)
 
 
@@ -63,7 +66,7 @@ def list_folders(args: dict[str, Any]) -> Any:
 @blueprint.response(200, listed(TagOut))
 def list_tags(args: dict[str, Any]) -> Any:
     """List the tags of flows in the workspace, sorted."""
-    found = WorkflowTag.counts(get_workspace_id())
+    found = workflow_labels.count_tags(get_workspace_id())
     return slice_of([{"tag": name, "flows": flows} for name, flows in found], args)
 
 
@@ -77,11 +80,11 @@ def move(body: dict[str, Any]) -> Any:
     With null, or the path of its parent, the folder disappears, and its flows and subfolders move up. No flow changes.
     """
     workspace_id, before, after = get_workspace_id(), body["folder"], body["to"]
-    new_paths = {path: _replace(path, before, after) for path in WorkflowFolder.within(workspace_id, before)}
+    new_paths = {path: _replace(path, before, after) for path in workflow_labels.folders_within(workspace_id, before)}
     if not new_paths:
         raise NotFound(f"The workspace has no folder {before!r}")
     with begin_entry("folder.moved").target("folder", before, before).written() as entry:
-        changed = WorkflowFolder.rename(workspace_id, before, new_paths) if before != after else 0
+        changed = workflow_labels.rename_folder(workspace_id, before, new_paths) if before != after else 0
         entry.note(folder={"before": before, "after": after}, flows=changed)
     return {"changed": changed}
 
@@ -119,7 +122,7 @@ def label(body: dict[str, Any]) -> Any:
 @blueprint.response(204)
 def mark(flow: Startable) -> None:
     """Mark the flow as one of your favourites. Other members do not see it."""
-    Favourite.put(get_user().id, flow.id, True)
+    workflow_labels.set_favourite(get_user().id, flow.id, True)
 
 
 @blueprint.delete("/workflows/<flow>/favourite")
@@ -127,12 +130,12 @@ def mark(flow: Startable) -> None:
 @blueprint.response(204)
 def unmark(flow: Startable) -> None:
     """Remove the flow from your favourites."""
-    Favourite.put(get_user().id, flow.id, False)
+    workflow_labels.set_favourite(get_user().id, flow.id, False)
 
 
 def _find(workspace_id: str, ids: tuple[str, ...]) -> list[Workflow]:
     """Return these flows of the workspace. Raises: NotFound if one does not exist there."""
-    found = {flow.id: flow for flow in Workflow.of_ids(ids, brief=True) if flow.workspace_id == workspace_id}
+    found = {flow.id: flow for flow in workflows.of_ids(ids, brief=True) if flow.workspace_id == workspace_id}
     if missing := [id_ for id_ in ids if id_ not in found]:
         raise NotFound(f"ids: the workspace has no flow {missing[0]!r}")
     return [found[id_] for id_ in ids]

@@ -16,6 +16,7 @@ from api.http.request_origin import check_origin, get_client
 from api.http.server import get_config, get_server
 from api.sessions import describe_session, no_store, respond_logged_in
 from constants import ROLES
+from database.queries import workspaces
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
 from registry import registry
@@ -76,7 +77,7 @@ class Redemption(InvitationToken):
 @blueprint.response(200, listed(InvitationOut))
 def list_invitations(args: dict[str, Any]) -> Any:
     """List the pending invitations of the workspace, newest first."""
-    return slice_of([_add_inviter(row) for row in Invitation.pending(get_workspace_id())], args)
+    return slice_of([_add_inviter(row) for row in workspaces.pending_invitations(get_workspace_id())], args)
 
 
 @blueprint.post("/invitations")

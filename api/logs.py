@@ -13,8 +13,11 @@ from marshmallow import validate
 from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
 from constants import LEVELS
+from database.link_signatures import without_signatures
+from database.queries import logs
+from database.queries.logs import LogFilters
 from errors import BadInput
-from models import LogEntry, LogFilters, Run, without_signatures
+from models import LogEntry, Run
 from schema_fields import OneOrMore, Strict, Time, Whole, choice, fields, text
 from schemas import MAX_WHOLE, LogOut, PageArgs, WholeArgs, listed
 
@@ -68,8 +71,8 @@ def list_logs(args: dict[str, Any]) -> Any:
     # A given run determines the workspace.
     where = get_workspace_id() if args["run_id"] is None else find(Run, args["run_id"], "viewer").workspace_id
     filters = LogFilters(where, unsigned=must_redact_links(), **args)
-    items, cursor = LogEntry.select_where(filters).page(limit, cursor)
-    flows = LogEntry.flows_of(where, items)
+    items, cursor = logs.select_where(filters).page(limit, cursor)
+    flows = logs.flows_of(where, items)
     return {"items": [_show(entry, flows.get(entry.id), brief) for entry in items], "next_cursor": cursor}
 
 
@@ -110,10 +113,10 @@ def list_run_logs(args: dict[str, Any], run: Run) -> Any:
     """
     is_whole = args["limit"] is None and args["cursor"] is None
     limit = MAX_BUFFERED if is_whole else args["limit"] or MAX_WHOLE
-    items, cursor = LogEntry.of(run.id, limit, args["cursor"])
+    items, cursor = logs.of(run.id, limit, args["cursor"])
     if cursor is None or not is_whole:
         return {"items": items, "next_cursor": cursor}
-    pages = chain([items], LogEntry.pages_after(run.id, cursor))
+    pages = chain([items], logs.pages_after(run.id, cursor))
     return Response(_write_pages(pages, must_redact_links()), mimetype="application/json")
 
 

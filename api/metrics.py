@@ -11,9 +11,11 @@ from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_server
 from constants import RUN_STATUSES, VERSION
+from database import is_write_blocked
+from database.base import now_ms
+from database.queries.metrics import metrics as figures
 from errors import Unavailable
-from models import Workspace, is_write_blocked, now_ms
-from models import metrics as figures
+from models import Workspace
 from registry import registry
 from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole, fields
 from schema_fields.row_json import iso

@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.http.server import get_dispatcher
+from database.base import now_ms
+from database.queries import loops
+from database.queries import steps as step_queries
+from database.queries import waits as wait_queries
 from definition import PlannedNode
 from errors import BadInput, Conflict, DefinitionError, Issue, NodeError
-from models import Run, Step, Wait, loops, now_ms
+from models import Run, Step, Wait
 from nodes.base import REGISTRY
 from nodes.core.form_fields import complete, find_issues, get_max_bytes, list_missing_files, make_schema
 from parsers.invisible_characters import OF_TEXTS, visible
@@ -38,9 +42,9 @@ def list_open_questions(run: Run) -> list[dict[str, Any]]:
     """Return the open questions of the run in step order; none for a finished run."""
     if run.finished_at is not None or run.recorded:
         return []
-    steps = [step for step in Step.waiting(run.id) if accepts_answers(step.node_type)]
-    waits = Wait.of(run.id) if steps else {}
-    asked = [_show_question(step, waits.get(step.place)) for step in steps]
+    steps = [step for step in step_queries.waiting(run.id) if accepts_answers(step.node_type)]
+    waits = wait_queries.of(run.id) if steps else {}
+    asked = [_show_question(step, waits.get(step_queries.place_of(step))) for step in steps]
     return [question | _show_form(run, question) for question in asked if question is not None]
 
 
@@ -87,7 +91,7 @@ def _show_question(step: Step, wait: Wait | None) -> dict[str, Any] | None:
     if wait.wake_at is not None and wait.wake_at <= now_ms():
         return None
     return {
-        "node_id": step.place,
+        "node_id": step_queries.place_of(step),
         "item_index": step.item_index,
         "node_name": step.node_name if step.item_index is None else f"{step.node_name} #{step.item_index + 1}",
         "node_type": step.node_type,

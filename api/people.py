@@ -13,10 +13,14 @@ from api.http.json_io import Resource, dump
 from api.http.server import get_config
 from api.invitations import InvitationMade, send_invitation
 from constants import ROLES
+from database.base import now_ms
+from database.queries import sessions, workspaces
+from database.queries.audit import differences
+from database.queries.locks import lock_names
 from definition.settings import is_zone
 from dispatch.workspace_zones import change_zone
 from errors import BadInput, Conflict, Forbidden, NotFound
-from models import ApiToken, Membership, User, Workspace, differences, lock_names, now_ms
+from models import ApiToken, Membership, User, Workspace
 from schema_fields import Out, Strict, Time, choice, fields, password, text
 from schemas import SliceArgs, WorkspaceOut, listed, slice_of
 from security import accounts
@@ -93,7 +97,7 @@ class TokenOut(Out):
 def list_workspaces(args: dict[str, Any]) -> Any:
     """List the workspaces that you are a member of."""
     roles = current_user.roles
-    return slice_of([row for row in Workspace.of(get_user()) if row.id in roles], args)
+    return slice_of([row for row in workspaces.workspaces_of(get_user()) if row.id in roles], args)
 
 
 @blueprint.post("/workspaces")
@@ -116,9 +120,9 @@ def change_workspace(body: dict[str, str], workspace: Workspace) -> Any:
     """Rename the workspace, or set its time zone: schedules without one of their own move at once."""
     action = "workspace.renamed" if "name" in body else "workspace.changed"
     with record_change(action, workspace) as entry:
-        entry.note(**differences({"name": workspace.name, "timezone": workspace.zone}, body))
+        entry.note(**differences({"name": workspace.name, "timezone": workspaces.zone_of(workspace)}, body))
         if "name" in body:
-            workspace.rename(body["name"])
+            workspaces.rename(workspace, body["name"])
         if "timezone" in body:
             change_zone(workspace, body["timezone"], get_config().max_nodes)
     workspace.role = "owner"
@@ -131,7 +135,7 @@ def change_workspace(body: dict[str, str], workspace: Workspace) -> Any:
 @blueprint.response(200, listed(MemberOut))
 def list_members(args: dict[str, Any]) -> Any:
     """List the members of the workspace."""
-    return slice_of(Workspace.get_by_id(get_workspace_id()).members(), args)
+    return slice_of(workspaces.members_of(Workspace.get_by_id(get_workspace_id())), args)
 
 
 @blueprint.post("/members")
@@ -163,7 +167,7 @@ def change_member(body: dict[str, str]) -> Any:
     with record_change("member.changed") as entry:
         row, role = _find_member(body["user_id"]), body["role"]
         entry.target("member", row.user_id, row.user.email).note(**differences({"role": row.role}, {"role": role}))
-        if not row.change_role(role):
+        if not workspaces.change_role(row, role):
             raise Conflict(LAST_OWNER)
     return row
 
@@ -177,7 +181,7 @@ def remove_member(body: dict[str, str]) -> None:
     with record_change("member.removed") as entry:
         row = _find_member(body["user_id"])
         entry.target("member", row.user_id, row.user.email).note(role=row.role)
-        if not row.leave():
+        if not workspaces.leave(row):
             raise Conflict(LAST_OWNER)
 
 
@@ -201,7 +205,7 @@ def reset_password(body: dict[str, str]) -> None:
 def _find_member(user_id: str) -> Membership:
     """Return the member of the request's workspace, unchanged until the transaction ends. Raises: NotFound."""
     lock_names("members", (get_workspace_id(),))
-    row = Membership.get_with_user(get_workspace_id(), user_id)
+    row = workspaces.get_member(get_workspace_id(), user_id)
     if row is None:
         raise NotFound(f"There is no member {user_id!r} in this workspace")
     return row
@@ -229,7 +233,9 @@ def add_token(body: dict[str, Any]) -> Any:
     days = body.pop("days")
     expires = None if days is None else now_ms() + days * 86_400_000
     with record_change("token.created") as entry:
-        row, text = ApiToken.issue(user_id=get_user().id, workspace_id=get_workspace_id(), expires_at=expires, **body)
+        row, text = sessions.issue_token(
+            user_id=get_user().id, workspace_id=get_workspace_id(), expires_at=expires, **body
+        )
         entry.about(row).note(role=row.role, days=days)
     row.token = text
     return row

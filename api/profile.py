@@ -12,6 +12,7 @@ from api.http.auth import find_or_404, get_user, require_role
 from api.http.json_io import Resource
 from api.http.request_origin import get_client
 from api.sessions import describe_user, no_store
+from database.queries import sessions
 from errors import NotFound
 from models import Session, User
 from schema_fields import Out, Strict, Time, fields, password, text
@@ -77,7 +78,7 @@ def change(body: dict[str, Any]) -> Any:
 @blueprint.response(200, listed(OwnSessionOut))
 def list_sessions(args: dict[str, Any]) -> Any:
     """List your sessions, newest first."""
-    items, cursor = Session.of(get_user()).page(args["limit"], args["cursor"])
+    items, cursor = sessions.of(get_user()).page(args["limit"], args["cursor"])
     for row in items:
         row.current = row.id == current_user.session.id
     return {"items": items, "next_cursor": cursor}

@@ -13,22 +13,14 @@ from flask import Response
 
 from api.http.server import get_dispatcher
 from constants import ENDED
+from database import space
+from database.base import now_ms
+from database.queries import leases, polls, schedules, server_metrics
+from database.queries.metrics import totals
+from database.queries.server_metrics import Count, count_unfinished, find_queue_age, measure_flows
 from dispatch import Dispatcher
 from dispatch.histograms import COUNT, INFINITY, REQUEST_SECONDS, SECONDS, SIZES, SUM, format_bound
 from dispatch.lanes import count_by_lane
-from models import (
-    Count,
-    Lease,
-    MetricCount,
-    Poll,
-    Schedule,
-    count_unfinished,
-    find_queue_age,
-    measure_flows,
-    now_ms,
-    space,
-    totals,
-)
 
 # Name of the metric, values of the labels, value.
 Sample: TypeAlias = tuple[str, tuple[str, ...], float]
@@ -97,7 +89,7 @@ class _Collector:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         found: dict[str, list[tuple[tuple[str, ...], float]]] = {metric.name: [] for metric in METRICS}
-        counts = MetricCount.list_all()
+        counts = server_metrics.list_counts()
         for name, labels, value in (
             *_read_runs(self.dispatcher), *_read_server(self.dispatcher), *_read_counters(counts),
         ):  # fmt: skip
@@ -139,7 +131,7 @@ def _read_runs(dispatcher: Dispatcher) -> Iterator[Sample]:
 
 def _read_server(dispatcher: Dispatcher) -> Iterator[Sample]:
     """Yield the values about processes, schedules, polls and the database."""
-    for role, processes, load in Lease.count_by_role():
+    for role, processes, load in leases.count_by_role():
         yield "headrace_processes", (role,), processes
         yield "headrace_active_runs", (role,), load.active
         yield "headrace_run_threads", (role,), load.threads
@@ -149,9 +141,9 @@ def _read_server(dispatcher: Dispatcher) -> Iterator[Sample]:
         yield "headrace_broker_deaf_seconds", (role,), load.deaf_ms / 1000
     now, (size, free) = now_ms(), space()
     yield "headrace_paused", (), dispatcher.is_paused
-    yield "headrace_schedules_overdue", (), Schedule.overdue(now)
-    yield "headrace_polls_failing", (), Poll.failing()
-    yield "headrace_polls_overdue", (), Poll.overdue(now)
+    yield "headrace_schedules_overdue", (), schedules.overdue(now)
+    yield "headrace_polls_failing", (), polls.failing()
+    yield "headrace_polls_overdue", (), polls.overdue(now)
     yield "headrace_database_bytes", (), size
     yield "headrace_database_free_bytes", (), free
 

@@ -11,9 +11,8 @@ from marshmallow import validate
 from api.http.json_io import check_depth
 from api.http.server import get_config
 from constants import ENDED, RUN_STATUSES, TRIGGERS
-from database.tables.base import DAY_MS, made_at
+from database.base import DAY_MS, made_at, now_ms
 from errors import ERROR_KINDS, BadInput
-from models import now_ms
 from schema_fields import Milliseconds, Resendable, Strict, Time, choice, fields, text
 from schema_fields.row_json import iso
 from schemas import RUN_ID

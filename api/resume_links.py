@@ -1,7 +1,7 @@
 """Resume links: answers to approvals and callbacks, which resume a waiting run, by a signed link or as a member.
 
-A wrong signature is refused here (`has_valid_link`), and so are answers that come too late: `Wait.explain_closed` in
-`database/tables/waits.py` gives the reason.
+A wrong signature is refused here (`has_valid_link`), and so are answers that come too late: `waits.explain_closed` in
+`database/queries/waits.py` gives the reason.
 
 Opening a link must change nothing, since mail scanners open links: GET shows a page, and its buttons POST.
 """
@@ -26,9 +26,12 @@ from api.runs import link_large_values
 from api.webhooks.body import parse_body
 from api.webhooks.refusal_log import RefusalLog
 from constants import FORM, MULTIPART
+from database.base import now_ms
+from database.queries import steps
+from database.queries import waits as wait_queries
 from definition import PlannedNode
 from errors import BadInput, Conflict, Forbidden, HeadraceError, Unavailable
-from models import Run, Step, Wait, now_ms
+from models import Run, Wait
 from nodes.base import Node
 from parsers.invisible_characters import visible
 from registry import explain_off, registry
@@ -118,7 +121,7 @@ def ask(run: Run) -> Response:
     node_id = _find_node_id(run, request.args.get("node"))
     node = get_dispatcher().answerable(run, node_id)
     planned = _find_form(run, node_id)
-    problem = Wait.explain_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
+    problem = wait_queries.explain_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
     if problem is not None:
         if request.args.get("token") is not None:
             _log_refusal(run, problem)
@@ -203,7 +206,7 @@ def _take_member_form(run: Run) -> Any:
     planned = _find_form(run, node_id)
     if planned is None:
         raise BadInput("This question takes no files; send the answer as JSON")
-    if problem := Wait.explain_closed(run.id, node_id, now_ms(), asks=False):
+    if problem := wait_queries.explain_closed(run.id, node_id, now_ms(), asks=False):
         raise Conflict(problem)
     _load_pages().take_member_form(run, planned, get_request(), _get_author(), AnswerForm())
     return RunOut().dump(link_large_values(Run.get_by_id(run.id)))
@@ -218,7 +221,7 @@ def _load_pages() -> Any:
 
 def _make_question_error(run: Run, node_id: str) -> HeadraceError:
     """Return the error for an answer without its question: a newer question may have replaced the one that was read."""
-    problem = Wait.explain_closed(run.id, node_id, now_ms(), asks=True)
+    problem = wait_queries.explain_closed(run.id, node_id, now_ms(), asks=True)
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
     if problem is not None or wait is None:
         return Conflict(problem or "The run is not waiting for an answer")
@@ -268,9 +271,13 @@ def _find_node_id(run: Run, given: Any) -> str:
     """Return the given place, else that of the only node or item where the run waits for an answer."""
     if given is not None:
         return str(given)
-    waits = Wait.of(run.id)
-    asked = [step for step in Step.waiting(run.id) if accepts_answers(step.node_type)]
-    open_ = [step.place for step in asked if step.place in waits and waits[step.place].kind not in ENGINES_OWN]
+    waits = wait_queries.of(run.id)
+    asked = [step for step in steps.waiting(run.id) if accepts_answers(step.node_type)]
+    open_ = [
+        steps.place_of(step)
+        for step in asked
+        if steps.place_of(step) in waits and waits[steps.place_of(step)].kind not in ENGINES_OWN
+    ]
     if len(open_) == 1:
         return str(open_[0])
     if not open_:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from flask import Response
 
-from models import microseconds
+from database.base import microseconds
 from schema_fields import Cursor
 from schema_fields.row_json import fragment, iso
 

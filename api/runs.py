@@ -26,11 +26,15 @@ from api.open_questions import ENGINES_OWN, list_asking_types, list_open_questio
 from api.recorded_runs import RunIn, complete
 from api.run_list import make_reference
 from constants import RUN_STATUSES, TRIGGERS
+from database.base import Write
+from database.queries import runs as run_queries
+from database.queries import steps
+from database.queries.runs import RunFilters
 from dispatch import PREVIEWS, SEARCHES
 from dispatch.payloads import Kept
 from dispatch.run_retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, Conflict, NotFound
-from models import Run, RunFilters, Step, Wait, Workflow, Write
+from models import Run, Step, Wait, Workflow
 from nodes.base import REGISTRY
 from schema_fields import Items, Json, OneOrMore, Out, Shape, Strict, Time, choice, fields, text
 from schemas import (
@@ -53,7 +57,7 @@ LATEST = 8
 MAX_CHILDREN = 200
 MAX_ANSWER = 16_000_000  # characters of step values in a response; the rest are references
 # Fields of a step that are not a column of its row.
-COMPUTED = ("index", "number", "pinned", "input", "output")
+COMPUTED = ("id", "index", "number", "pinned", "input", "output")
 STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields if name not in COMPUTED)]
 
 
@@ -252,7 +256,7 @@ def list_runs(args: dict[str, Any]) -> Any:
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = list_asking_types() if args.pop("waiting") else None
     columns, data = run_list.select_columns(args.pop("brief")), args.pop("data")
-    rows = Run.select_where(RunFilters(get_workspace_id(), asking=asking, unsigned=must_redact_links(), **args))
+    rows = run_queries.select_where(RunFilters(get_workspace_id(), asking=asking, unsigned=must_redact_links(), **args))
     if data is None:
         return run_list.respond(*rows.values(columns, limit, cursor))
     with SEARCHES.taken(get_user().id):
@@ -272,7 +276,7 @@ def record(body: dict[str, Any]) -> Any:
     there is, or was, a run with this `id`.
     """
     flow = find(Workflow, body["workflow_id"], "operator", "flow")
-    return Run.record(flow, defer_start_entry("run.recorded"), **complete(body))
+    return run_queries.record(flow, defer_start_entry("run.recorded"), **complete(body))
 
 
 @blueprint.get("/runs/<run>")
@@ -291,7 +295,7 @@ def delete(run: Run) -> None:
     """Delete an ended run with its steps and log."""
     if run.finished_at is None and not run.recorded:
         raise Conflict("The run has not finished; cancel it first")
-    remove("run.deleted", run)
+    remove("run.deleted", run, run_queries.remove)
     get_dispatcher().resources.payloads.remove(run.id)
 
 
@@ -353,12 +357,12 @@ def list_steps(args: dict[str, Any], run: Run) -> Any:
     after = -1 if args["cursor"] is None else int(args["cursor"])
     page = run.id, args["limit"] or MAX_WHOLE, after, args["node_id"]
     if args["values"]:
-        rows, more = Step.of(*page)
+        rows, more = steps.of(*page)
         values = _Values(run, rows)
         items = [values.show(row) for row in rows]
     else:
-        items, more = Step.outlines(*page)
-        pinned = set(run.pinned)
+        items, more = steps.outlines(*page)
+        pinned = set(run_queries.pinned(run))
         for item in items:
             done = item["status"] == "success" and item["node_id"] in pinned
             item.update(pinned=done, input=None, output=None)
@@ -382,7 +386,7 @@ def get_definition(run: Run) -> Any:
 @blueprint.response(200, listed(RunBriefOut))
 def list_children(args: dict[str, Any], run: Run) -> Any:
     """List the first 200 runs that this run started, oldest first, without input and output."""
-    return slice_of(run.started(MAX_CHILDREN), args)
+    return slice_of(run_queries.started(run, MAX_CHILDREN), args)
 
 
 @blueprint.get("/runs/<run>/<any(input, output):name>")
@@ -427,7 +431,7 @@ def get_step_settings(args: dict[str, Any], run: Run, number: int) -> Any:
     from dispatch.sent_settings import SentSettings
 
     step = _find_step(run, number)
-    if step.status == "skipped" or step.node_id in run.pinned:
+    if step.status == "skipped" or step.node_id in run_queries.pinned(run):
         reason = "skipped" if step.status == "skipped" else "pinned"
         return {"node_id": step.node_id, "settings": None, "reason": reason, "index": None, "items": None}
     definition = get_dispatcher().resources.definition_of(run)
@@ -449,7 +453,7 @@ def get_counts(run: Run) -> Any:
 
     Outputs in files are read up to a total of 16 MB; for more, the count is null.
     """
-    counts, large = Step.count_items(run.id)
+    counts, large = steps.count_items(run.id)
     known: dict[str, int | None] = {**counts}
     room, resources = MAX_ANSWER, get_dispatcher().resources
     for step in large:
@@ -457,7 +461,7 @@ def get_counts(run: Run) -> Any:
         value = None if room < 0 else resources.value(run.id, f"step_{step.seq}", Kept(None, step.output_bytes))
         if room < 0 or isinstance(value, list):
             known[step.node_id] = None if value is None else len(value)
-    routed = Step.count_routed_items(run.id)
+    routed = steps.count_routed_items(run.id)
     known |= {node_id: sum(found.values()) for node_id, found in routed.items()}
     return {
         "items": [
@@ -477,7 +481,7 @@ def get_counts(run: Run) -> Any:
 @blueprint.response(200, listed(RunItemOut))
 def list_latest(args: dict[str, Any]) -> Any:
     """List the latest 8 runs."""
-    rows = Run.select_where(RunFilters(get_workspace_id()))
+    rows = run_queries.select_where(RunFilters(get_workspace_id()))
     found, _ = rows.values(run_list.select_columns(args["brief"]), LATEST, None)
     return run_list.respond(found, None)
 
@@ -489,9 +493,9 @@ class _Values:
     """
 
     def __init__(self, run: Run, rows: list[Step]) -> None:
-        self.run, self.pinned, self.room = run, set(run.pinned), MAX_ANSWER
+        self.run, self.pinned, self.room = run, set(run_queries.pinned(run)), MAX_ANSWER
         wanted = {name for row in rows for name in self.get_sources(row)} | {row.same_as for row in rows if row.same_as}
-        self.outputs = Step.outputs(run.id, wanted)
+        self.outputs = steps.outputs(run.id, wanted)
 
     @staticmethod
     def get_sources(row: Step) -> list[str]:
@@ -504,7 +508,7 @@ class _Values:
         shown = {name: getattr(row, name) for name in STEP_COLUMNS}
         output = self.get_links(row) if row.status == "waiting" else self.get_output(row)
         pinned = row.status == "success" and row.node_id in self.pinned
-        return shown | {"pinned": pinned, "input": self.get_input(row), "output": output}
+        return shown | {"id": steps.id_of(row), "pinned": pinned, "input": self.get_input(row), "output": output}
 
     def get_links(self, row: Step) -> dict[str, str] | None:
         """Return the links that answer a waiting step. A link is permission to answer, so viewers get none."""
@@ -512,11 +516,11 @@ class _Values:
         node = REGISTRY.get(row.node_type)
         if links is None or node is None or not node.answers or not has_role(ANSWER_ROLE, self.run.workspace_id):
             return None
-        wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.place)
+        wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, steps.place_of(row))
         if wait is not None and wait.kind in ENGINES_OWN:
             return None
         question = None if wait is None or not node.asks else wait.question
-        return None if node.asks and question is None else links.of(row.run_id, row.place, node, question)
+        return None if node.asks and question is None else links.of(row.run_id, steps.place_of(row), node, question)
 
     def get_input(self, row: Step) -> Any:
         if row.item_index is not None:

@@ -9,6 +9,7 @@ from marshmallow.validate import Length
 
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
+from database.queries import saved_filters
 from errors import NotFound
 from models import SavedFilter
 from schema_fields import Json, Out, Strict, Time, choice, fields, text
@@ -60,7 +61,7 @@ class SavedFilterArgs(SliceArgs):
 @blueprint.response(200, listed(SavedFilterOut))
 def list_own(args: dict[str, Any]) -> Any:
     """List your saved filters for a page of the app in this workspace, by name."""
-    return slice_of(SavedFilter.of(get_workspace_id(), get_user().id, args["page"]), args)
+    return slice_of(saved_filters.of(get_workspace_id(), get_user().id, args["page"]), args)
 
 
 @blueprint.post("/saved-filters")
@@ -70,7 +71,7 @@ def list_own(args: dict[str, Any]) -> Any:
 def create(body: dict[str, Any]) -> Any:
     """Save filters under a name. 409 if you have a filter of this name, or too many."""
     values = {"page": body["page"], "name": body["name"].strip(), "query": orjson.dumps(body["query"]).decode()}
-    return SavedFilter.save_new(workspace_id=get_workspace_id(), user_id=get_user().id, **values)
+    return saved_filters.save_new(workspace_id=get_workspace_id(), user_id=get_user().id, **values)
 
 
 @blueprint.patch("/saved-filters/<filter_id>")
@@ -85,7 +86,7 @@ def change(body: dict[str, Any], filter_id: str) -> Any:
         values["name"] = body["name"].strip()
     if "query" in body:
         values["query"] = orjson.dumps(body["query"]).decode()
-    if values and not found.change(**values):
+    if values and not saved_filters.change(found, **values):
         raise _make_error(filter_id)
     return found
 

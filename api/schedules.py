@@ -7,7 +7,8 @@ from typing import Any
 
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
-from models import Upcoming, now_ms, upcoming
+from database.base import now_ms
+from database.queries.schedules import Upcoming, upcoming
 from nodes import REGISTRY
 from schema_fields import Cursor, Out, Time, fields
 from schemas import FLOW_ID, PageArgs, listed

@@ -12,8 +12,9 @@ from api.http.auth import allow_anyone, check_role, get_workspace_id, require_ro
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
 from api.http.server import get_config
+from database.queries import sessions, users, workspaces
 from errors import Forbidden
-from models import Session, User, Workspace
+from models import Session, User
 from schema_fields import Strict, text
 from schemas import Login, WhoOut
 from security import accounts
@@ -37,13 +38,13 @@ def describe_user(user: User) -> dict[str, Any]:
     shown = {name: getattr(user, name) for name in ("id", "email", "name", "created_at", "set_up")}
     may_found = accounts.may_create_workspace(user, get_config())
     rights = {"admin": user.is_admin, "may_found_workspaces": may_found}
-    return {**shown, **rights, "workspaces": Workspace.of(user)}
+    return {**shown, **rights, "workspaces": workspaces.workspaces_of(user)}
 
 
 def respond_logged_in(user: User, session: Session, token: str) -> Response:
     """Return the response to a new login, which sets the session cookie."""
     config = get_config()
-    answer = describe_session(user, session, session.workspace_id, user.roles()[session.workspace_id])
+    answer = describe_session(user, session, session.workspace_id, users.roles(user)[session.workspace_id])
     response = dump(WhoOut(), answer)
     set_session_cookie(response, token, config.session_days)
     return response
@@ -82,7 +83,7 @@ def move(body: dict[str, str]) -> Any:
     check_role(body["workspace_id"], "viewer")
     session = current_user.session
     with record_change("session.moved") as entry:
-        session.move(body["workspace_id"])
+        sessions.move(session, body["workspace_id"])
         entry.about(session)
     return describe_session(current_user.user, session, session.workspace_id, current_user.roles[session.workspace_id])
 

@@ -31,20 +31,14 @@ from api.webhooks import (
 from api.webhooks import blueprint as webhooks
 from api.workflows import make_pins_field, read_options
 from constants import WEBHOOK_METHODS
+from database.queries import credentials
+from database.queries import webhooks as webhook_queries
+from database.queries.webhooks import PARAM, Patterns, WebhookTarget, expand_methods, shape_of
+from database.queries.workflows import Startable
 from definition import Plan, PlannedNode
 from dispatch import Start, StartOptions, Ticket
 from errors import BadInput, Conflict, NotFound
-from models import (
-    PARAM,
-    Credential,
-    Patterns,
-    Startable,
-    WebhookListener,
-    WebhookTarget,
-    Workflow,
-    expand_methods,
-    shape_of,
-)
+from models import WebhookListener, Workflow
 from nodes.core.triggers import EventTrigger
 from schema_fields import Out, Strict, Time, choice, fields
 from schemas import DEFINITION
@@ -76,7 +70,7 @@ class AddressOut(Out):
 
 class ListenerOut(Out):
     id = fields.String()
-    state = choice(("listening", "called", "expired"))
+    state = choice(("listening", "called", "expired"), from_row=webhook_queries.listener_state)
     until = Time()
     run_id = fields.String(allow_none=True, help="The run that the call started")
 
@@ -106,7 +100,7 @@ def listen(body: dict[str, Any], flow: Workflow) -> Any:
         raise BadInput("The flow has no webhook or form that could be called: add one, and enable it")
     with record_change("flow.listened") as entry:
         entry.about(flow).note(draft=options.definition is not None)
-        row = WebhookListener.begin(flow, get_user().id, options.encoded().decode(), body["seconds"])
+        row = webhook_queries.begin_listening(flow, get_user().id, options.encoded().decode(), body["seconds"])
     found = sorted({(method, node.config.static["path"]) for node in nodes for method in _methods_of(node)})
     row.addresses = [
         {"method": method, "path": f"/api/webhooks-test/{flow.id}/{path.strip('/')}"} for method, path in found
@@ -132,7 +126,7 @@ def stop(flow: Workflow) -> None:
     """Stop listening for a test call."""
     with record_change("flow.unlistened") as entry:
         entry.about(flow)
-        WebhookListener.stop(flow.id)
+        webhook_queries.stop_listening(flow.id)
 
 
 @webhooks.route("/webhooks-test/<flow>/<slashes:path>", methods=list(WEBHOOK_METHODS))
@@ -162,7 +156,7 @@ def fire_test(flow: str, path: str) -> Response:
     listener, hook = row, make_hook(found, node)
 
     def submit(value: Any, is_awaited: bool) -> Ticket:
-        if not listener.claim():
+        if not webhook_queries.claim_listener(listener):
             raise NotFound(NOBODY)
         ticket = None
         try:
@@ -170,7 +164,7 @@ def fire_test(flow: str, path: str) -> Response:
             ticket = dispatcher.submit(start, here=True)
             return ticket
         finally:
-            listener.settle(None if ticket is None else ticket.run.id)
+            webhook_queries.settle_listener(listener, None if ticket is None else ticket.run.id)
 
     if isinstance(node.node, EventTrigger):
         return find_taker(node)(hook, node, path, lambda value, key: submit(value, False))
@@ -200,7 +194,7 @@ def _find_listening(flow: str, path: str) -> tuple[Startable, WebhookListener, S
     Raises: NotFound if nobody is listening.
     """
     found, row = Startable.find(flow), WebhookListener.find(flow)
-    if row is None or found is None or not row.is_open or found.status == "archived":
+    if row is None or found is None or not webhook_queries.is_listening(row) or found.status == "archived":
         raise NotFound(NOBODY)
     options = StartOptions.of(row.options.encode())
     plan = get_dispatcher().resources.plan_with(options, found)
@@ -233,7 +227,7 @@ def _find_called(nodes: list[PlannedNode], path: str) -> list[PlannedNode]:
 def make_hook(flow: Startable, node: PlannedNode) -> WebhookTarget:
     """Return the webhook or form with its credential as it is now."""
     name = node.config.static.get("credential")
-    row = None if name is None else Credential.named(flow.workspace_id, name)
+    row = None if name is None else credentials.named(flow.workspace_id, name)
     if row is None:
         return WebhookTarget(node.id, flow, None, None, None, None)
     return WebhookTarget(node.id, flow, row.id, row.type, row.updated_at, row.data)

@@ -9,9 +9,9 @@ from typing import Any
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
-from database.tables.variables import current_variables, delete_variable, set_variable
+from database.base import now_ms
+from database.queries.variables import current_variables, delete_variable, set_variable
 from errors import BadInput, NotFound
-from models import now_ms
 from schema_fields import Out, Strict, fields
 from schemas import SliceArgs, listed, slice_of
 

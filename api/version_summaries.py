@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from database.queries import workflows
 from definition.diff import ANNOTATIONS, get_annotations
 from models import WorkflowVersion
 
@@ -23,7 +24,7 @@ def summarize_versions(rows: Sequence[WorkflowVersion]) -> dict[int, dict[str, A
     if not rows:
         return {}
     first, last = rows[-1].version - 1, rows[0].version
-    texts = WorkflowVersion.texts(rows[0].workflow_id, first, last, MAX_CHARACTERS)
+    texts = workflows.version_texts(rows[0].workflow_id, first, last, MAX_CHARACTERS)
     parsed = {version: orjson.loads(text) for version, text in texts.items()}
     found = {}
     for version in range(first + 1, last + 1):

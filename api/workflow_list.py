@@ -9,24 +9,22 @@ from typing import Any, NamedTuple
 import orjson
 
 from constants import RUN_STATUSES, WORKFLOW_STATUSES
-from errors import BadInput
-from models import (
-    MAX_CHARACTERS,
-    Draft,
-    Favourite,
+from database.queries import drafts as draft_queries
+from database.queries import workflow_labels, workflows
+from database.queries.workflow_labels import labels_of
+from database.queries.workflow_lists import (
     FlowFilters,
     LastRun,
     Listed,
-    Workflow,
-    WorkflowFolder,
     definitions_of,
     flow_page,
-    labels_of,
     last_runs,
     next_times,
     sizes_of,
     versions_of,
 )
+from database.queries.workflows import MAX_CHARACTERS
+from errors import BadInput
 from nodes import REGISTRY, catalogue
 from schema_fields import Cursor, Json, OneOrMore, Time, choice, fields, text
 from schema_fields.flow_labels import FolderPath, TagsArg
@@ -191,15 +189,15 @@ def _find_folders(workspace_id: str, folder: str | None, has_subfolders: bool) -
     """Return the folders that are meant; None for all flows, and an empty list for flows in no folder."""
     if folder is None:
         return None if has_subfolders else []
-    return [folder, *WorkflowFolder.within(workspace_id, folder)] if has_subfolders else [folder]
+    return [folder, *workflow_labels.folders_within(workspace_id, folder)] if has_subfolders else [folder]
 
 
 def _show(workspace_id: str, user_id: str, listed: Sequence[Listed], brief: bool) -> list[dict[str, Any]]:
     ids = [flow.id for flow in listed]
     outlines = _outlines.of((flow.id, flow.version) for flow in listed)
     runs, times = last_runs(workspace_id, ids), next_times(ids)
-    rows = {flow.id: flow for flow in Workflow.of_ids(ids, brief)}
-    drafts, labels, marked = Draft.existing(ids), labels_of(ids), Favourite.of(user_id, ids)
+    rows = {flow.id: flow for flow in workflows.of_ids(ids, brief)}
+    drafts, labels, marked = draft_queries.existing(ids), labels_of(ids), workflow_labels.favourites_of(user_id, ids)
     # A flow that was deleted meanwhile is left out.
     return [
         {

@@ -20,6 +20,11 @@ from api.http.server import get_config, get_dispatcher, get_server
 from api.runs import link_large_values
 from api.workflow_list import FlowArgs, FlowBriefOut, FlowItemOut, load_page
 from constants import WORKFLOW_STATUSES
+from database.queries import workflows
+from database.queries.audit import differences
+from database.queries.workflow_labels import LabelChange
+from database.queries.workflow_lists import check_no_copies
+from database.queries.workflows import Startable
 from definition import Pin
 from definition.triggers import NO_ADDRESS, Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Start, StartOptions
@@ -27,7 +32,7 @@ from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, DefinitionError, Issue, NotFound, TooLarge
-from models import LabelChange, Run, Startable, Workflow, WorkflowVersion, check_no_copies, differences
+from models import Run, Workflow, WorkflowVersion
 from nodes.fields import NamedValues
 from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
 from schemas import (
@@ -190,7 +195,7 @@ def create(body: dict[str, Any]) -> Any:
         if body["refuse_copy"]:
             check_no_copies(values["workspace_id"], [text])
         with record_change("flow.created") as entry:
-            flow = Workflow.draft(get_user().id, triggers, definition_json=text, **values)
+            flow = workflows.draft(get_user().id, triggers, definition_json=text, **values)
             labels = LabelChange.of(body).apply(flow.workspace_id, (flow.id,))
             entry.about(flow).note(status=flow.status, **labels.get(flow.id, {}))
         return warned(flow, get_server().credentials.find)
@@ -233,7 +238,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
 def delete(flow: Workflow) -> None:
     """Delete a flow and its versions. Refused while an active flow or an agent calls it. Its runs stay."""
     check_uncalled(flow)
-    remove("flow.deleted", flow)
+    remove("flow.deleted", flow, workflows.remove)
 
 
 @blueprint.post("/workflows/<flow>/run")
@@ -284,7 +289,7 @@ def list_versions(args: dict[str, Any], flow: Workflow) -> Any:
 
     A page of long definitions may have fewer than `limit` items.
     """
-    rows, cursor = flow.versions(args["limit"], args["cursor"], args["brief"])
+    rows, cursor = workflows.versions_of(flow, args["limit"], args["cursor"], args["brief"])
     shape = VERSION_BRIEF if args["brief"] else VERSION
     summaries = changes.summarize_versions(rows) if args["summary"] else {}
     items = [{**shape.dump(row), **summaries.get(row.version, {})} for row in rows]
@@ -309,7 +314,7 @@ def name_version(body: dict[str, str | None], flow: Workflow, number: int) -> An
     before = {name: getattr(version, name) for name in body}
     with record_change("flow.version_named", flow) as entry:
         if body:
-            WorkflowVersion.describe(flow.id, number, **body)
+            workflows.describe_version(flow.id, number, **body)
         entry.note(version=number, **differences(before, body))
     return _find_version(flow, number)
 
@@ -372,7 +377,7 @@ def _change(
     # Before the transaction: it takes longer than that should.
     counts = definitions.count_differences(orjson.loads(flow.definition_json), orjson.loads(text))
     with record_change(action, flow) as entry:
-        if not flow.change(get_user().id, expected, triggers, **changes):
+        if not workflows.change(flow, get_user().id, expected, triggers, **changes):
             raise Conflict(STALE)
         labelled = labels.apply(flow.workspace_id, (flow.id,)).get(flow.id, {})
         entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **labelled, **more)
@@ -390,7 +395,7 @@ def _find_version(flow: Workflow, number: int) -> WorkflowVersion:
     row = WorkflowVersion.get_or_none(workflow_id=flow.id, version=number)
     if row is None:
         raise NotFound(f"The flow has no version {number}")
-    WorkflowVersion.set_authors([row])
+    workflows.set_authors([row])
     found: WorkflowVersion = row
     return found
 

@@ -17,8 +17,9 @@ import database
 from config import Config
 from constants import VERSION
 from database.backups import MAGIC
+from database.queries import server_state
 from errors import BadInput, ConfigError, HeadraceError, NotFound
-from models import ServerFact, Workspace
+from models import Workspace
 from parsers.invisible_characters import JOINERS, is_seen
 from registry import explain_off, registry
 
@@ -128,7 +129,7 @@ def open_database(for_reading: bool = False) -> Iterator[Config]:
         _check_file(config.database_path)
     with _connected(config.database, config.durability):
         if not for_reading:
-            ServerFact.check_not_moved()
+            server_state.check_not_moved()
         yield config
 
 

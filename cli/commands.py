@@ -33,11 +33,15 @@ from cli.base import (
 from cli.flow_files import FlowFile, encode_definition, read_flow
 from config import Config
 from constants import ROLES
+from database.base import now_ms
+from database.queries import logs as log_queries
+from database.queries import steps, users, waits, workflows
+from database.queries.audit import NewAuditEntry
 from dispatch import Dispatcher, Resources, Start, make_services
 from dispatch.group_commit import Recorder
 from dispatch.payloads import Kept
 from errors import BadInput, Conflict, NotFound
-from models import AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
+from models import Run, User, Workspace
 from nodes import REGISTRY, plugins
 from nodes.credentials.keyring import DecryptedCredential
 from schemas import Login, LogOut, RunOut, StepOut
@@ -148,7 +152,7 @@ def scratch_dispatcher(config: Config, found: Mapping[str, DecryptedCredential])
 def execute(dispatcher: Dispatcher, flow: FlowFile, value: Any) -> Run:
     """Run the flow to its end, printing its steps. Raises: DefinitionError before anything is printed."""
     text = encode_definition(flow.definition, dispatcher.config)
-    row = Workflow.draft(workspace_id="local", name=flow.name, status="draft", definition_json=text)
+    row = workflows.draft(workspace_id="local", name=flow.name, status="draft", definition_json=text)
     dispatcher.resources.plan_of(row)
     with show_table() if sys.stderr.isatty() else nullcontext(print_step) as show:
         dispatcher.executor.on_step = lambda run, step: show(step)
@@ -160,9 +164,9 @@ def execute(dispatcher: Dispatcher, flow: FlowFile, value: Any) -> Run:
 
 def wait_and_resume(dispatcher: Dispatcher, run: Run) -> Run:
     """Return the run after its timed wait. Raises: BadInput if it waits for an answer, which needs a server."""
-    if any(REGISTRY[step.node_type].answers for step in Step.waiting(run.id)):
+    if any(REGISTRY[step.node_type].answers for step in steps.waiting(run.id)):
         raise BadInput(f"The run waits for {run.waiting}, which only a server can receive")
-    wake_at = Wait.find_next_wake(run.id) or 0
+    wake_at = waits.find_next_wake(run.id) or 0
     time.sleep(max(MIN_WAIT, (wake_at - now_ms()) / 1000))
     dispatcher.wake()
     return Run.get_by_id(run.id)
@@ -231,7 +235,7 @@ def show_table() -> Iterator[Callable[[engine.StepRecord], None]]:
 def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
     """Print the output on stdout and the log on stderr; or the whole run as one JSON object on stdout."""
     output = dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
-    logs = list(read_pages(lambda after: LogEntry.of(run.id, 1000, after)))
+    logs = list(read_pages(lambda after: log_queries.of(run.id, 1000, after)))
     if whole:
         shown = RunOut(only=("status", "duration_ms", "duration_us", "error_text", "error_node_id", "error_kind")).dump(
             run
@@ -255,7 +259,7 @@ def dump_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
     schema = StepOut(only=names)
     outputs: dict[str | None, Any] = {}
     shown = []
-    for step in read_pages(lambda after: Step.of(run.id, 1000, -1 if after is None else after)):
+    for step in read_pages(lambda after: steps.of(run.id, 1000, -1 if after is None else after)):
         kept = Kept(step.output, step.output_bytes)
         output = outputs[step.same_as] if step.same_as else dispatcher.resources.value(run.id, f"step_{step.seq}", kept)
         if step.item_index is None:
@@ -299,11 +303,11 @@ def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bo
     """
     with open_database():
         workspace = find_workspace(workspace_id)
-        known = User.by_email(email)
+        known = users.by_email(email)
         if known is not None and password_stdin:
             raise Conflict(f"The user {known.email} exists already; `user password` changes the password")
         password, generated = (None, False) if known is not None else choose_password(email, password_stdin)
-        entry = AuditEntry.begin("member.added", workspace.id)
+        entry = NewAuditEntry("member.added", workspace.id)
         accounts.add_member(entry, email, role, password, set_up=own and not generated)
     click.echo(f"{email.strip().lower()} is {role} of {workspace.name}")
     if generated:
@@ -347,7 +351,7 @@ def demote(email: str) -> None:
 
 def find_user(email: str) -> User:
     """Return the user with this address. Raises: NotFound if there is none."""
-    found = User.by_email(email)
+    found = users.by_email(email)
     if found is None:
         raise NotFound(f"There is no user {email!r}; `user list` shows all")
     return found
@@ -359,7 +363,7 @@ def list_users() -> None:
     with open_database(for_reading=True):
         names = {row.id: row.name for row in Workspace.select()}
         for found in User.select().order_by(User.email):
-            places = [(role, id_, names[id_]) for id_, role in found.roles().items()]
+            places = [(role, id_, names[id_]) for id_, role in users.roles(found).items()]
             for place in places or [("-", "-", "-")]:
                 rights = "admin" if found.is_admin else "-"
                 click.echo("\t".join(map(to_one_line, (found.email, *place, rights))))

@@ -14,8 +14,12 @@ import definition as definitions
 from cli.base import FILE, NEW_FILE, find_workspace, format_json, main, open_database, read_json
 from cli.transfers import check_options, export_archive, import_archive, is_archive
 from config import Config
+from database.queries import workflows
+from database.queries.audit import NewAuditEntry
+from database.queries.workflow_labels import LabelChange
+from database.queries.workflow_lists import check_no_copies
 from errors import BadInput, Conflict, NotFound, TooLarge
-from models import AuditEntry, LabelChange, Workflow, check_no_copies
+from models import Workflow
 from schemas import FlowIn
 
 
@@ -84,7 +88,8 @@ def export_flows(flow_id: str | None, every: bool, all_data: bool, out: Path | N
 def export_flow(flow: Workflow) -> dict[str, Any]:
     """Return a flow in the form of a file."""
     definition = orjson.loads(flow.definition_json)
-    labels = {name: value for name in ("folder", "tags") if (value := getattr(flow, name))}
+    known = {"folder": workflows.folder_of(flow), "tags": workflows.tags_of(flow)}
+    labels = {name: value for name, value in known.items() if value}
     return {"name": flow.name, "status": flow.status, "version": flow.version, **labels, "definition": definition}
 
 
@@ -135,8 +140,8 @@ def refuse_copies(workspace_id: str, definitions_json: Iterable[str]) -> None:
 def create_flow(workspace_id: str, row: dict[str, Any]) -> Workflow:
     """Create a flow with these columns and write its audit entry."""
     labels = LabelChange.of({name: row.pop(name) for name in ("folder", "tags") if name in row})
-    with AuditEntry.begin("flow.created", workspace_id).written() as entry:
-        flow = Workflow.draft(workspace_id=workspace_id, **row)
+    with NewAuditEntry("flow.created", workspace_id).written() as entry:
+        flow = workflows.draft(workspace_id=workspace_id, **row)
         changed = labels.apply(workspace_id, (flow.id,))
         entry.about(flow).note(status=flow.status, **changed.get(flow.id, {}))
     return flow

@@ -11,8 +11,9 @@ import database
 from cli.base import exit_on_sigterm, main, open_database, to_one_line
 from config import KEY_FILE, Config
 from database import backups
+from database.base import now_ms
+from database.queries import server_state
 from errors import BadInput
-from models import ServerFact, now_ms
 from scheduler.firing import skip_due
 from security import key_rotation
 
@@ -78,8 +79,8 @@ def resume(skip_missed: bool) -> None:
     with open_database() as config:
         if config.paused:
             raise BadInput("HEADRACE_PAUSED is true: remove it from the settings and restart the server")
-        skipped = skip_due(now_ms()) if skip_missed and ServerFact.is_paused() else 0
-        if not ServerFact.resume():
+        skipped = skip_due(now_ms()) if skip_missed and server_state.is_paused() else 0
+        if not server_state.resume():
             click.echo("The server was not paused")
             return
     if skip_missed:

@@ -22,8 +22,7 @@ import database
 from config import KEY_FILE, Config
 from constants import VERSION
 from database import sqlite
-from database.tables.leases import Lease
-from database.tables.server_state import ServerFact
+from database.queries import leases, server_state
 from errors import BadInput, ConfigError, Conflict, NotFound
 
 FORMAT = 1
@@ -319,7 +318,7 @@ def _find_servers(path: Path) -> list[str]:
     with suppress(database.DatabaseFailed):
         database.connect(path)
         try:
-            return Lease.find_living()
+            return leases.find_living()
         finally:
             database.disconnect()
     return []
@@ -340,7 +339,7 @@ def pause(path: Path, reason: str) -> None:
         database.check_migrations()
         with database.write():
             database.execute("DELETE FROM leases")
-            ServerFact.pause(reason)
+            server_state.pause(reason)
         database.empty_log()
     except database.DatabaseFailed as error:
         raise BadInput(f"The database in the backup cannot be read: {error}") from None

@@ -22,11 +22,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import orjson
 
+from database.queries import partitions
+from database.queries.server_state import OF_ONE_DATABASE
 from errors import Conflict
 
 from . import full_text
-from .tables import partitions
-from .tables.server_state import OF_ONE_DATABASE
 from .value_copies import VALUE_ROWS, ReadObject, WrittenValue, read_files, read_rows, write_files, write_rows
 
 Item = TypeVar("Item")

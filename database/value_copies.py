@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from database.tables.large_values import PART_BYTES
+from database.queries.large_values import PART_BYTES
 from errors import Conflict
 
 log = logging.getLogger("headrace.database")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import engine
+from database.base import new_id
+from database.queries import idempotency_keys, runs
+from database.queries.locks import FlowLock
+from database.queries.units import Unit
 from engine import Plan
 from errors import BadInput, NodeError
-from models import FlowLock, IdempotencyKey, Run, RunOptions, Unit, new_id
 
 from .active_run import Start
 from .group_commit import Recorder
@@ -27,22 +30,28 @@ def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Pl
     id_ = run_id or new_id("run")
     payloads = resources.payloads
     kept = payloads.keep(id_, "input", encoded)
-    run = Run.accept(
+    run = runs.accept(
         flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=triggered_by, trigger_node=trigger_node,
         nodes_total=len(plan.nodes), nodes_done=0, **({} if options is None else options.columns(flow.version)),
     )  # fmt: skip
     given = []
     if options is not None:
         kept = payloads.keep(id_, "options", options.encoded())
-        given = [RunOptions.keep(id_, kept.text, kept.size)]
+        given = [runs.keep_options(id_, kept.text, kept.size)]
     limit = plan.settings.max_concurrent_runs
     unless = limit if plan.settings.overlap == "skip" else 0
 
     def made() -> Unit:
-        bound = IdempotencyKey.take(flow.id, key, id_, request_hash) if key is not None else []
+        bound = idempotency_keys.take(flow.id, key, id_, request_hash) if key is not None else []
         more = flow.record(run) if isinstance(flow, Task) else []
         lock = [FlowLock(flow.id, alone=True)] if unless else []
-        return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more, *lock]
+        return [
+            runs.insertion_unless_busy(run, unless) if unless else runs.insertion(run),
+            *bound,
+            *given,
+            *more,
+            *lock,
+        ]
 
     noted = [] if note is None else [note(run)]
     if unless:

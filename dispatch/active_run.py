@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import engine
+from database.base import Write
 from engine import Plan
-from models import Run, Write
+from models import Run
 from nodes.credentials.keyring import Keyring
 
 from .group_commit import Done

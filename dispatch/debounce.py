@@ -16,10 +16,14 @@ import orjson
 
 import engine
 from database import execute_all, write
+from database.base import new_id, now_ms
+from database.queries import debounces, idempotency_keys, runs
+from database.queries.debounces import Window
+from database.queries.variables import find_variables
 from definition import Debouncing, Plan
 from errors import BadInput, Conflict, ExpressionError, NodeError, Unavailable
 from expressions import Template
-from models import Debounce, IdempotencyKey, Run, Window, debounces, find_variables, new_id, now_ms
+from models import Run
 
 from .active_run import Start, Ticket
 from .input_validation import check_input
@@ -45,21 +49,21 @@ def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> 
     with write():
         collected = debouncer.open([call.window])
         key, request_hash = start.key, start.request_hash
-        if key is not None and (first := IdempotencyKey.run_of(flow.id, key, request_hash)) is not None:
+        if key is not None and (first := idempotency_keys.run_of(flow.id, key, request_hash)) is not None:
             return Ticket(first, False)
         run = collected.add(call)
         collected.save()
         if key is not None:
-            execute_all(IdempotencyKey.take(flow.id, key, str(run.id), request_hash))
+            execute_all(idempotency_keys.take(flow.id, key, str(run.id), request_hash))
     return Ticket(run, True)
 
 
 def wake(resources: Resources, now: int) -> bool:
     """Start the runs whose window has ended. Return True if there were any."""
-    if not Debounce.is_due(now):
+    if not debounces.is_due(now):
         return False
     with write():
-        for run in Debounce.end_due(now):
+        for run in debounces.end_due(now):
             start_run(resources, run)
     return True
 
@@ -73,7 +77,7 @@ def start_run(resources: Resources, run: Run) -> None:
     except (Unavailable, OSError) as error:
         # It may stay in the row: a failure of the store must not delay other runs.
         log.warning("The input of the run %s stays in its row: %s", run.id, error)
-    Debounce.start(run, kept.text, kept.size)
+    debounces.start(run, kept.text, kept.size)
 
 
 class DebouncedCall(NamedTuple):
@@ -125,7 +129,7 @@ class Debouncer:
 
     def make_run(self, value: str) -> Run:
         """Return a new run that collects calls; its row is not written yet."""
-        return Run.accept(
+        return runs.accept(
             self.flow, id=new_id("run"), input=value, triggered_by=self.triggered_by, trigger_node=self.node_id,
             nodes_total=len(self.plan.nodes), nodes_done=0, waiting=debounces.COLLECTING,
         )  # fmt: skip
@@ -154,7 +158,7 @@ class Collected:
 
     def __init__(self, debouncer: Debouncer, windows: Collection[Window]) -> None:
         self.debouncer, self.keep, self.now = debouncer, debouncer.how.keep, now_ms()
-        self.taking, self.over = Debounce.lock(windows, self.now)
+        self.taking, self.over = debounces.lock(windows, self.now)
         self.added: dict[Window, list[bytes]] = {}
         self.sizes: dict[Window, int] = {}  # bytes of the inputs
 
@@ -181,7 +185,7 @@ class Collected:
         first = b"[%b]" % value if self.keep == "all" else value
         run = self.taking[window] = self.debouncer.make_run(first.decode())
         self.sizes[window] = len(first)
-        Debounce.begin(window, run, self.now)
+        debounces.begin(window, run, self.now)
         return run
 
     def save(self) -> None:
@@ -197,8 +201,8 @@ class Collected:
         if self.keep != "first":
             text = values[-1] if self.keep == "last" else b",".join([self._input_of(run)[:-1], *values]) + b"]"
             run.input, run.input_bytes = text.decode(), None
-            Debounce.replace_input(run, run.input)
-        Debounce.extend(window, self.now)
+            debounces.replace_input(run, run.input)
+        debounces.extend(window, self.now)
 
     def _input_of(self, run: Run) -> bytes:
         kept = Kept(run.input, run.input_bytes)

@@ -1,7 +1,8 @@
 """Dispatcher of a process: accepts runs, claims pending and abandoned ones, and chooses the thread that executes each.
 
 Every run goes through `_execute`, called by a thread of the pool, by a request that waits for a quick run, or, with
-`inline`, by the caller itself. The database decides which process gets a run: see `claim` in `database/tables/runs.py`.
+`inline`, by the caller itself. The database decides which process gets a run: see `claim` in
+`database/queries/runs.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from typing import Any
 
 import engine
 from database import execute, write
+from database.base import now_ms
+from database.queries import idempotency_keys, leases, loops, runs, server_state, waits
+from database.queries.locks import lock_flow, lock_runs
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
-from models import IdempotencyKey, Lease, Run, ServerFact, Wait, Workflow, lock_flow, lock_runs, loops, now_ms
+from models import Run, Workflow
 from nodes.base import Node
 
 from . import debounce
@@ -103,7 +107,7 @@ class Dispatcher:
 
     def look_for_pause(self) -> None:
         """Read whether the server was paused or resumed by a command in another process."""
-        was, self.is_paused = self.is_paused, self.config.paused or ServerFact.is_paused()
+        was, self.is_paused = self.is_paused, self.config.paused or server_state.is_paused()
         if was and not self.is_paused:
             log.info("the server is not paused any more")
 
@@ -149,7 +153,7 @@ class Dispatcher:
             active.is_released = True
         # All are submitted before the first wait, so that they are one commit.
         submitted = [
-            (active, active.record.last, active.record.submit([Run.release(active.run.id, self.lease.owner)]))
+            (active, active.record.last, active.record.submit([runs.release(active.run.id, self.lease.owner)]))
             for active in left
         ]
         for active, last, released in submitted:
@@ -173,12 +177,12 @@ class Dispatcher:
         """Claim runs of dead processes and pending runs, and stop runs that other processes have claimed."""
         self.look_for_pause()
         self.executor.record_unrecorded()
-        Lease.delete_gone()
+        leases.delete_gone()
         trusts = self.lease.trusts_silence()
-        for run in Run.abandoned(trusts):
+        for run in runs.abandoned(trusts):
             log.warning("the process of run %s has died; the run will be resumed", run.id, extra={"run_id": run.id})
-            self.recorder.commit([Run.lock_lease(run.id), Run.requeue_abandoned(run.id, trusts)])
-        Run.unqueue()
+            self.recorder.commit([runs.lock_lease(run.id), runs.requeue_abandoned(run.id, trusts)])
+        runs.unqueue()
         self._stop_lost_runs()
         self._release_forgotten()
         # A few at a time, so that many of them do not delay other runs.
@@ -191,7 +195,7 @@ class Dispatcher:
         """Resume runs whose waiting time is over, and claim pending ones, unless the server is paused."""
         if self.is_paused:
             return
-        if any([Wait.wake(now_ms()), debounce.wake(self.resources, now_ms())]):
+        if any([waits.wake(now_ms()), debounce.wake(self.resources, now_ms())]):
             self.pick_up()
         elif not self._hears_broker():
             self._take_pending()
@@ -199,7 +203,7 @@ class Dispatcher:
     def _note_missed(self) -> None:
         """Tell the broker's queue that it has not brought a pending run, if there is one and a thread is free."""
         is_free = self.config.role == "worker" and len(self._active) < self.config.run_threads
-        if self.broker is not None and is_free and Run.find_claimable(1):
+        if self.broker is not None and is_free and runs.find_claimable(1):
             self.broker.note_missed()
 
     def _hears_broker(self) -> bool:
@@ -227,7 +231,7 @@ class Dispatcher:
         flow, key, options = start.flow, start.key, start.options
         if flow.status == "archived":
             raise Conflict("The flow is archived; make it a draft or active to run it")
-        if key is not None and (first := IdempotencyKey.run_of(flow.id, key, start.request_hash)) is not None:
+        if key is not None and (first := idempotency_keys.run_of(flow.id, key, start.request_hash)) is not None:
             return self.ticket_of(first)
         plan = self.resources.plan_with(options, flow)
         self.check_open()
@@ -243,7 +247,10 @@ class Dispatcher:
                 self._active.pop(active.run.id, None)
                 self.executor.remove_values(active.run.id, error.__cause__)
                 is_repeated = isinstance(error, Conflict) and key is not None
-                if is_repeated and (first := IdempotencyKey.run_of(flow.id, str(key), start.request_hash)) is not None:
+                if (
+                    is_repeated
+                    and (first := idempotency_keys.run_of(flow.id, str(key), start.request_hash)) is not None
+                ):
                     return self.ticket_of(first)
                 raise
         if is_left:
@@ -320,7 +327,7 @@ class Dispatcher:
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip":
             lock_flow(flow.id)
-            if Run.busy(flow.id) >= limit:
+            if runs.busy(flow.id) >= limit:
                 return f"it {limit_reached(limit)}"
         return None
 
@@ -340,7 +347,7 @@ class Dispatcher:
             active.record.durable()
         reason = f"cancelled by {by}"
         with write():
-            run.lock_family()
+            runs.lock_family(run)
             ended = self._cancel(run, reason, note)
         if not ended:
             raise Conflict("The run has ended already")
@@ -353,9 +360,9 @@ class Dispatcher:
 
     def _cancel(self, run: Run, reason: str, note: Note | None = None) -> list[str]:
         """End the run with those for which it waits, in a transaction. Return the ids of all; none if it had ended."""
-        if not run.cancel(reason, () if note is None else [note(run)]):
+        if not runs.cancel(run, reason, () if note is None else [note(run)]):
             return []
-        return [str(run.id), *(id_ for child in run.children() for id_ in self._cancel(child, reason))]
+        return [str(run.id), *(id_ for child in runs.children(run) for id_ in self._cancel(child, reason))]
 
     def retry(
         self, run: Run, start: str, version: str | int | None, note: Note | None = None, is_awaited: bool = True
@@ -419,11 +426,11 @@ class Dispatcher:
         self.resources.payloads.prepare(run.id, encoded)
         with write():
             lock_runs((run.id,))
-            problem = Wait.explain_closed(run.id, node_id, now_ms(), node.asks, question)
+            problem = waits.explain_closed(run.id, node_id, now_ms(), node.asks, question)
             if problem is not None:
                 raise Conflict(problem)
             kept = self.resources.payloads.keep(run.id, answer_name(node_id), encoded)
-            Wait.settle(run.id, node_id, name, kept.text, kept.size, by)
+            waits.settle(run.id, node_id, name, kept.text, kept.size, by)
             if note is not None:
                 execute(*note(run))
         self._try_pick_up()
@@ -503,7 +510,7 @@ class Dispatcher:
         becomes free later sees it.
         """
         set_aside = len(self._set_aside)
-        pending = Run.backlog(self.config.max_pending + set_aside)
+        pending = runs.backlog(self.config.max_pending + set_aside)
         # Too low if some of the runs set aside no longer exist; the next sweeps correct it.
         self._backlog = max(0, pending - set_aside)
         if self.config.role == "web":
@@ -515,7 +522,7 @@ class Dispatcher:
             return []
         # Other processes see the same runs: each takes a sample of the oldest, so that they rarely collide.
         skipped = self._active.keys() | self._set_aside.keys()
-        found = [id_ for id_ in Run.find_claimable(4 * free + len(skipped)) if id_ not in skipped]
+        found = [id_ for id_ in runs.find_claimable(4 * free + len(skipped)) if id_ not in skipped]
         self._has_more = len(found) > free
         return found if len(found) <= free else sorted(random.sample(found, free))
 
@@ -581,16 +588,16 @@ class Dispatcher:
         # A run that waits here for a thread may run elsewhere, be released there and still become ours.
         running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
         durable = {id_ for id_, active in running.items() if active.record.is_claimed and active.record.is_durable()}
-        for id_ in durable - Run.filter_running(durable, self.lease.owner):
+        for id_ in durable - runs.filter_running(durable, self.lease.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
 
     def _release_forgotten(self) -> None:
         """Release runs that this process has claimed but does not execute: reading the row failed after the claim."""
-        for id_, claims in Run.find_held_by(self.lease.owner):
+        for id_, claims in runs.find_held_by(self.lease.owner):
             if id_ not in self._active and id_ not in self.executor.unrecorded:
                 log.warning("run %s was claimed but not executed; it is released", id_, extra={"run_id": id_})
                 # Since it was read, it may have ended, or waited and been claimed again.
-                self.recorder.commit([Run.release(id_, self.lease.owner, claims)])
+                self.recorder.commit([runs.release(id_, self.lease.owner, claims)])
 
 
 def _lane(plan: Plan) -> Lane:

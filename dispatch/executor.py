@@ -13,9 +13,14 @@ from typing import Any
 import orjson
 
 import engine
+from database import get_clock
+from database.queries import leases, loops, rate_limits, runs
+from database.queries import steps as step_queries
+from database.queries.store import WorkspaceStore
+from database.queries.units import Unit
 from engine import Job, Outcome, Plan
 from errors import DatabaseLost, HeadraceError, Unavailable
-from models import Lease, RateLimit, Run, Step, Unit, WorkspaceStore, get_clock, loops
+from models import Run
 from nodes.base import REGISTRY
 from registry import registry
 from server_log.work_ids import CURRENT
@@ -104,7 +109,7 @@ class Executor:
                 return bool(active.plan.settings.max_concurrent_runs)
             except HandedBack:
                 if not active.is_released:
-                    record.submit([Run.release(record.run.id, self.lease.owner)]).result()
+                    record.submit([runs.release(record.run.id, self.lease.owner)]).result()
         except RunTaken:
             log.warning("run %s no longer belongs to this process, which stops executing it", record.run.id)
             self._reload(record.run)
@@ -120,7 +125,7 @@ class Executor:
         record = active.record
         record.durable()
         limit = active.plan.settings.max_concurrent_runs
-        claim = Run.claim(record.run.id, self.lease.owner, limit, record.run.workflow_id)
+        claim = runs.claim(record.run.id, self.lease.owner, limit, record.run.workflow_id)
         if not self.recorder.commit(claim)[0]:
             return False
         claimed = Run.get_by_id(record.run.id)
@@ -146,7 +151,7 @@ class Executor:
         told = failure_writes(self.resources, active, outcome) if plan.settings.error_workflow_id else []
         # The duration of a resumed run is the difference of its times; that of others is measured precisely.
         duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
-        ending = run.finish(
+        ending = runs.finish(run,
             self.lease.owner, outcome.status, waits=plan.suspends, duration_ms=duration, output=kept.text,
             output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
             error_kind=outcome.error_kind, nodes_done=record.done, nodes_total=len(plan.nodes),
@@ -154,7 +159,7 @@ class Executor:
         if not record.finish([*told, *ending], whole=not told and not plan.suspends)[len(told)]:
             # Cancelled meanwhile, or claimed by another process because this one seemed dead: the row counts.
             log.info("run %s no longer belongs to this process, and its end here is not recorded", run.id)
-            record.run = self._reload(run) or run.deleted()
+            record.run = self._reload(run) or runs.deleted(run)
         else:
             active.response = outcome.response
             self.tracing.see_end(active.place, run)
@@ -176,7 +181,7 @@ class Executor:
         run.nodes_total = len(active.plan.nodes)
         if state.running:
             # Written with the next step or the end: until then the next claim must also find the step interrupted.
-            record.add(Step.close_running_steps(run.id, run.claims))
+            record.add(step_queries.close_running_steps(run.id, run.claims))
         if run.deaths >= MAX_DEATHS:
             text = f"given up: {MAX_DEATHS} processes died while they executed this run"
             return Outcome("failed", None, text, error_kind="interrupted")
@@ -189,7 +194,7 @@ class Executor:
         checks = [
             write for id_ in waits if id_ in record.loops for write in loops.check(run.id, id_, record.loops[id_])
         ]
-        record.finish([*checks, *run.suspend(self.lease.owner, reason, len(waits), record.done)])
+        record.finish([*checks, *runs.suspend(run, self.lease.owner, reason, len(waits), record.done)])
         record.run = Run.find(run.id) or run
         return True
 
@@ -209,7 +214,7 @@ class Executor:
             links=resources.links_for(run, plan), keyring=keyring, files=resources.files_of(run.workspace_id),
             agents=self._make_agents(resources, self.lease, used, keyring), timeout=config.run_timeout,
             max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,
-            workspace_id=run.workspace_id, clock=get_clock(), rates=partial(RateLimit.take, run.workspace_id),
+            workspace_id=run.workspace_id, clock=get_clock(), rates=partial(rate_limits.take, run.workspace_id),
             workers=make_workers,
         )  # fmt: skip
 
@@ -256,13 +261,13 @@ class Executor:
             if self._is_for_another_process(run):
                 raise ForAnotherProcess from error
             outcome = Outcome("failed", None, error.message, error_kind="config")
-        if self.recorder.commit(Run.claim(run.id, self.lease.owner))[0]:
+        if self.recorder.commit(runs.claim(run.id, self.lease.owner))[0]:
             claimed = Run.get_by_id(run.id)
             left = remains_of(self.resources.definition_of(run) or {"nodes": []}, run)
             active = Active(RunRecord(self.recorder, self.resources.payloads, claimed), left)
             told = failure_writes(self.resources, active, outcome)
             values = {"error_text": outcome.error_text, "error_kind": outcome.error_kind}
-            ending = claimed.finish(self.lease.owner, "failed", waits=True, **values)
+            ending = runs.finish(claimed, self.lease.owner, "failed", waits=True, **values)
             self.recorder.commit([*told, *ending])
             self.tracing.see_unexecuted_end(str(run.id))
             self.tidy(active)
@@ -272,7 +277,7 @@ class Executor:
         """Return True if this process lacks a node type of the run, and a living one has it."""
         definition = self.resources.definition_of(run) or {"nodes": []}
         missing = {node["type"] for node in definition["nodes"] if REGISTRY.get(node["type"]) is None}
-        return bool(missing) and Lease.has_node_types(missing)
+        return bool(missing) and leases.has_node_types(missing)
 
     def give_up(self, active: Active, error: BaseException) -> None:
         """Fail a run whose record could not be written; its end is written as soon as the disk accepts it.
@@ -289,9 +294,9 @@ class Executor:
         if is_lost or is_refused:
             return
         text = f"could not be recorded: {error}"
-        closed = Step.close_running_steps(run.id, run.claims)
+        closed = step_queries.close_running_steps(run.id, run.claims)
         values = {"error_text": text, "error_kind": "storage"}
-        ending = [closed, *run.finish(self.lease.owner, "failed", waits=True, **values)]
+        ending = [closed, *runs.finish(run, self.lease.owner, "failed", waits=True, **values)]
         self.unrecorded[run.id] = active, Outcome("failed", None, text, error_kind="storage"), ending
         run.finished_at = None
 

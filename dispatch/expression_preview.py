@@ -15,12 +15,16 @@ import orjson
 
 import definition as definitions
 import engine
+from database.base import now_ms
+from database.queries import credentials
+from database.queries import steps as step_queries
+from database.queries.variables import find_variables
 from definition import Pin, Plan
 from dispatch.payloads import Kept
 from engine import Job, Settled
 from errors import ExpressionError, NodeError, TooLarge
 from expressions import Template, compile_value, find_texts_with_expressions
-from models import Credential, Run, Step, find_variables, now_ms
+from models import Run, Step
 from nodes.base import REGISTRY
 from nodes.credentials.types import TYPES
 from nodes.limits import size_of
@@ -75,7 +79,7 @@ class MaskedSecrets(Mapping[str, Any]):
         self.workspace_id = workspace_id
 
     def __getitem__(self, name: str) -> Any:
-        row = Credential.named(self.workspace_id, name)
+        row = credentials.named(self.workspace_id, name)
         if row is None:
             raise ExpressionError(f"there is no credential {name[:100]!r} in this workspace")
         kind = TYPES[row.type]
@@ -225,7 +229,7 @@ class Preview:
         steps: dict[str, Step] = {}
         size, most = 0, self.resources.config.max_value_bytes
         for at in range(0, len(ids), BATCH):
-            found = Step.outputs(run.id, ids[at : at + BATCH])
+            found = step_queries.outputs(run.id, ids[at : at + BATCH])
             new = [step for id_, step in found.items() if id_ not in steps]
             size += sum(step.output_bytes or len(step.output or "") for step in new)
             if size > most:

@@ -24,8 +24,11 @@ from database import (
     lock_wait,
     write_runs,
 )
+from database.queries import runs as run_queries
+from database.queries import steps as step_queries
+from database.queries.units import Item, Undone, Unit, execute_units
 from errors import Conflict, DatabaseLost, Unavailable
-from models import Item, Run, Step, Undone, Unit, execute_units
+from models import Run
 
 from .histograms import SECONDS, SIZES, Histogram
 
@@ -99,10 +102,15 @@ class WholeRun(NamedTuple):
 def insertions(runs: Sequence[WholeRun]) -> Unit:
     """Return writes that insert all of these runs and count them, in as few statements as possible."""
     rows = [whole.run for whole in runs]
-    packed = [Step.packed(whole.steps) for whole in runs]
+    packed = [step_queries.packed(whole.steps) for whole in runs]
     steps = [values for whole, text in zip(runs, packed, strict=True) if text is None for values in whole.steps]
     more = [item for whole in runs for item in whole.more]
-    return [*Run.insertions(rows, packed), *Step.insertions(steps), *more, *[run.counted() for run in rows]]
+    return [
+        *run_queries.insertions(rows, packed),
+        *step_queries.insertions(steps),
+        *more,
+        *[run_queries.counted(run) for run in rows],
+    ]
 
 
 # The writer's thread calls it with None once a run is on the disk, else with the error.

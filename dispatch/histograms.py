@@ -9,7 +9,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from models import Count
+from database.queries.server_metrics import Count
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 REQUEST_SECONDS = (0.005, 0.025, 0.1, 0.5, 2.5)  # few, since each route has them

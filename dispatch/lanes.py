@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from database.queries.server_metrics import count_claimable
 from errors import HeadraceError
-from models import count_claimable
 
 from .resources import Resources, find_version
 from .tasks import is_task

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 
 from database import disconnect_thread, synchronize_clock
-from models import Lease, Run, new_id
+from database.base import new_id
+from database.queries import leases, runs
+from models import Run
 from nodes.base import REGISTRY
 
 from .run_record import RunTaken
@@ -47,7 +49,7 @@ class ProcessLease:
         # What keeps this process from it, a full disk perhaps, keeps the others from it too: for a lease after that,
         # their silence does not mean that they are dead.
         trusts_at, self._trusts_at = self._trusts_at, math.inf
-        Lease.beat(self.owner, int(self.seconds * 1000), REGISTRY.list_types())
+        leases.beat(self.owner, int(self.seconds * 1000), REGISTRY.list_types())
         synchronize_clock()
         # If the database was away, the lease of another process may have run out before it could be renewed.
         took = self.clock() - now
@@ -72,7 +74,7 @@ class ProcessLease:
         if self.is_alive():
             return
         self.beat()
-        if not run.is_still_claimed():
+        if not runs.is_still_claimed(run):
             raise RunTaken
 
     def keep(self) -> None:
@@ -100,4 +102,4 @@ class ProcessLease:
 
     def end(self) -> None:
         """Release the lease, so that other processes take over the remaining runs at once."""
-        Lease.end(self.owner)
+        leases.end(self.owner)

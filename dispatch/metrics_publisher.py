@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from database import write_leases
-from models import Lease, Load, MetricCount
+from database.queries import leases, server_metrics
+from database.queries.leases import Load
 
 from .dispatcher import Dispatcher
 from .histograms import Counter, Histogram
@@ -27,8 +28,8 @@ class MetricsPublisher:
         lease, role = self.dispatcher.lease, self.dispatcher.config.role
         try:
             with write_leases():
-                MetricCount.add_all(count for _, counts in taken for count in counts)
-                Lease.describe(lease.owner, role, self._measure_load())
+                server_metrics.add_counts(count for _, counts in taken for count in counts)
+                leases.describe(lease.owner, role, self._measure_load())
         except BaseException:
             for one, counts in taken:
                 one.give_back(counts)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Sequence
 
-from models import Run
+from database.queries import runs
 
 from .queues import Lane, Queue
 
@@ -60,11 +60,11 @@ class Offers:
 
     def offer_new(self, but: Container[str]) -> None:
         """Offer the oldest pending runs, except `but`, that this process has not offered lately."""
-        self._offer_all(self._new.find_due([id_ for id_ in Run.find_claimable(MAX_NEW) if id_ not in but]))
+        self._offer_all(self._new.find_due([id_ for id_ in runs.find_claimable(MAX_NEW) if id_ not in but]))
 
     def repeat(self) -> None:
         """Offer again the runs that have been pending for DELAY_SECONDS. Only one process of the server calls this."""
-        due = self._repeated.find_due(Run.find_claimable(MAX_REPEATED))
+        due = self._repeated.find_due(runs.find_claimable(MAX_REPEATED))
         if due:
             log.info("%d runs wait for a worker; they are offered to the broker again", len(due))
         self._offer_all(due)

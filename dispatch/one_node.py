@@ -13,9 +13,12 @@ import orjson
 
 import definition as definitions
 import engine
+from database.base import new_id
+from database.queries import runs, steps
+from database.queries.steps import Settlement
 from definition import Plan
 from errors import BadInput, Conflict, Issue, NodeError
-from models import Run, RunOptions, Settlement, Step, new_id
+from models import Run
 
 from .active_run import Start
 from .input_validation import check_input
@@ -37,7 +40,7 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
     options.check(resources.config.max_value_bytes)
     whole = _plan_whole(resources, start, options)
     definitions.select_one(whole, options.only, options.pinned, ())  # checks the ids
-    settled = {} if source is None else Step.settled(source.id)
+    settled = {} if source is None else steps.settled(source.id)
     kept = _choose_kept(whole, options, settled)
     _check_data(whole, options, {id_: settled[id_] for id_ in kept})
     options = options._replace(kept=kept)
@@ -51,15 +54,15 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
         check_input(plan, None, lambda: value, flow.workspace_id)
         text, size = payloads.keep(id_, "input", _encode(value, resources.config.max_value_bytes))
     given = payloads.keep(id_, "options", options.encoded())
-    made = Run.accept(
+    made = runs.accept(
         flow, id=id_, input=text, input_bytes=size, triggered_by=start.triggered_by, nodes_total=len(plan.nodes),
         nodes_done=0, retry_of=None if source is None else source.id, **options.columns(flow.version),
     )  # fmt: skip
-    files = set() if source is None else set(Step.files(source.id, kept))
+    files = set() if source is None else set(steps.files(source.id, kept))
     if source is not None:
         payloads.share(source.id, id_, files)
     limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
-    more = [RunOptions.keep(id_, given.text, given.size), *([] if start.note is None else [start.note(made)])]
+    more = [runs.keep_options(id_, given.text, given.size), *([] if start.note is None else [start.note(made)])]
     record_run(resources, source, made, kept, files, limit, more)
     return made
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from database.queries import large_values
 from errors import Unavailable
-from models import large_values
 
 from .payloads import Payloads
 

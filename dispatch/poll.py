@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import orjson
 
 import engine
+from database.base import now_ms
+from database.queries.store import WorkspaceStore
+from database.queries.variables import find_variables
 from definition import PlannedNode
 from errors import HeadraceError, LimitExceeded, NodeError
-from models import WorkspaceStore, find_variables, now_ms
 from nodes import plugin_runner
 from nodes.base import Context, Item, Polled
 from nodes.credentials.keyring import Keyring

@@ -9,9 +9,11 @@ import orjson
 import definition as definitions
 from constants import ROLES
 from database import write
+from database.queries import drafts, workflows, workspaces
+from database.queries.audit import NewAuditEntry, differences
 from definition.triggers import Trigger, find_triggers
 from errors import Conflict, Forbidden
-from models import AuditEntry, Draft, Membership, ScheduledPublish, User, Workflow, WorkflowVersion, differences
+from models import Draft, ScheduledPublish, User, Workflow
 
 STALE = "The flow has changed since; read it again and repeat your change"
 
@@ -54,7 +56,7 @@ def save_draft(flow: Workflow, definition_json: str, base_version: int, revision
     A draft that equals the version on which it is based is cleared. Raises: Conflict unless `revision` is the present.
     """
     with write():
-        draft = Draft.lock(flow.id)
+        draft = drafts.lock(flow.id)
         check_revision(draft, revision)
         present = Workflow.find(flow.id)
         if present is None:
@@ -63,9 +65,9 @@ def save_draft(flow: Workflow, definition_json: str, base_version: int, revision
             raise Conflict(f"The flow has no version {base_version}; its current version is {present.version}")
         is_same = base_version == present.version and is_alike(definition_json, present.definition_json)
         text, base = (None, None) if is_same else (definition_json, base_version)
-        whole = Draft.of(flow.id)
+        whole = drafts.of(flow.id)
         if (whole.definition_json, whole.base_version) != (text, base):
-            whole.put(text, base, user_id)
+            drafts.put(whole, text, base, user_id)
     return whole
 
 
@@ -83,7 +85,7 @@ def is_alike(text: str, other: str) -> bool:
     return text == other or bool(orjson.loads(text) == orjson.loads(other))
 
 
-def publish(entry: AuditEntry, flow: Workflow, made: Publication, user_id: str, is_scheduled: bool = False) -> None:
+def publish(entry: NewAuditEntry, flow: Workflow, made: Publication, user_id: str, is_scheduled: bool = False) -> None:
     """Create the next version of the flow, clear its draft and write the audit entry, in one transaction.
 
     If the draft has changed since the publish was scheduled, it is not cleared, but based on the new version.
@@ -95,20 +97,20 @@ def publish(entry: AuditEntry, flow: Workflow, made: Publication, user_id: str, 
     counts = definitions.count_differences(orjson.loads(flow.definition_json), orjson.loads(made.definition_json))
     changes: dict[str, Any] = {"definition_json": made.definition_json, "status": made.status}
     with entry.about(flow).written():
-        draft = Draft.lock(flow.id)
+        draft = drafts.lock(flow.id)
         if not is_scheduled:
             check_revision(draft, made.draft_revision)
-        if not flow.change(user_id, made.base_version, made.triggers, **changes):
+        if not workflows.change(flow, user_id, made.base_version, made.triggers, **changes):
             raise Conflict(STALE)
         if made.name is not None or made.note is not None:
-            WorkflowVersion.describe(flow.id, flow.version, name=made.name, note=made.note)
-        ScheduledPublish.drop(flow.id)
-        if not draft.exists:
+            workflows.describe_version(flow.id, flow.version, name=made.name, note=made.note)
+        drafts.unschedule(flow.id)
+        if not drafts.exists(draft):
             pass
         elif draft.revision == made.draft_revision:
-            draft.put(None, None, user_id)
+            drafts.put(draft, None, None, user_id)
         else:
-            Draft.rebase(flow.id, made.base_version, flow.version)
+            drafts.rebase(flow.id, made.base_version, flow.version)
         named = {} if made.name is None else {"name": made.name}
         entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **named)
 
@@ -123,20 +125,20 @@ def publish_scheduled(due: ScheduledPublish, max_nodes: int) -> bool:
         return False
     check_base(due.base_version, flow.version)
     user = User.find(due.created_by)
-    role = None if user is None else Membership.role_of(due.created_by, flow.workspace_id)
+    role = None if user is None else workspaces.role_of(due.created_by, flow.workspace_id)
     if user is None or role is None or ROLES.index(role) < ROLES.index("editor"):
         raise Forbidden("The person who scheduled it may no longer change flows of this workspace")
     triggers = find_triggers_of(orjson.loads(due.definition_json), flow.status, max_nodes)
-    entry = AuditEntry.begin("flow.published", flow.workspace_id, user_id=user.id, user_email=user.email)
+    entry = NewAuditEntry("flow.published", flow.workspace_id, user_id=user.id, user_email=user.email)
     made = Publication(
         due.definition_json, due.base_version, due.draft_revision, flow.status, triggers, due.name, due.note
     )
     with write():
-        Draft.lock(flow.id)
+        drafts.lock(flow.id)
         present = Workflow.find(flow.id)
         if present is None or (present.status, present.version) != (flow.status, flow.version):
             return False  # the next attempt reads the flow again
-        if not due.take():
+        if not drafts.take_scheduled(due):
             return False
         publish(entry.note(scheduled=True), present, made, user.id, is_scheduled=True)
     return True

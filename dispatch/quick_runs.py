@@ -14,11 +14,15 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import engine
+from database import LockTimeout, get_clock, is_write_blocked
+from database.base import new_id, now_ms
+from database.queries import runs as run_queries
+from database.queries.webhooks import Fired
 from dispatch.group_commit import LoopTurn
 from dispatch.payloads import RowPayloads
 from engine import Job, Outcome, Plan
 from errors import NodeError
-from models import Fired, LockTimeout, Run, get_clock, is_write_blocked, new_id, now_ms
+from models import Run
 from nodes.credentials.keyring import Keyring
 from parsers.process import refuse_to_wait
 
@@ -175,7 +179,7 @@ class QuickRuns:
         )
         encoded = engine.encode(input, self.resources.config.max_value_bytes)
         id_ = new_id("run")
-        run = Run.accept(
+        run = run_queries.accept(
             flow, id=id_, input=self.rows.keep(id_, "input", encoded).text, triggered_by=triggered_by,
             trigger_node=trigger_node, status="running", claims=1, started_at=now_ms(), nodes_total=len(plan.nodes),
         )  # fmt: skip
@@ -184,7 +188,7 @@ class QuickRuns:
         tracing = self.dispatcher.executor.tracing
         job.on_step, steps = tracing.watch_steps(record.step)
         text, outcome = engine.encode_output(engine.run(plan, job), job.keyring, self.resources.config.max_value_bytes)
-        run.end_unsaved(
+        run_queries.end_unsaved(run,
             outcome.status, (time.perf_counter() - began) * 1000, output=self.rows.keep(id_, "output", text).text,
             error_text=outcome.error_text, error_node_id=outcome.error_node_id, error_kind=outcome.error_kind,
             nodes_done=record.done,

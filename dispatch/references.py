@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 import definition as definitions
+from database.queries import workflows
 from errors import Conflict, Issue
 from models import Workflow
 from registry import registry
@@ -24,7 +25,7 @@ MAX_ID = 64  # characters of an id in a message
 def warnings_of(definition: Any, workspace_id: str, find_credential: FindCredential) -> list[Issue]:
     """Return a warning for each credential and each flow that the definition names but cannot use."""
     calls = definitions.find_workflows(definition)
-    flows = {flow.id: flow for flow in Workflow.of_ids(sorted({use.name for use in calls}), brief=True)}
+    flows = {flow.id: flow for flow in workflows.of_ids(sorted({use.name for use in calls}), brief=True)}
     own = {id_: flow for id_, flow in flows.items() if flow.workspace_id == workspace_id}
     wrong = (
         Issue(use.path, text, use.node_id, "warning")
@@ -64,7 +65,7 @@ def check_uncalled(flow: Workflow) -> None:
 
 
 def _callers(flow: Workflow) -> Iterator[str]:
-    for id_, name, text in Workflow.active_with(flow.workspace_id, [flow.id]):
+    for id_, name, text in workflows.active_with(flow.workspace_id, [flow.id]):
         if id_ != flow.id and any(use.name == flow.id for use in definitions.find_workflows(orjson.loads(text))):
             yield f"the active flow {name!r}"
     for referrer in registry.list_referrers(flow.workspace_id):

@@ -14,9 +14,12 @@ from typing import Any, TypeAlias
 import orjson
 
 from config import Config
+from database.queries import loops
+from database.queries.variables import find_variables
+from database.queries.webhooks import Fired
 from engine import Plan
 from errors import ConfigError, Conflict
-from models import Fired, Run, RunOptions, Workflow, WorkflowVersion, find_variables, loops
+from models import Run, RunOptions, Workflow, WorkflowVersion
 from net.egress import HttpClient, Rule
 from nodes.base import Once, Services
 from nodes.credentials.keyring import DecryptedCredential, Keyring

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from database.queries import steps
+from database.queries import waits as wait_queries
 from dispatch.payloads import Kept
 from engine import Open, Outcome, Plan, Settled
 from models import Run, Step, Wait
@@ -41,7 +43,7 @@ class ResumeState:
     def of(cls, run: Run, load: Load) -> ResumeState:
         """Return the state of the run by its steps; `load(run_id, name, kept)` returns a recorded value as data."""
         found = cls()
-        waits = Wait.of(run.id)
+        waits = wait_queries.of(run.id)
         for step in Step.select().where(Step.run_id == run.id).order_by(Step.seq).iterator():
             found._add(step, waits, load)
         found.answers = {id_: open_.answer for id_, open_ in found.waiting.items() if open_.answer is not None}
@@ -64,8 +66,8 @@ class ResumeState:
             self.rounds[key] = self.rounds.get(key, 0) + 1
             self.tried.pop(key, None)
         elif step.status == "waiting":
-            self.waiting[step.place] = _open(step, waits.get(step.place), load)
-        elif step.status in ("success", "skipped") or step.has_output:
+            self.waiting[steps.place_of(step)] = _open(step, waits.get(steps.place_of(step)), load)
+        elif step.status in ("success", "skipped") or steps.has_output(step):
             self.settled[key] = self._settled(step, load)
         else:
             self.rounds_began.setdefault(key, step.started_at)
@@ -76,7 +78,7 @@ class ResumeState:
             output = self.settled[step.same_as, None].output
         else:
             output = load(step.run_id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
-        skipped = step.status == "skipped" and not step.has_output and step.same_as is None
+        skipped = step.status == "skipped" and not steps.has_output(step) and step.same_as is None
         return Settled(output, step.branch, skipped)
 
     def end(self, plan: Plan) -> Outcome | None:

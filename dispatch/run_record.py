@@ -12,8 +12,8 @@ whole    of a run: written only after its end, as one unit
 
 | state of the step; of the run in the database: | running | ended or cancelled | pending again | claimed again |
 |---|---|---|---|---|
-| running, waiting (`Step.begin_one`, in `database/tables/steps.py`) | written | dropped | dropped | dropped |
-| ended (`Step.save_one`) | written | written | written | dropped |
+| running, waiting (`steps.begin_one`, in `database/queries/steps.py`) | written | dropped | dropped | dropped |
+| ended (`steps.save_one`) | written | written | written | dropped |
 | ended, with tied writes | written | written | dropped | dropped |
 | ended and pure, after an answer or a start of another run | written | dropped | dropped | dropped |
 """
@@ -30,8 +30,13 @@ from typing import Any
 import orjson
 
 import engine
+from database.base import Needed, Write, now_ms
+from database.queries import logs, runs, waits
+from database.queries import steps as step_queries
+from database.queries.locks import FlowLock
+from database.queries.units import Item, Undone, Unit
 from errors import Conflict, NodeError, Unavailable
-from models import FlowLock, Item, LogEntry, Needed, Run, Step, Undone, Unit, Wait, Write, now_ms
+from models import Run
 
 from .group_commit import Done, Recorder, WholeRun, insertions
 from .payloads import Payloads
@@ -190,7 +195,7 @@ class RunRecord:
     def submit_running(self, step: engine.StepRecord) -> Done:
         """Submit a `running` step. The node must not begin before `confirm_running`."""
         item = None if step.item is None else self._item(step.item)
-        return self.flush(Step.begin_one(row_of(step, self._id, item, None, None), self.run.claims))
+        return self.flush(step_queries.begin_one(row_of(step, self._id, item, None, None), self.run.claims))
 
     def confirm_running(self, submitted: Done) -> None:
         """Wait until a `running` step is durable. Raises: RunTaken if it may not run."""
@@ -227,9 +232,9 @@ class RunRecord:
     def _note_wait(self, step: engine.StepRecord, values: tuple[Any, ...]) -> None:
         run, wait = self.run, step.wait
         assert wait is not None
-        self._buffer.append(Step.begin_one(values, run.claims))
+        self._buffer.append(step_queries.begin_one(values, run.claims))
         place = step.node_id if step.item_index is None else f"{step.node_id}:{step.item_index}"
-        self._buffer.append(Wait.begin(run.id, run.claims, place, step.seq, wait))
+        self._buffer.append(waits.begin(run.id, run.claims, place, step.seq, wait))
         if wait.kind == "loop":
             self.loops[step.node_id] = wait.places
 
@@ -242,7 +247,7 @@ class RunRecord:
         except Undone:
             self._pending = []  # all earlier writes are recorded
             self.done = self._written_progress = done
-            if not self.run.is_still_claimed():
+            if not runs.is_still_claimed(self.run):
                 raise RunTaken from None
             raise NodeError(str(refusal)) from None
 
@@ -260,10 +265,10 @@ class RunRecord:
         if limit:
             self.flush()  # earlier writes: a refused start rolls back its unit
             self._refusal = refusal
-            self.add(Needed(*self.run.while_it_runs(run.insertion_unless_busy(limit))))
+            self.add(Needed(*runs.while_it_runs(self.run, runs.insertion_unless_busy(run, limit))))
             self.add(FlowLock(run.workflow_id, alone=True))
         else:
-            self.add(self.run.while_it_runs(run.insertion()))
+            self.add(runs.while_it_runs(self.run, runs.insertion(run)))
         self._is_fenced = True
 
     def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
@@ -275,7 +280,7 @@ class RunRecord:
             level, message, data = "warning", f"more than {MAX_LOG_ENTRIES} log entries; the rest is dropped", None
         text = log_data(data)
         message = message[:MAX_LOG_TEXT].encode("utf-8", "replace").decode()
-        entry = LogEntry.entry(self.run.workspace_id, self.run.id, node_id, level, message, text)
+        entry = logs.entry(self.run.workspace_id, self.run.id, node_id, level, message, text)
         self._buffer.append(entry)
         self._logged += len(message) + len(text or "")
         if self._logged > MAX_LOG_BUFFER and not self._is_tied:
@@ -290,13 +295,15 @@ class RunRecord:
         """
         self._settle(wait=self._is_full())
         if self.done != self._written_progress:
-            self._buffer.append(self.run.write_progress(self.done))
+            self._buffer.append(runs.write_progress(self.run, self.done))
             self._written_progress = self.done
         claims = self.run.claims
         steps = [
             # Fenced steps follow an answer to a caller, or the start of another run: both are void if the run was
             # cancelled before, so these steps are not written then.
-            Step.begin_one(values, claims) if fenced else Step.save_one(values, claims, with_more=self._is_tied)
+            step_queries.begin_one(values, claims)
+            if fenced
+            else step_queries.save_one(values, claims, with_more=self._is_tied)
             for values, fenced in self._steps
         ]
         writes = [*self._buffer, *steps, *more]
@@ -324,7 +331,7 @@ class RunRecord:
     def whole(self) -> WholeRun:
         """Return the ended run, of which nothing is written yet."""
         steps = [values for values, _ in self._steps]
-        return WholeRun(self.run, steps, [*self._buffer, *self.run.failure_entries()])
+        return WholeRun(self.run, steps, [*self._buffer, *runs.failure_entries(self.run)])
 
     def _submit_whole(self) -> Done | None:
         """Submit the ended run with all its writes. Return None if some of them are written already."""
@@ -353,7 +360,7 @@ def _json_names(names: tuple[str, ...]) -> str:
 def row_of(
     step: engine.StepRecord, run_id: str, item: str | None, output: str | None, output_bytes: int | None
 ) -> tuple[Any, ...]:
-    """Return the values of the step's row, in the order of `database.tables.steps.STEP_COLUMNS`.
+    """Return the values of the step's row, in the order of `database.queries.steps.STEP_COLUMNS`.
 
     `item` and `output` are the JSON texts as the row holds them; an output of `output_bytes` lies in a file.
     """

@@ -13,9 +13,12 @@ import orjson
 
 import definition as definitions
 from database import execute, write
+from database.base import Write, new_id
+from database.queries import runs, steps
+from database.queries.locks import lock_flow, lock_runs
 from engine import Plan
 from errors import Conflict, DatabaseLost, NotFound
-from models import Run, RunOptions, Step, Workflow, Write, lock_flow, lock_runs, new_id
+from models import Run, Workflow
 
 from .active_run import Note
 from .input_validation import check_input
@@ -50,14 +53,14 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     done = set(kept) - {run.error_node_id}
     check_input(plan, run.trigger_node, lambda: resources.input_of(run), run.workspace_id, done)
     limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
-    made = Run.accept(
+    made = runs.accept(
         flow, id=new_id("run"), workflow_version=number, input=run.input, input_bytes=run.input_bytes,
         triggered_by=run.triggered_by, trigger_node=run.trigger_node, retry_of=run.id, nodes_total=len(plan.nodes),
         nodes_done=0, options=run.options,
     )  # fmt: skip
-    files = {*(["options"] if options is not None else []), *Step.files(run.id, kept)}
+    files = {*(["options"] if options is not None else []), *steps.files(run.id, kept)}
     resources.payloads.share(run.id, made.id, files)
-    more = [RunOptions.share(run.id, made.id), *([] if note is None else [note(made)])]
+    more = [runs.share_options(run.id, made.id), *([] if note is None else [note(made)])]
     record_run(resources, run, made, kept, files, limit, more)
     return made
 
@@ -109,9 +112,9 @@ def record_run(
         with write():
             _insert(run, made, limit)
             if run is not None and kept:
-                Step.keep(run.id, made.id, kept)
+                steps.keep(run.id, made.id, kept)
                 # A node of a cancelled run may have ended, and written its file, since `files` were listed.
-                if late := set(Step.files(run.id, kept)) - files:
+                if late := set(steps.files(run.id, kept)) - files:
                     resources.payloads.share(run.id, made.id, late)
             for one in more:
                 execute(*one)
@@ -128,7 +131,7 @@ def _insert(run: Run | None, made: Run, limit: int) -> None:
         lock_runs((run.id,))  # no step of it is written between the two looks at its steps
         if Run.find(run.id) is None:
             raise NotFound("The run was deleted")
-    if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
+    if not execute(*(runs.insertion_unless_busy(made, limit) if limit else runs.insertion(made))).rowcount:
         raise Conflict(f"The flow {limit_reached(limit)}")
 
 

@@ -16,8 +16,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
+from database.base import Rows
+from database.link_signatures import without_signatures
+from database.queries.steps import StepData
 from errors import Unavailable
-from models import Rows, Run, StepData, without_signatures
+from models import Run
 
 from .payloads import Kept, Payloads, ValueGone
 

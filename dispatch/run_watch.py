@@ -7,7 +7,9 @@ import threading
 import time
 
 from database import disconnect_thread
-from models import Run, RunState
+from database.queries import runs
+from database.queries.runs import RunState
+from models import Run
 
 log = logging.getLogger("headrace.dispatch")
 POLL_SECONDS = 0.05
@@ -52,7 +54,7 @@ class RunWatch:
 
     def _look(self, waiting: dict[threading.Event, tuple[str, RunState]]) -> None:
         try:
-            present = Run.read_states({run_id for run_id, _ in waiting.values()})
+            present = runs.read_states({run_id for run_id, _ in waiting.values()})
         except Exception as error:
             log.warning("runs that callers wait for cannot be read: %s", error)
             present = {}  # each thread reads its run itself, and reports the error to its caller

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 import definition as definitions
+from database.queries import steps
 from definition import Plan
 from expressions import Template
 from models import Run, Step, Workflow
@@ -70,7 +71,7 @@ class SentSettings(Preview):
 
     def scope(self, templates: Any) -> dict[str, Any]:
         """Return the scope of the node, with the time at which it started."""
-        started = Step.first_start(self.run.id, self.step.node_id) or self.step.started_at
+        started = steps.first_start(self.run.id, self.step.node_id) or self.step.started_at
         return super().scope(templates) | {"now": datetime.fromtimestamp(started / 1000, UTC)}
 
     def links_for(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:

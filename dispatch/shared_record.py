@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import engine
-from models import Item, Run
+from database.queries.units import Item
+from models import Run
 
 from .group_commit import Done
 from .run_record import RunRecord

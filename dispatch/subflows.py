@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import engine
+from database.base import Write, new_id
+from database.queries import logs, loops, runs
 from definition import FlowSettings
 from engine import Outcome, Plan
 from errors import DefinitionError, LimitExceeded, NodeError, Unavailable
-from models import LogEntry, Run, Workflow, Write, loops, new_id
+from models import Run, Workflow
 
 from .active_run import Active
 from .limits import limit_reached
@@ -55,7 +57,7 @@ class SubflowStarter:
             raise NodeError(f"the flow {flow.name!r} cannot run: {error.message}", permanent=True) from None
         limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
         refusal = f"the flow {flow.name!r} {limit_reached(limit)}"
-        if limit and Run.busy(flow.id) >= limit:
+        if limit and runs.busy(flow.id) >= limit:
             raise NodeError(refusal)
         given = self.active.keyring.clean(engine.encode(input, self.resources.config.max_value_bytes))
         try:
@@ -89,7 +91,7 @@ def _child(
     kept = resources.payloads.keep(id_, "input", input)
     if kept.size is not None:
         active.inputs.append(id_)
-    return Run.accept(
+    return runs.accept(
         flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=run.triggered_by,
         trigger_node=trigger_of(plan, trigger), depth=run.depth + 1, parent_run_id=run.id, parent_node_id=answers,
         nodes_total=len(plan.nodes), nodes_done=0,
@@ -121,11 +123,11 @@ def failure_writes(resources: Resources, active: Active, outcome: Outcome) -> li
             "error_kind": outcome.error_kind,
         }
         encoded = engine.encode(told, resources.config.max_value_bytes)
-        made = _child(resources, active, flow, error_plan, "error", encoded, None).insertion()
+        made = runs.insertion(_child(resources, active, flow, error_plan, "error", encoded, None))
     except (DefinitionError, NodeError) as error:
         message = f"the error workflow was not started: {error.message}"
-        made = LogEntry.entry(run.workspace_id, run.id, None, "error", message, None)
-    return [run.while_it_runs(made)]
+        made = logs.entry(run.workspace_id, run.id, None, "error", message, None)
+    return [runs.while_it_runs(run, made)]
 
 
 def remains_of(definition: dict[str, Any], run: Run) -> Plan:

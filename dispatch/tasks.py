@@ -9,9 +9,10 @@ import pkgutil
 from abc import ABC, abstractmethod
 from typing import Any
 
+from database.base import Write
 from engine import Plan
 from errors import Conflict
-from models import Run, Write
+from models import Run
 from registry import explain_off, registry
 
 

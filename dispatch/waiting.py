@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 
 import engine
 from database import is_write_blocked
+from database.base import now_ms
+from database.queries import runs, steps, waits
+from database.queries.runs import QUEUED
 from errors import Unavailable
-from models import QUEUED, Run, Step, Wait, now_ms
+from models import Run
 from nodes.base import REGISTRY
 
 from .active_run import Ticket
@@ -96,7 +99,7 @@ class WaitingThreads:
             active.record.durable()
             return active.run, active.response
         run = self.wait(ticket, max(0.0, deadline - time.monotonic()))
-        for step in Step.successes(run.id, [type_ for type_, node in REGISTRY.items() if node.responds]):
+        for step in steps.successes(run.id, [type_ for type_, node in REGISTRY.items() if node.responds]):
             response = self.resources.value(run.id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
             if engine.is_response(response):
                 return run, response
@@ -132,10 +135,10 @@ def _is_suspended_longer_than(run: Run, seconds: float) -> bool:
     """Return True if the run pauses for an event that will not occur within these seconds by itself."""
     if run.status != "pending" or run.waiting is None or run.waiting == QUEUED:
         return False
-    wake_at = Wait.find_next_wake(run.id)
+    wake_at = waits.find_next_wake(run.id)
     if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
         return False
-    if not all(_is_suspended_longer_than(child, seconds) for child in run.children()):
+    if not all(_is_suspended_longer_than(child, seconds) for child in runs.children(run)):
         return False
     # The child may have ended since the row was read: then there is none left, and the run has resumed.
     present = Run.find(run.id)

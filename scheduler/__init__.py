@@ -20,22 +20,20 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.util import undefined
 
 from database import LockTimeout, closing_connection, disconnect_thread, is_postgres
+from database.base import now_ms
+from database.queries import leases, partitions, schedules
+from database.queries.metrics import settle_days
 from dispatch import Dispatcher
 from models import (
     DataWrite,
     IdempotencyKey,
     Invitation,
-    Lease,
     LoginAddress,
     OAuthAttempt,
     Presence,
     RateLimit,
-    ScheduleFire,
     Session,
     StoreEntry,
-    now_ms,
-    partitions,
-    settle_days,
 )
 from registry import registry
 from scheduler.firing import watch
@@ -229,5 +227,7 @@ def make_listeners(poller: Poller) -> Listening:
 def prune() -> None:
     """Delete expired rows."""
     people = (Session, Invitation, LoginAddress, Presence, OAuthAttempt)
-    for table in (*people, IdempotencyKey, StoreEntry, DataWrite, Lease, ScheduleFire, RateLimit):
+    for table in (*people, IdempotencyKey, StoreEntry, DataWrite, RateLimit):
         table.prune()
+    leases.prune()
+    schedules.prune_fires()

@@ -8,10 +8,15 @@ from typing import Any, Protocol
 import orjson
 
 from database import execute
+from database.base import new_id
+from database.queries import logs
+from database.queries import runs as run_queries
+from database.queries.polls import Claim
+from database.queries.webhooks import Fired
 from dispatch import Dispatcher, Line, encode_item
 from dispatch.debounce import Collected, DebouncedCall, Debouncer, find_debouncer
 from errors import BadInput, DatabaseLost, NodeError
-from models import Claim, Fired, LogEntry, Run, Workflow, new_id
+from models import Run, Workflow
 from nodes.base import Item
 from nodes.credentials.keyring import Keyring
 
@@ -58,7 +63,7 @@ def write_log(claim: Claim, flow: Workflow, lines: list[Line]) -> None:
     for level, message, data in lines:
         told = {"workflow_id": claim.workflow_id, **({} if data is None else {"data": orjson.Fragment(data)})}
         text = orjson.dumps(told).decode()
-        execute(*LogEntry.entry(flow.workspace_id, None, claim.node_id, level, message, text))
+        execute(*logs.entry(flow.workspace_id, None, claim.node_id, level, message, text))
 
 
 def put_or_discard(runs: EntryRuns, made: Sequence[Entry], put: Callable[[Sequence[Entry]], int]) -> int:
@@ -111,7 +116,7 @@ class SingleRuns:
         if encoded is None:
             return None
         kept = self.payloads.keep(id_, "input", encoded)
-        return Run.accept(
+        return run_queries.accept(
             self.flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by="schedule",
             trigger_node=self.claim.node_id,
         )  # fmt: skip
@@ -132,7 +137,7 @@ class SingleRuns:
         return True
 
     def put(self, one: Run) -> str:
-        execute(*one.insertion())
+        execute(*run_queries.insertion(one))
         return str(one.id)
 
     def close(self) -> None:

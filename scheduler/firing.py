@@ -16,7 +16,10 @@ import orjson
 from cronsim import CronSimError
 
 from database import execute, write
-from models import GRACE_MS, Due, LogEntry, Run, Schedule, ScheduleFire, Workflow
+from database.queries import logs, schedules, workflows
+from database.queries import runs as run_queries
+from database.queries.schedules import GRACE_MS, Due
+from models import Workflow
 from scheduler.cron import FireTimes, Interval, get_cron
 from schema_fields.row_json import iso
 
@@ -114,7 +117,7 @@ def fire_due(now: int, may_start: MayStart = lambda flow: None, present_since: i
     """
     runs: list[str] = []
     while True:
-        page = Schedule.due(now, PAGE)
+        page = schedules.due(now, PAGE)
         for batch in _batches(decide(due, now, present_since) for due in page):
             runs += _carry_out(batch, now, may_start)
         if len(page) < PAGE:
@@ -124,10 +127,10 @@ def fire_due(now: int, may_start: MayStart = lambda flow: None, present_since: i
 def skip_due(now: int) -> int:
     """Move each due schedule to its next instant without firing; return their number."""
     skipped = 0
-    while page := Schedule.due(now, PAGE):
+    while page := schedules.due(now, PAGE):
         with write():
-            Schedule.lock(page)
-            skipped += sum(Schedule.move(due, decide(due, now).next_at) for due in page)
+            schedules.lock(page)
+            skipped += sum(schedules.move(due, decide(due, now).next_at) for due in page)
     return skipped
 
 
@@ -149,13 +152,13 @@ def _carry_out(batch: list[Decision], now: int, may_start: MayStart) -> list[str
     """Fire these in one transaction; return the ids of the runs."""
     runs: list[str] = []
     with write():
-        Schedule.lock(decision.due for decision in batch)
+        schedules.lock(decision.due for decision in batch)
         flows = active_flows([decision.due.workflow_id for decision in batch])
         for decision in batch:
             flow = flows.get(decision.due.workflow_id)
             if flow is None:
-                Schedule.drop(decision.due)
-            elif Schedule.move(decision.due, decision.next_at):
+                schedules.drop(decision.due)
+            elif schedules.move(decision.due, decision.next_at):
                 _log_delay(decision, flow, now)
                 fired = (_fire(decision.due, flow, instant, now, may_start) for instant in decision.instants)
                 runs += [id_ for id_ in fired if id_ is not None]
@@ -164,22 +167,22 @@ def _carry_out(batch: list[Decision], now: int, may_start: MayStart) -> list[str
 
 def active_flows(ids: Sequence[str]) -> dict[str, Workflow]:
     """Return the active ones of these flows by id, without their definitions, which may be large."""
-    return {flow.id: flow for flow in Workflow.of_ids(ids, brief=True) if flow.status == "active"}
+    return {flow.id: flow for flow in workflows.of_ids(ids, brief=True) if flow.status == "active"}
 
 
 def _fire(due: Due, flow: Workflow, instant: int, now: int, may_start: MayStart) -> str | None:
     """Fire one instant; return the id of the run, or None if it fired before or the flow may not start."""
     reason = may_start(flow)
     if reason is not None:
-        if ScheduleFire.take(due, instant, now, None, f"skipped: {reason}"):
+        if schedules.take_instants(due, instant, now, None, f"skipped: {reason}"):
             text = f"{_name(due, flow)} did not start a run at {iso(instant)}: {reason}"
             _log(due, flow, "warning", text, {"scheduled_for": iso(instant)})
         return None
     text = orjson.dumps({"scheduled_for": iso(instant), "fired_at": iso(now)}).decode()
-    run = Run.accept(flow, triggered_by="schedule", trigger_node=due.node_id, input=text)
-    if not ScheduleFire.take(due, instant, now, run.id):
+    run = run_queries.accept(flow, triggered_by="schedule", trigger_node=due.node_id, input=text)
+    if not schedules.take_instants(due, instant, now, run.id):
         return None
-    execute(*run.insertion())
+    execute(*run_queries.insertion(run))
     return run.id
 
 
@@ -206,16 +209,16 @@ def watch(now: int) -> int:
 
     Every process does this, in case the leader hangs.
     """
-    found = Schedule.find_unreported(now, PAGE)
+    found = schedules.find_unreported(now, PAGE)
     if not found:
         return 0
     told = 0
     with write():
-        Schedule.lock(found)
+        schedules.lock(found)
         flows = active_flows([due.workflow_id for due in found])
         for due in found:
             flow = flows.get(due.workflow_id)
-            if flow is not None and Schedule.mark_reported(due, now):
+            if flow is not None and schedules.mark_reported(due, now):
                 since, late = iso(due.next_at), now - due.next_at
                 text = f"{_name(due, flow)} is overdue since {since} ({format_duration(late)}): no process fires it"
                 _log(due, flow, "warning", text, {"due_at": since, "late_seconds": late // 1000})
@@ -225,7 +228,7 @@ def watch(now: int) -> int:
 
 def _log(due: Due, flow: Workflow, level: str, message: str, data: dict[str, Any]) -> None:
     text = orjson.dumps({"workflow_id": due.workflow_id, **data}).decode()
-    execute(*LogEntry.entry(flow.workspace_id, None, due.node_id, level, message, text))
+    execute(*logs.entry(flow.workspace_id, None, due.node_id, level, message, text))
 
 
 def _name(due: Due, flow: Workflow) -> str:

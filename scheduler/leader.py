@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 
 from database import synchronize_clock
-from models import Lease, Poll, Schedule, monotonic_ms, new_id, now_ms
+from database.base import monotonic_ms, new_id, now_ms
+from database.queries import leases, polls, schedules
 from scheduler.cron import get_cron
 from scheduler.firing import UNREADABLE, MayStart, fire_due
 
@@ -32,7 +33,7 @@ class Leadership:
         now = self.wall()
         if self.duration_ms // 2 < self._until - now <= self.duration_ms:
             return True
-        leads = Lease.lead(self.name, self.owner, self.duration_ms, self.wall)
+        leads = leases.lead(self.name, self.owner, self.duration_ms, self.wall)
         self._until = now + self.duration_ms if leads else 0
         if leads:
             synchronize_clock()
@@ -42,7 +43,7 @@ class Leadership:
         """Release the lease, so that another process can lead at once. Failures are only logged: more work follows."""
         self._until = 0
         try:
-            Lease.drop(self.name, self.owner)
+            leases.drop(self.name, self.owner)
         except Exception as error:
             log.warning(
                 "Could not release the lease %r; it expires within %d ms: %s", self.name, self.duration_ms, error
@@ -88,7 +89,7 @@ class Leader:
             return
         if jumped or not led:
             realign(self.wall)
-            Poll.take_over(self.owner, self.wall())
+            polls.take_over(self.owner, self.wall())
         runs = fire_due(now, self.may_start, self._present_since)
         if runs:
             self.on_fired(runs)
@@ -114,14 +115,14 @@ def realign(wall: Callable[[], int]) -> None:
 
     Instants that fired before do not fire again: they have a row in `schedule_fires`.
     """
-    moved = Schedule.restart_intervals(wall)
+    moved = schedules.restart_intervals(wall)
     now = wall()
-    for expression, timezone in Schedule.list_cron_rules():
+    for expression, timezone in schedules.list_cron_rules():
         try:
             first = get_cron(expression, timezone).after(now)
         except UNREADABLE as error:
             log.warning("Schedules with the cron expression %r in %s cannot fire: %s", expression, timezone, error)
             continue
-        moved += Schedule.limit_cron(expression, timezone, first, now)
+        moved += schedules.limit_cron(expression, timezone, first, now)
     if moved:
         log.warning("The clock was changed: recomputed %d schedules that were due too far ahead", moved)

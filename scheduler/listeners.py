@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from database import closing_connection
-from database.tables.polls import MAX_ENTRIES
+from database import DatabaseRefused, closing_connection
+from database.queries import polls
+from database.queries.polls import MAX_ENTRIES, Claim
+from database.queries.webhooks import Fired
 from dispatch import Line, encode_state, open_trigger, redacted_errors
 from errors import NodeError
-from models import Claim, DatabaseRefused, Fired, Poll, PollEntry, Workflow
+from models import Workflow
 from nodes.base import Item
 from nodes.credentials.keyring import Keyring
 from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, put_or_discard, write_log
@@ -51,13 +53,13 @@ class Listeners:
         """Listen under this claim, in a thread of its own."""
         flow = active_flows([claim.workflow_id]).get(claim.workflow_id)
         if flow is None:
-            Poll.end(claim, self.poller.wall(), None, idle_since=self.poller.wall())
+            polls.end(claim, self.poller.wall(), None, idle_since=self.poller.wall())
             return
         listener = Listener(self.poller, claim, flow)
         if len(self._open) >= MAX_LISTENERS:
             listener.fail(f"this server listens to {MAX_LISTENERS} sources already, which is the limit")
             return
-        Poll.extend([claim], self.poller.wall(), self.poller.wall() + CLAIM_MS)
+        polls.extend([claim], self.poller.wall(), self.poller.wall() + CLAIM_MS)
         self._open[claim.workflow_id, claim.node_id] = listener
         listener.thread.start()
 
@@ -66,14 +68,14 @@ class Listeners:
         self._open = {key: one for key, one in self._open.items() if one.thread.is_alive()}
         if not self._open:
             return
-        held = Poll.held(self.poller.owner) if self.poller.leads() else set()
+        held = polls.held(self.poller.owner) if self.poller.leads() else set()
         for (workflow_id, node_id), one in self._open.items():
             if (workflow_id, node_id, one.claim.version) not in held:
                 one.closing.set()
         now = self.poller.monotonic()
         if held and now - self._extended >= EXTEND_SECONDS:
             wall = self.poller.wall()
-            Poll.extend([one.claim for one in self._open.values()], wall, wall + CLAIM_MS)
+            polls.extend([one.claim for one in self._open.values()], wall, wall + CLAIM_MS)
             self._extended = now
 
     def stop(self) -> None:
@@ -107,7 +109,7 @@ class Listener:
             self._begin()
             self._listen()
             with self.poller.writing():
-                Poll.end(self.claim, self.poller.wall(), self.poller.wall())
+                polls.end(self.claim, self.poller.wall(), self.poller.wall())
         except NodeError as error:
             self._fail_safely(error.message)
         except (Stopped, ClaimLost):
@@ -121,7 +123,7 @@ class Listener:
         """Delete the state if it belongs to another source, because the config has changed."""
         if self.claim.is_new:
             with self.poller.writing():
-                Poll.reset_state(self.claim)
+                polls.reset_state(self.claim)
             self.claim = self.claim._replace(state_of=self.claim.source, state=None, begun=0)
 
     def _listen(self) -> None:
@@ -154,7 +156,7 @@ class Listener:
         pause = min(FIRST_BACKOFF_MS * 2 ** min(self.failures, 30), MAX_BACKOFF_MS)
         values = {"failures": self.failures + 1, "last_error": text, "last_polled_at": now}
         with self.poller.writing():
-            if Poll.end(claim, now, now + pause, **values):
+            if polls.end(claim, now, now + pause, **values):
                 if text != claim.last_error:
                     self.lines.append(("warning", f"{name_of(claim, self.flow)} cannot listen: {text}", None))
                 write_log(claim, self.flow, self.lines)
@@ -183,8 +185,8 @@ class Listener:
         if not self.is_open() or dispatcher.is_paused or dispatcher.free_space.is_low():
             return 0
         batch = items[:RUNS_AT_ONCE]
-        keys = [PollEntry.digest(item.key) if item.key else None for item in batch]
-        known = PollEntry.find_known(self.claim, {key for key in keys if key is not None})
+        keys = [polls.digest(item.key) if item.key else None for item in batch]
+        known = polls.find_known(self.claim, {key for key in keys if key is not None})
         made: list[Entry] = []
         for key, item in zip(keys, batch, strict=True):
             is_new = key is None or key not in known
@@ -199,11 +201,11 @@ class Listener:
     def catch_up(self, items: Sequence[Item], backlog: bool) -> None:
         """Start a run for each item whose key is unknown; at the first connection to a source only with `backlog`."""
         if not self.claim.begun and not backlog:
-            entries = {PollEntry.digest(item.key): None for item in items}
+            entries = {polls.digest(item.key): None for item in items}
             with self._writing():
-                known = PollEntry.find_known(self.claim, entries.keys()) if entries else set()
+                known = polls.find_known(self.claim, entries.keys()) if entries else set()
                 unknown = [(entry, None) for entry in entries if entry not in known]
-                PollEntry.learn(self.claim, unknown, self.poller.wall(), False)
+                polls.learn(self.claim, unknown, self.poller.wall(), False)
         else:
             left = list(items)
             while left and self.is_open():
@@ -224,18 +226,18 @@ class Listener:
         with self._writing([one for _, one in made if one is not None]):
             ids = put_entries(self.runs, made, self.poller.room, lambda: self.poller.may_start(self.flow))
             entries = [(key, id_) for (key, _), id_ in zip(made, ids, strict=False) if key is not None]
-            PollEntry.learn(self.claim, entries, now, False)
-            Poll.update_held(self.claim, now, last_polled_at=now)
+            polls.learn(self.claim, entries, now, False)
+            polls.update_held(self.claim, now, last_polled_at=now)
         self._learned += len(entries)
         if self._learned >= PRUNE_EVERY:
             self._learned = 0
             with self._writing():
-                PollEntry.prune(self.claim, MAX_ENTRIES, now)
+                polls.prune_entries(self.claim, MAX_ENTRIES, now)
         return len(ids)
 
     def _update(self, **values: Any) -> None:
         with self._writing():
-            Poll.update_held(self.claim, self.poller.wall(), **values)
+            polls.update_held(self.claim, self.poller.wall(), **values)
 
     @contextmanager
     def _writing(self, prepared: Sequence[Any] | None = None) -> Iterator[None]:
@@ -243,7 +245,7 @@ class Listener:
         with self.poller.writing():
             if prepared is not None:
                 self.runs.open(prepared)
-            if not Poll.holds(self.claim):
+            if not polls.holds(self.claim):
                 raise ClaimLost
             yield
             write_log(self.claim, self.flow, self.lines)

@@ -14,10 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from database import closing_connection, write
+from database import DatabaseRefused, closing_connection, write
+from database.base import now_ms
+from database.queries import polls
+from database.queries import runs as run_queries
+from database.queries.polls import CLAIM_MS, Claim
+from database.queries.webhooks import Fired
 from dispatch import Dispatcher, Line, PollResult, look
 from errors import HeadraceError, NodeError
-from models import CLAIM_MS, Claim, DatabaseRefused, Fired, Poll, PollEntry, Run, Workflow, now_ms
+from models import Workflow
 from nodes.base import REGISTRY, Item
 from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, put_or_discard, write_log
 from scheduler.firing import active_flows
@@ -114,7 +119,7 @@ class Poller:
         if free <= 0:
             return
         busy = {one.key for one in active} | (self.listeners.keys() if self.listeners is not None else set())
-        for claim in Poll.claim(self.owner, self.wall(), free, busy):
+        for claim in polls.claim(self.owner, self.wall(), free, busy):
             node = REGISTRY.get(claim.type)
             if node is not None and node.listens and self.make_listeners is not None:
                 self.listeners = self.listeners or self.make_listeners(self)
@@ -129,7 +134,7 @@ class Poller:
         with self._lock:
             self._stopped = True
         try:
-            Poll.release(self.owner, self.wall())
+            polls.release(self.owner, self.wall())
         except Exception as error:
             # A failure must not prevent the rest of the shutdown.
             log.warning("Could not release the polls; other processes wait for %d ms: %s", CLAIM_MS, error)
@@ -180,7 +185,7 @@ class Poller:
     def room(self) -> int:
         """Return how many runs may be queued: half of the queue is reserved for callers, who cannot retry later."""
         most = self.dispatcher.config.max_pending
-        return max(1, most // 2) - Run.backlog(most)
+        return max(1, most // 2) - run_queries.backlog(most)
 
     def may_start(self, flow: Workflow) -> bool:
         """Return False while the flow is at its concurrency limit and skips further runs."""
@@ -197,7 +202,7 @@ class Poller:
 
     def _end(self, claim: Claim, next_at: int | None, **values: Any) -> None:
         with self.writing():
-            Poll.end(claim, self.wall(), next_at, **values)
+            polls.end(claim, self.wall(), next_at, **values)
 
     def _fail(self, claim: Claim, flow: Workflow, text: str, lines: list[Line], wait: float = 0.0) -> None:
         """Record a failure and back off, at least by `wait` seconds, as the server requests. Log each error once."""
@@ -205,7 +210,7 @@ class Poller:
         pause = max(backoff(claim.every, claim.failures), min(round(wait * 1000), MAX_WAIT_MS))
         values = {"failures": claim.failures + 1, "last_error": text, "last_polled_at": now}
         with self.writing():
-            if Poll.end(claim, now, now + pause, **values):
+            if polls.end(claim, now, now + pause, **values):
                 if text != claim.last_error:
                     lines = [*lines, ("warning", f"{name_of(claim, flow)} cannot be polled: {text}", None)]
                 write_log(claim, flow, lines)
@@ -247,9 +252,9 @@ class PollRecorder:
     def work(self) -> None:
         """Record the result, as far as there is room for runs. Raises: ClaimLost, Stopped."""
         if not self.claim.is_new and (self.found.items or self.found.whole):
-            self.known = PollEntry.known(self.claim)
+            self.known = polls.known_entries(self.claim)
         for item in self.found.items:
-            self.shown.setdefault(PollEntry.digest(item.key), item)
+            self.shown.setdefault(polls.digest(item.key), item)
         self.unrecorded = [(entry, item) for entry, item in self.shown.items() if entry not in self.known]
         is_first = self.claim.is_new or not self.claim.begun
         if is_first and not self.found.backlog:
@@ -272,16 +277,16 @@ class PollRecorder:
         now = self.poller.wall()
         with self.poller.writing():
             self.runs.open(one for _, one in made if one is not None)
-            if not Poll.holds(self.claim):
+            if not polls.holds(self.claim):
                 raise ClaimLost
             if self.claim.is_new:
-                Poll.reset_state(self.claim)
+                polls.reset_state(self.claim)
             ids = put_entries(self.runs, made, self.poller.room, lambda: self.poller.may_start(self.flow))
             taken = len(ids)
             entries = [(entry, id_) for (entry, _), id_ in zip(made, ids, strict=False) if entry is not None]
-            PollEntry.learn(self.claim, entries, now, self.found.whole)
+            polls.learn(self.claim, entries, now, self.found.whole)
             if taken < len(made):
-                Poll.end(self.claim, now, now + HOLD_MS, last_polled_at=now)
+                polls.end(self.claim, now, now + HOLD_MS, last_polled_at=now)
             elif taken == len(self.unrecorded):
                 self._settle(now)
             write_log(self.claim, self.flow, self.lines)
@@ -296,8 +301,8 @@ class PollRecorder:
         claim, found = self.claim, self.found
         if found.whole:
             shown = self.shown.keys() & self.known.keys()
-            PollEntry.mark(claim, self.known, shown, now)
-        PollEntry.prune(claim, len(self.known) + len(self.shown), now)
+            polls.mark(claim, self.known, shown, now)
+        polls.prune_entries(claim, len(self.known) + len(self.shown), now)
         if claim.last_error is not None:
             self.lines.append(("info", f"{name_of(claim, self.flow)} can be polled again", None))
         # A source that reports more without returning anything would be polled endlessly.
@@ -305,4 +310,4 @@ class PollRecorder:
         # All parts of the first result count as existing entries.
         begun = claim.begun or not at_once
         values = {"state": found.state, "begun": begun, "failures": 0, "last_error": None, "last_polled_at": now}
-        Poll.end(claim, now, now if at_once else now + round(claim.every * 1000), **values)
+        polls.end(claim, now, now if at_once else now + round(claim.every * 1000), **values)

@@ -14,10 +14,11 @@ from itertools import islice
 
 import database
 from config import Config
-from database.tables.base import DAY_MS, STEP_SECONDS
+from database.base import DAY_MS, STEP_SECONDS, first_id, new_id, now_ms
+from database.queries import agent_memory, partitions, polls
+from database.queries import retention as rows
 from dispatch.payloads import Payloads
-from models import AgentMemory, Poll, Run, first_id, new_id, now_ms, partitions
-from models import retention as rows
+from models import Run
 from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import remove_unsent
 from scheduler.leader import Leadership
@@ -113,9 +114,9 @@ class Retention:
             yield from self._age("log_entries", before)
         if self.config.audit_days:
             yield from self._age("audit_entries", now - self.config.audit_days * DAY_MS)
-        Poll.prune(now)
+        polls.prune(now)
         yield
-        while not AgentMemory.remove_expired(now, self._time()):
+        while not agent_memory.remove_expired(now, self._time()):
             yield
         yield
 

@@ -6,10 +6,11 @@ import logging
 
 import orjson
 
-from database import execute, write
+from database import DatabaseRefused, LockTimeout, execute, write
+from database.queries import drafts, logs
 from dispatch.publishing import publish_scheduled
 from errors import HeadraceError
-from models import DatabaseRefused, LockTimeout, LogEntry, ScheduledPublish, Workflow
+from models import ScheduledPublish, Workflow
 from schema_fields.row_json import iso
 
 log = logging.getLogger("headrace.scheduler")
@@ -20,7 +21,7 @@ INTERNAL = "An internal error occurred; the log of the server has the details"
 def publish_due(now: int, max_nodes: int) -> int:
     """Publish what is due; return the number of new versions. Several processes may call this at the same time."""
     published = 0
-    for due in ScheduledPublish.due(now, PAGE):
+    for due in drafts.find_due(now, PAGE):
         try:
             published += publish_scheduled(due, max_nodes)
         except (DatabaseRefused, LockTimeout):
@@ -42,9 +43,9 @@ def _fail(due: ScheduledPublish, reason: str, now: int) -> None:
     if flow is None:
         return
     with write():
-        if not due.fail(reason, now):
+        if not drafts.fail_scheduled(due, reason, now):
             return
         text = f"The draft of the flow {flow.name} was not published at {iso(due.publish_at)}, as scheduled: {reason}"
         data = orjson.dumps({"workflow_id": flow.id, "publish_at": iso(due.publish_at)}).decode()
-        execute(*LogEntry.entry(flow.workspace_id, None, None, "error", text, data))
+        execute(*logs.entry(flow.workspace_id, None, None, "error", text, data))
     log.warning("%s", text)

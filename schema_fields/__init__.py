@@ -166,7 +166,15 @@ class Out(Shape):
         if len(given) < 2 or dotted or any(type(field) not in PLAIN for _, field in given):
             return None
         return RowWriter(
-            [JsonColumn(field.data_key or name, field.attribute or name, PLAIN[type(field)]) for name, field in given]
+            [
+                JsonColumn(
+                    field.data_key or name,
+                    field.attribute or name,
+                    PLAIN[type(field)],
+                    getattr(field, "from_row", None),
+                )
+                for name, field in given
+            ]
         )
 
     def _serialize(self, obj: Any, *, many: bool = False) -> Any:

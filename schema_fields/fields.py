@@ -1,10 +1,12 @@
-"""marshmallow's fields with two more options: `help` describes the value in the documentation of the API, and an
-`optional` field of a response may be absent.
+"""marshmallow's fields with three more options.
+
+`help` describes the value in the documentation of the API. An `optional` field of a response may be absent. `from_row`
+is a function that computes the value from a row; a dict has it under the name of the field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import fields
@@ -14,11 +16,23 @@ class FieldOptions:
     """Mixin with the options."""
 
     def __init__(
-        self, *args: Any, help: str = "", optional: bool = False, metadata: Mapping[str, Any] | None = None, **more: Any
+        self,
+        *args: Any,
+        help: str = "",
+        optional: bool = False,
+        from_row: Callable[[Any], Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> None:
-        self.is_optional = optional
+        self.is_optional, self.from_row = optional, from_row
         described = {**(metadata or {}), "description": help} if help else metadata
         super().__init__(*args, metadata=described, **more)  # type: ignore[call-arg]
+
+    def get_value(self, obj: Any, *args: Any, **options: Any) -> Any:
+        """Return the value of this field of a row or a dict."""
+        if self.from_row is None or isinstance(obj, dict):
+            return super().get_value(obj, *args, **options)  # type: ignore[misc]
+        return self.from_row(obj)
 
 
 class Boolean(FieldOptions, fields.Boolean):

@@ -33,11 +33,15 @@ def fragment(value: Any) -> Any:
 
 
 class JsonColumn(NamedTuple):
-    """One value of a row: its key in JSON, its attribute, and the function that writes it; None: unchanged."""
+    """One value of a row: its key in JSON, its attribute, and the function that writes it; None: unchanged.
+
+    `from_row` computes the value from an object; a dict has it.
+    """
 
     key: str
     attribute: str
     write: Callable[[Any], Any] | None
+    from_row: Callable[[Any], Any] | None = None
 
 
 class RowWriter:
@@ -46,13 +50,20 @@ class RowWriter:
     def __init__(self, columns: Sequence[JsonColumn]) -> None:
         names = [column.attribute for column in columns]
         self.keys = [column.key for column in columns]
-        self.of_dict, self.of_object = itemgetter(*names), attrgetter(*names)
+        self.computed = [(column.key, column.from_row) for column in columns if column.from_row is not None]
+        # Another attribute holds the place of a value that is computed afterwards.
+        first = next((column.attribute for column in columns if column.from_row is None), "__class__")
+        stored = [column.attribute if column.from_row is None else first for column in columns]
+        self.of_dict, self.of_object = itemgetter(*names), attrgetter(*stored)
         self.written = [(column.key, column.write) for column in columns if column.write is not None]
 
     def dump(self, row: Any) -> dict[str, Any]:
         """Return the row as data for JSON. Raises: KeyError or AttributeError if a value is missing."""
-        values = self.of_dict(row) if isinstance(row, dict) else self.of_object(row)
-        found = dict(zip(self.keys, values, strict=True))
+        is_dict = isinstance(row, dict)
+        found = dict(zip(self.keys, self.of_dict(row) if is_dict else self.of_object(row), strict=True))
+        if not is_dict:
+            for key, from_row in self.computed:
+                found[key] = from_row(row)
         for key, write in self.written:
             if found[key] is not None:
                 found[key] = write(found[key])

@@ -1,4 +1,4 @@
-"""Accounts: passwords, logins, profiles and the first owner. Rules only: the rows are in database/tables/users.py."""
+"""Accounts: passwords, logins, profiles and the first owner. Rules only: the rows are in database/queries/users.py."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import Any
 
 from config import Config
 from database import write
+from database.queries import logins, sessions, users
+from database.queries import workspaces as workspace_queries
+from database.queries.audit import NewAuditEntry, differences
+from database.queries.locks import lock_names
 from errors import BadInput, ConfigError, Conflict, Forbidden, Issue, Unauthenticated
-from models import ApiToken, AuditEntry, LoginAddress, Membership, Session, User, Workspace, differences, lock_names
+from models import Membership, Session, User, Workspace
 
 from . import login_throttle
 from .passwords import find_weakness
@@ -50,7 +54,7 @@ def hash_password(password: str, about: Iterable[str] = ()) -> str:
 
 def list_guessable_names(user: User) -> list[str]:
     """Return the names that an attacker would try first as this user's password."""
-    return [user.email, user.name, *(workspace.name for workspace in Workspace.of(user))]
+    return [user.email, user.name, *(workspace.name for workspace in workspace_queries.workspaces_of(user))]
 
 
 def check_password(user: User | None, password: str) -> bool:
@@ -74,7 +78,7 @@ def log_in(
     Raises: Unauthenticated for a wrong password or without a workspace; TooMany after many failures.
     """
     account = email.strip().lower()
-    user = User.by_email(account)
+    user = users.by_email(account)
     made = login_throttle.count_attempt(account, address, user, is_shared)
     if not check_password(user, password) or user is None:
         # Logged for existing accounts only: other input may be a password typed into the wrong field.
@@ -82,23 +86,23 @@ def log_in(
             with write():
                 _begin_entry("session.refused", user, address).about(user).save_new()
         raise Unauthenticated(WRONG)
-    workspaces = list(user.roles())
+    workspaces = list(users.roles(user))
     if not workspaces:
         raise Unauthenticated("You are not a member of any workspace; ask for an invitation to one")
     here = user.last_workspace_id if user.last_workspace_id in workspaces else workspaces[0]
     with _begin_entry("session.opened", user, address).written() as entry:
         made.mark_success(user)
-        if not user.keeps_password():  # changed since it was checked, and the sessions with the old one were ended
+        if not users.keeps_password(user):  # changed since it was checked, and the sessions with the old one were ended
             raise Unauthenticated(WRONG)
-        session, token = Session.start(user, here, days, idle_days)
+        session, token = sessions.start(user, here, days, idle_days)
         entry.about(session)
     return user, session, token
 
 
-def _begin_entry(action: str, user: User, address: str | None = None) -> AuditEntry:
+def _begin_entry(action: str, user: User, address: str | None = None) -> NewAuditEntry:
     """Return an audit entry of an action by or on a user, in their first workspace."""
-    home = next(iter(user.roles()), None)
-    return AuditEntry.begin(action, home, user_id=user.id, user_email=user.email, address=address)
+    home = next(iter(users.roles(user)), None)
+    return NewAuditEntry(action, home, user_id=user.id, user_email=user.email, address=address)
 
 
 # Passwords and profiles
@@ -115,7 +119,11 @@ def confirm_password(user: User, password: str | None, address: str, is_shared: 
 
 
 def change_profile(
-    user: User, given: Mapping[str, str], session: Session, begin: Callable[[str], AuditEntry], end_tokens: bool = False
+    user: User,
+    given: Mapping[str, str],
+    session: Session,
+    begin: Callable[[str], NewAuditEntry],
+    end_tokens: bool = False,
 ) -> None:
     """Change the given `name`, `email` and `password`; a new password ends the user's other sessions.
 
@@ -136,33 +144,33 @@ def change_profile(
             lock_names("address", (after["email"],))
         if hashed is not None:
             login_throttle.lock(user.email, after.get("email", user.email))
-        if (hashed is not None or "email" in changes) and not user.keeps_password():
+        if (hashed is not None or "email" in changes) and not users.keeps_password(user):
             raise _bad_field("current_password", "is not your password any more")
         if changes:
             with begin("profile.changed").note(**changes).written():
-                if "email" in changes and User.by_email(after["email"]) is not None:
+                if "email" in changes and users.by_email(after["email"]) is not None:
                     raise Conflict(f"email: {after['email']!r} is taken by another user; choose another address")
-                user.change(**after)
+                users.change(user, **after)
         if hashed is not None:
             with begin("password.changed").written() as entry:
                 _set_hash(user, hashed, True, session)
                 if end_tokens:
-                    entry.note(tokens_ended=ApiToken.end_all(user))
+                    entry.note(tokens_ended=sessions.end_all_tokens(user))
 
 
-def set_password(user: User, password: str, set_up: bool = False, entry: AuditEntry | None = None) -> None:
+def set_password(user: User, password: str, set_up: bool = False, entry: NewAuditEntry | None = None) -> None:
     """Set a user's password, end their sessions and API tokens, and forget failed logins.
 
     `set_up`: the user chose it; otherwise the app asks for another one at the next login. `entry` is the audit entry,
     by default that of the command line.
     """
     hashed = hash_password(password, list_guessable_names(user))
-    entry = entry or AuditEntry.begin("password.changed", next(iter(user.roles()), None))
+    entry = entry or NewAuditEntry("password.changed", next(iter(users.roles(user)), None))
     with entry.about(user).written():
         _set_hash(user, hashed, set_up)
         # The old password may be known to others, so the addresses of earlier logins are not trusted either.
-        LoginAddress.forget(user.id)
-        entry.note(tokens_ended=ApiToken.end_all(user))
+        logins.forget_addresses(user.id)
+        entry.note(tokens_ended=sessions.end_all_tokens(user))
 
 
 def _hash_chosen_password(user: User, password: str) -> str:
@@ -175,8 +183,8 @@ def _hash_chosen_password(user: User, password: str) -> str:
 
 def _set_hash(user: User, hashed: str, set_up: bool, but: Session | None = None) -> None:
     login_throttle.forget(user.email)
-    user.change(password_hash=hashed, set_up=set_up)
-    Session.end_all(user, but)
+    users.change(user, password_hash=hashed, set_up=set_up)
+    sessions.end_all(user, but)
 
 
 def normalize_address(email: str) -> str:
@@ -204,13 +212,13 @@ def add_user(email: str, hashed: str, name: str | None = None, set_up: bool = Fa
     account = normalize_address(email)
     with write():
         lock_names("address", (account,))
-        if User.by_email(account) is not None:
+        if users.by_email(account) is not None:
             raise Conflict(f"email: {account!r} is taken by another user; choose another address")
         return User.add(email=account, name=name or account.partition("@")[0], password_hash=hashed, set_up=set_up)
 
 
 def add_member(
-    entry: AuditEntry, email: str, role: str, password: str | None, name: str | None = None, set_up: bool = False
+    entry: NewAuditEntry, email: str, role: str, password: str | None, name: str | None = None, set_up: bool = False
 ) -> Membership:
     """Make a new user with this password a member. Without a password: an existing user, whose sessions end.
 
@@ -227,18 +235,18 @@ def add_member(
             lock_names("address", (normalize_address(email),))
         lock_names("members", (workspace_id,))
         if hashed is None:
-            user = User.by_email(email)
+            user = users.by_email(email)
             if user is None:
                 raise BadInput("password: is required, since no user has this address yet")
-            Session.end_all(user)
+            sessions.end_all(user)
         else:
             user = add_user(email, hashed, name, set_up)
-            user.change(last_workspace_id=workspace_id)
+            users.change(user, last_workspace_id=workspace_id)
             entry.note(new_user=True)
-        if Membership.role_of(user.id, workspace_id) is not None:
+        if workspace_queries.role_of(user.id, workspace_id) is not None:
             raise Conflict("This user is a member already")
         entry.target("member", user.id, user.email)
-        return Membership.join(workspace_id, user, role)
+        return workspace_queries.join(workspace_id, user, role)
 
 
 # Admins
@@ -247,8 +255,8 @@ def add_member(
 def change_admin(user: User, is_admin: bool) -> None:
     """Make the user an admin of the server, or withdraw it. Raises: Conflict for the last admin."""
     action = "user.promoted" if is_admin else "user.demoted"
-    with AuditEntry.begin(action, next(iter(user.roles()), None)).about(user).written():
-        if not user.change_admin(is_admin):
+    with NewAuditEntry(action, next(iter(users.roles(user)), None)).about(user).written():
+        if not users.change_admin(user, is_admin):
             raise Conflict("The server needs an admin; promote another user first")
 
 
@@ -257,7 +265,7 @@ def may_create_workspace(user: User, config: Config) -> bool:
     return user.is_admin or config.workspaces == "everybody"
 
 
-def create_workspace(entry: AuditEntry, name: str, user: User, config: Config) -> Workspace:
+def create_workspace(entry: NewAuditEntry, name: str, user: User, config: Config) -> Workspace:
     """Create a workspace owned by the user.
 
     Raises: Forbidden if the user may not; Conflict if they have created HEADRACE_MAX_WORKSPACES already.
@@ -265,9 +273,9 @@ def create_workspace(entry: AuditEntry, name: str, user: User, config: Config) -
     if not may_create_workspace(user, config):
         raise Forbidden("Only admins of this server create workspaces; ask one of them (HEADRACE_WORKSPACES is admins)")
     with entry.written():
-        if Workspace.count_founded_by(user) >= (most := config.max_workspaces):
+        if workspace_queries.count_founded_by(user) >= (most := config.max_workspaces):
             raise Conflict(f"You have created {most} workspaces, the maximum for one person (HEADRACE_MAX_WORKSPACES)")
-        workspace = Workspace.found(name, user)
+        workspace = workspace_queries.found(name, user)
         entry.about(workspace)
     return workspace
 
@@ -289,6 +297,6 @@ def make_first_owner(config: Config) -> tuple[str, str] | None:
         log.warning("HEADRACE_ADMIN_PASSWORD %s; the app asks for another one at the first login", reason)
     hashed = str(_get_hasher().hash(password))
     owner = add_user(config.admin_email, hashed, set_up=bool(config.admin_password) and reason is None)
-    Workspace.found("Main", owner)
-    owner.change(is_admin=True)
+    workspace_queries.found("Main", owner)
+    users.change(owner, is_admin=True)
     return None if config.admin_password else (owner.email, password)

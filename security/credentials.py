@@ -18,9 +18,13 @@ from marshmallow import ValidationError
 
 import definition as definitions
 import models
+from database.base import new_id
+from database.queries import credentials, oauth_grants, registered_hooks, workflow_lists, workflows
+from database.queries.audit import NewAuditEntry, differences
+from database.queries.locks import lock_names
 from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable, VaultError
-from models import AuditEntry, ServerFact, Workflow, differences, lock_names
+from models import ServerFact
 from nodes.base import Context, Services
 from nodes.credentials.checks import CHECKS, Untested
 from nodes.credentials.keyring import DecryptedCredential, Keyring
@@ -54,7 +58,7 @@ class Credentials:
 
     def find(self, workspace_id: str, name: str) -> DecryptedCredential | None:
         """Return the workspace's credential with this name or id. Raises: VaultError if the key does not fit."""
-        row = models.Credential.named(workspace_id, name)
+        row = credentials.named(workspace_id, name)
         return None if row is None else self.open(row)
 
     def open(self, row: models.Credential) -> DecryptedCredential:
@@ -71,14 +75,14 @@ class Credentials:
     def _with_grant(self, row: models.Credential, made: DecryptedCredential) -> DecryptedCredential:
         """Return the credential with its grant, and with the host that the service gave the account, if any."""
         grant = models.OAuthGrant.find(row.id)
-        details = {} if grant is None else grant.known
+        details = {} if grant is None else oauth_grants.details_of(grant)
         hosts = (*made.hosts, *find_instance_hosts(details, settings_of(row.type, made.data)))
         return replace(made, grants=self.grants_of(row, made.data), details=details, hosts=hosts)
 
     def describe_connections(self, rows: Iterable[models.Credential]) -> dict[str, dict[str, Any]]:
         """Return how credentials are connected, by id; other types have no entry. See `describe_connection`."""
         accounts = [row for row in rows if row.type in GRANT_TYPES]
-        grants = models.OAuthGrant.of([row.id for row in accounts])
+        grants = oauth_grants.of([row.id for row in accounts])
         return {row.id: describe_connection(row, grants.get(row.id), self._provider_of(row)) for row in accounts}
 
     def _provider_of(self, row: models.Credential) -> str | None:
@@ -111,7 +115,7 @@ class Credentials:
     def _list_logins(self, workspace_id: str) -> dict[str, list[models.Credential]]:
         """Return the credentials of mail servers, by the name or id of the account that logs in."""
         found: dict[str, list[models.Credential]] = {}
-        for row in models.Credential.of_types(workspace_id, LOGIN_TYPES):
+        for row in credentials.of_types(workspace_id, LOGIN_TYPES):
             try:
                 name = self.values_of(row).get("token_from")
             except VaultError:  # no flow can use it either
@@ -130,7 +134,7 @@ class Credentials:
         for server in (server for name in names for server in logins.get(name, ())):
             check_unused(server, done, [server.name, server.id], f" through {server.name!r}")
 
-    def keep(self, entry: AuditEntry, data: Mapping[str, Any], **values: Any) -> models.Credential:
+    def keep(self, entry: NewAuditEntry, data: Mapping[str, Any], **values: Any) -> models.Credential:
         """Store a new credential with validated values. `entry` is the audit entry and names the workspace.
 
         Raises: Conflict if the name is taken; Unavailable if the server's key has changed.
@@ -138,11 +142,11 @@ class Credentials:
         sealed = self.vault.seal(data)
         with entry.written():
             self._check_key()
-            row = models.Credential.keep(str(entry.workspace_id), data=sealed, **values)
+            row = credentials.keep(str(entry.workspace_id), data=sealed, **values)
             entry.about(row).note(type=row.type)
         return row
 
-    def change(self, entry: AuditEntry, row: models.Credential, values: Mapping[str, Any]) -> None:
+    def change(self, entry: NewAuditEntry, row: models.Credential, values: Mapping[str, Any]) -> None:
         """Set these columns; `data` has validated values. Raises: Conflict if an active flow uses its name."""
         sealed = {"data": self.vault.seal(values["data"])} if "data" in values else {}
         if values.get("name", row.name) != row.name:
@@ -153,9 +157,9 @@ class Credentials:
             if sealed:
                 entry.note(data={"changed": True})
                 if row.type in GRANT_TYPES and not self._keeps_grant(row, values["data"]):
-                    models.OAuthGrant.drop(row.id)
-            row.change(**{**values, **sealed})
-            models.RegisteredHook.try_again(row.id)
+                    oauth_grants.drop(row.id)
+            credentials.change(row, **{**values, **sealed})
+            registered_hooks.try_again(row.id)
 
     def _keeps_grant(self, row: models.Credential, after: Mapping[str, Any]) -> bool:
         """Return True if the grant of the credential is also one for these new values."""
@@ -164,13 +168,13 @@ class Credentials:
         except VaultError:
             return False
 
-    def remove(self, entry: AuditEntry, row: models.Credential) -> None:
+    def remove(self, entry: NewAuditEntry, row: models.Credential) -> None:
         """Delete the row. Raises: Conflict while an active flow uses it; NotFound if it is already deleted."""
         self._check_unused(row, "deleted", [row.name, row.id])
         with entry.about(row).written():
-            if not row.remove():
+            if not credentials.remove(row):
                 raise NotFound("The credential was already deleted")
-            models.OAuthGrant.drop(row.id)
+            oauth_grants.drop(row.id)
 
     def is_key_current(self) -> bool:
         """Return True if the database still uses this process's key."""
@@ -261,7 +265,7 @@ def run_test(
     """
     keyring = Keyring(lambda name: find())
     ctx = Context(
-        "credential", {}, {}, f"trial:{models.new_id('trial')}", time.monotonic() + TRIAL_SECONDS,
+        "credential", {}, {}, f"trial:{new_id('trial')}", time.monotonic() + TRIAL_SECONDS,
         services=services, keyring=keyring, files=files,
     )  # fmt: skip
     began = time.perf_counter()
@@ -295,7 +299,7 @@ def find_warnings(definition: Any, workspace_id: str, find: Opener) -> list[Issu
 
 def check_uses(uses: list[definitions.Use], workspace_id: str, open_: Opener) -> list[Issue]:
     """Return the same warnings for these uses of credentials."""
-    find = cache(lambda name: models.Credential.named(workspace_id, name))
+    find = cache(lambda name: credentials.named(workspace_id, name))
     found = definitions.check_uses(uses, lambda name: None if (row := find(name)) is None else str(row.type))
     accounts = {}
     for name in {use.name for use in uses}:
@@ -307,7 +311,7 @@ def check_uses(uses: list[definitions.Use], workspace_id: str, open_: Opener) ->
             accounts[name] = row
     if not accounts:
         return found
-    grants = models.OAuthGrant.of([row.id for row in accounts.values()])
+    grants = oauth_grants.of([row.id for row in accounts.values()])
     texts = {name: _explain_state(row, grants.get(row.id)) for name, row in accounts.items()}
     for use in uses[:MAX_WARNINGS]:
         if text := texts.get(use.name):
@@ -380,11 +384,11 @@ def _show_server(row: models.Credential) -> UsedBy:
 
 
 def _list_flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
-    heads = list(Workflow.list_heads(workspace_id, MAX_EXAMINED))
+    heads = list(workflows.list_heads(workspace_id, MAX_EXAMINED))
     found = {key: _names_cache[key] for id_, _, _, version in heads if (key := (id_, version)) in _names_cache}
     lacking = [id_ for id_, _, _, version in heads if (id_, version) not in found]
     for begin in range(0, len(lacking), BATCH):
-        for id_, version, text in models.definitions_of(lacking[begin : begin + BATCH]):
+        for id_, version, text in workflow_lists.definitions_of(lacking[begin : begin + BATCH]):
             found[id_, version] = frozenset(use.name for use in definitions.find_credentials(orjson.loads(text)))
     _cache_names(found)
     for id_, name, status, version in heads:
@@ -407,6 +411,6 @@ def check_unused(row: models.Credential, done: str, names: list[str], through: s
     """
     # A name that JSON can write in several ways cannot be searched for in the text.
     plain = all(name.isascii() and name.isprintable() and not set(name) & set('"\\/') for name in names)
-    for _, flow, text in Workflow.active_with(row.workspace_id, names if plain else []):
+    for _, flow, text in workflows.active_with(row.workspace_id, names if plain else []):
         if any(use.name in names for use in definitions.find_credentials(orjson.loads(text))):
             raise Conflict(f"The active flow {flow!r} uses this credential{through}; it cannot be {done}")

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from database.tables.base import DAY_MS
+from database.base import DAY_MS, now_ms
+from database.queries import audit, sessions, users, workspaces
+from database.queries.audit import NewAuditEntry
+from database.queries.locks import lock_names
 from errors import Conflict, NotFound, TooMany
-from models import AuditEntry, Invitation, Membership, Session, User, Workspace, lock_names, now_ms
+from models import Invitation, Session, User, Workspace
 
 from . import accounts, login_throttle
 
@@ -22,10 +25,10 @@ MAX_A_DAY = 200
 # One error for unknown, used, revoked and expired links: it does not reveal which invitations existed.
 GONE = "This invitation is not valid. It was used or revoked, or its 72 hours are over; ask for a new one"
 
-Begin = Callable[[str], AuditEntry]
+Begin = Callable[[str], NewAuditEntry]
 
 
-def invite(entry: AuditEntry, email: str, role: str, inviter: User) -> tuple[Invitation, str]:
+def invite(entry: NewAuditEntry, email: str, role: str, inviter: User) -> tuple[Invitation, str]:
     """Create an invitation to the entry's workspace, replacing an earlier one for the address. Return it and its token.
 
     An existing account makes no difference.
@@ -35,13 +38,13 @@ def invite(entry: AuditEntry, email: str, role: str, inviter: User) -> tuple[Inv
     address, workspace_id = accounts.normalize_address(email), str(entry.workspace_id)
     with entry.note(role=role).written():
         lock_names("members", (workspace_id,))
-        if Membership.has_address(workspace_id, address):
+        if workspaces.has_address(workspace_id, address):
             raise Conflict(f"{address} is a member already")
-        if sum(row.email != address for row in Invitation.pending(workspace_id)) >= MAX_PENDING:
+        if sum(row.email != address for row in workspaces.pending_invitations(workspace_id)) >= MAX_PENDING:
             raise Conflict(f"This workspace has {MAX_PENDING} pending invitations; withdraw some of them first")
-        if AuditEntry.count_since(workspace_id, "invitation.created", now_ms() - DAY_MS) >= MAX_A_DAY:
+        if audit.count_since(workspace_id, "invitation.created", now_ms() - DAY_MS) >= MAX_A_DAY:
             raise TooMany(f"{MAX_A_DAY} invitations were made here within a day; try again later", retry_after=3_600)
-        row, token = Invitation.issue(
+        row, token = workspaces.invite(
             workspace_id=workspace_id, email=address, role=role, invited_by=inviter.id, lifetime_ms=LIFETIME_MS
         )
         entry.about(row)
@@ -53,7 +56,7 @@ def find(token: str, address: str, is_shared: bool) -> Invitation:
 
     Raises: NotFound if there is none; TooMany after many invalid tokens. A valid one always works: nobody guesses it.
     """
-    found = Invitation.by_token(token)
+    found = workspaces.invitation_by_token(token)
     if found is None:
         login_throttle.count_bad_link(address, is_shared)
         raise NotFound(GONE)
@@ -76,7 +79,7 @@ def redeem(
 
     Raises: BadInput for a weak password; Conflict if it is not the account's; NotFound if the invitation is gone.
     """
-    user, (address, is_shared) = User.by_email(invitation.email), client
+    user, (address, is_shared) = users.by_email(invitation.email), client
     made = None if user is None else login_throttle.count_attempt(user.email, address, user, is_shared)
     is_theirs = accounts.check_password(user, password)
     about = (invitation.email, name or "", Workspace.get_by_id(invitation.workspace_id).name)
@@ -84,17 +87,17 @@ def redeem(
     hashed = "" if is_theirs else accounts.hash_password(password, about)
     with _use(invitation, begin) as entry:
         if user is None or made is None or not is_theirs:
-            if User.by_email(invitation.email) is not None:
+            if users.by_email(invitation.email) is not None:
                 raise Conflict(f"There is an account for {invitation.email}: log in as {invitation.email} to accept")
             user = accounts.add_user(invitation.email, hashed, name, set_up=True)
             entry.note(new_user=True)
         else:
             made.mark_success(user)
-            if not user.keeps_password():
+            if not users.keeps_password(user):
                 raise Conflict(f"The password of {invitation.email} was changed: log in with the new one to accept")
         _join(invitation, user, entry)
-        Session.end_all(user)
-        return user, *Session.start(user, invitation.workspace_id, *days)
+        sessions.end_all(user)
+        return user, *sessions.start(user, invitation.workspace_id, *days)
 
 
 def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -> None:
@@ -107,18 +110,18 @@ def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -
         if email != invitation.email:
             raise Conflict(f"This invitation is for {invitation.email}, and you are logged in as {email}")
         _join(invitation, user, entry)
-        Session.end_all(user, session)
-        session.move(invitation.workspace_id)
+        sessions.end_all(user, session)
+        sessions.move(session, invitation.workspace_id)
 
 
 @contextmanager
-def _use(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
+def _use(invitation: Invitation, begin: Begin) -> Iterator[NewAuditEntry]:
     """Return a transaction that uses the invitation up, unless it raises. Refusals are in the audit log too."""
     try:
         with begin("invitation.accepted").about(invitation).written() as entry:
             lock_names("address", (invitation.email,))
             lock_names("members", (invitation.workspace_id,))
-            if not invitation.use():
+            if not workspaces.use_invitation(invitation):
                 raise NotFound(GONE)
             yield entry
     except Conflict as error:
@@ -127,10 +130,10 @@ def _use(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
         raise
 
 
-def _join(invitation: Invitation, user: User, entry: AuditEntry) -> None:
-    if Membership.role_of(user.id, invitation.workspace_id) is not None:
+def _join(invitation: Invitation, user: User, entry: NewAuditEntry) -> None:
+    if workspaces.role_of(user.id, invitation.workspace_id) is not None:
         raise Conflict("You are a member of this workspace already")
-    Membership.join(invitation.workspace_id, user, invitation.role)
+    workspaces.join(invitation.workspace_id, user, invitation.role)
     entry.user_id, entry.user_email = user.id, user.email
     entry.target("member", user.id, user.email).note(role=invitation.role, invited_by=invitation.invited_by)
 

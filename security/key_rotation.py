@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 from config import KEY_FILE, Config
 from database import empty_log, execute, protect_rotation, write
+from database.queries import leases, registered_hooks, waits
+from database.queries.locks import lock_names
 from errors import BadInput, ConfigError, Conflict, VaultError
-from models import Credential, Lease, OAuthGrant, RegisteredHook, ServerFact, Wait, lock_names
+from models import Credential, OAuthGrant, ServerFact
 from nodes import REGISTRY
 
 from .vault import GRANTS, IF_LOST, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
@@ -89,7 +91,7 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
             sealed = new.encrypt(tokens, GRANTS).decode()
             execute("UPDATE oauth_grants SET tokens = ? WHERE credential_id = ?", (sealed, id_))
         # The secrets that services sign with come from the key, so services must be told new ones.
-        RegisteredHook.add_all_again()
+        registered_hooks.add_all_again()
         # Who is just connecting an account must begin again.
         execute("DELETE FROM oauth_attempts")
         execute("UPDATE server_facts SET value = ? WHERE name = 'key'", (new.fingerprint(),))
@@ -99,7 +101,7 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
             kept = activate_new_key(path, new.fingerprint())
     empty_log()
     answering = [type_ for type_, node in REGISTRY.items() if node.has_address]
-    return Rotation(len(opened), unreadable, Wait.count_open(answering), kept)
+    return Rotation(len(opened), unreadable, waits.count_open(answering), kept)
 
 
 def parse_key(raw: bytes, source: str) -> bytes:
@@ -115,7 +117,7 @@ def parse_key(raw: bytes, source: str) -> bytes:
 
 def _check_alone(config: Config) -> None:
     """Check that no other process may use the old key. Raises: Conflict while a server is alive."""
-    living = Lease.find_living()
+    living = leases.find_living()
     if living:
         raise Conflict(
             f"A server is working on {config.database_name} ({', '.join(living)}); stop it first. "

@@ -13,8 +13,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from database import write
+from database.base import now_ms
+from database.queries import logins
+from database.queries.locks import lock_names
 from errors import TooMany
-from models import LoginAddress, LoginFailure, User, lock_names, now_ms
+from models import User
 
 WINDOW_MS = 15 * 60_000
 # Failures within WINDOW_MS that block: an account from one address; all accounts from that address.
@@ -44,9 +47,9 @@ class Attempt(NamedTuple):
         """Undo the count: the password was right. Failures of the account are forgotten."""
         with write():
             lock_names("login", self.keys.values())
-            LoginFailure.forget([self.keys["pair"], self.keys["account"]])
-            LoginFailure.uncount(self.keys["address"])
-            LoginAddress.note(user.id, self.network)
+            logins.forget_failures([self.keys["pair"], self.keys["account"]])
+            logins.uncount_failure(self.keys["address"])
+            logins.note_address(user.id, self.network)
 
 
 def count_attempt(account: str, address: str, user: User | None, is_shared: bool = False) -> Attempt:
@@ -60,7 +63,7 @@ def count_attempt(account: str, address: str, user: User | None, is_shared: bool
     keys, factor = made.keys, SHARED_FACTOR if is_shared else 1
     with write():
         lock_names("login", keys.values())
-        if user is not None and LoginAddress.is_known(user.id, made.network):
+        if user is not None and logins.is_known_address(user.id, made.network):
             # Its user may be behind the same proxy as the attacker.
             waits = [_get_pause(keys["pair"])]
         else:
@@ -68,7 +71,7 @@ def count_attempt(account: str, address: str, user: User | None, is_shared: bool
             waits += [_get_pause(keys["pair"]) if is_shared else _get_block("pair", keys)]
         if max(waits) > 0:
             raise TooMany("Too many failed logins; try again later", retry_after=-(-max(waits) // 1000))
-        LoginFailure.note(keys.values(), WINDOW_MS)
+        logins.note_failures(keys.values(), WINDOW_MS)
     return made
 
 
@@ -84,11 +87,11 @@ def count_refusal(invitation: str) -> None:
 
 def _count_link(name: str, most: int) -> None:
     key = f"link:{name}"
-    row = LoginFailure.recent(key, WINDOW_MS)
+    row = logins.recent_failures(key, WINDOW_MS)
     if row is not None and row.count >= most:
         wait = -(-(row.since + WINDOW_MS - now_ms()) // 1000)
         raise TooMany("Too many invalid invitation links; try again later", retry_after=max(1, wait))
-    LoginFailure.note([key], WINDOW_MS)
+    logins.note_failures([key], WINDOW_MS)
 
 
 def lock(*accounts: str) -> None:
@@ -100,8 +103,8 @@ def forget(account: str) -> None:
     """Forget the failures of an account whose password has changed."""
     with write():
         lock(account)
-        LoginFailure.forget([f"account:{account}"])
-        LoginFailure.forget_all(f"pair:{account} ")
+        logins.forget_failures([f"account:{account}"])
+        logins.forget_all_failures(f"pair:{account} ")
 
 
 @lru_cache(4_096)
@@ -120,13 +123,13 @@ def get_network(address: str) -> str:
 
 def _get_block(kind: str, keys: dict[str, str], factor: int = 1) -> int:
     """Return the milliseconds until this counter's failures expire, if they block; else 0."""
-    row = LoginFailure.recent(keys[kind], WINDOW_MS)
+    row = logins.recent_failures(keys[kind], WINDOW_MS)
     return 0 if row is None or row.count < MAX_FAILURES[kind] * factor else row.since + WINDOW_MS - now_ms()
 
 
 def _get_pause(key: str) -> int:
     """Return the milliseconds until the next attempt after many failures; at most 0 if it is allowed."""
-    row = LoginFailure.recent(key, WINDOW_MS)
+    row = logins.recent_failures(key, WINDOW_MS)
     if row is None or row.count < FREE_FAILURES:
         return 0
     pause = min(MAX_PAUSE, 2 ** min(row.count - FREE_FAILURES, 10))

@@ -15,8 +15,12 @@ from typing import Any, NamedTuple
 import orjson
 
 import models
+from database.base import now_ms
+from database.queries import oauth_grants, registered_hooks
+from database.queries.audit import NewAuditEntry
+from database.queries.locks import lock_names
 from errors import BadInput, Conflict, Forbidden, NodeError, VaultError
-from models import AuditEntry, OAuthAttempt, OAuthGrant, RegisteredHook, lock_names, now_ms
+from models import OAuthAttempt
 from nodes.base import Context, Services
 from nodes.credentials.grants import make_times
 from nodes.credentials.keyring import Keyring
@@ -63,7 +67,7 @@ class Connections:
         settings = settings_of(row.type, data)
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         known = {"verifier": verifier, "redirect_url": redirect_url, "data": bind(data)}
-        OAuthAttempt.start(
+        oauth_grants.start_attempt(
             state, LIFETIME_MS, credential_id=row.id, workspace_id=row.workspace_id, session_id=person.session_id,
             user_id=person.user_id, sealed=self.vault.seal(known, GRANTS),
         )  # fmt: skip
@@ -74,7 +78,7 @@ class Connections:
 
         Raises: BadInput for an unknown state; Forbidden for another session; Conflict if it was used or has expired.
         """
-        attempt = OAuthAttempt.by_state(state) if state else None
+        attempt = oauth_grants.attempt_by_state(state) if state else None
         if attempt is None:
             raise BadInput(f"This answer belongs to no connection that was begun here. {BEGIN_AGAIN}.")
         if (attempt.session_id, attempt.user_id) != person:
@@ -85,14 +89,14 @@ class Connections:
             raise Conflict(f"This connection was begun more than ten minutes ago. {BEGIN_AGAIN}.")
         return attempt
 
-    def finish(self, attempt: OAuthAttempt, answer: Mapping[str, str], entry: AuditEntry) -> models.Credential:
+    def finish(self, attempt: OAuthAttempt, answer: Mapping[str, str], entry: NewAuditEntry) -> models.Credential:
         """Exchange the code of an answer, and store the grant. Return the credential.
 
         Whatever is raised, an earlier grant is unchanged. Raises: BadInput if the answer has an error, no code or
         another issuer, or none although the credential has one; Conflict if the credential was changed meanwhile;
         NodeError if the service gives no tokens.
         """
-        if not attempt.use():
+        if not oauth_grants.use_attempt(attempt):
             raise Conflict(f"This answer was used already. {BEGIN_AGAIN} if the account is not connected.")
         row = models.Credential.find(attempt.credential_id)
         known = self._open_attempt(attempt)
@@ -117,7 +121,7 @@ class Connections:
         self._store(row, known["data"], issued, entry)
         return row
 
-    def _store(self, row: models.Credential, data: Mapping[str, Any], issued: Any, entry: AuditEntry) -> None:
+    def _store(self, row: models.Credential, data: Mapping[str, Any], issued: Any, entry: NewAuditEntry) -> None:
         now = now_ms()
         values = {
             "details": "{}",
@@ -130,16 +134,16 @@ class Connections:
             present = models.Credential.find(row.id)
             if present is None or not is_same_account(data, self._open(present)):
                 raise Conflict(f"The credential was changed or deleted meanwhile. {BEGIN_AGAIN}.")
-            OAuthGrant.put(row.id, row.workspace_id, **values)
-            RegisteredHook.try_again(row.id)
+            oauth_grants.put(row.id, row.workspace_id, **values)
+            registered_hooks.try_again(row.id)
             entry.note(scopes=issued.scope.split()[:20])
 
-    def disconnect(self, row: models.Credential, entry: AuditEntry) -> None:
+    def disconnect(self, row: models.Credential, entry: NewAuditEntry) -> None:
         """Delete the grant of a credential, and revoke it if the service can. Raises: Conflict if there is none."""
         told = self.read_tokens(row)
         with entry.about(row).written():
             lock_names("credentials", (row.workspace_id,))
-            if not OAuthGrant.drop(row.id):
+            if not oauth_grants.drop(row.id):
                 raise Conflict("The account is not connected")
         self.revoke(row, told)
 

@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 import orjson
 
 import models
-from database import DatabaseFailed, execute, write
+from database import DatabaseFailed, LockTimeout, execute, write
+from database.base import Write, now_ms
+from database.queries import logs, oauth_grants
 from errors import DatabaseLost, NodeError, VaultError
-from models import LockTimeout, LogEntry, OAuthGrant, now_ms
+from models import OAuthGrant
 from nodes.credentials.grants import ENDED, Grant, Issued, make_times
 from nodes.credentials.oauth_providers import get_provider
 from nodes.credentials.oauth_types import ACCOUNT, OAuthSettings
@@ -54,7 +56,7 @@ class DatabaseGrants:
         row = OAuthGrant.find(self.id)
         if row is None and self.first_token:
             with _storing():
-                OAuthGrant.begin(self.id, self.workspace_id)
+                oauth_grants.begin(self.id, self.workspace_id)
             row = OAuthGrant.find(self.id)
         return None if row is None else self.open(row)
 
@@ -84,7 +86,7 @@ class DatabaseGrants:
         if row is None or row.version != grant.version:
             return None
         with _storing():
-            return row.claim(_abandoned.get(self.id))
+            return oauth_grants.claim(row, _abandoned.get(self.id))
 
     def unsaved(self, grant: Grant) -> Issued | None:
         return _unsaved.get((self.id, grant.version))
@@ -98,7 +100,7 @@ class DatabaseGrants:
         values = seal_tokens(self.vault, issued, grant.refresh_token if is_renewable else "")
         values |= make_times(issued, now, is_renewable)
         with _storing():
-            is_kept = OAuthGrant.refresh(
+            is_kept = oauth_grants.refresh(
                 self.id, lease, **values, status=OAuthGrant.CONNECTED, reason=None, refreshed_at=now
             )
         _unsaved.pop(key, None)
@@ -107,7 +109,7 @@ class DatabaseGrants:
 
     def release(self, lease: str) -> None:
         try:
-            OAuthGrant.release(self.id, lease)
+            oauth_grants.release(self.id, lease)
         except (DatabaseFailed, DatabaseLost, LockTimeout):
             _abandoned[self.id] = lease
 
@@ -122,12 +124,12 @@ class DatabaseGrants:
             values |= {"tokens": None, "expires_at": None, "refresh_at": None}
         told = self._make_entry(is_revoked, reason) if is_news else None
         with _storing(), write():
-            if OAuthGrant.refresh(self.id, lease, **values) and told is not None:
+            if oauth_grants.refresh(self.id, lease, **values) and told is not None:
                 execute(*told)
         if is_news:
             log.warning("the credential %s of %s: %s: %s", self.id, self.workspace_id, status, reason)
 
-    def _make_entry(self, is_revoked: bool, reason: str) -> models.Write:
+    def _make_entry(self, is_revoked: bool, reason: str) -> Write:
         """Return the write of the log entry about a refusal, with the flows that use the credential."""
         users = self.find_users()
         flows = [user for user in users if user.type == "flow"]
@@ -139,7 +141,7 @@ class DatabaseGrants:
         else:
             text = f"The account of the credential {self.name!r} cannot be refreshed: {reason}{used}"
         data = {"credential_id": self.id, "workflow_ids": [user.id for user in flows[:MAX_NAMED]]}
-        return LogEntry.entry(self.workspace_id, None, None, "error", text, orjson.dumps(data).decode())
+        return logs.entry(self.workspace_id, None, None, "error", text, orjson.dumps(data).decode())
 
 
 @contextmanager
@@ -190,7 +192,11 @@ def describe_connection(row: models.Credential, grant: OAuthGrant | None, provid
     shown: dict[str, Any] = {"connected_at": None, "expires_at": None, "scopes": [], "details": {}}
     if grant is not None:
         status, reason = grant.status, grant.reason
-        shown |= {"connected_at": grant.connected_at, "scopes": (grant.scope or "").split(), "details": grant.known}
+        shown |= {
+            "connected_at": grant.connected_at,
+            "scopes": (grant.scope or "").split(),
+            "details": oauth_grants.details_of(grant),
+        }
         if grant.refresh_at is None or get_provider({"provider": provider}).get("longer_grant"):
             shown["expires_at"] = grant.expires_at
             if status == OAuthGrant.CONNECTED and grant.expires_at is not None and grant.expires_at <= now_ms():

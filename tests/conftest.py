@@ -24,7 +24,9 @@ import database
 import workflow_server
 from config import Config
 from database import write
-from models import ApiToken, Membership, Session, User, Workspace, now_ms
+from database.base import now_ms
+from database.queries import sessions, users, workspaces
+from models import Membership, Session, User, Workspace
 from nodes.base import REGISTRY, Node
 from registry import registry
 from security import accounts
@@ -135,7 +137,7 @@ def first_app(tmp_path_factory):
     app = workflow_server.create_app(config)
     app.test_client_class = Client
     database.connect(config.database, config.durability)
-    app.extensions["first_owner"] = logged_in(app, User.by_email(EMAIL), Workspace.get())
+    app.extensions["first_owner"] = logged_in(app, users.by_email(EMAIL), Workspace.get())
     database.disconnect()
     return app
 
@@ -207,7 +209,7 @@ def client(app):
 @pytest.fixture
 def owner(app):
     """The first owner, who is the admin too, with the session of the first database, if this is a copy of it."""
-    user, workspace = User.by_email(EMAIL), Workspace.get()
+    user, workspace = users.by_email(EMAIL), Workspace.get()
     first = app.extensions.get("first_owner")
     if first is None or Session.select().count() == 0:
         return logged_in(app, user, workspace)
@@ -255,8 +257,8 @@ def member(app, owner, add_member):
 def other(app, owner, add_member):
     """The owner of a second workspace, logged in: a stranger to the first."""
     user = add_member("viewer", email="stranger@example.org")
-    Membership.get(user_id=user.id).leave()
-    return logged_in(app, user, Workspace.found("Other", user))
+    workspaces.leave(Membership.get(user_id=user.id))
+    return logged_in(app, user, workspaces.found("Other", user))
 
 
 @pytest.fixture
@@ -267,7 +269,7 @@ def token_client(app, owner):
         client = app.test_client()
         client.user, client.workspace = user or owner.user, workspace or owner.workspace
         values = {"user_id": client.user.id, "workspace_id": client.workspace.id, "expires_at": expires_at}
-        client.token, text = ApiToken.issue(name="test", role=role, **values)
+        client.token, text = sessions.issue_token(name="test", role=role, **values)
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {text}"
         return client
 

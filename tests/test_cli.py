@@ -21,7 +21,10 @@ from command_line import call, refused, roles
 import cli
 from cli.commands import format_duration
 from config import table
-from models import ApiToken, AuditEntry, LabelChange, Session, User, Workflow, Workspace
+from database.queries import sessions, users, workflows, workspaces
+from database.queries.audit import NewAuditEntry
+from database.queries.workflow_labels import LabelChange
+from models import ApiToken, AuditEntry, Session, User, Workflow, Workspace
 from nodes import plugins
 from security import accounts
 from workflow_server import serve
@@ -353,7 +356,7 @@ def flow(data_dir):
     """A flow in the server's database."""
     text = json.dumps(BRANCHING)
     where = Workspace.get().id
-    return Workflow.draft(workspace_id=where, name="Größe", status="active", triggers=[], definition_json=text)
+    return workflows.draft(workspace_id=where, name="Größe", status="active", triggers=[], definition_json=text)
 
 
 def test_export_prints_a_flow_for_people_and_for_run(flow, folder):
@@ -373,17 +376,17 @@ def test_export_writes_all_flows_to_a_file_that_import_reads(flow, folder):
     made = Workflow.get_by_id(id_)
     assert (made.name, made.status, made.version) == (name, "draft", 1) == ("Größe", "draft", 1)
     assert json.loads(made.definition_json) == BRANCHING
-    assert (made.workspace_id, made.versions(10, None)[0][0].version) == (flow.workspace_id, 1)
+    assert (made.workspace_id, workflows.versions_of(made, 10, None)[0][0].version) == (flow.workspace_id, 1)
 
 
 def test_folder_and_tags_of_a_flow_are_exported_and_imported(flow, folder):
     labels = LabelChange(True, "Shop/Orders", ("x", "y"))
-    labels.record(flow.workspace_id, [flow], lambda: AuditEntry.begin("flow.updated"))
+    labels.record(flow.workspace_id, [flow], lambda: NewAuditEntry("flow.updated"))
     exported = json.loads(call("export", flow.id).stdout)
     assert (exported["folder"], exported["tags"]) == ("Shop/Orders", ["x", "y"])
     (folder / "flow.json").write_text(json.dumps(exported))
     made = Workflow.find(call("import", "flow.json", "--again").stdout.split(" ")[0])
-    assert (made.folder, made.tags) == ("Shop/Orders", ("x", "y"))
+    assert (workflows.folder_of(made), workflows.tags_of(made)) == ("Shop/Orders", ("x", "y"))
     (folder / "flow.json").write_text(json.dumps({**exported, "tags": ["a,b"]}))
     assert "tags: must not contain a comma" in refused("import", "flow.json")
 
@@ -402,7 +405,7 @@ def test_import_refuses_a_flow_that_the_workspace_has_already(flow, file):
 
 
 def test_import_compares_with_the_flows_of_the_workspace_alone(flow, file):
-    other = Workspace.found("Other", User.get())
+    other = workspaces.found("Other", User.get())
     twice = file([{"name": name, "definition": BRANCHING} for name in ("A", "B")])
     call("import", twice, "--workspace", other.id)
     assert [made.workspace_id for made in Workflow.select()].count(other.id) == 2
@@ -417,7 +420,9 @@ def test_import_accepts_a_bare_definition_with_a_name(data_dir, file):
 
 def test_import_accepts_a_template(data_dir):
     call("import", str(ROOT / "templates_data/lead-scoring.json"))
-    assert [(flow.name, flow.status, flow.tags) for flow in Workflow.select()] == [("Lead scoring", "draft", ())]
+    assert [(flow.name, flow.status, workflows.tags_of(flow)) for flow in Workflow.select()] == [
+        ("Lead scoring", "draft", ())
+    ]
 
 
 def test_import_accepts_an_incomplete_flow(data_dir, file):
@@ -426,7 +431,7 @@ def test_import_accepts_an_incomplete_flow(data_dir, file):
 
 
 def test_import_uses_the_workspace_given_by_id(data_dir, file):
-    other = Workspace.found("Other", User.get())
+    other = workspaces.found("Other", User.get())
     message = refused("import", file(ECHO), "--name", "A")
     assert "--workspace" in message
     assert other.id in message
@@ -467,15 +472,15 @@ def test_user_add_creates_a_member_and_prints_the_password_once(data_dir):
     said, password = result.stdout.split("\npassword: ")
     assert said == "ann@example.org is operator of Main"
     password = password.strip()
-    assert accounts.check_password(User.by_email("ann@example.org"), password)
+    assert accounts.check_password(users.by_email("ann@example.org"), password)
     assert roles()["ann@example.org"] == "operator"
-    assert not User.by_email("ann@example.org").is_admin
+    assert not users.by_email("ann@example.org").is_admin
 
 
 def test_user_add_reads_the_password_from_stdin(data_dir):
     result = call("user", "add", "ann@example.org", "--password-stdin", input="with a blank \n")
     assert "password" not in result.stdout
-    assert accounts.check_password(User.by_email("ann@example.org"), "with a blank ")
+    assert accounts.check_password(users.by_email("ann@example.org"), "with a blank ")
     assert roles()["ann@example.org"] == "editor"
 
 
@@ -485,17 +490,17 @@ def test_user_add_asks_for_the_password_on_a_terminal_and_does_not_show_it(data_
     shown, out = on_a_terminal("user", "add", "ann@example.org", answers=answers)
     assert out == "ann@example.org is editor of Main\n"
     assert "typed in twice" not in shown
-    assert accounts.check_password(User.by_email("ann@example.org"), "typed in twice")
+    assert accounts.check_password(users.by_email("ann@example.org"), "typed in twice")
 
 
 def test_user_add_adds_an_existing_user_to_another_workspace(data_dir):
     owner = User.get()
-    other = Workspace.found("Other", User.add(email="b@example.org", name="b", password_hash="-"))
-    Session.start(owner, Workspace.get().id, 1)
+    other = workspaces.found("Other", User.add(email="b@example.org", name="b", password_hash="-"))
+    sessions.start(owner, Workspace.get().id, 1)
     result = call("user", "add", owner.email, "--role", "viewer", "--workspace", other.id)
     assert Session.select().count() == 0
     assert result.stdout == f"{owner.email} is viewer of Other\n"
-    assert owner.roles()[other.id] == "viewer"
+    assert users.roles(owner)[other.id] == "viewer"
     assert "is a member already" in refused("user", "add", owner.email, "--workspace", other.id)
     assert "user password" in refused("user", "add", owner.email, "--workspace", other.id, "--password-stdin")
 
@@ -503,8 +508,8 @@ def test_user_add_adds_an_existing_user_to_another_workspace(data_dir):
 def test_user_password_replaces_the_password_and_ends_the_sessions(data_dir):
     owner = User.get()
     place = Workspace.get().id
-    Session.start(owner, place, 1)
-    ApiToken.issue(name="t", role="owner", user_id=owner.id, workspace_id=place)
+    sessions.start(owner, place, 1)
+    sessions.issue_token(name="t", role="owner", user_id=owner.id, workspace_id=place)
     call("user", "password", owner.email.upper(), "--password-stdin", input="another one\r\n")
     assert accounts.check_password(User.get(), "another one")
     assert Session.select().count() == 0 == ApiToken.select().count()
@@ -514,7 +519,7 @@ def test_user_password_replaces_the_password_and_ends_the_sessions(data_dir):
 
 @pytest.mark.parametrize("command", [["add", "ann@example.org"], ["password", "ann@example.org"]])
 def test_a_password_from_the_command_line_must_be_changed_unless_it_is_the_users_own(data_dir, command):
-    set_up = lambda: User.by_email("ann@example.org").set_up  # noqa: E731
+    set_up = lambda: users.by_email("ann@example.org").set_up  # noqa: E731
     if command[0] == "password":
         call("user", "add", "ann@example.org", "--own", "--password-stdin", input="a good one")
         assert set_up()

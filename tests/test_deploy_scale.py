@@ -13,6 +13,7 @@ import cli
 import config
 from constants import VERSION
 from database import fetch_value, write
+from database.queries import runs
 from models import Run, Workflow
 
 DEPLOY = ROOT / "deploy"
@@ -220,7 +221,7 @@ def test_the_number_of_workers_follows_the_runs_in_the_database(server, make_flo
         for status, values in (
             ("pending", {}), ("running", {}), ("pending", {"waiting": "a time"}), ("running", {"recorded": True}),
         ):  # fmt: skip
-            Run.create(**Run.accept(flow, status=status, triggered_by="manual", **values).__data__)
+            Run.create(**runs.accept(flow, status=status, triggered_by="manual", **values).__data__)
     assert fetch_value(trigger["metadata"]["query"]) == 2
     worker = PODS["Deployment headrace-worker"]["spec"]["containers"][0]["command"]
     assert trigger["metadata"]["targetQueryValue"] == worker[worker.index("--concurrency") + 1]

@@ -8,7 +8,8 @@ import pytest
 import workflow_server
 from config import Config
 from database import backups
-from models import Session, User, Workspace
+from database.queries import sessions
+from models import User, Workspace
 
 OTHERS = 0o077
 
@@ -50,7 +51,7 @@ def open_to_others(folder):
 
 def test_all_files_of_a_server_are_private_to_its_user(running, data_dir):
     client = running.test_client()
-    _, token = Session.start(User.get(), Workspace.get().id, days=1)
+    _, token = sessions.start(User.get(), Workspace.get().id, days=1)
     client.set_cookie("headrace_session", token)
     nodes = [
         {"id": "hook", "type": "webhook", "config": {"path": "orders", "respond": "last", "rate_limit": 5}},

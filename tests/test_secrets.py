@@ -17,8 +17,9 @@ from werkzeug import Response
 from world import PATIENCE, Types, chain, flow, node
 
 from database import execute
+from database.base import now_ms
 from errors import NodeError
-from models import Run, now_ms
+from models import Run
 from nodes.base import Branch, Suspend
 
 SECRET = 's3cr3t/T0ken+with=odd&chars"\\é'

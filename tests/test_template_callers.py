@@ -20,8 +20,9 @@ from test_template_trials import config, trial  # noqa: F401  (fixtures)
 from werkzeug.serving import make_server
 
 from database import disconnect_thread, write
+from database.base import now_ms
 from definition import templates
-from models import Wait, now_ms
+from models import Wait
 
 GITHUB = Path(__file__).parent / "data" / "github"
 

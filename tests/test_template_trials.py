@@ -12,11 +12,12 @@ import pytest
 from stage import content, differs, lacks, stage  # noqa: F401  (a fixture)
 from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 
-from database.tables.key_value import WorkspaceStore
+from database.queries import logs
+from database.queries.store import WorkspaceStore
 from definition import templates
 from dispatch import Start
 from dispatch.payloads import Kept
-from models import LogEntry, Run, Wait, Workflow
+from models import Run, Wait, Workflow
 from nodes import REGISTRY
 
 TEMPLATES = templates.list_templates()
@@ -169,7 +170,7 @@ class Trial:
 
     def log(self, expected=None):
         """Return the log of its nodes, without the entry of a failed run."""
-        entries = [entry for run in self.ended() for entry in LogEntry.of(run.id, 1000, None)[0]]
+        entries = [entry for run in self.ended() for entry in logs.of(run.id, 1000, None)[0]]
         ends = "The run failed: ", "The run was stopped: "
         return [[entry.level, entry.message] for entry in entries if not entry.message.startswith(ends)]
 

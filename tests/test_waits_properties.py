@@ -10,12 +10,13 @@ from world import Types, add_flow, at_top, flow, fresh_database, node, process, 
 
 import definition as definitions
 import engine
+from database.queries import steps as step_queries
 from definition import Pin
 from dispatch import Start, StartOptions
 from dispatch.payloads import Kept
 from engine import Open, Settled
 from errors import NodeError
-from models import Run, Step, Wait
+from models import Run, Wait
 from nodes.base import Answer, Branch, Suspend
 
 MANY = settings(max_examples=examples(200), deadline=None)
@@ -205,7 +206,7 @@ def test_in_any_order_of_early_answers_and_restarts_a_run_ends_the_same(types, t
             if row.finished_at is not None:
                 break
             with process(folder, inline=True, inline_value_bytes=200) as dispatcher:
-                waiting = {step.node_id for step in Step.waiting(id_)}
+                waiting = {step.node_id for step in step_queries.waiting(id_)}
                 known = {wait.node_id for wait in Wait.select() if wait.answered_at is not None}
                 open_ = sorted(waiting - known | (early - {step.node_id for step in steps_of(id_)} - known))
                 dispatcher.answer(row, data.draw(st.sampled_from(open_), label="answered"), "it", None, None)
@@ -220,4 +221,4 @@ def test_in_any_order_of_early_answers_and_restarts_a_run_ends_the_same(types, t
             assert row.nodes_done == row.nodes_total == len(plan.nodes)
         succeeded = [key for key in types.effects if types.effects.count(key) > 1]
         assert not succeeded
-        assert Wait.select().count() == 0 and not Step.waiting(id_) and Run.select().count() == 1
+        assert Wait.select().count() == 0 and not step_queries.waiting(id_) and Run.select().count() == 1

@@ -17,8 +17,11 @@ from api.http.json_io import get_request, read_body
 from api.http.request_origin import SAFE_METHODS, check_origin, get_session_token
 from api.http.server import get_config, get_server
 from constants import ROLES
+from database import commits
+from database.queries import sessions
+from database.queries.sessions import Caller, forget_session
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
-from models import Caller, User, commits, forget_session
+from models import User, Workspace
 
 ANSWER_ROLE = "operator"  # the lowest role that may answer a waiting run
 # Views of a library: the API documentation page, which shows no data.
@@ -144,7 +147,7 @@ def find(model: type[Findable], id_: Any, role: str, name: str | None = None) ->
     Raises: NotFound if no such row exists; Forbidden without the role.
     """
     row = find_or_404(model, id_, name)
-    check_role(row.workspace_id, role)
+    check_role(str(row.id) if model is Workspace else row.workspace_id, role)
     return row
 
 
@@ -166,7 +169,7 @@ def _identify(request_: Any) -> Identity | None:
     cookie = get_session_token()
     caller = Identity.of_session(cookie) if cookie else None
     session = None if caller is None else caller.session
-    if session is not None and (write := session.used(get_config().session_idle_days)) is not None:
+    if session is not None and (write := sessions.extend(session, get_config().session_idle_days)) is not None:
         # Extend the idle timeout. The write is not awaited, and a failed write does not fail the request.
         get_server().recorder.submit([write])
         forget_session(session)

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple, TypeVar
 from flask import Response, g, make_response, request
 
 from api.http.server import get_server
+from database import commits
+from database.base import now_ms
 from database.changes import QueryCache
-from models import commits, now_ms
 
 NO_ETAG = ("webhooks.fire", "webhooks.fire_test")  # a flow sets its own headers
 MIN_COMPRESSED = 2_000  # bytes; compressing less is not worth the time

@@ -17,9 +17,9 @@ from werkzeug.wsgi import get_content_length
 
 from api.http import query_parameters
 from api.http.server import get_config
+from database import DatabaseRefused, LockTimeout, lock_wait
 from definition.messages import to_plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
-from models import DatabaseRefused, LockTimeout, lock_wait
 from nodes.limits import MAX_CONTAINERS, has_too_many_parts
 from registry import explain_off
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Response
 
 from api.http.auth import must_redact_links
-from models import without_signatures
+from database.link_signatures import without_signatures
 
 
 def redact_links(response: Response) -> Response:

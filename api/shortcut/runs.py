@@ -12,9 +12,11 @@ from api.http.json_io import parse_json
 from api.run_answer import RunAnswer, make_json_answer, protect_headers
 from api.runs import link_large_values
 from constants import ROLES
+from database.queries.sessions import Caller
+from database.queries.workflows import Startable
 from dispatch import QuickRuns, Start
 from engine import Outcome
-from models import Caller, Run, Startable
+from models import Run
 from schemas import RunOut
 
 from .calls import Reply, ReplyPolicy, ShortcutCall, send_answer

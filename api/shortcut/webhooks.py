@@ -19,11 +19,12 @@ from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import filter_headers, parse_query
 from api.webhooks.guesses import Guesses
 from database import settings_commits
+from database.base import now_ms
 from database.changes import QueryCache
+from database.queries.webhooks import WebhookTarget
 from definition import Plan
 from dispatch import QuickRuns, Start
 from errors import HeadraceError
-from models import WebhookTarget, now_ms
 from nodes.core.triggers import CREDENTIAL_TYPES
 from security.login_throttle import get_network
 from security.vault import Vault

@@ -46,12 +46,15 @@ from api.webhooks.jwt import KeySets, read_claims
 from api.webhooks.networks import is_in_networks
 from api.webhooks.rate_limit import RateLimits
 from constants import WEBHOOK_METHODS
+from database.base import now_ms
+from database.queries import logs, webhooks
+from database.queries.webhooks import MAX_CALLED, PARAM, WebhookTarget, read_params
 from definition import Plan, PlannedNode
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.debounce import collect
 from dispatch.payloads import Kept
 from errors import DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
-from models import MAX_CALLED, PARAM, LogEntry, Run, Webhook, WebhookTarget, now_ms, read_params
+from models import Run
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES, EventTrigger
 from schema_fields import Out, fields
@@ -174,7 +177,7 @@ def _answer_unmatched(path: str, method: str) -> Response:
 
     Raises: MethodNotAllowed if the path has other methods; NotFound if no active flow has it.
     """
-    methods = Webhook.methods_of(path, split_path(path))
+    methods = webhooks.methods_of(path, split_path(path))
     if method == "HEAD" and "GET" in methods:
         return Response(status=200, headers={"Allow": ", ".join(methods)})
     if methods:
@@ -190,7 +193,7 @@ Options: TypeAlias = Callable[[dict[str, Any], str], tuple[Sequence[str], Mappin
 def _find_options(address: dict[str, Any], method: str) -> tuple[Sequence[str], Mapping[str, Any]]:
     path = address["path"].strip("/")
     hook = find_hook(path, method)
-    return Webhook.methods_of(path, split_path(path)), {} if hook is None else load_config(
+    return webhooks.methods_of(path, split_path(path)), {} if hook is None else load_config(
         get_server().dispatcher, hook
     )
 
@@ -315,7 +318,7 @@ def note_refusal(hook: WebhookTarget, path: str, reason: str) -> None:
     log.info("webhook %s: a caller at %s was refused", path, address)
     message = f"A caller at {address} was refused: {reason}. Logged at most once a minute"
     data = orjson.dumps({"workflow_id": hook.flow.id, "path": path, "address": address}).decode()
-    server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
+    server.recorder.submit([logs.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
 
 
 def make_limit_key(hook: WebhookTarget) -> str:

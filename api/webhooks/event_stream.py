@@ -20,10 +20,12 @@ import orjson
 from flask import Request, Response
 
 import engine
+from database.queries import steps
+from database.queries.webhooks import WebhookTarget
 from dispatch import Dispatcher, Ticket
 from dispatch.payloads import Kept
 from errors import Unavailable
-from models import Run, Step, WebhookTarget
+from models import Run, Step
 from nodes.base import REGISTRY
 
 MAX_SECONDS = 600.0
@@ -133,7 +135,7 @@ class EventStream:
 
     def _find_responses(self, run_id: str, after: int) -> list[Step]:
         types = [type_ for type_, node in REGISTRY.items() if node.responds]
-        return Step.successes(run_id, types, after)
+        return steps.successes(run_id, types, after)
 
 
 def find_body(response: dict[str, Any]) -> Any:

@@ -65,7 +65,7 @@ class EventTrigger(TriggerNode):
     def list_triggers(self, config: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Return what an active flow keeps for a node with this loaded config: kinds and configs of its triggers.
 
-        Kinds are `webhook` (`Webhook.sync`), and `registered_hook` (`RegisteredHook.sync`).
+        Kinds are `webhook` (`webhooks.sync`), and `registered_hook` (`registered_hooks.sync`).
         """
         raise NotImplementedError
 

@@ -9,8 +9,8 @@ from typing import Any
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
+from database.base import new_id
 from errors import BadInput, NodeError, NotFound, Unavailable
-from models import new_id
 from nodes.base import Context
 from packs.connectors import connector_files
 from schema_fields import Out, Strict, fields, text

@@ -17,9 +17,12 @@ from api.http.server import get_server
 from api.test_calls import make_hook
 from api.webhooks import begin_guess, load_secret, make_limit_key
 from api.webhooks.auth import get_secret_text, is_authentic
+from database.queries import logs
+from database.queries.webhooks import WebhookTarget
+from database.queries.workflows import Startable
 from definition import PlannedNode
 from errors import NotFound, TooMany, Unavailable
-from models import LogEntry, Run, Startable, WebhookTarget
+from models import Run
 from packs.forms.look import Look, show_message
 from security.login_throttle import get_network
 
@@ -71,7 +74,7 @@ def _ask_password(hook: WebhookTarget, look: Look) -> Response | None:
     if server.refusals.note(key, get_network(address)):
         message = f"A wrong password for the form was sent from {address}. Logged at most once a minute"
         data = orjson.dumps({"workflow_id": hook.flow.id, "address": address}).decode()
-        server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
+        server.recorder.submit([logs.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
     guess.mark_wrong()
     return _challenge(look)
 

@@ -17,8 +17,8 @@ import orjson
 from flask import Request, Response
 
 from api.http.server import get_server
+from database.base import now_ms
 from errors import HeadraceError
-from models import now_ms
 from nodes.core.form_fields import (
     complete,
     get_max_bytes,

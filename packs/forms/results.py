@@ -15,10 +15,12 @@ from flask import Request, Response
 from marshmallow import ValidationError
 
 from api.http.server import get_config, get_dispatcher, get_server
+from database.base import now_ms
+from database.queries import steps
 from definition import Plan, PlannedNode
 from dispatch.payloads import Kept
 from errors import Conflict, DefinitionError, ExpressionError, NotFound
-from models import Run, Step, Wait, now_ms
+from models import Run, Wait
 from packs.forms.access import GONE, get_sender, limit_network, refuse_run
 from packs.forms.form import Form, open_form, take
 from packs.forms.look import Look, show_message
@@ -111,7 +113,7 @@ def _wait(run: Run, respond: str) -> tuple[Run, Any]:
 
 def _find_page(request: Request, run: Run, plan: Plan, look: Look) -> Form | None:
     """Return the page of a form for which the run waits now, or None."""
-    for step in Step.waiting(run.id):
+    for step in steps.waiting(run.id):
         if step.node_type != "form_page":
             continue
         wait = Wait.one("run_id = ? AND node_id = ?", run.id, step.node_id)

@@ -12,10 +12,13 @@ from api.http.json_io import get_request
 from api.http.request_origin import check_origin
 from api.http.server import get_dispatcher
 from api.test_calls import find_forms, make_hook
+from database.queries import webhooks
+from database.queries.webhooks import WebhookTarget
+from database.queries.workflows import Startable
 from definition import PlannedNode
 from dispatch import Start, StartOptions, Ticket
 from errors import NotFound, Unavailable
-from models import Run, Startable, WebhookListener, WebhookTarget
+from models import Run, WebhookListener
 from packs.forms.look import Look
 from packs.forms.public import make_form, open_public, take_answer
 from packs.forms.results import show_result, take_next_page
@@ -46,7 +49,7 @@ def take_test(flow: str, path: str) -> Response:
     config.pop("max_answers", None)
 
     def submit(value: Any, key: str, run_id: str) -> Ticket:
-        if listener is None or not listener.claim():
+        if listener is None or not webhooks.claim_listener(listener):
             raise Unavailable(NOBODY)
         ticket = None
         try:
@@ -55,7 +58,7 @@ def take_test(flow: str, path: str) -> Response:
             ticket = get_dispatcher().submit(start, here=True)
             return ticket
         finally:
-            listener.settle(None if ticket is None else ticket.run.id)
+            webhooks.settle_listener(listener, None if ticket is None else ticket.run.id)
 
     return take_answer(hook, config, make_form(hook, config, get_request().path, LISTENED), submit)
 
@@ -75,7 +78,7 @@ def _find(flow: str, path: str) -> tuple[WebhookTarget, PlannedNode, WebhookList
     if found is None or not current_user.is_authenticated or not has_role("editor", found.workspace_id):
         raise NotFound(MISSING)
     row = WebhookListener.find(flow)
-    listener = row if row is not None and row.is_open else None
+    listener = row if row is not None and webhooks.is_listening(row) else None
     options = None if row is None else StartOptions.of(row.options.encode())
     plan = get_dispatcher().resources.plan_with(options if listener is not None else None, found)
     node = next((one for one in find_forms(plan) if one.config.static["path"].strip("/") == path.strip("/")), None)

@@ -7,9 +7,9 @@ from typing import Any
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
+from database.queries import presets as preset_queries
 from dispatch.limits import RequestLimit
 from errors import BadInput, NotFound
-from models import Preset
 from schema_fields import Items, Json, Out, Strict, Time, fields, text
 from schemas import PageArgs, listed
 
@@ -101,7 +101,7 @@ def openapi(body: dict[str, Any]) -> Any:
         palette = read(document.encode() if isinstance(document, str) else document)
         rows = [preset.as_row() for preset in palette.presets]
     with record_change("preset.imported") as entry:
-        presets = Preset.replace_source(get_workspace_id(), palette.source, palette.title, rows)
+        presets = preset_queries.replace_source(get_workspace_id(), palette.source, palette.title, rows)
         entry.target("preset", palette.source, palette.title).note(presets=len(presets))
     return {**vars(palette), "count": len(presets), "presets": presets}
 
@@ -112,7 +112,7 @@ def openapi(body: dict[str, Any]) -> Any:
 @blueprint.response(200, listed(PresetOut))
 def list_presets(args: dict[str, Any]) -> Any:
     """List the presets of the palette by document, the latest first."""
-    found = Preset.select_where(get_workspace_id(), args["search"], args["source"])
+    found = preset_queries.select_where(get_workspace_id(), args["search"], args["source"])
     items, cursor = found.page(args["limit"], args["cursor"])
     return {"items": items, "next_cursor": cursor}
 
@@ -124,5 +124,5 @@ def delete(source: str) -> None:
     """Remove all presets of a document from the palette. Nodes created from them stay."""
     with record_change("preset.deleted") as entry:
         entry.target("preset", source, None)
-        if not Preset.remove_source(get_workspace_id(), source):
+        if not preset_queries.remove_source(get_workspace_id(), source):
             raise NotFound(f"There are no presets of {source[:64]!r}")

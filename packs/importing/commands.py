@@ -11,7 +11,8 @@ import click
 from cli.base import FILE, find_workspace, format_json, main, open_database, to_one_line
 from cli.flow_files import import_file
 from cli.transfers import is_archive
-from models import AuditEntry, Preset
+from database.queries import presets
+from database.queries.audit import NewAuditEntry
 from packs.importing import curl, openapi
 from packs.importing.palette import read as read_palette
 from packs.importing.secret_detection import Suggestion
@@ -61,8 +62,8 @@ def import_palette(raw: bytes, workspace_id: str | None) -> None:
     rows = [preset.as_row() for preset in palette.presets]
     with open_database():
         workspace = find_workspace(workspace_id)
-        with AuditEntry.begin("preset.imported", workspace.id).written() as entry:
-            made = Preset.replace_source(workspace.id, palette.source, palette.title, rows)
+        with NewAuditEntry("preset.imported", workspace.id).written() as entry:
+            made = presets.replace_source(workspace.id, palette.source, palette.title, rows)
             entry.target("preset", palette.source, palette.title).note(presets=len(made))
     for preset in made:
         click.echo(to_one_line(f"{preset.id} {preset.name}"))

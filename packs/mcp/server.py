@@ -23,8 +23,8 @@ from api.http.json_io import check_containers, check_depth, describe_error, read
 from api.http.server import get_dispatcher
 from api.webhooks.idempotency import MAX_KEY_LENGTH
 from constants import VERSION
+from database import DatabaseRefused
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
-from models import DatabaseRefused
 from packs.agents.dispatch.workspace_view import cut
 from packs.mcp import server_tools as mcp_tools
 from packs.mcp.server_tools import ToolCaller

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from database import SET_FACT, execute, write, write_lock
+from database.queries import leases, server_state
+from database.queries.server_state import MOVED, MOVED_FROM, MOVING
 from database.sqlite import db
 from database.table_rows import Copied, Report, SqliteTables, copy_all
-from database.tables.leases import Lease
-from database.tables.server_state import MOVED, MOVED_FROM, MOVING, ServerFact
 from errors import Conflict
+from models import ServerFact
 from packs.postgres import transactions
 
 
@@ -74,7 +75,7 @@ def undo() -> str | None:
 
 
 def _check_stopped(lease_seconds: int) -> None:
-    living = Lease.find_living()
+    living = leases.find_living()
     if living:
         raise Conflict(
             f"A server is working on {db.database} ({', '.join(living)}); stop it first. A server that was killed "
@@ -89,7 +90,7 @@ def _check_not_moved(place: str) -> str | None:
         token, _, to = moving.value.partition(" ")
         if to == place:
             return str(token)
-    ServerFact.check_not_moved()
+    server_state.check_not_moved()
     return None
 
 

@@ -1,4 +1,4 @@
-"""Payloads as objects of an S3 store. Rows of PostgreSQL refer to them by name (database/tables/large_values.py).
+"""Payloads as objects of an S3 store. Rows of PostgreSQL refer to them by name (database/queries/large_values.py).
 
 The name of an object consists of the id of its run and a digest of its content. So equal values of a run share one
 object, and no object ever changes. The database has the name before the object is written, and until it is deleted.
@@ -14,9 +14,9 @@ from hashlib import blake2b
 from importlib.util import find_spec
 
 from config import Config
+from database.queries import large_values
 from dispatch.payload_rows import PayloadRows
 from errors import ConfigError
-from models import large_values
 from packs.s3.value_store import TRY_SECONDS, StoreDown, ValueStore
 
 WRITE_SECONDS = 60.0  # for which a run in progress waits for a store that is down, before the run fails

@@ -13,7 +13,9 @@ from marshmallow.validate import Length, Range
 from api.audit import record_change, remove
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
-from database.tables.data_rows import (
+from constants import OPERATORS
+from database.queries import data_tables
+from database.queries.data_rows import (
     Row,
     changing,
     count,
@@ -27,7 +29,7 @@ from database.tables.data_rows import (
     to_cells,
     update_rows,
 )
-from database.tables.table_columns import OPERATORS, TYPES, RowFilter, make_filter, make_order
+from database.queries.table_columns import TYPES, RowFilter, make_filter, make_order
 from errors import BadInput, NotFound
 from models import DataTable
 from schema_fields import Cursor, Json, Out, Strict, Time, choice, fields, text
@@ -49,7 +51,7 @@ class ColumnOut(Out):
 class TableOut(Out):
     id = fields.String()
     name = fields.String()
-    columns = fields.List(fields.Nested(ColumnOut), attribute="listed")
+    columns = fields.List(fields.Nested(ColumnOut), from_row=data_tables.columns_of)
     row_count = fields.Integer()
     created_at = Time()
     updated_at = Time(help="Of the last change of the table or its rows")
@@ -138,7 +140,7 @@ TOTAL = fields.Integer(help="The number of all rows that match")
 @blueprint.response(200, listed(TableOut))
 def list_tables(args: dict[str, Any]) -> Any:
     """List the tables of the workspace by name."""
-    return slice_of(DataTable.of(get_workspace_id()), args)
+    return slice_of(data_tables.of(get_workspace_id()), args)
 
 
 @blueprint.post("/tables")
@@ -149,7 +151,7 @@ def create(body: dict[str, Any]) -> Any:
     """Create a table. 409 if the name is taken."""
     columns = [(column["name"], column["type"]) for column in body["columns"]]
     with record_change("table.created") as entry:
-        table = DataTable.make(get_workspace_id(), body["name"].strip(), columns)
+        table = data_tables.make(get_workspace_id(), body["name"].strip(), columns)
         entry.about(table).note(columns=len(columns))
     return table
 
@@ -170,7 +172,7 @@ def rename(body: dict[str, Any], table: DataTable) -> Any:
     """Rename a table. Flows that use it by its former name fail."""
     before, name = table.name, body["name"].strip()
     with record_change("table.changed", table) as entry:
-        table.rename(name)
+        data_tables.rename(table, name)
         entry.note(name={"before": before, "after": name})
     return table
 
@@ -180,7 +182,7 @@ def rename(body: dict[str, Any], table: DataTable) -> Any:
 @blueprint.response(204)
 def delete(table: DataTable) -> None:
     """Delete a table with all of its rows."""
-    remove("table.deleted", table)
+    remove("table.deleted", table, data_tables.remove)
 
 
 @blueprint.post("/tables/<table>/columns")
@@ -190,7 +192,7 @@ def delete(table: DataTable) -> None:
 def add_column(body: dict[str, Any], table: DataTable) -> Any:
     """Add a column at the end."""
     with record_change("table.changed", table) as entry, changing(table):
-        table.add_columns([(body["name"], body["type"])])
+        data_tables.add_columns(table, [(body["name"], body["type"])])
         entry.note(column_added=body["name"])
     return table
 
@@ -202,8 +204,8 @@ def add_column(body: dict[str, Any], table: DataTable) -> Any:
 def change_column(body: dict[str, Any], table: DataTable, column_id: str) -> Any:
     """Rename or move a column. Its type cannot change: add another column instead."""
     with record_change("table.changed", table) as entry, changing(table):
-        before = table.find_column(column_id).name
-        after = table.change_column(column_id, body.get("name"), body.get("position"))
+        before = data_tables.find_column(table, column_id).name
+        after = data_tables.change_column(table, column_id, body.get("name"), body.get("position"))
         entry.note(column={"before": before, "after": after.name})
     return table
 
@@ -214,7 +216,7 @@ def change_column(body: dict[str, Any], table: DataTable, column_id: str) -> Any
 def delete_column(table: DataTable, column_id: str) -> Any:
     """Delete a column with its values."""
     with record_change("table.changed", table) as entry, changing(table):
-        entry.note(column_deleted=table.drop_column(column_id).name)
+        entry.note(column_deleted=data_tables.drop_column(table, column_id).name)
     return table
 
 
@@ -231,7 +233,7 @@ def list_rows(args: dict[str, Any], table: DataTable) -> Any:
     Viewers cannot: the API hides signatures of answer links from them, and a row may contain such a link.
     """
     where = read_filter(table, args["filter"], args["match"])
-    order = make_order(table.by_name, args["sort"])
+    order = make_order(data_tables.by_name(table), args["sort"])
     rows = select(table, where, order, args["limit"] + 1, _read_place(args["cursor"]))
     shown = rows[: args["limit"]]
     cursor = orjson.dumps(place_of(shown[-1], order)).decode() if len(rows) > len(shown) else None
@@ -305,7 +307,7 @@ def read_filter(table: DataTable, written: str, match: str) -> RowFilter:
             'filter: must be a JSON list such as [{"column": "total", "operator": "gte", "value": 1}]'
         ) from None
     return make_filter(
-        table.by_name, ([(one["column"], one["operator"], one["value"]) for one in given], match == "any")
+        data_tables.by_name(table), ([(one["column"], one["operator"], one["value"]) for one in given], match == "any")
     )
 
 
@@ -328,5 +330,5 @@ def _find(table: DataTable, row_id: str) -> Row:
 
 
 def _show(table: DataTable, row: Row) -> dict[str, Any]:
-    values = {column.name: row.cells.get(column.id) for column in table.listed}
+    values = {column.name: row.cells.get(column.id) for column in data_tables.columns_of(table)}
     return {"id": row.id, "values": values, "created_at": row.created_at, "updated_at": row.updated_at}

@@ -17,9 +17,10 @@ from api.files import MAX_FORM, receive
 from api.http.auth import require_role
 from api.http.json_io import Resource, get_request
 from constants import FORMULA_STARTS, MULTIPART
-from database.tables.data_rows import MAX_ROWS, Row, encode_cells, read_whole
-from database.tables.row_imports import RowImport
-from database.tables.table_columns import SYSTEM, TableColumn, guess_type_of_texts, show_time, to_cell
+from database.queries import data_tables
+from database.queries.data_rows import MAX_ROWS, Row, encode_cells, read_whole
+from database.queries.row_imports import RowImport
+from database.queries.table_columns import SYSTEM, TableColumn, guess_type_of_texts, show_time, to_cell
 from errors import BadInput, Conflict, HeadraceError, Issue, NotJson, TooLarge
 from models import DataTable
 from nodes.core.output import disposition
@@ -110,7 +111,7 @@ def import_rows(table: DataTable) -> Any:
     def add_columns() -> None:
         if table.columns != columns:
             raise Conflict("The columns of the table were changed meanwhile; import the file again")
-        table.add_columns((column.name, column.type) for column in plan.new)
+        data_tables.add_columns(table, ((column.name, column.type) for column in plan.new))
 
     entry = begin_entry("table.imported").about(table)
     entry.note(file=name[:100], rows_added=len(plan.texts), rows_skipped=plan.skipped)
@@ -211,7 +212,7 @@ def _find_columns(
     table: DataTable, headers: Sequence[str], mapping: dict[str, str | None], creates: bool, rows: Sequence[Any]
 ) -> tuple[list[TableColumn | None], list[TableColumn]]:
     """Return the column of each header, None to ignore it, and those of them that are new."""
-    present = {column.name.lower(): column for column in table.listed}
+    present = {column.name.lower(): column for column in data_tables.columns_of(table)}
     wanted = [mapping.get(header, _unescape(header)) for header in (header.strip() for header in headers)]
     names = [None if not name or name.lower() in SYSTEM else name for name in wanted]
     missing = {name: at for at, name in enumerate(names) if name and name.lower() not in present}
@@ -220,8 +221,9 @@ def _find_columns(
         if unmapped:
             raise BadInput(f"mapping: the table has no column {unmapped[0]!r}; send create_columns=true to add it")
         missing = {}
-    new = table.plan_columns(
-        (name, guess_type_of_texts(row[at] for _, row in rows if at < len(row))) for name, at in missing.items()
+    new = data_tables.plan_columns(
+        table,
+        ((name, guess_type_of_texts(row[at] for _, row in rows if at < len(row))) for name, at in missing.items()),
     )
     present |= {column.name.lower(): column for column in new}
     targets = [present.get(name.lower()) if name else None for name in names]
@@ -261,7 +263,7 @@ def _make_error(plan: CsvImport) -> BadInput:
 
 
 def _write_lines(table: DataTable, rows: Iterable[Row]) -> Iterator[str]:
-    columns = table.listed
+    columns = data_tables.columns_of(table)
     yield _write_line(["id", *(_format(column.name) for column in columns), "created_at", "updated_at"])
     for row in rows:
         cells = (_format(row.cells.get(column.id)) for column in columns)

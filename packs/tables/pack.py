@@ -1,6 +1,6 @@
 """Tables: rows of a workspace that its flows share, with a node, pages, CSV files and tools of agents."""
 
-from database.tables.row_imports import undo_interrupted
+from database.queries.row_imports import undo_interrupted
 from packs.tables import node
 from registry import Registry
 
@@ -11,6 +11,6 @@ UNDO_SECONDS = 30
 def setup(registry: Registry) -> None:
     registry.add_nodes(node)
     registry.add_api("packs.tables.api:blueprint", "packs.tables.csv_files:blueprint")
-    registry.tables = "database.tables.workspace_tables:WorkspaceTables"
+    registry.tables = "database.queries.workspace_tables:WorkspaceTables"
     registry.agent_tools["tables"] = "packs.tables.agent_tools:tools"
     registry.add_job(undo_interrupted, UNDO_SECONDS, everywhere=True)

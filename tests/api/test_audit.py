@@ -13,7 +13,9 @@ from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
 from world import at_once
 
 from database import write
-from models import ACTIONS, SUBJECTS, AgentRun, AuditEntry, Invitation, RegisteredHook, Session, User, Wait, Workflow
+from database.queries import sessions, users, workspaces
+from database.queries.audit import ACTIONS, SUBJECTS, NewAuditEntry
+from models import AgentRun, AuditEntry, RegisteredHook, User, Wait, Workflow
 from registry import registry
 from security import accounts, login_throttle
 
@@ -64,9 +66,9 @@ def ready(owner, server, member, make_flow, make_run):
     owner.put(f"/api/variables/{OTHER_PARTS['<variable>']}", {"value": 1})
     values = {"workspace_id": waiting["workspace_id"], "agent_id": "a", "run_id": waiting["id"], "node_id": "n"}
     AgentRun.add(id="arun_1", item_index=-1, task="t", status="waiting", session="", **values)
-    session, _ = Session.start(owner.user, owner.workspace.id, days=1)
+    session, _ = sessions.start(owner.user, owner.workspace.id, days=1)
     values = {"workspace_id": owner.workspace.id, "role": "viewer", "invited_by": owner.user.id}
-    invitation, token = Invitation.issue(email="new@example.org", lifetime_ms=60_000, **values)
+    invitation, token = workspaces.invite(email="new@example.org", lifetime_ms=60_000, **values)
     add_failing_hook(owner.workspace.id)
     return {
         **OTHER_PARTS,
@@ -141,7 +143,7 @@ def test_a_route_leaves_its_entry(owner, check_routes):
         assert answer.status_code in (200, 201, 202, 204), answer.text
         assert AuditEntry.select().count() == before + 1
         entry = last()
-        who = User.by_email("new@example.org") if route.endswith("redeem") else owner.user
+        who = users.by_email("new@example.org") if route.endswith("redeem") else owner.user
         assert entry.action == LEAVES[route][0] and entry.user_id == who.id
         assert (entry.user_email, entry.token_name, entry.address) == (who.email, None, "127.0.0.1")
         assert entry.workspace_id == (entry.target_id if "workspace" in entry.action else owner.workspace.id)
@@ -466,7 +468,7 @@ def test_ids_in_its_changes_are_named_too(owner, make_run):
 def test_nothing_of_another_workspace_is_named(owner, other):
     theirs = other.post("/api/flows", {"name": "Theirs"}).json["id"]
     other.post("/api/agents", AGENT)
-    with AuditEntry.begin("flow.updated", owner.workspace.id).target("flow", theirs, None).written() as entry:
+    with NewAuditEntry("flow.updated", owner.workspace.id).target("flow", theirs, None).written() as entry:
         entry.note(of=other.workspace.id, agent_id="mine")
     assert names(owner) == {}
 

@@ -6,7 +6,8 @@ from world import said, start_python
 
 from config import KEY_FILE
 from database import execute
-from models import ApiToken, AuditEntry, Workflow
+from database.queries import sessions
+from models import AuditEntry, Workflow
 
 APPROVAL = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}], "edges": []}
 DOCUMENT = {"openapi": "3.1.0", "info": {"title": "Pet store"}, "paths": {"/pets": {"get": {}}}}
@@ -84,7 +85,7 @@ for number in range(30):
 
 @pytest.mark.slow
 def test_two_processes_leave_an_entry_for_each_thing_that_they_do(tmp_path, first_app, config, app, owner):
-    _, token = ApiToken.issue(name="two", role="owner", user_id=owner.user.id, workspace_id=owner.workspace.id)
+    _, token = sessions.issue_token(name="two", role="owner", user_id=owner.user.id, workspace_id=owner.workspace.id)
     processes = [start_python(SOURCE, config.data_dir, token, name) for name in ("one", "two")]
     for process in processes:
         said(process)

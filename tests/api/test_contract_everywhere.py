@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from strict_answers import find_objects, watch
 
-from models import now_ms
+from database.base import now_ms
 from schema_fields.row_json import iso
 
 pytestmark = pytest.mark.usefixtures("shared_server")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from strict_answers import ANYTHING, FLOW, RUN, TIME, id_of, misfits, or_null, watch
 
-from models import new_id
+from database.base import new_id
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

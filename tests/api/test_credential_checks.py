@@ -7,8 +7,10 @@ import pytest
 from world import Background, at_once
 
 from database import execute, write
+from database.queries import credentials
+from database.queries.audit import NewAuditEntry
 from errors import NodeError, Unavailable
-from models import AuditEntry, Credential
+from models import Credential
 from nodes.credentials.checks import CHECKS
 from nodes.credentials.types import TYPES
 from security.vault import Vault
@@ -190,7 +192,7 @@ def test_one_that_this_key_does_not_open_is_not_ok(owner, keep, server):
     path = keep(**KEY)
     row = Credential.get()
     sealed = Vault(b"another key altogether", "test").seal({"value": SECRET})
-    row.change(data=sealed)
+    credentials.change(row, data=sealed)
     ok, message = tried(owner.post(path))
     assert not ok and "'shop' cannot be read" in message
 
@@ -315,7 +317,7 @@ def test_no_credential_is_saved_under_an_old_key(owner, server, keep):
     ):
         assert answer.status_code == 503 and "restart the server" in answer.json["error"]
     assert [row.data for row in Credential.select()] == [before]
-    entry = AuditEntry.begin("credential.created", "ws_1")
+    entry = NewAuditEntry("credential.created", "ws_1")
     with pytest.raises(Unavailable):
         server.credentials.keep(entry, {"value": "x"}, name="x", type="secret", hosts=None)
 

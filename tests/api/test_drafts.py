@@ -5,7 +5,9 @@ import json
 import pytest
 
 from database import execute, write
-from models import AuditEntry, Draft, LogEntry, Presence, ScheduledPublish, Workflow, WorkflowVersion, now_ms
+from database.base import now_ms
+from database.queries import drafts
+from models import AuditEntry, Draft, LogEntry, Presence, ScheduledPublish, Workflow, WorkflowVersion
 from scheduler.scheduled_publishes import publish_due
 from schema_fields.row_json import iso
 
@@ -419,13 +421,13 @@ def test_people_who_have_a_flow_open_see_each_other(owner, flow, member):
 
 
 def test_a_presence_expires_and_is_deleted(flow):
-    Presence.renew(flow.id, "usr_a", now=1_000)
-    Presence.renew(flow.id, "usr_a", now=2_000)
+    drafts.renew_presence(flow.id, "usr_a", now=1_000)
+    drafts.renew_presence(flow.id, "usr_a", now=2_000)
     row = Presence.get()
     assert (row.since, row.expires_at) == (1_000, 31_000)
-    Presence.renew(flow.id, "usr_a", now=20_000)
+    drafts.renew_presence(flow.id, "usr_a", now=20_000)
     assert (Presence.get().since, Presence.get().expires_at) == (1_000, 50_000)
-    Presence.renew(flow.id, "usr_a", now=60_000)
+    drafts.renew_presence(flow.id, "usr_a", now=60_000)
     assert Presence.get().since == 60_000
     assert Presence.prune() == 1 and Presence.select().count() == 0
 

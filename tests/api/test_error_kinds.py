@@ -9,8 +9,8 @@ from sites import answering
 from world import flow, node
 
 from database import execute
+from database.queries import steps as step_queries
 from errors import ERROR_KINDS
-from models import Step
 
 
 @pytest.fixture
@@ -203,4 +203,4 @@ def test_steps_that_were_packed_before_there_were_kinds_are_read(app, owner, mak
         ("start", "success", None),
         ("a", "failed", None),
     ]
-    assert Step.ending(run["id"]).node_id == "a"
+    assert step_queries.ending(run["id"]).node_id == "a"

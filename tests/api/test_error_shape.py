@@ -7,6 +7,7 @@ from error_shape import check_shape
 from test_every_route import is_on
 
 from api.http.auth import allow_anyone
+from database.queries import logins, server_state
 from errors import (
     BadInput,
     Conflict,
@@ -20,7 +21,6 @@ from errors import (
     Unauthenticated,
     Unavailable,
 )
-from models import LoginFailure, ServerFact
 from security import login_throttle
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -414,7 +414,7 @@ def test_a_definition_over_its_bound_is_413(owner, config, as_text):
 def test_after_many_failed_logins_it_is_429_with_retry_after(client):
     keys = [f"account:{'nobody@example.org'}"]
     for _ in range(login_throttle.MAX_FAILURES["pair"]):
-        LoginFailure.note(keys, login_throttle.WINDOW_MS)
+        logins.note_failures(keys, login_throttle.WINDOW_MS)
     answer = client.post("/api/auth/login", {"email": "nobody@example.org", "password": "x"})
     check_shape(answer, 429)
     assert 0 < int(answer.headers["Retry-After"]) <= login_throttle.WINDOW_MS // 1000
@@ -441,7 +441,7 @@ def test_a_paused_server_is_ready_and_refuses_runs_and_webhooks(owner, client, s
     hook = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "paused"}}]}
     flow = make_flow(hook, status="active")
     assert client.get("/api/ready").json["paused"] is False
-    ServerFact.pause("by a test")
+    server_state.pause("by a test")
     server.dispatcher.look_for_pause()
     assert client.get("/api/ready").json["paused"] is True
     for answer in (

@@ -6,7 +6,7 @@ The routes come from the app's own URL map, so none can be forgotten.
 import pytest
 
 from constants import ROLES
-from models import ApiToken
+from database.queries import sessions
 from registry import registry
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -379,7 +379,7 @@ def test_without_a_session_existing_ids_are_not_revealed(client, check_refusals)
 def test_a_session_may_use_only_the_routes_of_its_role(member, ids, check_permissions, role, is_admin):
     client = member(role, is_admin=is_admin)
     values = {"user_id": client.user.id, "workspace_id": client.workspace.id}
-    ids["<token>"] = ApiToken.issue(name="own", role="viewer", **values)[0].id
+    ids["<token>"] = sessions.issue_token(name="own", role="viewer", **values)[0].id
 
     def may(route):
         return ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]) and (is_admin or route not in BY_ADMIN)

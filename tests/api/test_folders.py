@@ -3,7 +3,7 @@
 import pytest
 
 from database import execute, fetch_value
-from database.tables import workflow_labels
+from database.queries import workflow_labels, workflows, workspaces
 from models import AuditEntry, Membership, Workflow
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -308,7 +308,7 @@ def test_a_member_who_leaves_keeps_no_favourites(flows, member, owner):
     id_, viewer = flows.make("a"), member("viewer")
     viewer.put(f"/api/workflows/{id_}/favourite")
     viewer.post("/api/saved-filters", {"name": "n", "query": {"outcome": "failed"}})
-    Membership.get(user_id=viewer.user.id).leave()
+    workspaces.leave(Membership.get(user_id=viewer.user.id))
     assert execute("SELECT COUNT(*) FROM favourites").fetchone()[0] == 0
     assert execute("SELECT COUNT(*) FROM saved_filters").fetchone()[0] == 0
 
@@ -325,6 +325,6 @@ def test_a_viewer_neither_moves_nor_tags(flows, member):
 def test_a_flow_deleted_meanwhile_is_not_marked(flows, owner):
     id_ = flows.make("a")
     flow = Workflow.find(id_)
-    flow.remove()
-    workflow_labels.Favourite.put(owner.user.id, id_, True)
+    workflows.remove(flow)
+    workflow_labels.set_favourite(owner.user.id, id_, True)
     assert fetch_value("SELECT COUNT(*) FROM favourites") == 0

@@ -14,7 +14,10 @@ import database
 from config import MailServer
 from constants import ROLES
 from database import write
-from models import ApiToken, AuditEntry, Invitation, Session, User, Workspace, first_id, now_ms
+from database.base import first_id, now_ms
+from database.queries import sessions, users, workspaces
+from database.queries.audit import NewAuditEntry
+from models import ApiToken, AuditEntry, Invitation, User, Workspace
 from registry import registry
 from scheduler import prune
 from security import accounts, invitations, login_throttle
@@ -58,7 +61,7 @@ def actions():
 
 
 def roles(email):
-    return User.by_email(email).roles()
+    return users.roles(users.by_email(email))
 
 
 # Owners
@@ -85,7 +88,7 @@ def test_the_token_is_nowhere_in_the_database(owner, invite, config):
 
 def test_adding_a_member_without_a_password_makes_an_invitation(owner, redeem):
     answer = owner.post("/api/members", NEW)
-    assert answer.status_code == 202 and User.by_email(NEW["email"]) is None
+    assert answer.status_code == 202 and users.by_email(NEW["email"]) is None
     _, done = redeem(token_of(answer))
     assert done.status_code == 200 and roles(NEW["email"]) == {owner.workspace.id: "editor"}
 
@@ -129,7 +132,7 @@ def planted(other, invite, redeem):
     """An account for a colleague's address, by an attacker who owns another workspace, logged in as it."""
     attacker, answer = redeem(invite("new@example.org", "viewer", by=other), password="known to the attacker")
     assert answer.status_code == 200
-    attacker.user = User.by_email("new@example.org")
+    attacker.user = users.by_email("new@example.org")
     return attacker
 
 
@@ -154,12 +157,12 @@ def test_a_planted_account_gains_nothing_by_an_invitation_of_its_address(owner, 
 
 
 def test_an_invitation_to_an_existing_account_is_refused_and_leaves_it_unchanged(planted, invite, redeem, client):
-    before = User.by_email("new@example.org").__data__
+    before = users.by_email("new@example.org").__data__
     token = invite("new@example.org", "owner")
     _, answer = redeem(token, name="Me", password="chosen by the victim")
     assert answer.status_code == 409 and "log in as new@example.org" in answer.json["error"]
     assert "Set-Cookie" not in answer.headers
-    assert User.by_email("new@example.org").__data__ == before and len(roles("new@example.org")) == 1
+    assert users.by_email("new@example.org").__data__ == before and len(roles("new@example.org")) == 1
     for password, status in (("chosen by the victim", 401), ("known to the attacker", 200)):
         body = {"email": "new@example.org", "password": password}
         assert client.post("/api/auth/login", body).status_code == status
@@ -206,7 +209,7 @@ def test_taking_a_colleagues_address_yields_nothing(owner, other, invite, redeem
     # Once the address is free again, the link is good for whom it was meant for.
     back = {"email": "stranger@example.org", "current_password": "correct horse battery"}
     assert other.patch("/api/profile", back).status_code == 200
-    assert redeem(token)[1].status_code == 200 and owner.workspace.id not in other.user.roles()
+    assert redeem(token)[1].status_code == 200 and owner.workspace.id not in users.roles(other.user)
 
 
 def test_an_invitation_of_an_address_that_its_user_has_left_is_not_theirs(owner, other, invite, redeem):
@@ -215,14 +218,14 @@ def test_an_invitation_of_an_address_that_its_user_has_left_is_not_theirs(owner,
     assert other.patch("/api/profile", moved).status_code == 200
     _, answer = redeem(token, other)
     assert answer.status_code == 409 and "elsewhere@example.org" in answer.json["error"]
-    assert owner.workspace.id not in other.user.roles()
+    assert owner.workspace.id not in users.roles(other.user)
 
 
 def test_old_sessions_of_a_returning_member_are_invalid(app, owner, member, invite, redeem):
     person = member("editor")
     old = app.test_client()
-    old.set_cookie("headrace_session", Session.start(person.user, owner.workspace.id, 1)[1])
-    program = ApiToken.issue(name="t", role="editor", user_id=person.user.id, workspace_id=owner.workspace.id)[0]
+    old.set_cookie("headrace_session", sessions.start(person.user, owner.workspace.id, 1)[1])
+    program = sessions.issue_token(name="t", role="editor", user_id=person.user.id, workspace_id=owner.workspace.id)[0]
     assert old.get("/api/flows").status_code == 200
     owner.delete("/api/members", {"user_id": person.user.id})
     _, answer = redeem(invite(person.user.email, "viewer"), person)
@@ -274,7 +277,7 @@ def test_whatever_is_wrong_with_a_link_the_answer_is_the_same(app, owner, invite
     assert invite("d@example.org") != replaced
     owner.patch("/api/members", {"user_id": boss.user.id, "role": "editor"})
     owner.delete("/api/members", {"user_id": gone_owner.user.id})
-    place = Workspace.found("Gone", no_place.user)
+    place = workspaces.found("Gone", no_place.user)
     headers = {"X-Workspace-Id": place.id}
     deserted = token_of(no_place.post("/api/invitations", {"email": "g@x.org", "role": "viewer"}, headers=headers))
     with write():
@@ -320,13 +323,13 @@ def test_sessions_of_one_user_that_accept_at_once_make_one_member(app, owner, ot
     def accept(number):
         client = app.test_client()
         client.user = other.user
-        client.set_cookie("headrace_session", Session.start(other.user, other.workspace.id, 1)[1])
+        client.set_cookie("headrace_session", sessions.start(other.user, other.workspace.id, 1)[1])
         return redeem(token, client)[1].status_code
 
     statuses = at_once(4, accept)
     assert statuses.count(200) == 1 and set(statuses) <= {200, 401, 404, 409, 400}
     assert actions().count("invitation.accepted") == 1
-    assert other.user.roles()[owner.workspace.id] == "viewer"
+    assert users.roles(other.user)[owner.workspace.id] == "viewer"
 
 
 def test_an_invitation_for_another_address_is_refused(owner, member, other, invite, redeem):
@@ -337,7 +340,7 @@ def test_an_invitation_for_another_address_is_refused(owner, member, other, invi
         assert "new@example.org" in answer.json["error"] and client.user.email in answer.json["error"]
         # A password makes no difference: whoever is logged in accepts for themselves.
         assert redeem(token, client, password=CHOSEN)[1].status_code == 409
-    assert User.by_email("new@example.org") is None and owner.workspace.id not in other.user.roles()
+    assert users.by_email("new@example.org") is None and owner.workspace.id not in users.roles(other.user)
     assert actions()[-4:] == ["invitation.refused"] * 4
     entry = AuditEntry.select().order_by(AuditEntry.id.desc()).get()
     assert (entry.workspace_id, entry.target_name) == (owner.workspace.id, "new@example.org")
@@ -369,7 +372,7 @@ def test_another_sites_page_cannot_accept(other, invite, count_rows):
 def test_a_page_for_one_user_accepts_nothing_as_another(owner, other, invite):
     token = invite(other.user.email)
     answer = other.post("/api/invitations/redeem", {"token": token}, headers={"X-User-Id": owner.user.id})
-    assert answer.status_code == 403 and owner.workspace.id not in other.user.roles()
+    assert answer.status_code == 403 and owner.workspace.id not in users.roles(other.user)
 
 
 @pytest.mark.parametrize(
@@ -445,9 +448,9 @@ def test_a_member_is_not_invited(owner, member):
 
 def test_an_invitation_of_a_person_who_became_a_member_is_invalid(owner, other, invite, client):
     token = invite(other.user.email, "owner")
-    accounts.add_member(AuditEntry.begin("member.added", owner.workspace.id), other.user.email, "viewer", None)
+    accounts.add_member(NewAuditEntry("member.added", owner.workspace.id), other.user.email, "viewer", None)
     gone(client, token)
-    assert other.user.roles()[owner.workspace.id] == "viewer"
+    assert users.roles(other.user)[owner.workspace.id] == "viewer"
 
 
 def test_a_workspace_has_so_many_pending_invitations(owner, invite, monkeypatch):
@@ -493,7 +496,7 @@ def test_the_audit_log_has_the_invitation_without_its_token(owner, invite, redee
     redeem(token)
     made, accepted = AuditEntry.select().order_by(AuditEntry.id)
     assert (made.action, made.user_id, made.target_name) == ("invitation.created", owner.user.id, "new@example.org")
-    user = User.by_email("new@example.org")
+    user = users.by_email("new@example.org")
     assert (accepted.action, accepted.user_id, accepted.target_id) == ("invitation.accepted", user.id, user.id)
     assert json.loads(accepted.changes) == {"new_user": True, "role": "editor", "invited_by": owner.user.id}
     assert not any(token in json.dumps(row.__data__) for row in (made, accepted))
@@ -547,8 +550,8 @@ def test_without_the_pack_that_sends_mail_the_inviter_gets_the_link(owner, serve
 
 def test_names_in_a_mail_make_no_lines_of_their_own(owner, mail_server, mails):
     # The API takes no such names any more; they may be from before.
-    owner.user.change(name="Ada\r\nBcc: x@example.org\u2028more")
-    owner.workspace.rename("W" * 150 + "\nhttps://evil.example")
+    users.change(owner.user, name="Ada\r\nBcc: x@example.org\u2028more")
+    workspaces.rename(owner.workspace, "W" * 150 + "\nhttps://evil.example")
     assert owner.post("/api/invitations", NEW).json["mailed"] is True
     message = mails.latest()
     first = message.get_content().splitlines()[0]

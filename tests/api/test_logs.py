@@ -6,8 +6,8 @@ from contextlib import closing
 import pytest
 from servers import PATIENCE, Server
 
-from database import execute, write
-from database.tables import base
+from database import base, execute, write
+from database.queries import logs
 from errors import NotFound
 from models import LogEntry
 
@@ -222,7 +222,7 @@ def fill(run, count, message="m"):
     """Write entries of a run at once."""
     with write():
         for _ in range(count):
-            execute(*LogEntry.entry(run["workspace_id"], run["id"], None, "info", message, '{"a":[1]}'))
+            execute(*logs.entry(run["workspace_id"], run["id"], None, "info", message, '{"a":[1]}'))
 
 
 @pytest.mark.parametrize("count", [0, 1, 200, 201, 300, 2_500])
@@ -248,7 +248,7 @@ def test_the_log_of_a_run_has_pages_if_they_are_asked_for(owner, run):
 def test_a_long_log_is_not_in_memory_as_a_whole_and_ends_with_what_was_there(run):
     fill(run, 350)
     first, *_ = LogEntry.select().order_by(LogEntry.id)
-    pages = LogEntry.pages_after(run["id"], first.id)
+    pages = logs.pages_after(run["id"], first.id)
     sizes = [len(next(pages))]
     fill(run, 1)
     assert sizes + [len(page) for page in pages] == [100, 100, 100, 49]
@@ -256,7 +256,7 @@ def test_a_long_log_is_not_in_memory_as_a_whole_and_ends_with_what_was_there(run
 
 def test_a_log_that_is_deleted_while_it_is_sent_does_not_look_complete(owner, run):
     fill(run, 350)
-    pages = LogEntry.pages_after(run["id"], "")
+    pages = logs.pages_after(run["id"], "")
     next(pages)
     owner.delete(f"/api/runs/{run['id']}")
     with pytest.raises(NotFound, match="was deleted while its log was read"):

@@ -3,8 +3,10 @@
 import pytest
 
 from database import write
-from database.tables.base import first_id
-from models import Run, Workflow, execute_units, now_ms
+from database.base import first_id, now_ms
+from database.queries import runs
+from database.queries.units import execute_units
+from models import Workflow
 from schema_fields.row_json import iso
 
 HOUR = 3_600_000
@@ -19,8 +21,8 @@ def accepted(flow):
         ended = {"finished_at": at, "duration_ms": duration_ms} if status in ("success", "failed") else {}
         with write():
             row = {"status": status, "triggered_by": "webhook", **ended, **values}
-            run = Run.accept(Workflow.find(flow["id"]), id=first_id("run", at + len(made)), **row)
-            execute_units([[run.insertion(), *([run.counted()] if ended else [])]])
+            run = runs.accept(Workflow.find(flow["id"]), id=first_id("run", at + len(made)), **row)
+            execute_units([[runs.insertion(run), *([runs.counted(run)] if ended else [])]])
         made.append(run.id)
         return run.id
 

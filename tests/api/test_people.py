@@ -7,7 +7,9 @@ import pytest
 
 from constants import ROLES
 from database import write
-from models import ApiToken, AuditEntry, LoginAddress, Membership, now_ms
+from database.base import now_ms
+from database.queries import logins, workspaces
+from models import ApiToken, AuditEntry, Membership
 from security import accounts, login_throttle
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -155,10 +157,10 @@ def test_a_program_works_with_the_password_that_was_given(owner, log_in):
 
 def test_an_admin_helps_a_user_who_forgot_the_password(owner, reset, log_in, token_client):
     email, program = reset.client.user.email, token_client("viewer", user=reset.client.user)
-    LoginAddress.note(reset.client.user.id, "127.0.0.1")
+    logins.note_address(reset.client.user.id, "127.0.0.1")
     for _ in range(login_throttle.MAX_FAILURES["pair"]):
         log_in(email, "forgotten")
-    assert reset(owner) == 204 and not LoginAddress.is_known(reset.client.user.id, "127.0.0.1")
+    assert reset(owner) == 204 and not logins.is_known_address(reset.client.user.id, "127.0.0.1")
     assert reset.client.get("/api/flows").status_code == 401 == program.get("/api/flows").status_code
     assert log_in(email, "set by an admin")[1].json["user"]["set_up"] is False
     entry = AuditEntry.select().where(AuditEntry.action == "password.reset").get()
@@ -230,8 +232,8 @@ def test_a_person_founds_so_many_workspaces_and_no_more(everybody, member, count
     for number in range(3):
         made = client.post("/api/workspaces", {"name": f"Mine {number}"}).json["id"]
         # What is handed over counts all the same.
-        Membership.join(made, heir.user, "owner")
-        assert Membership.get(workspace_id=made, user_id=client.user.id).leave()
+        workspaces.join(made, heir.user, "owner")
+        assert workspaces.leave(Membership.get(workspace_id=made, user_id=client.user.id))
     before = count_rows()
     answer = client.post("/api/workspaces", {"name": "One more"})
     assert answer.status_code == 409 and "HEADRACE_MAX_WORKSPACES" in answer.json["error"] and count_rows() == before
@@ -311,7 +313,7 @@ def test_a_token_ends_with_the_membership(owner, member, token_client):
     token = token_client("editor", user=client.user)
     owner.delete("/api/members", {"user_id": client.user.id})
     assert token.get("/api/flows").status_code == 401
-    assert Membership.role_of(client.user.id, owner.workspace.id) is None
+    assert workspaces.role_of(client.user.id, owner.workspace.id) is None
 
 
 def test_a_token_that_logs_out_is_told_how_to_revoke_it_and_stays(token_client, count_rows):

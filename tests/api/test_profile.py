@@ -6,7 +6,8 @@ import pytest
 from test_every_route import OPEN
 
 from config import Config
-from models import AuditEntry, LoginFailure, Session, User, Workspace
+from database.queries import sessions, users, workspaces
+from models import AuditEntry, LoginFailure, Session, User
 from security import accounts, login_throttle
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -21,7 +22,7 @@ def session(app, owner):
 
     def make():
         client = app.test_client()
-        client.set_cookie("headrace_session", Session.start(owner.user, owner.workspace.id, days=1)[1])
+        client.set_cookie("headrace_session", sessions.start(owner.user, owner.workspace.id, days=1)[1])
         return client
 
     return make
@@ -122,7 +123,7 @@ def test_the_right_password_clears_the_count(owner):
 
 def test_a_new_password_ends_api_tokens_if_that_is_asked_for(owner, other, token_client):
     mine, elsewhere = token_client("viewer"), token_client("owner", other.user, other.workspace)
-    second = Workspace.found("Second", owner.user)
+    second = workspaces.found("Second", owner.user)
     there = token_client("owner", workspace=second)
     assert owner.patch("/api/profile", NEW).status_code == 200
     assert mine.get("/api/flows").status_code == there.get("/api/flows").status_code == 200
@@ -250,4 +251,4 @@ def test_the_first_owner_of_a_made_up_password_is_marked(app, tmp_path):
     assert first.set_up, "the tests' first owner has a password of the settings"
     first.remove()
     made = accounts.make_first_owner(Config(data_dir=tmp_path, admin_email="new@example.org"))
-    assert made is not None and made[1] and not User.by_email("new@example.org").set_up
+    assert made is not None and made[1] and not users.by_email("new@example.org").set_up

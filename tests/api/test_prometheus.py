@@ -15,10 +15,14 @@ from world import add_flow, chain, flow, node
 from api.http.request_metrics import RUN, WEBHOOK, RequestMetrics, describe_route
 from api.prometheus import METRICS
 from database import write
-from database.tables.server_metrics import MAX_FLOWS
+from database.base import now_ms
+from database.queries import leases, runs, server_metrics, server_state
+from database.queries.leases import Load
+from database.queries.server_metrics import MAX_FLOWS, Count
+from database.queries.units import execute_units
 from dispatch.histograms import SECONDS, Counter, Histogram
 from dispatch.queues import QueueState
-from models import Count, Lease, Load, MetricCount, Run, RunDay, ServerFact, Workflow, execute_units, now_ms
+from models import RunDay, Workflow
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
@@ -43,16 +47,16 @@ def read(owner):
 @pytest.fixture
 def paused(server):
     """The server starts no runs."""
-    ServerFact.pause("by a test")
+    server_state.pause("by a test")
     server.dispatcher.look_for_pause()
 
 
 def put(flow_id, status="pending", **values):
     """Put a run on record."""
     with write():
-        run = Run.accept(Workflow.find(flow_id), status=status, triggered_by="manual", **values)
-        ended = [run.counted()] if status in ("success", "failed") else []
-        execute_units([[run.insertion(), *ended]])
+        run = runs.accept(Workflow.find(flow_id), status=status, triggered_by="manual", **values)
+        ended = [runs.counted(run)] if status in ("success", "failed") else []
+        execute_units([[runs.insertion(run), *ended]])
     return run
 
 
@@ -70,7 +74,7 @@ def test_every_metric_is_shown_with_its_type_and_labels(owner, server, make_flow
     server.requests.responses.add("2xx")
     server.recorder.commit([])
     with write():
-        MetricCount.add_all([Count("headrace_broker_offers_total", ("sent",), "count", 1.0)])
+        server_metrics.add_counts([Count("headrace_broker_offers_total", ("sent",), "count", 1.0)])
     server.metrics.publish()
     text = owner.get("/metrics").text
     for name, kind, _, labels, _ in METRICS:
@@ -142,11 +146,11 @@ def test_only_the_busiest_flows_have_series(owner, workspace, read):
 
 
 def test_processes_are_counted_by_role(server, read):
-    Lease.beat("proc_worker", 60_000)
-    Lease.beat("proc_silent", -1)
-    Lease.lead("leader", "lead_1", 60_000)
+    leases.beat("proc_worker", 60_000)
+    leases.beat("proc_silent", -1)
+    leases.lead("leader", "lead_1", 60_000)
     with write():
-        Lease.describe("proc_worker", "worker", Load(5, 16))
+        leases.describe("proc_worker", "worker", Load(5, 16))
     server.metrics.publish()
     assert read("headrace_processes", role="worker") == 1 and read("headrace_active_runs", role="worker") == 5
     assert read("headrace_processes", role="all") == 1
@@ -155,9 +159,9 @@ def test_processes_are_counted_by_role(server, read):
 
 def test_queues_are_summed_by_role_and_the_longest_silence_counts(server, read):
     for name, load in (("proc_1", Load(1, 2, 3, 4, 1, 12_500)), ("proc_2", Load(10, 20, 30, 40, 1, 500))):
-        Lease.beat(name, 60_000)
+        leases.beat(name, 60_000)
         with write():
-            Lease.describe(name, "worker", load)
+            leases.describe(name, "worker", load)
     names = ("queued_runs", "broker_unsent_offers", "broker_down", "broker_deaf_seconds")
     assert [read(f"headrace_{name}", role="worker") for name in names] == [33, 44, 2, 12.5]
     server.metrics.publish()
@@ -220,7 +224,7 @@ def test_a_histogram_is_added_to_those_of_other_processes(server, read):
         server.requests.seconds.observe(seconds, "/api/runs")
     server.metrics.publish()
     with write():
-        MetricCount.add_all([Count("headrace_http_request_seconds", ("/api/runs",), "0.5", 2.0)])
+        server_metrics.add_counts([Count("headrace_http_request_seconds", ("/api/runs",), "0.5", 2.0)])
     name = "headrace_http_request_seconds_{}"
     buckets = {
         le: read(name.format("bucket"), route="/api/runs", le=le) for le in ("0.005", "0.1", "0.5", "2.5", "+Inf")
@@ -238,14 +242,14 @@ def test_counts_that_cannot_be_written_are_kept(server, monkeypatch):
 
     server.requests.seconds.observe(1.0, "/x")
     with monkeypatch.context() as patch:
-        patch.setattr(Lease, "describe", refuse)
+        patch.setattr(leases, "describe", refuse)
         with pytest.raises(OSError):
             server.metrics.publish()
         server.metrics.publish_last()
-    assert [count for count in MetricCount.list_all() if "/x" in count.labels] == []
+    assert [count for count in server_metrics.list_counts() if "/x" in count.labels] == []
     server.requests.seconds.observe(1.0, "/x")
     server.metrics.publish()
-    found = {count.part: count.value for count in MetricCount.list_all() if "/x" in count.labels}
+    found = {count.part: count.value for count in server_metrics.list_counts() if "/x" in count.labels}
     assert found == {"2.5": 2, "sum": 2}
 
 

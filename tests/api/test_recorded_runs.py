@@ -5,8 +5,9 @@ import pytest
 from api.recorded_runs import MAX_CLOCK_AHEAD_MS, RunIn
 from api.runs import RunItemOut, RunWholeOut
 from database import execute, fetch_value, write
-from database.tables.base import DAY_MS, first_id
-from models import LogEntry, Run, new_id, now_ms
+from database.base import DAY_MS, first_id, new_id, now_ms
+from database.queries import logs
+from models import Run
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -142,7 +143,7 @@ def test_the_id_of_a_deleted_run_is_not_free_while_something_of_it_is_left(owner
             child = owner.post("/api/runs", {"workflow_id": run["workflow_id"]}).json
             execute("UPDATE runs SET parent_run_id = ? WHERE id = ?", (run["id"], child["id"]))
         else:
-            execute(*LogEntry.entry(run["workspace_id"], run["id"], None, "info", "secret", None))
+            execute(*logs.entry(run["workspace_id"], run["id"], None, "info", "secret", None))
     answer = other.post("/api/runs", {"workflow_id": there["id"], "id": run["id"]})
     assert answer.status_code == 409 and Run.find(run["id"]) is None
 

@@ -10,7 +10,9 @@ from world import at_once, chain, flow, node
 from api import resume_links
 from api.webhooks.refusal_log import RefusalLog
 from database import execute, write
-from models import Run, Wait, Workspace, without_signatures
+from database.link_signatures import without_signatures
+from database.queries import workspaces
+from models import Run, Wait
 from nodes.base import REGISTRY, Node
 from registry import registry
 
@@ -156,7 +158,7 @@ def test_viewers_see_no_link_with_a_valid_signature(waiting, owner, member, toke
 
 def test_the_role_that_counts_is_that_in_the_workspace_of_the_run(waiting, owner, member):
     run, viewer = waiting(TOLD), member("viewer")
-    own = Workspace.found("Mine", viewer.user).id
+    own = workspaces.found("Mine", viewer.user).id
     answer = viewer.get(f"/api/logs/{run['id']}", headers={"X-Workspace-Id": own})
     assert answer.status_code == 200 and "token=…" in answer.text
 

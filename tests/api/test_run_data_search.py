@@ -5,6 +5,7 @@ import pytest
 from world import chain, flow, node
 
 import dispatch.run_search as run_search
+from database.queries import users
 from dispatch.limits import SEARCHES
 from dispatch.run_search import Needle
 from models import Run, User
@@ -227,7 +228,7 @@ def test_bytes_that_are_no_text_are_no_error(owner, make_run):
 
 def test_a_user_has_one_search_at_a_time(owner, make_run):
     make_run(input="needle")
-    user = User.by_email("owner@example.com") or User.get()
+    user = users.by_email("owner@example.com") or User.get()
     with SEARCHES.taken(user.id):
         answer = owner.get(PATH, query_string={"data": "needle"})
     assert answer.status_code == 429 and answer.headers["Retry-After"] == "1"

@@ -7,9 +7,11 @@ import pytest
 from world import flow, node
 
 from api.runs import RunBriefOut, RunItemOut, link_large_values
-from database import execute, write
-from database.tables import base
-from models import Fired, Run, RunFilters, Wait
+from database import base, execute, write
+from database.queries import runs
+from database.queries.runs import RunFilters
+from database.queries.webhooks import Fired
+from models import Run, Wait
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -242,7 +244,7 @@ def test_an_agents_question_is_of_people_and_the_flow_that_it_waits_for_is_not(o
 def test_unknown_words_are_refused_and_not_part_of_a_statement(app):
     for filters in ({"status": ["' OR 1 = 1 --"]}, {"triggered_by": "' OR 1 = 1 --"}):
         with pytest.raises(ValueError):
-            Run.select_where(RunFilters("ws_1", **filters))
+            runs.select_where(RunFilters("ws_1", **filters))
 
 
 # Items
@@ -268,14 +270,14 @@ def of_all_sorts(workspace, count):
             "options": (None, options),
             "cancelled": (False, True),
         }
-        yield Run.accept(flow, **{name: chance.choice(values) for name, values in given.items()})
+        yield runs.accept(flow, **{name: chance.choice(values) for name, values in given.items()})
 
 
 @pytest.mark.parametrize(("query", "shape"), [("", RunItemOut()), ("brief=true&", RunBriefOut())])
 def test_an_item_has_the_fields_of_its_schema(owner, workspace, query, shape):
     with write():
         for run in of_all_sorts(workspace, 300):
-            execute(*run.insertion())
+            execute(*runs.insertion(run))
     found, cursor = [], ""
     for _ in range(2):
         page = owner.get(f"/api/runs?{query}limit=150{cursor}").json

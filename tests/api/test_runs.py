@@ -5,7 +5,7 @@ import time
 import pytest
 
 import database
-from models import now_ms
+from database.base import now_ms
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from database.tables import saved_filters
+from database.queries import saved_filters
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

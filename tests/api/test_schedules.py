@@ -3,7 +3,10 @@
 import pytest
 
 from database import write
-from models import Due, Poll, Schedule, ScheduleFire, Workflow, now_ms, upcoming
+from database.base import now_ms
+from database.queries import schedules
+from database.queries.schedules import Due, upcoming
+from models import Poll, Schedule, Workflow
 from schema_fields.row_json import iso
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -27,7 +30,7 @@ def schedule(owner, flow):
         wanted[node_id] = {**CONFIG, **config}
         row = Workflow(id=of["id"], workspace_id=of["workspace_id"])
         with write():
-            Schedule.sync(row, list(wanted.items()), now_ms() + 10**10)
+            schedules.sync(row, list(wanted.items()), now_ms() + 10**10)
             mine = (Schedule.workflow_id == of["id"]) & (Schedule.node_id == node_id)
             Schedule.update(next_at=next_at, anchor_ms=anchor_ms).where(mine).execute()
             fields = (getattr(Schedule.get(mine), name) for name in Due._fields)
@@ -61,7 +64,7 @@ def test_a_schedule_has_its_due_time_and_rule(owner, flow, schedule, far):
     due = schedule("daily", far, cron="0 9 * * *", timezone="Europe/Berlin")
     with write():
         for instant in (5_000, 9_000):
-            ScheduleFire.take(due, instant, now_ms(), None)
+            schedules.take_instants(due, instant, now_ms(), None)
     assert items(owner) == [
         {
             "workflow_id": flow["id"],

@@ -21,7 +21,10 @@ import api
 import database
 import workflow_server
 from config import Config
-from models import AgentMemory, ApiToken, Credential, Membership, MemoryName, Run, Session, User, Workflow, new_id
+from database.base import new_id
+from database.queries import agent_memory, credentials, runs, sessions, workflows
+from database.queries.agent_memory import MemoryName
+from models import Membership, User
 
 
 def no_error_of_the_server(ctx, response, case):
@@ -85,25 +88,25 @@ def live(first_app, tmp_path_factory):
 def new_token(role="owner"):
     """An API token of the owner, as headers: a new one for each request, since some requests revoke one."""
     owner = Membership.get()
-    _, text = ApiToken.issue(name="fuzz", role=role, user_id=owner.user_id, workspace_id=owner.workspace_id)
+    _, text = sessions.issue_token(name="fuzz", role=role, user_id=owner.user_id, workspace_id=owner.workspace_id)
     return PLAIN | {"Authorization": f"Bearer {text}"}
 
 
 def new_session():
     """A session of the owner, as headers."""
     owner = Membership.get()
-    _, text = Session.start(User.get_by_id(owner.user_id), owner.workspace_id, days=1)
+    _, text = sessions.start(User.get_by_id(owner.user_id), owner.workspace_id, days=1)
     return PLAIN | {"Cookie": f"headrace_session={text}"}
 
 
 def new_rows():
     """Rows for the ids in a path."""
     workspace, user = Membership.get().workspace_id, Membership.get().user_id
-    flow = Workflow.draft(workspace_id=workspace, name="Echo", status="draft", definition_json=ECHO)
-    run = Run.record(flow, status="running", triggered_by="manual")
-    memory = AgentMemory.put(MemoryName(workspace, "researcher", "", "key"), "text", "[]")
-    token, _ = ApiToken.issue(name="fuzz", role="viewer", user_id=user, workspace_id=workspace)
-    credential = Credential.keep(workspace, name=new_id("name"), type="http_bearer", data="encrypted")
+    flow = workflows.draft(workspace_id=workspace, name="Echo", status="draft", definition_json=ECHO)
+    run = runs.record(flow, status="running", triggered_by="manual")
+    memory = agent_memory.put(MemoryName(workspace, "researcher", "", "key"), "text", "[]")
+    token, _ = sessions.issue_token(name="fuzz", role="viewer", user_id=user, workspace_id=workspace)
+    credential = credentials.keep(workspace, name=new_id("name"), type="http_bearer", data="encrypted")
     rows = {"flow": flow, "run": run, "memory": memory, "token": token, "credential": credential}
     return {name: row.id for name, row in rows.items()} | {"workspace": workspace}
 

@@ -9,9 +9,10 @@ from servers import EMAIL as SERVER_EMAIL
 from servers import PATIENCE, Server
 
 from database import write
-from database.tables.base import DAY_MS
-from database.tables.logins import KNOWN_MS
-from models import LoginAddress, LoginFailure, Membership, Session, User, Workspace, now_ms
+from database.base import DAY_MS, now_ms
+from database.queries import logins, sessions, users, workspaces
+from database.queries.logins import KNOWN_MS
+from models import LoginAddress, LoginFailure, Membership, Session, User
 from security import login_throttle
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -114,7 +115,7 @@ def test_a_session_of_https_is_sent_over_https_only_and_to_this_host_only(public
 
 def test_a_cookie_that_another_host_of_the_domain_could_set_counts_for_nothing_over_https(app, owner):
     client = app.test_client()
-    _, token = Session.start(owner.user, owner.workspace.id, days=1)
+    _, token = sessions.start(owner.user, owner.workspace.id, days=1)
     client.set_cookie("headrace_session", token, domain="headrace.example")
     assert client.get("/api/flows", base_url=PUBLIC).status_code == 401
     client.set_cookie("__Host-headrace_session", token, domain="headrace.example")
@@ -128,7 +129,7 @@ def test_a_session_of_another_address_than_the_public_one_is_as_that_address_is(
 
 def test_a_user_without_a_workspace_cannot_log_in(client, add_member):
     user = add_member("viewer", email="gone@example.org")
-    Membership.get(user_id=user.id).leave()
+    workspaces.leave(Membership.get(user_id=user.id))
     assert client.post("/api/auth/login", {**LOGIN, "email": "gone@example.org"}).status_code == 401
 
 
@@ -146,7 +147,7 @@ PAIR, ADDRESS = login_throttle.MAX_FAILURES["pair"], login_throttle.MAX_FAILURES
 
 def fail(key, times):
     for _ in range(times):
-        LoginFailure.note([key], login_throttle.WINDOW_MS)
+        logins.note_failures([key], login_throttle.WINDOW_MS)
 
 
 def guess(client, times, email="owner@example.org", **options):
@@ -324,7 +325,7 @@ def newest_session():
 def test_an_unused_session_ends(owner):
     with write():
         Session.update(idle_at=now_ms() - 1).execute()
-    assert owner.get("/api/flows").status_code == 401 and not list(Session.of(owner.user))
+    assert owner.get("/api/flows").status_code == 401 and not list(sessions.of(owner.user))
     assert Session.prune() == 1
 
 
@@ -338,13 +339,13 @@ def test_a_login_lasts_idle_for_as_long_as_the_setting_says(client, server):
 def test_the_use_of_a_session_puts_its_idle_end_off_and_is_written_once_an_hour(client, server):
     client.post("/api/auth/login", LOGIN)
     row = newest_session()
-    assert row.used(server.config.session_idle_days) is None
+    assert sessions.extend(row, server.config.session_idle_days) is None
     with write():
         Session.update(idle_at=row.idle_at - 3_700_000).execute()
     assert client.get("/api/flows").status_code == 200
     server.recorder.commit([])  # after what is queued
     again = newest_session()
-    assert again.idle_at >= row.idle_at and again.used(server.config.session_idle_days) is None
+    assert again.idle_at >= row.idle_at and sessions.extend(again, server.config.session_idle_days) is None
 
 
 def test_no_session_outlasts_its_days_by_being_used(owner):
@@ -352,11 +353,14 @@ def test_no_session_outlasts_its_days_by_being_used(owner):
     with write():
         Session.update(expires_at=now_ms() + 1_000, idle_at=now_ms() + 1_000).execute()
     row = Session.get()
-    assert row.used(7) is None and Session.start(owner.user, owner.workspace.id, 1, 7)[0].idle_at <= now_ms() + DAY_MS
+    assert (
+        sessions.extend(row, 7) is None
+        and sessions.start(owner.user, owner.workspace.id, 1, 7)[0].idle_at <= now_ms() + DAY_MS
+    )
 
 
 def test_without_an_idle_end_a_session_lasts_its_days(owner):
-    row, _ = Session.start(owner.user, owner.workspace.id, 30, 0)
+    row, _ = sessions.start(owner.user, owner.workspace.id, 30, 0)
     assert row.idle_at == row.expires_at
 
 
@@ -404,7 +408,7 @@ def test_another_sites_page_may_not_write(owner, count_rows, headers):
 )
 def test_a_page_is_ours_by_its_scheme_host_and_port(app, owner, page, seen, status):
     client = app.test_client()
-    _, token = Session.start(owner.user, owner.workspace.id, days=1)
+    _, token = sessions.start(owner.user, owner.workspace.id, days=1)
     for name in ("headrace_session", "__Host-headrace_session"):
         client.set_cookie(name, token, domain="headrace.example")
     assert client.post("/api/flows", {"name": "A"}, base_url=seen, headers={"Origin": page}).status_code == status
@@ -464,7 +468,7 @@ def test_a_row_is_found_in_whichever_workspace_of_the_user_it_lies(owner):
 
 def test_a_login_begins_in_the_workspace_that_the_user_was_in_last(owner, client):
     # Founded before the one that they use.
-    old, used = (Workspace.found(name, owner.user).id for name in ("Old", "Used"))
+    old, used = (workspaces.found(name, owner.user).id for name in ("Old", "Used"))
     assert owner.workspace.id < old < used
     assert client.post("/api/auth/login", LOGIN).json["session"]["workspace_id"] == owner.workspace.id
     client.patch("/api/auth/session", {"workspace_id": used})
@@ -474,18 +478,18 @@ def test_a_login_begins_in_the_workspace_that_the_user_was_in_last(owner, client
 def test_a_login_never_begins_in_a_workspace_that_others_put_the_user_into(add_member, other, client):
     # The stranger's workspace is older than the one that the user was invited into and is in.
     user = add_member("viewer", other.workspace, "new@example.org")
-    theirs = Workspace.found("Theirs", other.user)
-    Membership.join(theirs.id, user, "viewer")
-    user.change(last_workspace_id=theirs.id)
+    theirs = workspaces.found("Theirs", other.user)
+    workspaces.join(theirs.id, user, "viewer")
+    users.change(user, last_workspace_id=theirs.id)
     answer = client.post("/api/auth/login", {**LOGIN, "email": "new@example.org"})
     assert answer.json["session"]["workspace_id"] == theirs.id
-    Membership.get(workspace_id=theirs.id, user_id=user.id).leave()
+    workspaces.leave(Membership.get(workspace_id=theirs.id, user_id=user.id))
     answer = client.post("/api/auth/login", {**LOGIN, "email": "new@example.org"})
     assert answer.json["session"]["workspace_id"] == other.workspace.id
 
 
 def test_a_request_of_a_page_is_refused_if_another_user_has_logged_in_since(owner, other):
-    Membership.join(owner.workspace.id, other.user, "owner")
+    workspaces.join(owner.workspace.id, other.user, "owner")
     flow = owner.post("/api/flows", {"name": "Mine"}).json
     for method, path, body in (
         ("put", f"/api/workflows/{flow['id']}", {"name": "Yours"}),
@@ -499,7 +503,7 @@ def test_a_request_of_a_page_is_refused_if_another_user_has_logged_in_since(owne
 
 
 def test_a_role_counts_only_in_its_own_workspace(owner, other):
-    Membership.join(owner.workspace.id, other.user, "viewer")
+    workspaces.join(owner.workspace.id, other.user, "viewer")
     here = {"X-Workspace-Id": owner.workspace.id}
     assert other.get("/api/flows", headers=here).status_code == 200
     assert other.post("/api/flows", {"name": "A"}, headers=here).status_code == 403

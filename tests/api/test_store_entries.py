@@ -3,7 +3,7 @@
 import pytest
 from error_shape import check_shape
 
-from models import WorkspaceStore
+from database.queries.store import WorkspaceStore
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -6,8 +6,9 @@ from test_resume_links import ended
 from world import flow, node
 
 from database import write
-from models import Schedule, VariableSet, first_id
-from models import find_variables as find
+from database.base import first_id
+from database.queries.variables import find_variables as find
+from models import Schedule, VariableSet
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

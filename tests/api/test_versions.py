@@ -3,7 +3,7 @@
 import pytest
 
 from api import version_summaries
-from database.tables import workflows
+from database.queries import workflows
 
 
 def node(id_, **more):

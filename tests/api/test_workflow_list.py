@@ -11,8 +11,9 @@ from world import PATIENCE
 
 from api import workflow_list
 from database import execute, write
-from database.tables.base import first_id
-from models import Run, Schedule, Workflow, now_ms
+from database.base import first_id, now_ms
+from database.queries import runs, schedules
+from models import Schedule, Workflow
 from schema_fields.row_json import iso
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -158,7 +159,7 @@ def test_the_next_time_is_that_of_the_first_schedule_of_an_active_flow(owner, se
 def test_a_due_time_that_is_not_computed_yet_is_null(owner, flow):
     config = {"cron": "0 9 * * *", "timezone": "UTC", "catch_up": "last"}
     with write():
-        Schedule.sync(Workflow(id=flow["id"], workspace_id=owner.workspace.id), [("daily", config)], now_ms() + 10**9)
+        schedules.sync(Workflow(id=flow["id"], workspace_id=owner.workspace.id), [("daily", config)], now_ms() + 10**9)
     assert only(owner)["next_at"] is None
 
 
@@ -290,8 +291,8 @@ def test_the_number_of_questions_does_not_grow_with_the_flows(owner, make_flow, 
 
 def test_an_old_run_is_the_last_run_if_there_is_no_newer_one(owner, flow):
     with write():
-        run = Run.accept(Workflow.get(), id=first_id("run", 5), triggered_by="schedule", status="failed")
-        execute(*run.insertion())
+        run = runs.accept(Workflow.get(), id=first_id("run", 5), triggered_by="schedule", status="failed")
+        execute(*runs.insertion(run))
     assert only(owner)["last_run"]["id"] == run.id and only(owner)["failing"]
 
 

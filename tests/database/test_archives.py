@@ -16,8 +16,9 @@ from config import KEY_FILE, Config
 from constants import VERSION
 from database import archives, backups
 from database.archives import MANIFEST
+from database.queries import server_state
 from errors import BadInput, Conflict
-from models import ServerFact, User
+from models import User
 from workflow_server import prepare
 
 pytestmark = pytest.mark.sqlite_only("archives of an SQLite server are compared with databases of both kinds")
@@ -91,7 +92,7 @@ def test_a_restored_archive_has_every_row_value_and_file(served, archive, empty)
     assert (empty.data_dir / "files/ws_1/reports/März 1.csv").read_bytes() == b"a,b\n"
     database.connect(empty.database_path)
     assert database.fetch_value("SELECT COUNT(*) FROM agent_memories_fts WHERE agent_memories_fts MATCH 'plain'") == 1
-    assert ServerFact.is_paused()
+    assert server_state.is_paused()
     assert not list(empty.data_dir.glob(".*"))
 
 

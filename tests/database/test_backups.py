@@ -18,8 +18,10 @@ from config import KEY_FILE, Config
 from constants import VERSION
 from database import backups
 from database.backups import MANIFEST, RESTORING
+from database.base import now_ms
+from database.queries import leases, schedules, server_state, workflows
 from errors import BadInput, ConfigError, Conflict, NotFound
-from models import Credential, Lease, Schedule, ServerFact, Workflow, Workspace, now_ms
+from models import Credential, Lease, Schedule, Workflow, Workspace
 from workflow_server import prepare, serve
 
 pytestmark = pytest.mark.sqlite_only("backups are copies of the database file; PostgreSQL has its own")
@@ -32,7 +34,7 @@ def served(config, monkeypatch):
     """The settings of a server that has a flow, a large value and files of a workspace."""
     monkeypatch.setenv("HEADRACE_DATA_DIR", str(config.data_dir))
     database.connect(config.database_path)
-    Workflow.draft(
+    workflows.draft(
         workspace_id=Workspace.get().id, name="Größe", status="active", triggers=[], definition_json='{"nodes": []}'
     )
     write(config.data_dir / "values/run_1/output.json", b"[1]")
@@ -201,7 +203,7 @@ def test_a_restored_server_equals_the_backup(backup, empty, served):
     assert prepare(empty) is None
     database.connect(empty.database_path)
     assert [row.name for row in Workflow.select()] == ["Größe"]
-    assert ServerFact.is_paused() and not Lease.select().count()
+    assert server_state.is_paused() and not Lease.select().count()
 
 
 def test_a_restored_database_is_decrypted_with_the_key_beside_it(served, folder, empty):
@@ -239,11 +241,11 @@ def test_a_nonempty_folder_is_refused(backup, empty, name):
 
 def test_a_folder_with_a_database_is_refused_whether_a_server_works_on_it_or_not(backup, served, monkeypatch):
     database.connect(served.database_path)
-    Lease.beat("proc_1", 60_000)
+    leases.beat("proc_1", 60_000)
     database.disconnect()
     assert "A server is using" in refused("restore", "copy")
     database.connect(served.database_path)
-    Lease.end("proc_1")
+    leases.end("proc_1")
     database.disconnect()
     assert "The database" in refused("restore", "copy")
 
@@ -350,24 +352,24 @@ def test_one_of_two_concurrent_restores_succeeds(backup, empty):
 
 def test_resume_reports_if_the_server_was_not_paused(served):
     assert call("resume") == "The server was not paused\n"
-    ServerFact.pause("for a test")
+    server_state.pause("for a test")
     assert call("resume") == "The server resumes within seconds\n"
-    assert not ServerFact.is_paused()
+    assert not server_state.is_paused()
 
 
 def test_resume_names_a_setting_that_pauses_the_server(served, monkeypatch):
-    ServerFact.pause("for a test")
+    server_state.pause("for a test")
     monkeypatch.setenv("HEADRACE_PAUSED", "true")
     assert "HEADRACE_PAUSED is true" in refused("resume")
-    assert ServerFact.is_paused()
+    assert server_state.is_paused()
 
 
 def test_resume_can_skip_missed_times_of_schedules(served):
     now = now_ms()
     flow = Workflow.get()
     with database.write():
-        Schedule.sync(flow, [("tick", {"every": 60, "timezone": "UTC", "catch_up": "all"})], now - 3_600_000)
-    ServerFact.pause("for a test")
+        schedules.sync(flow, [("tick", {"every": 60, "timezone": "UTC", "catch_up": "all"})], now - 3_600_000)
+    server_state.pause("for a test")
     assert call("resume", "--skip-missed").startswith("1 schedule will skip missed times\n")
     assert Schedule.get().next_at > now
 

@@ -12,32 +12,37 @@ from world import add_flow, flow, start_python
 
 import database
 from database import execute, write, write_runs
-from database.tables import callers
-from models import ApiToken, Caller, Membership, Session, Startable, User, Workspace, forget_session, now_ms
+from database.base import now_ms
+from database.queries import sessions as callers
+from database.queries import users, workspaces
+from database.queries.sessions import Caller, forget_session
+from database.queries.workflows import Startable
+from models import ApiToken, Session, User, Workspace
 
 OTHER = """
 import sys, database
 from chosen_engine import connect
 from constants import ROLES
-from models import ApiToken, Membership, Session, User, Workflow, Workspace
+from database.queries import sessions, users, workflows, workspaces
+from models import ApiToken, Session, Workflow, Workspace
 connect(sys.argv[1])
-user, workspace = User.by_email("ada@example.org"), Workspace.get(name="Second")
+user, workspace = users.by_email("ada@example.org"), Workspace.get(name="Second")
 kept = {"token_hash": sys.argv[2], "workspace_id": workspace.id, "user_id": user.id}
-def member(): return Membership.get_with_user(workspace.id, user.id)
+def member(): return workspaces.get_member(workspace.id, user.id)
 def token(): return ApiToken.one("token_hash = ?", sys.argv[2])
 def flow(): return Workflow.get()
 DO = {
-    **{role: lambda role=role: member().change_role(role) for role in ROLES},
+    **{role: lambda role=role: workspaces.change_role(member(), role) for role in ROLES},
     "issue": lambda: ApiToken.add(name="t", role="editor", expires_at=None, **kept),
     "withdraw": lambda: token().remove(),
-    "leave": lambda: member().leave(),
-    "join": lambda: Membership.join(workspace.id, user, "editor"),
+    "leave": lambda: workspaces.leave(member()),
+    "join": lambda: workspaces.join(workspace.id, user, "editor"),
     "log in": lambda: Session.add(expires_at=2**50, idle_at=2**50, **kept),
-    "log out": lambda: Session.end_all(user),
-    "promote": lambda: user.change(is_admin=True),
-    "demote": lambda: user.change(is_admin=False),
-    "active": lambda: flow().change(None, triggers=[], status="active"),
-    "archived": lambda: flow().change(None, triggers=[], status="archived"),
+    "log out": lambda: sessions.end_all(user),
+    "promote": lambda: users.change(user, is_admin=True),
+    "demote": lambda: users.change(user, is_admin=False),
+    "active": lambda: workflows.change(flow(), None, triggers=[], status="active"),
+    "archived": lambda: workflows.change(flow(), None, triggers=[], status="archived"),
 }
 for line in sys.stdin:
     DO[line.strip()]()
@@ -49,10 +54,10 @@ for line in sys.stdin:
 def ada(path):
     """A user with two workspaces, an owner in the first and an editor in the second."""
     user = User.add(email="ada@example.org", name="Ada", password_hash="the hash")
-    Workspace.found("First", user)
-    second = Workspace.found("Second", User.add(email="other@example.org", name="O", password_hash="-"))
+    workspaces.found("First", user)
+    second = workspaces.found("Second", User.add(email="other@example.org", name="O", password_hash="-"))
     with write():
-        Membership.join(second.id, user, "editor")
+        workspaces.join(second.id, user, "editor")
     user.second = second
     return user
 
@@ -60,12 +65,12 @@ def ada(path):
 @pytest.fixture
 def token(ada):
     """A token of hers for the second workspace."""
-    return ApiToken.issue(user_id=ada.id, workspace_id=ada.second.id, name="t", role="owner", expires_at=None)[1]
+    return callers.issue_token(user_id=ada.id, workspace_id=ada.second.id, name="t", role="owner", expires_at=None)[1]
 
 
 def session_of(user, ends_in=60_000, idle_in=60_000):
     """The text of a new session of the user."""
-    row, text = Session.start(user, user.second.id, days=1)
+    row, text = callers.start(user, user.second.id, days=1)
     with write():
         Session.update(expires_at=now_ms() + ends_in, idle_at=now_ms() + idle_in).where(Session.id == row.id).execute()
     return text
@@ -234,9 +239,9 @@ def test_no_worker_accepts_a_token_ended_by_another_worker(tmp_path):
     try:
         server.start()
         database.connect(server.database, "normal")
-        user, place = User.by_email(EMAIL), Workspace.get()
+        user, place = users.by_email(EMAIL), Workspace.get()
         made = add_flow(flow("a"), place.id)
-        _, text = ApiToken.issue(user_id=user.id, workspace_id=place.id, name="t", role="editor", expires_at=None)
+        _, text = callers.issue_token(user_id=user.id, workspace_id=place.id, name="t", role="editor", expires_at=None)
         connections += [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(6)]
         for _ in range(200):
             for status, change in {201: {"role": "editor"}, 403: {"role": "viewer"}, 401: {"expires_at": 1}}.items():

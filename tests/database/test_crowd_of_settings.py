@@ -5,6 +5,7 @@ Each transaction takes its locks of names in the order of KINDS; that is what ke
 
 import threading
 from contextlib import suppress
+from functools import partial
 from random import Random
 
 import pytest
@@ -13,26 +14,30 @@ from world import add_flow, at_once, flow
 
 import database
 from database import fetch_value, write
-from database.tables import locks
+from database.queries import (
+    agent_definitions,
+    agent_memory,
+    credentials,
+    locks,
+    polls,
+    presets,
+    retention,
+    sessions,
+    workflows,
+    workspaces,
+)
+from database.queries import runs as run_queries
+from database.queries import users as user_queries
+from database.queries.agent_memory import MemoryName, MemoryScope
+from database.queries.audit import NewAuditEntry
+from database.queries.metrics import settle_days
+from database.queries.store import WorkspaceStore
 from errors import HeadraceError
 from models import (
-    Agent,
-    AgentMemory,
-    AuditEntry,
-    Credential,
-    Membership,
-    MemoryName,
-    MemoryScope,
-    Poll,
-    Preset,
     Run,
     Session,
     User,
     Workflow,
-    Workspace,
-    WorkspaceStore,
-    retention,
-    settle_days,
 )
 from packs.postgres import engine as postgres
 from security import accounts, invitations, login_throttle
@@ -82,7 +87,7 @@ class Person:
         return User.find(self.random.choice(self.users).id)
 
     def entry(self, action):
-        return AuditEntry.begin(action, self.workspace.id)
+        return NewAuditEntry(action, self.workspace.id)
 
     def act(self):
         things = [
@@ -103,30 +108,37 @@ class Person:
         with self.entry("flow.updated").written():
             row = self.random.choice(found)
             status = self.random.choice(["active", "draft", "gone"])
-            row.remove() if status == "gone" else row.change(None, triggers=triggers, status=status)
+            workflows.remove(row) if status == "gone" else workflows.change(row, None, triggers=triggers, status=status)
 
     def credential(self):
         with self.entry("credential.updated").written():
             locks.lock_names("key", ("",), shared=True)
-            row = Credential.named(self.workspace.id, name := self.name())
+            row = credentials.named(self.workspace.id, name := self.name())
             if row is None:
-                Credential.keep(self.workspace.id, name=name, type="api_key", data="x")
+                credentials.keep(self.workspace.id, name=name, type="api_key", data="x")
             else:
-                self.random.choice([row.remove, lambda: row.change(name=self.name(), data="y")])()
+                self.random.choice(
+                    [partial(credentials.remove, row), lambda: credentials.change(row, name=self.name(), data="y")]
+                )()
 
     def member(self):
         user = self.user()
-        row = Membership.get_with_user(self.workspace.id, user.id)
+        row = workspaces.get_member(self.workspace.id, user.id)
         if row is None:
             accounts.add_member(self.entry("member.added"), user.email, "owner", None)
         else:
             with self.entry("member.changed").written():
-                self.random.choice([row.leave, lambda: row.change_role(self.random.choice(["owner", "viewer"]))])()
+                self.random.choice(
+                    [
+                        partial(workspaces.leave, row),
+                        lambda: workspaces.change_role(row, self.random.choice(["owner", "viewer"])),
+                    ]
+                )()
 
     def invite(self):
         user = self.user()
         row, _ = invitations.invite(self.entry("invitation.created"), user.email, "editor", self.users[0])
-        session, _ = Session.start(user, self.workspace.id, 1)
+        session, _ = sessions.start(user, self.workspace.id, 1)
         invitations.accept(row, user, session, self.entry)
 
     def log_in(self):
@@ -134,8 +146,8 @@ class Person:
         made = login_throttle.count_attempt(user.email, f"192.0.2.{self.random.randint(1, 2)}", user)
         with self.entry("session.opened").written():
             made.mark_success(user)
-            if user.keeps_password():
-                Session.start(user, self.workspace.id, 1)
+            if user_queries.keeps_password(user):
+                sessions.start(user, self.workspace.id, 1)
 
     def reset(self):
         user = self.user()
@@ -144,44 +156,44 @@ class Person:
 
     def profile(self):
         user = self.user()
-        session, _ = Session.start(user, self.workspace.id, 1)
+        session, _ = sessions.start(user, self.workspace.id, 1)
         email = f"{self.name()}{self.random.randint(1, 2)}@example.org"
         accounts.change_profile(user, {"email": email}, session, self.entry)
-        session.move(self.workspace.id)
+        sessions.move(session, self.workspace.id)
 
     def store(self):
         store = WorkspaceStore(self.workspace.id)
         self.random.choice([store.increment, store.delete, lambda key: store.set(key, 1)])(self.name())
 
     def memory(self):
-        AgentMemory.put(MemoryName(self.workspace.id, "agent", "", self.name()), "text", "", expires_at=1, most=2)
+        agent_memory.put(MemoryName(self.workspace.id, "agent", "", self.name()), "text", "", expires_at=1, most=2)
 
     def forget(self):
-        list(AgentMemory.forget(MemoryScope(self.workspace.id, "agent", None, 0)))
+        list(agent_memory.forget(MemoryScope(self.workspace.id, "agent", None, 0)))
 
     def preset(self):
-        Preset.replace_source(self.workspace.id, self.name(), "t", [PRESET])
+        presets.replace_source(self.workspace.id, self.name(), "t", [PRESET])
 
     def agent(self):
-        row = Agent.named(self.workspace.id, name := self.name())
-        row.change("n", "{}") if row else Agent.keep(self.workspace.id, name, "n", "{}")
+        row = agent_definitions.named(self.workspace.id, name := self.name())
+        agent_definitions.change(row, "n", "{}") if row else agent_definitions.keep(self.workspace.id, name, "n", "{}")
 
     def poll(self):
-        for claim in Poll.claim(self.name(), 10**15, 2):
+        for claim in polls.claim(self.name(), 10**15, 2):
             with write():
-                if Poll.holds(claim):
-                    Poll.end(claim, 1, 1)
+                if polls.holds(claim):
+                    polls.end(claim, 1, 1)
 
     def runs(self):
         run = accept(add_flow(flow("a"), "ws_runs"))
-        do(Run.claim(run.id, "me", 1, run.workflow_id))
-        Run.find(run.id).cancel("cancelled")
+        do(run_queries.claim(run.id, "me", 1, run.workflow_id))
+        run_queries.cancel(Run.find(run.id), "cancelled")
         retention.remove_runs([run.id], lambda: True)
 
     def clean(self):
-        Run.unqueue()
-        AgentMemory.remove_expired(10**15, lambda: True)
-        Poll.prune(10**15)
+        run_queries.unqueue()
+        agent_memory.remove_expired(10**15, lambda: True)
+        polls.prune(10**15)
         settle_days(10**15)
         Session.prune()
 
@@ -191,7 +203,7 @@ def test_nobody_waits_in_a_circle_and_each_error_is_one_of_ours(fresh_url, monke
     try:
         order = Order(monkeypatch)
         users = [User.add(email=f"{name}0@example.org", name=name, password_hash="x") for name in NAMES]
-        workspace = Workspace.found("W", users[0])
+        workspace = workspaces.found("W", users[0])
 
         def live(number):
             person = Person(number, workspace, users)

@@ -11,7 +11,10 @@ from world import PATIENCE, Background, add_flow, flow, started_recorder
 import database
 from api.http.json_io import to_unavailable
 from database import Deadlock, execute, write
-from models import Poll, Run, Schedule, Write, lock_runs
+from database.base import Write
+from database.queries import polls, schedules
+from database.queries.locks import lock_runs
+from models import Run
 from scheduler.firing import fire_due, skip_due, watch
 
 pytestmark = pytest.mark.slow
@@ -96,13 +99,13 @@ EVERY = {"cron": None, "every": 60.0, "timezone": "UTC", "catch_up": "one"}
 
 @pytest.mark.parametrize(
     "work",
-    [lambda: Poll.claim("me", LATER, 2), lambda: Poll.take_over("me", LATER), lambda: Poll.release("other", LATER)],
+    [lambda: polls.claim("me", LATER, 2), lambda: polls.take_over("me", LATER), lambda: polls.release("other", LATER)],
     ids=["claim", "take over", "release"],
 )  # fmt: skip
 def test_polls_are_written_in_one_order(other, work):
     for _ in range(2):
         add_flow(flow("p"), triggers=[("p", "poll", POLL)])
-    Poll.claim("other", 10**15, 2)
+    polls.claim("other", 10**15, 2)
     assert is_free(other, work, "polls")
 
 
@@ -110,7 +113,7 @@ def test_polls_are_written_in_one_order(other, work):
     "work",
     [
         lambda: fire_due(LATER), lambda: skip_due(LATER), lambda: watch(LATER),
-        lambda: Schedule.restart_intervals(lambda: -LATER),
+        lambda: schedules.restart_intervals(lambda: -LATER),
     ],
     ids=["fire", "skip", "watch", "restart"],
 )  # fmt: skip

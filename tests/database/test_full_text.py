@@ -16,8 +16,8 @@ from world import fresh_database
 
 from database import full_text
 from database.full_text import all_words, any_word, save_words
-from database.tables import agent_memory
-from models import AgentMemory, MemoryScope
+from database.queries import agent_memory
+from database.queries.agent_memory import MemoryScope
 
 SCOPE = MemoryScope("ws_1", "a", None, 5)
 INSERT = (
@@ -48,13 +48,13 @@ class Sqlite:
         return [found[number] for number in numbers]
 
     def with_all(self, text):
-        return self.keys(AgentMemory.best(SCOPE, all_words(text), 100))
+        return self.keys(agent_memory.best(SCOPE, all_words(text), 100))
 
     def with_any(self, text):
-        return self.keys(AgentMemory.best(SCOPE, any_word(text), 100))
+        return self.keys(agent_memory.best(SCOPE, any_word(text), 100))
 
     def listed(self, text, limit=100, before=None):
-        return self.keys(AgentMemory.newest(SCOPE, text, limit, before))
+        return self.keys(agent_memory.newest(SCOPE, text, limit, before))
 
 
 class OnPostgres(Sqlite):

@@ -7,7 +7,7 @@ from postgres import create
 
 import database
 from database import fetch_value
-from database.tables.link_signatures import in_sql
+from database.link_signatures import in_sql
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,12 @@ from engines import statements_of_thread
 from world import fresh_database, raced
 
 from database import execute, write
-from database.tables import metric_sums, metrics
-from database.tables.base import DAY_MS
-from models import Run, RunDay, User, Workspace, execute_units, settle_days
+from database.base import DAY_MS
+from database.queries import metrics, runs
+from database.queries import metrics as metric_sums
+from database.queries.metrics import settle_days
+from database.queries.units import execute_units
+from models import Run, RunDay, User, Workspace
 
 PLACES = ("ws_a", "ws_b")
 FLOWS = ("wf_1", "wf_2", "wf_3")
@@ -33,7 +36,7 @@ def count(place, flow, day, status="success", duration_ms=1.0):
     run = Run.fresh({"id": "run_1", "workspace_id": place, "workflow_id": flow, "status": status})
     run.__data__ |= {"finished_at": day * DAY_MS, "duration_ms": duration_ms}
     with write():
-        execute_units([[run.counted()]])
+        execute_units([[runs.counted(run)]])
 
 
 def settle(today):
@@ -182,7 +185,7 @@ def test_days_settled_by_several_processes_are_settled_once(path):
     source = """
 import sys
 from chosen_engine import connect
-from models import settle_days
+from database.queries.metrics import settle_days
 connect(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -11,25 +11,15 @@ from query_plans import explain, is_full, log_each
 from run_rows import accept, do, running
 from world import add_flow, at_once, flow
 
-from database import execute
-from database.tables import base
-from models import (
-    IdempotencyKey,
-    Lease,
-    LogEntry,
-    LogFilters,
-    Run,
-    RunDay,
-    RunFilters,
-    Step,
-    StoreEntry,
-    Workflow,
-    WorkspaceStore,
-    first_id,
-    metrics,
-    now_ms,
-    totals,
-)
+from database import base, execute
+from database.base import first_id, now_ms
+from database.queries import idempotency_keys, leases, logs, steps, workflows
+from database.queries import runs as run_queries
+from database.queries.logs import LogFilters
+from database.queries.metrics import metrics, totals
+from database.queries.runs import RunFilters
+from database.queries.store import WorkspaceStore
+from models import IdempotencyKey, Lease, Run, RunDay, StoreEntry, Workflow
 
 DAY_MS = 86_400_000
 
@@ -42,7 +32,9 @@ pytestmark = pytest.mark.usefixtures("path")
 
 def ended(made, status, duration, days_ago=0):
     at = now_ms() - days_ago * DAY_MS
-    return Run.record(made, status=status, triggered_by="manual", finished_at=at, started_at=at, duration_ms=duration)
+    return run_queries.record(
+        made, status=status, triggered_by="manual", finished_at=at, started_at=at, duration_ms=duration
+    )
 
 
 def test_metrics_are_sums_over_all_days(made):
@@ -100,7 +92,7 @@ def test_ends_of_many_threads_are_all_counted(made):
 
     def finish(number):
         for run in runs[number::8]:
-            do(run.finish("me", ("success", "failed")[number % 2], duration_ms=1.0))
+            do(run_queries.finish(run, "me", ("success", "failed")[number % 2], duration_ms=1.0))
 
     at_once(8, finish)
     day = RunDay.get()
@@ -112,24 +104,24 @@ def test_ends_of_many_threads_are_all_counted(made):
 
 def test_a_key_is_taken_once(made):
     run = accept(made)
-    do(IdempotencyKey.take(made.id, "k", run.id))
+    do(idempotency_keys.take(made.id, "k", run.id))
     with pytest.raises(Exception, match="(?i)unique"):
-        do(IdempotencyKey.take(made.id, "k", accept(made).id))
-    assert IdempotencyKey.run_of(made.id, "k").id == run.id and IdempotencyKey.run_of(made.id, "l") is None
+        do(idempotency_keys.take(made.id, "k", accept(made).id))
+    assert idempotency_keys.run_of(made.id, "k").id == run.id and idempotency_keys.run_of(made.id, "l") is None
 
 
 def test_a_key_is_free_again_after_a_day(made):
     first, second = accept(made), accept(made)
-    do(IdempotencyKey.take(made.id, "k", first.id))
+    do(idempotency_keys.take(made.id, "k", first.id))
     IdempotencyKey.update(created_at=now_ms() - DAY_MS - 1000).execute()
-    assert IdempotencyKey.run_of(made.id, "k") is None
-    do(IdempotencyKey.take(made.id, "k", second.id))
-    assert IdempotencyKey.run_of(made.id, "k").id == second.id
+    assert idempotency_keys.run_of(made.id, "k") is None
+    do(idempotency_keys.take(made.id, "k", second.id))
+    assert idempotency_keys.run_of(made.id, "k").id == second.id
 
 
 def test_pruning_keys_deletes_the_old_ones(made):
     for key in "ab":
-        do(IdempotencyKey.take(made.id, key, accept(made).id))
+        do(idempotency_keys.take(made.id, key, accept(made).id))
     IdempotencyKey.update(created_at=1).where(IdempotencyKey.key == "a").execute()
     assert IdempotencyKey.prune() == 1
     assert [row.key for row in IdempotencyKey.select()] == ["b"]
@@ -139,7 +131,7 @@ def test_many_old_rows_are_deleted_in_short_transactions(made, monkeypatch):
     """A process whose heartbeat waits for a long transaction counts as dead."""
     monkeypatch.setattr(base, "PRUNED_AT_ONCE", 2)
     for number in range(6):
-        do(IdempotencyKey.take(made.id, str(number), accept(made).id))
+        do(idempotency_keys.take(made.id, str(number), accept(made).id))
     IdempotencyKey.update(created_at=1).where(IdempotencyKey.key != "5").execute()
     with statements_of_thread() as said:
         assert IdempotencyKey.prune() == 5
@@ -149,62 +141,62 @@ def test_many_old_rows_are_deleted_in_short_transactions(made, monkeypatch):
 
 def test_a_lease_holds_until_its_time_is_over_or_it_is_dropped(made):
     run = running(made)
-    Lease.beat("me", 60_000)
-    assert Run.abandoned() == []
-    Lease.beat("me", 0)
-    assert Run.abandoned() == [run]
-    Lease.beat("me", 60_000)
-    Lease.end("me")
-    assert Run.abandoned() == [run]
+    leases.beat("me", 60_000)
+    assert run_queries.abandoned() == []
+    leases.beat("me", 0)
+    assert run_queries.abandoned() == [run]
+    leases.beat("me", 60_000)
+    leases.end("me")
+    assert run_queries.abandoned() == [run]
 
 
 def test_pruning_deletes_leases_that_ended_a_day_ago():
-    Lease.beat("proc_old", -DAY_MS - 1000)
-    Lease.beat("proc_just", -1000)
-    Lease.beat("proc_before", 1000)
+    leases.beat("proc_old", -DAY_MS - 1000)
+    leases.beat("proc_just", -1000)
+    leases.beat("proc_before", 1000)
     Lease.update(owner="another start of the machine").where(Lease.name == "proc_before").execute()
-    Lease.prune()
+    leases.prune()
     assert [row.name for row in Lease.select()] == ["proc_just"]
 
 
 def test_a_process_of_an_earlier_start_of_the_machine_is_dead(made):
     run = running(made)
-    Lease.beat("me", 60_000)
+    leases.beat("me", 60_000)
     Lease.update(owner="another start of the machine").execute()
-    assert Run.abandoned() == [run]
+    assert run_queries.abandoned() == [run]
 
 
 def test_an_ended_process_is_dead_before_its_lease_expires(made):
     run = running(made)
-    Lease.beat("me", 60_000)
-    Lease.delete_gone()
-    assert Run.abandoned() == []
+    leases.beat("me", 60_000)
+    leases.delete_gone()
+    assert run_queries.abandoned() == []
     space, _, started = Lease.find("me").process.split()
     with child(["true"]) as gone:
         gone.wait(60)
     for process in (f"{space} {gone.pid} {started}", f"{space} {os.getpid()} {int(started) - 1}"):
-        Lease.beat("me", 60_000)
+        leases.beat("me", 60_000)
         Lease.update(process=process).execute()
-        Lease.delete_gone()
-        assert Run.abandoned() == [run] and Lease.find("me") is None
+        leases.delete_gone()
+        assert run_queries.abandoned() == [run] and Lease.find("me") is None
 
 
 @pytest.mark.parametrize("process", [None, "pid:[1] 1 1"], ids=["unknown", "of another container"])
 def test_a_process_in_another_namespace_has_its_lease(made, process):
     running(made)
-    Lease.beat("me", 60_000)
+    leases.beat("me", 60_000)
     Lease.update(process=process).execute()
-    Lease.delete_gone()
-    assert Run.abandoned() == []
+    leases.delete_gone()
+    assert run_queries.abandoned() == []
 
 
 def test_a_changed_clock_kills_no_process(made, monkeypatch):
     running(made)
-    Lease.beat("me", 60_000)
+    leases.beat("me", 60_000)
     clock = time.time_ns
     for hours in (5, -5):
         monkeypatch.setattr("database.clock.time.time_ns", lambda by=hours: clock() + by * 3_600_000_000_000)
-        assert Run.abandoned() == []
+        assert run_queries.abandoned() == []
 
 
 # The store
@@ -310,31 +302,33 @@ FILTERS = [
     {"status": ["failed"], "workflow_id": "wf_1", "triggered_by": "webhook", "since": 1, "until": 2},
 ]
 QUESTIONS = {
-    "steps": lambda: Step.of("run_1", 10),
-    "more steps": lambda: Step.of("run_1", 10, 5),
-    "outputs": lambda: Step.outputs("run_1", ["a"]),
-    "interrupt": lambda: log_each([Step.close_running_steps("run_1", 1)]),
-    "log of a run": lambda: LogEntry.of("run_1", 10, "log_1"),
-    "log": lambda: list(LogEntry.select_where(LogFilters("ws_1")).page(10, "log_1")),
-    "log of a run, newest first": lambda: list(LogEntry.select_where(LogFilters("ws_1", "run_1")).page(10, None)),
+    "steps": lambda: steps.of("run_1", 10),
+    "more steps": lambda: steps.of("run_1", 10, 5),
+    "outputs": lambda: steps.outputs("run_1", ["a"]),
+    "interrupt": lambda: log_each([steps.close_running_steps("run_1", 1)]),
+    "log of a run": lambda: logs.of("run_1", 10, "log_1"),
+    "log": lambda: list(logs.select_where(LogFilters("ws_1")).page(10, "log_1")),
+    "log of a run, newest first": lambda: list(logs.select_where(LogFilters("ws_1", "run_1")).page(10, None)),
     "metrics": lambda: metrics("ws_1", 30),
     "run": lambda: Run.find("run_1"),
-    "abandoned": lambda: Run.abandoned(),
-    "waiting": lambda: Run.find_claimable(5),
-    "still running": lambda: Run.filter_running(["run_1", "run_2"], "me"),
+    "abandoned": lambda: run_queries.abandoned(),
+    "waiting": lambda: run_queries.find_claimable(5),
+    "still running": lambda: run_queries.filter_running(["run_1", "run_2"], "me"),
     "unfinished": lambda: execute("SELECT COUNT(*) FROM runs WHERE status = 'pending'"),
-    "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
-    "flows": lambda: list(Workflow.select_where("ws_1").page(10, None)),
-    "versions": lambda: Workflow(id="wf_1").versions(10, "5"),
+    "key": lambda: idempotency_keys.run_of("wf_1", "k"),
+    "flows": lambda: list(workflows.select_where("ws_1").page(10, None)),
+    "versions": lambda: workflows.versions_of(Workflow(id="wf_1"), 10, "5"),
     "store": lambda: WorkspaceStore("ws_1").list("a"),
-    "claim": lambda: log_each([*Run.claim("run_1", "me", 2), Run.release("run_1", "me")]),
-    "end": lambda: log_each(Run(id="run_1", workspace_id="w", workflow_id="f", started_at=1).finish("me", "success")),
+    "claim": lambda: log_each([*run_queries.claim("run_1", "me", 2), run_queries.release("run_1", "me")]),
+    "end": lambda: log_each(
+        run_queries.finish(Run(id="run_1", workspace_id="w", workflow_id="f", started_at=1), "me", "success")
+    ),
 }
 
 
 @pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(filters) or "all")
 def test_the_list_of_runs_uses_an_index_and_sorts_nothing(plans, filters):
-    found = plans(lambda: Run.select_where(RunFilters("ws_1", **filters)).page(8, first_id("run", 5)))
+    found = plans(lambda: run_queries.select_where(RunFilters("ws_1", **filters)).page(8, first_id("run", 5)))
     assert found and not any(is_full(plan) or "TEMP B-TREE" in plan for plan in found), found
 
 

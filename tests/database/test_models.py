@@ -9,24 +9,13 @@ from world import Background, add_flow, at_once, flow, run_of, steps_of
 
 import database
 from database import backups, execute, write
-from database.tables.base import made_at, ulid
-from database.tables.steps import PAGE_BYTES, STEP_COLUMNS
-from models import (
-    IdempotencyKey,
-    Lease,
-    LogEntry,
-    LogFilters,
-    Run,
-    RunDay,
-    RunFilters,
-    Step,
-    Workflow,
-    WorkflowVersion,
-    Workspace,
-    first_id,
-    new_id,
-    now_ms,
-)
+from database.base import first_id, made_at, new_id, now_ms, ulid
+from database.queries import idempotency_keys, leases, logs, steps, workflows
+from database.queries import runs as run_queries
+from database.queries.logs import LogFilters
+from database.queries.runs import RunFilters
+from database.queries.steps import PAGE_BYTES, STEP_COLUMNS
+from models import IdempotencyKey, LogEntry, Run, RunDay, Step, Workflow, WorkflowVersion, Workspace
 
 DAY_MS = 86_400_000
 
@@ -106,24 +95,24 @@ def pages(query, limit):
 @pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3])])
 def test_pages_have_all_rows_from_the_newest_to_the_oldest(made, count, sizes):
     ids = [accept(made).id for _ in range(count)]
-    found = pages(Run.select_where(RunFilters("ws_1")), 3)
+    found = pages(run_queries.select_where(RunFilters("ws_1")), 3)
     assert [len(page) for page in found] == sizes
     assert [id_ for page in found for id_ in page] == ids[::-1]
 
 
 def test_rows_added_meanwhile_do_not_shift_the_pages(made):
     ids = [accept(made).id for _ in range(4)]
-    first, before = Run.select_where(RunFilters("ws_1")).page(2, None)
+    first, before = run_queries.select_where(RunFilters("ws_1")).page(2, None)
     accept(made)
-    second, _ = Run.select_where(RunFilters("ws_1")).page(2, before)
+    second, _ = run_queries.select_where(RunFilters("ws_1")).page(2, before)
     assert [row.id for row in [*first, *second]] == ids[::-1]
 
 
 def test_the_cursor_of_a_deleted_row_is_valid(made):
     runs = [accept(made) for _ in range(4)]
-    _, before = Run.select_where(RunFilters("ws_1")).page(2, None)
-    Run.find(before).remove()
-    rows, _ = Run.select_where(RunFilters("ws_1")).page(2, before)
+    _, before = run_queries.select_where(RunFilters("ws_1")).page(2, None)
+    run_queries.remove(Run.find(before))
+    rows, _ = run_queries.select_where(RunFilters("ws_1")).page(2, before)
     assert [row.id for row in rows] == [runs[1].id, runs[0].id]
 
 
@@ -134,7 +123,7 @@ def test_runs_are_filtered(made):
     accept(other)
 
     def found(**filters):
-        return {row.id for row in Run.select_where(RunFilters("ws_1", **filters))}
+        return {row.id for row in run_queries.select_where(RunFilters("ws_1", **filters))}
 
     assert found() == {one.id, two.id}
     assert found(status=["failed"]) == found(triggered_by="webhook") == {one.id}
@@ -146,17 +135,17 @@ def test_since_and_until_include_their_millisecond(made):
     ids = [first_id("run", at) for at in (1_000, 2_000, 3_000)]
     for id_ in ids:
         accept(made, id=id_)
-    assert {row.id for row in Run.select_where(RunFilters("ws_1", since=2_000))} == set(ids[1:])
-    assert {row.id for row in Run.select_where(RunFilters("ws_1", until=2_000))} == set(ids[:2])
-    assert {row.id for row in Run.select_where(RunFilters("ws_1", since=2_000, until=2_000))} == {ids[1]}
+    assert {row.id for row in run_queries.select_where(RunFilters("ws_1", since=2_000))} == set(ids[1:])
+    assert {row.id for row in run_queries.select_where(RunFilters("ws_1", until=2_000))} == set(ids[:2])
+    assert {row.id for row in run_queries.select_where(RunFilters("ws_1", since=2_000, until=2_000))} == {ids[1]}
 
 
 def test_log_entries_of_a_run_are_paged_oldest_first(made):
     run = accept(made)
-    do([LogEntry.entry("ws_1", run.id, None, "info", str(number), None) for number in range(5)])
+    do([logs.entry("ws_1", run.id, None, "info", str(number), None) for number in range(5)])
     after, found = None, []
     while True:
-        rows, after = LogEntry.of(run.id, 2, after)
+        rows, after = logs.of(run.id, 2, after)
         found += [row.message for row in rows]
         if after is None:
             break
@@ -167,22 +156,22 @@ def test_log_entries_are_filtered_by_run_and_level(made):
     run = accept(made)
     do(
         [
-            LogEntry.entry("ws_1", run.id, None, "error", "a", None),
-            LogEntry.entry("ws_1", None, None, "info", "b", None),
+            logs.entry("ws_1", run.id, None, "error", "a", None),
+            logs.entry("ws_1", None, None, "info", "b", None),
         ]
     )
-    assert [row.message for row in LogEntry.select_where(LogFilters("ws_1", run.id))] == ["a"]
-    assert [row.message for row in LogEntry.select_where(LogFilters("ws_1", level=["info"]))] == ["b"]
-    assert len(list(LogEntry.select_where(LogFilters("ws_1")))) == 2
+    assert [row.message for row in logs.select_where(LogFilters("ws_1", run.id))] == ["a"]
+    assert [row.message for row in logs.select_where(LogFilters("ws_1", level=["info"]))] == ["b"]
+    assert len(list(logs.select_where(LogFilters("ws_1")))) == 2
 
 
 def test_steps_are_paged_by_number(made):
     run = accept(made)
     for seq in range(5):
         add_step(run, seq)
-    rows, after = Step.of(run.id, 3)
+    rows, after = steps.of(run.id, 3)
     assert ([row.seq for row in rows], after) == ([0, 1, 2], 2)
-    rows, after = Step.of(run.id, 3, after)
+    rows, after = steps.of(run.id, 3, after)
     assert ([row.seq for row in rows], after) == ([3, 4], None)
 
 
@@ -190,18 +179,18 @@ def test_a_page_of_steps_ends_early_if_its_outputs_are_large(made):
     run = accept(made)
     for seq in range(4):
         add_step(run, seq, output="x" * (PAGE_BYTES // 2 + 1))
-    rows, after = Step.of(run.id, 100)
+    rows, after = steps.of(run.id, 100)
     assert ([row.seq for row in rows], after) == ([0, 1], 1)
-    rows, after = Step.of(run.id, 100, after)
+    rows, after = steps.of(run.id, 100, after)
     assert ([row.seq for row in rows], after) == ([2, 3], None)
 
 
 def test_versions_are_paged_newest_first(made):
     for number in range(4):
-        assert made.change(None, triggers=[], definition_json=str(number))
-    rows, before = made.versions(3, None)
+        assert workflows.change(made, None, triggers=[], definition_json=str(number))
+    rows, before = workflows.versions_of(made, 3, None)
     assert ([row.version for row in rows], before) == ([5, 4, 3], "3")
-    rows, before = made.versions(3, before)
+    rows, before = workflows.versions_of(made, 3, before)
     assert ([row.version for row in rows], before) == ([2, 1], None)
 
 
@@ -214,23 +203,23 @@ def test_a_new_flow_has_its_first_version_on_record(made):
 
 
 def test_a_changed_definition_is_a_new_version_and_a_changed_name_is_not(made):
-    assert made.change("usr_1", name="Other") and made.version == 1
-    assert made.change("usr_1", triggers=[], definition_json="{}") and made.version == 2
-    assert made.change("usr_1", triggers=[], definition_json="{}") and made.version == 2
+    assert workflows.change(made, "usr_1", name="Other") and made.version == 1
+    assert workflows.change(made, "usr_1", triggers=[], definition_json="{}") and made.version == 2
+    assert workflows.change(made, "usr_1", triggers=[], definition_json="{}") and made.version == 2
     row = Workflow.find(made.id)
     assert (row.version, row.name, row.definition_json) == (2, "Other", "{}")
     assert [(item.version, item.created_by) for item in WorkflowVersion.select()] == [(1, None), (2, "usr_1")]
 
 
 def test_a_change_of_an_older_version_is_refused(made):
-    assert made.change(None, expected=1, triggers=[], definition_json="{}")
-    assert not made.change(None, expected=1, triggers=[], definition_json="[]")
+    assert workflows.change(made, None, expected=1, triggers=[], definition_json="{}")
+    assert not workflows.change(made, None, expected=1, triggers=[], definition_json="[]")
     assert Workflow.find(made.id).definition_json == "{}"
 
 
 def test_one_of_two_concurrent_editors_loses(made):
     def edit(number):
-        return Workflow.find(made.id).change(None, expected=1, triggers=[], definition_json=str(number))
+        return workflows.change(Workflow.find(made.id), None, expected=1, triggers=[], definition_json=str(number))
 
     won = at_once(8, edit)
     assert won.count(True) == 1
@@ -241,22 +230,22 @@ def test_one_of_two_concurrent_editors_loses(made):
 
 def test_a_change_of_an_outdated_flow_changes_nothing(made):
     stale = Workflow.find(made.id)
-    assert made.change(None, triggers=[], definition_json="{}")
-    assert not stale.change(None, name="Renamed")
+    assert workflows.change(made, None, triggers=[], definition_json="{}")
+    assert not workflows.change(stale, None, name="Renamed")
     row = Workflow.find(made.id)
     assert (row.name, row.definition_json, row.version) == ("Flow", "{}", 2)
 
 
 def test_a_deleted_flow_is_not_changed(made):
-    Workflow.find(made.id).remove()
-    assert not made.change(None, name="x")
+    workflows.remove(Workflow.find(made.id))
+    assert not workflows.change(made, None, name="x")
     assert WorkflowVersion.select().count() == 0
 
 
 def test_the_runs_of_a_deleted_flow_are_kept(made):
     run = accept(made)
-    do(IdempotencyKey.take(made.id, "k", run.id))
-    made.remove()
+    do(idempotency_keys.take(made.id, "k", run.id))
+    workflows.remove(made)
     assert run_of(run.id).workflow_name == "Flow" and IdempotencyKey.select().count() == 0
 
 
@@ -265,7 +254,7 @@ def test_flows_are_found_by_letters_of_their_name():
         add_flow(flow("a"), name=name)
 
     def found(search, status=None):
-        return {row.name for row in Workflow.select_where("ws_1", status, search)}
+        return {row.name for row in workflows.select_where("ws_1", status, search)}
 
     assert found("orders") == {"Orders in", "Orders out"}
     assert found("%") == {"100% sure"} and found("_") == {"a_b"}
@@ -277,35 +266,35 @@ def test_flows_are_found_by_letters_of_their_name():
 
 def test_a_pending_run_is_claimed_once(made):
     run = accept(made)
-    assert do([*Run.claim(run.id, "one"), *Run.claim(run.id, "two")]) == [1, 0]
+    assert do([*run_queries.claim(run.id, "one"), *run_queries.claim(run.id, "two")]) == [1, 0]
     row = run_of(run.id)
     assert (row.status, row.lease_owner, row.claims) == ("running", "one", 1)
 
 
 def test_one_of_many_concurrent_claims_wins(made):
     run = accept(made)
-    assert sorted(at_once(8, lambda number: do(Run.claim(run.id, f"p{number}"))[0])) == [0] * 7 + [1]
+    assert sorted(at_once(8, lambda number: do(run_queries.claim(run.id, f"p{number}"))[0])) == [0] * 7 + [1]
 
 
 def test_a_second_claim_keeps_the_time_of_the_first(made):
     run = running(made, id=new_id("run"))
     Run.update(started_at=5).execute()
-    do([Run.release(run.id, "me"), *Run.claim(run.id, "other")])
+    do([run_queries.release(run.id, "me"), *run_queries.claim(run.id, "other")])
     row = run_of(run.id)
     assert (row.started_at, row.claims, row.lease_owner) == (5, 2, "other")
 
 
 def test_only_its_owner_releases_a_run(made):
     run = running(made)
-    assert do([Run.release(run.id, "other")]) == do([Run.release(run.id, "me", 0)]) == [0]
-    assert Run.find_held_by("me") == [(run.id, 1)] and do([Run.release(run.id, "me", 1)]) == [1]
+    assert do([run_queries.release(run.id, "other")]) == do([run_queries.release(run.id, "me", 0)]) == [0]
+    assert run_queries.find_held_by("me") == [(run.id, 1)] and do([run_queries.release(run.id, "me", 1)]) == [1]
     row = run_of(run.id)
     assert (row.status, row.lease_owner, row.claims) == ("pending", None, 1)
 
 
 def test_a_run_that_is_finished_is_counted(made):
     run = running(made)
-    assert do(run.finish("me", "success", duration_ms=12.5, output="1"))[0] == 1
+    assert do(run_queries.finish(run, "me", "success", duration_ms=12.5, output="1"))[0] == 1
     row = run_of(run.id)
     assert (row.status, row.output, row.duration_ms, row.lease_owner) == ("success", "1", 12.5, None)
     day = RunDay.get()
@@ -315,21 +304,21 @@ def test_a_run_that_is_finished_is_counted(made):
 
 def test_only_its_owner_finishes_a_run(made):
     run = running(made)
-    assert do(run_of(run.id).finish("other", "success"))[0] == 0
+    assert do(run_queries.finish(run_of(run.id), "other", "success"))[0] == 0
     assert run_of(run.id).status == "running" and RunDay.select().count() == 0
 
 
 def test_a_run_is_finished_once(made):
     run = running(made)
-    assert do(run.finish("me", "success"))[0] == 1
-    assert do(run_of(run.id).finish("me", "failed"))[0] == 0
+    assert do(run_queries.finish(run, "me", "success"))[0] == 1
+    assert do(run_queries.finish(run_of(run.id), "me", "failed"))[0] == 0
     assert run_of(run.id).status == "success" and RunDay.get().total == 1
 
 
 def test_finishing_a_cancelled_run_changes_nothing(made):
     run = running(made)
-    assert run_of(run.id).cancel("cancelled by ann")
-    assert do(run.finish("me", "success", output="1"))[0] == 0
+    assert run_queries.cancel(run_of(run.id), "cancelled by ann")
+    assert do(run_queries.finish(run, "me", "success", output="1"))[0] == 0
     row = run_of(run.id)
     assert (row.status, row.cancelled, row.output, row.error_text) == ("failed", True, None, "cancelled by ann")
     assert (RunDay.get().total, RunDay.get().failed, RunDay.get().success) == (1, 1, 0)
@@ -338,27 +327,27 @@ def test_finishing_a_cancelled_run_changes_nothing(made):
 @pytest.mark.parametrize("status", ["success", "failed"])
 def test_a_run_that_has_ended_is_not_cancelled(made, status):
     run = running(made)
-    do(run.finish("me", status))
-    assert not run_of(run.id).cancel("late")
+    do(run_queries.finish(run, "me", status))
+    assert not run_queries.cancel(run_of(run.id), "late")
     assert (run_of(run.id).status, run_of(run.id).cancelled, RunDay.get().total) == (status, False, 1)
 
 
 def test_a_pending_run_that_is_cancelled_is_not_claimed(made):
     run = accept(made)
-    assert run_of(run.id).cancel("no")
-    assert do(Run.claim(run.id, "me")) == [0]
+    assert run_queries.cancel(run_of(run.id), "no")
+    assert do(run_queries.claim(run.id, "me")) == [0]
 
 
 def test_one_of_many_concurrent_cancellations_succeeds(made):
     run = running(made)
-    assert at_once(6, lambda number: run_of(run.id).cancel(str(number))).count(True) == 1
+    assert at_once(6, lambda number: run_queries.cancel(run_of(run.id), str(number))).count(True) == 1
     assert RunDay.get().total == 1
 
 
 def test_a_run_executed_elsewhere_is_counted_on_its_day(made):
     day = 20_000
-    Run.record(made, status="failed", triggered_by="schedule", finished_at=day * DAY_MS + 5, duration_ms=3.0)
-    Run.record(made, status="running", triggered_by="schedule")
+    run_queries.record(made, status="failed", triggered_by="schedule", finished_at=day * DAY_MS + 5, duration_ms=3.0)
+    run_queries.record(made, status="running", triggered_by="schedule")
     counted = RunDay.get()
     assert (counted.day, counted.total, counted.failed, counted.duration_ms) == (day, 1, 1, 3.0)
     assert Run.select().where(Run.recorded == 1).count() == 2
@@ -367,28 +356,28 @@ def test_a_run_executed_elsewhere_is_counted_on_its_day(made):
 def test_abandoned_are_the_running_runs_of_no_living_process(made):
     mine, gone, waiting = running(made), running(made), accept(made)
     Run.update(lease_owner="gone").where(Run.id == gone.id).execute()
-    Run.record(made, status="running", triggered_by="manual")
-    Lease.beat("me", 60_000)
-    assert [run.id for run in Run.abandoned()] == [gone.id]
-    Lease.end("me")
-    assert [run.id for run in Run.abandoned()] == [mine.id, gone.id]
-    assert Run.find_claimable(10) == [waiting.id]
+    run_queries.record(made, status="running", triggered_by="manual")
+    leases.beat("me", 60_000)
+    assert [run.id for run in run_queries.abandoned()] == [gone.id]
+    leases.end("me")
+    assert [run.id for run in run_queries.abandoned()] == [mine.id, gone.id]
+    assert run_queries.find_claimable(10) == [waiting.id]
 
 
 def test_filter_running_returns_the_runs_still_owned(made):
     mine, taken, ended = (running(made) for _ in range(3))
     Run.update(lease_owner="other").where(Run.id == taken.id).execute()
-    ended.cancel("x")
+    run_queries.cancel(ended, "x")
     ids = {mine.id, taken.id, ended.id}
-    assert Run.filter_running(ids, "me") == {mine.id} and Run.filter_running([], "me") == set()
+    assert run_queries.filter_running(ids, "me") == {mine.id} and run_queries.filter_running([], "me") == set()
 
 
 def test_a_run_is_deleted_with_its_steps_log_and_key(made):
     run, other = accept(made), accept(made)
     for each in (run, other):
         add_step(each, 0)
-        do([LogEntry.entry("ws_1", each.id, None, "info", "x", None), *IdempotencyKey.take(made.id, each.id, each.id)])
-    run.remove()
+        do([logs.entry("ws_1", each.id, None, "info", "x", None), *idempotency_keys.take(made.id, each.id, each.id)])
+    run_queries.remove(run)
     for table in (Step, LogEntry, IdempotencyKey):
         assert [row.run_id for row in table.select()] == [other.id]
 
@@ -403,7 +392,7 @@ def test_a_step_of_the_same_number_replaces_the_earlier(made):
     first |= {"node_id": "a", "node_type": "noop", "node_name": "A", "final": False}
     for status, output in (("running", None), ("success", "1")):
         values = [(first | {"status": status, "output": output})[name] for name in names]
-        assert do([Step.save_one(values, run.claims)]) == [1]
+        assert do([steps.save_one(values, run.claims)]) == [1]
     (row,) = steps_of(run.id)
     assert (row.status, row.output, row.node_id) == ("success", "1", "a")
 
@@ -413,13 +402,13 @@ def test_a_lost_claim_writes_no_step(made):
     values = dict.fromkeys(STEP_COLUMNS) | {"run_id": run.id, "seq": 0, "node_id": "a", "node_type": "noop"}
     values |= {"node_name": "A", "status": "success", "attempt": 1, "started_at": 5, "final": False}
     Run.update(lease_owner="other", claims=2).where(Run.id == run.id).execute()
-    assert do([Step.save_one(list(values.values()), 1), Step.begin_one(list(values.values()), 1)]) == [0, 0]
+    assert do([steps.save_one(list(values.values()), 1), steps.begin_one(list(values.values()), 1)]) == [0, 0]
     assert steps_of(run.id) == []
 
 
 def test_the_id_of_a_step_is_made_of_its_run_and_number(made):
     run = accept(made)
-    assert add_step(run, 12).id == f"step_{run.id[4:]}_000012"
+    assert steps.id_of(add_step(run, 12)) == f"step_{run.id[4:]}_000012"
 
 
 def test_steps_left_running_by_a_crash_are_closed(made):
@@ -427,7 +416,7 @@ def test_steps_left_running_by_a_crash_are_closed(made):
     add_step(run, 0)
     add_step(run, 1, status="running")
     add_step(other, 7, status="running")
-    assert do([Step.close_running_steps(run.id, run.claims)]) == [1]
+    assert do([steps.close_running_steps(run.id, run.claims)]) == [1]
     assert [step.status for step in steps_of(run.id)] == ["success", "failed"]
     assert "interrupted" in steps_of(run.id)[1].error_text and steps_of(run.id)[1].finished_at
     assert steps_of(other.id)[0].status == "running"
@@ -436,7 +425,7 @@ def test_steps_left_running_by_a_crash_are_closed(made):
 def test_closing_keeps_the_steps_of_a_later_claim(made):
     run = accept(made)
     add_step(run, 0, status="running")
-    assert do([Step.close_running_steps(run.id, run.claims - 1)]) == [0]
+    assert do([steps.close_running_steps(run.id, run.claims - 1)]) == [0]
     assert [step.status for step in steps_of(run.id)] == ["running"]
 
 
@@ -447,7 +436,7 @@ def test_outputs_finds_the_settling_steps_and_passed_outputs(made):
     add_step(run, 2, node_id="c", status="failed", error_text="no")
     add_step(run, 3, node_id="c", output="2", attempt=2)
     add_step(run, 4, node_id="d", output="3", item_index=0)
-    assert {name: step.seq for name, step in Step.outputs(run.id, ["b", "c", "d", "x"]).items()} == {
+    assert {name: step.seq for name, step in steps.outputs(run.id, ["b", "c", "d", "x"]).items()} == {
         "a": 0,
         "b": 1,
         "c": 3,
@@ -457,7 +446,7 @@ def test_outputs_finds_the_settling_steps_and_passed_outputs(made):
 def test_outputs_finds_a_node_with_its_output_in_a_file(made):
     run = accept(made)
     add_step(run, 0, node_id="a", output_bytes=100_000)
-    assert set(Step.outputs(run.id, ["a"])) == {"a"}
+    assert set(steps.outputs(run.id, ["a"])) == {"a"}
 
 
 # Transactions

@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from world import add_flow, flow, fresh_database
 
 from database import execute, write
-from database.tables.steps import MAX_PACKED, STEP_COLUMNS
+from database.base import now_ms
+from database.queries import runs as run_queries
+from database.queries import steps as step_queries
+from database.queries.steps import MAX_PACKED, STEP_COLUMNS
+from database.queries.units import execute_units
 from dispatch.group_commit import WholeRun, insertions
 from errors import ERROR_KINDS
-from models import Run, Step, execute_units, now_ms
+from models import Run, Step
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)
 NUMBER = st.integers(0, 2**53)
@@ -37,8 +41,8 @@ def made(tmp_path_factory):
 
 
 def ended(made):
-    run = Run.accept(made, status="running", triggered_by="manual", started_at=now_ms(), claims=1)
-    run.end_unsaved("success", 1.0)
+    run = run_queries.accept(made, status="running", triggered_by="manual", started_at=now_ms(), claims=1)
+    run_queries.end_unsaved(run, "success", 1.0)
     return run
 
 
@@ -64,7 +68,7 @@ def packed(made, steps):
 def apart(made, steps):
     """A run with rows for its steps."""
     run = ended(made)
-    do([run.insertion(), *Step.insertions(values(run, steps)), run.counted()])
+    do([run_queries.insertion(run), *step_queries.insertions(values(run, steps)), run_queries.counted(run)])
     return run.id
 
 
@@ -75,23 +79,25 @@ def data(step):
 def read(made, run_id):
     """Return the results of all readers of the run's steps."""
     kept = ended(made)
-    do([kept.insertion()])
+    do([run_queries.insertion(kept)])
     with write():
-        Step.keep(run_id, kept.id, ["a", "b"])
-    outlines, more = Step.outlines(run_id, 3)
+        step_queries.keep(run_id, kept.id, ["a", "b"])
+    outlines, more = step_queries.outlines(run_id, 3)
     return {
-        "of": [[data(step) for step in Step.of(run_id, 2, *page)[0]] for page in ((-1, None), (2, None), (-1, "a"))],
-        "more": Step.of(run_id, 2)[1],
+        "of": [
+            [data(step) for step in step_queries.of(run_id, 2, *page)[0]] for page in ((-1, None), (2, None), (-1, "a"))
+        ],
+        "more": step_queries.of(run_id, 2)[1],
         "outlines": [{**row, "run_id": None, "id": row["id"][-6:]} for row in outlines],
         "more outlines": more,
         # Where a node settled twice, which no engine does, either may be found.
-        "outputs": sorted(Step.outputs(run_id, ["c", "d"])),
-        "successes": [data(step) for step in Step.successes(run_id, ["respond"])],
-        "files": sorted(Step.files(run_id, ["a", "b"])),
-        "ending": Step.ending(run_id) is None,
-        "waiting": Step.waiting(run_id),
+        "outputs": sorted(step_queries.outputs(run_id, ["c", "d"])),
+        "successes": [data(step) for step in step_queries.successes(run_id, ["respond"])],
+        "files": sorted(step_queries.files(run_id, ["a", "b"])),
+        "ending": step_queries.ending(run_id) is None,
+        "waiting": step_queries.waiting(run_id),
         "one": data(Step.one("run_id = ? AND seq = ?", run_id, 1)),
-        "kept": [data(step) for step in Step.of(kept.id, 9)[0]],
+        "kept": [data(step) for step in step_queries.of(kept.id, 9)[0]],
         "types": [tuple(map(type, row)) for row in execute(
             "SELECT final, duration_ms, item_index, output FROM all_steps WHERE run_id = ? ORDER BY seq", (run_id,)
         ).fetchall()],
@@ -123,14 +129,14 @@ def test_small_steps_are_packed_and_more_than_fits_has_rows(made):
     steps = [step(output=orjson.dumps("x" * (MAX_PACKED // 4)).decode())] * 4
     assert shape(packed(made, steps[:3])) == (1, 0)
     large = packed(made, steps)
-    assert shape(large) == (0, 4) and [row.seq for row in Step.of(large, 9)[0]] == [0, 1, 2, 3]
+    assert shape(large) == (0, 4) and [row.seq for row in step_queries.of(large, 9)[0]] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("column", ["node_name", "error_text", "item"])
 def test_text_that_sqlite_would_truncate_is_stored_in_rows(made, column):
     run_id = packed(made, [step(**{column: "a\0b"}), step()])
     nul = "\ufffd" if ON_POSTGRES else "\0"  # PostgreSQL has no NUL in texts
-    assert shape(run_id) == (0, 2) and Step.of(run_id, 9)[0][0].__data__[column] == f"a{nul}b"
+    assert shape(run_id) == (0, 2) and step_queries.of(run_id, 9)[0][0].__data__[column] == f"a{nul}b"
 
 
 def test_runs_of_both_kinds_are_written_together(made):
@@ -139,10 +145,10 @@ def test_runs_of_both_kinds_are_written_together(made):
     wholes = [WholeRun(run, values(run, some), []) for run, some in zip(runs, steps, strict=True)]
     do(insertions(wholes))
     assert [shape(run.id) for run in runs] == [(1, 0), (0, 2), (1, 0)]
-    assert [len(Step.of(run.id, 9)[0]) for run in runs] == [1, 2, 0]
+    assert [len(step_queries.of(run.id, 9)[0]) for run in runs] == [1, 2, 0]
 
 
 def test_packed_steps_are_deleted_with_their_run(made):
     run_id = packed(made, [step()])
-    assert Run.find(run_id).remove()
-    assert Step.of(run_id, 9) == ([], None)
+    assert run_queries.remove(Run.find(run_id))
+    assert step_queries.of(run_id, 9) == ([], None)

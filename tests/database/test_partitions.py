@@ -13,23 +13,12 @@ from world import add_flow, flow, steps_of
 import database
 from config import Config
 from database import LockTimeout, execute, fetch_value, write, write_leases
-from database.tables import partitions
-from database.tables.base import encode_list
-from database.tables.locks import LOCK_RUNS
+from database.base import encode_list, first_id, now_ms
+from database.queries import agent_runs, logs, partitions, runs, steps
+from database.queries.locks import LOCK_RUNS
+from database.queries.runs import RunFilters
 from dispatch.payload_rows import PayloadRows
-from models import (
-    AgentRun,
-    AgentStep,
-    IdempotencyKey,
-    LogEntry,
-    Run,
-    RunFilters,
-    RunOptions,
-    Step,
-    Wait,
-    first_id,
-    now_ms,
-)
+from models import AgentRun, AgentStep, IdempotencyKey, Run, RunOptions, Wait
 from packs.postgres import engine as postgres
 from scheduler.retention import DAY_MS, Retention
 
@@ -63,15 +52,15 @@ def make(url, payloads):
         id_ = first_id("run", at)[:-4] + f"{next(NUMBERS):04d}"
         if status in ("success", "failed"):
             values["finished_at"] = at if ended is None else now_ms() - ended * DAY_MS
-        new = Run.accept(made, id=id_, status=status, triggered_by="manual", **values)
+        new = runs.accept(made, id=id_, status=status, triggered_by="manual", **values)
         with write():
-            execute(*new.insertion())
+            execute(*runs.insertion(new))
             for seq in range(3):
                 step = (id_, seq, "n", "noop", "N", "success", 1, *[None] * 8, at, at, 1.0, False, None)
-                execute(*Step.save_one(step, 0))
-            execute(*LogEntry.entry("ws_1", id_, None, "info", "m", None))
+                execute(*steps.save_one(step, 0))
+            execute(*logs.entry("ws_1", id_, None, "info", "m", None))
             execute(
-                *AgentRun.accepted(new, f"arun_{id_}", agent_id="a", node_id="n", item_index=-1, task="t", session="")
+                *agent_runs.accepted(new, f"arun_{id_}", agent_id="a", node_id="n", item_index=-1, task="t", session="")
             )
             AgentStep.create(agent_run_id=f"arun_{id_}", seq=0, kind="tool", name="t", status="success", started_at=1)
             Wait.create(run_id=id_, node_id="n", created_at=at)
@@ -337,8 +326,8 @@ BY_ID = {
     "run": ("SELECT * FROM runs WHERE id = ?", (NOW,)),
     "locks": (LOCK_RUNS, (NOW, NOW, encode_list([NOW]))),
     "steps": ("SELECT * FROM all_steps WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?", (NOW, -1, 50)),
-    "claim": tuple(Run.claim(NOW, "owner")[0]),
-    "step": tuple(Step.save_one((NOW, 0, "n", "noop", "N", "success", 1, *[None] * 8, 1, 1, 1.0, False, None), 0)),
+    "claim": tuple(runs.claim(NOW, "owner")[0]),
+    "step": tuple(steps.save_one((NOW, 0, "n", "noop", "N", "success", 1, *[None] * 8, 1, 1, 1.0, False, None), 0)),
 }
 
 
@@ -358,21 +347,21 @@ def test_a_page_of_the_newest_runs_looks_into_the_newest_partitions(make, url, m
         statements.append((sql, params))
         return execute(sql, params)
 
-    monkeypatch.setattr(database.tables.base, "execute", note)
-    found, before = Run.select_where(RunFilters("ws_1")).page(2, None)
+    monkeypatch.setattr(database.base, "execute", note)
+    found, before = runs.select_where(RunFilters("ws_1")).page(2, None)
     assert [run.id for run in found] == made[:-3:-1] and len(statements) == 1
     (sql, params), *_ = statements
     with write_leases():
         lines = execute(f"EXPLAIN {sql}", params).fetchall()
     text = "\n".join(line for (line,) in lines)
     assert "Index Scan" in text and text.count(" on runs_") <= 4 and "Sort  " not in text, text
-    rest, end = Run.select_where(RunFilters("ws_1")).page(9, before)
+    rest, end = runs.select_where(RunFilters("ws_1")).page(9, before)
     assert [run.id for run in rest] == made[-3::-1] and end is None
 
 
 def test_the_oldest_runs_are_claimed_first_through_all_partitions(make, url):
     made = [make(days, "pending") for days in (39, 20, 1, 0)]
-    assert Run.find_claimable(3) == made[:3]
+    assert runs.find_claimable(3) == made[:3]
     claimable = "status = 'pending' AND waiting IS NULL AND recorded = 0"
     text = plan(f"SELECT id FROM runs WHERE {claimable} ORDER BY (deaths > 1), id LIMIT ?", (3,))
     assert "Sort  " not in text and "Seq Scan" not in text, text

@@ -15,44 +15,35 @@ from world import add_flow, flow, fresh_database
 from api.run_list import COLUMNS
 from constants import RUN_STATUSES, TRIGGERS
 from database import execute, write
-from database.tables.base import Rows, first_id
-from database.tables.runs import QUEUED
-from models import (
-    ACTIONS,
-    AgentMemory,
-    AgentRun,
-    AgentStep,
-    AuditEntry,
-    Favourite,
-    FlowFilters,
-    IdempotencyKey,
-    LogEntry,
-    LogFilters,
-    MemoryName,
-    MemoryScope,
-    RateLimit,
-    Run,
-    RunFilters,
-    SavedFilter,
-    Step,
-    Wait,
-    Workflow,
-    WorkflowFolder,
-    WorkflowTag,
-    count_claimable,
-    count_unfinished,
-    find_queue_age,
-    flow_page,
-    labels_of,
-    last_runs,
+from database.base import Rows, first_id
+from database.queries import (
+    agent_memory,
+    agent_runs,
+    audit,
+    idempotency_keys,
+    logs,
     loops,
-    measure_flows,
-    metrics,
-    next_times,
-    present_names,
+    rate_limits,
     retention,
-    totals,
-    upcoming,
+    runs,
+    saved_filters,
+    steps,
+    waits,
+    workflow_labels,
+    workflows,
+)
+from database.queries.agent_memory import MemoryName, MemoryScope
+from database.queries.audit import ACTIONS, NewAuditEntry, present_names
+from database.queries.logs import LogFilters
+from database.queries.metrics import metrics, totals
+from database.queries.runs import QUEUED, RunFilters
+from database.queries.schedules import upcoming
+from database.queries.server_metrics import count_claimable, count_unfinished, find_queue_age, measure_flows
+from database.queries.workflow_labels import labels_of
+from database.queries.workflow_lists import FlowFilters, flow_page, last_runs, next_times
+from models import (
+    Run,
+    Workflow,
 )
 from packs.agents.dispatch.memory import WorkspaceMemory
 
@@ -74,15 +65,15 @@ def record(made, count):
         values = {"status": status, "triggered_by": chance.choices(TRIGGERS, (1, 1, 9))[0]}
         if status == "pending" and number % 4 == 0:
             values["waiting"] = QUEUED
-        run = Run.accept(made[number % len(made)], id=first_id("run", 1_000 + number), **values)
-        execute(*run.insertion())
-        execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False, None), 0))
-        execute(*LogEntry.entry(run.workspace_id, run.id, None, chance.choice(("info", "error")), "m", None))
-        entry = AuditEntry.begin(chance.choice(ACTIONS), run.workspace_id, user_id=f"usr_{number % 7}")
+        run = runs.accept(made[number % len(made)], id=first_id("run", 1_000 + number), **values)
+        execute(*runs.insertion(run))
+        execute(*steps.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False, None), 0))
+        execute(*logs.entry(run.workspace_id, run.id, None, chance.choice(("info", "error")), "m", None))
+        entry = NewAuditEntry(chance.choice(ACTIONS), run.workspace_id, user_id=f"usr_{number % 7}")
         execute(*entry.target("flow", f"wf_{number % 50}", "F").insertion())
         if number % 3 == 0:
             names = chance.choice("ab"), chance.choice(("", "s", "t")), f"k{number}"
-            AgentMemory.put(MemoryName("ws_1", *names), f"word {number}", "[]", chance.choice((None, 5)))
+            agent_memory.put(MemoryName("ws_1", *names), f"word {number}", "[]", chance.choice((None, 5)))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +140,7 @@ def wanted(filters):
 @pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(map(str, filters.values())) or "all")
 def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters):
     for bounds, before in product(BOUNDS, (None, first_id("run", 1_500))):
-        rows = Run.select_where(RunFilters("ws_1", **filters, **bounds))
+        rows = runs.select_where(RunFilters("ws_1", **filters, **bounds))
         found = plans(lambda rows=rows, before=before: rows.page(50, before))
         assert found and not any(is_slow(line) for line in found), (bounds, before, found)
         used = indexes(found)
@@ -181,7 +172,7 @@ LOOKED_FOR = [
 @pytest.mark.parametrize("filters", LOOKED_FOR, ids=str)
 @pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
 def test_a_search_examines_rows_in_the_order_of_an_index(plans, filters, before):
-    found = plans(lambda: Run.select_where(RunFilters("ws_1", **filters)).values(COLUMNS, 50, before))
+    found = plans(lambda: runs.select_where(RunFilters("ws_1", **filters)).values(COLUMNS, 50, before))
     assert found and not any(is_slow(line) for line in found), found
     alone = {"cancelled": "runs_cancelled", "error_kind": "runs_error_kind"}
     wanted = {index for name, index in alone.items() if filters.get(name)}
@@ -201,8 +192,8 @@ def test_every_filter_finds_the_rows_that_a_full_scan_finds(plans, ground):
         expected = [
             id_ for id_, *own in everything if all(value in (None, has) for value, has in zip(values, own, strict=True))
         ]
-        assert [run.id for run in Run.select_where(RunFilters("ws_1", **filters))] == expected
-        assert walked(Run.select_where(RunFilters("ws_1", **filters))) == expected
+        assert [run.id for run in runs.select_where(RunFilters("ws_1", **filters))] == expected
+        assert walked(runs.select_where(RunFilters("ws_1", **filters))) == expected
 
 
 def walked(rows):
@@ -218,13 +209,13 @@ def walked(rows):
 @pytest.mark.parametrize("filters", [{"status": ["' OR 1 = 1 --"]}, {"triggered_by": "' OR 1 = 1 --"}])
 def test_unknown_words_are_refused_and_not_part_of_a_statement(flows, filters):
     with pytest.raises(ValueError):
-        Run.select_where(RunFilters("ws_1", **filters))
+        runs.select_where(RunFilters("ws_1", **filters))
 
 
 @pytest.mark.parametrize("values", [{"status": "done"}, {"triggered_by": "chance"}])
 def test_a_run_with_an_unknown_status_or_trigger_is_refused(flows, values):
     with pytest.raises(ValueError):
-        Run.accept(flows[0], **{"triggered_by": "manual", **values})
+        runs.accept(flows[0], **{"triggered_by": "manual", **values})
 
 
 # Other lists
@@ -249,37 +240,35 @@ def test_a_list_of_the_audit_trail_is_read_from_its_indexes_in_order(plans, filt
     if len(filters) > 1:
         wanted.discard("auditentry_workspace_id_action_id")
     for bounds, before in product(BOUNDS, (None, first_id("aud", 1_500))):
-        rows = AuditEntry.select_where("ws_1", **filters, **bounds)
+        rows = audit.select_where("ws_1", **filters, **bounds)
         found = plans(lambda rows=rows, before=before: rows.page(50, before))
         assert found and not any(is_slow(line) for line in found), (bounds, before, found)
         assert indexes(found) <= wanted and indexes(found), (bounds, before, found)
 
 
 PAGED = {
-    "log": lambda: LogEntry.select_where(LogFilters("ws_1")).page(50, None),
-    "older log": lambda: LogEntry.select_where(LogFilters("ws_1")).page(50, "log_1"),
-    "log of some levels": lambda: LogEntry.select_where(LogFilters("ws_1", level=("info", "error"))).page(50, "log_1"),
-    "log of a time": lambda: LogEntry.select_where(LogFilters("ws_1", since=1, until=5)).page(50, None),
-    "log with some letters": lambda: LogEntry.select_where(LogFilters("ws_1", search="a_")).page(50, "log_1"),
-    "log of a flow": lambda: LogEntry.select_where(LogFilters("ws_1", level=("info",), workflow_id="wf_1")).page(
-        9, None
-    ),
-    "log of a level": lambda: LogEntry.select_where(LogFilters("ws_1", level=["error"])).page(50, "log_1"),
-    "log of a run": lambda: LogEntry.of("run_1", 50, "log_1"),
-    "log of a run, newest first": lambda: LogEntry.select_where(LogFilters("ws_1", "run_1")).page(50, None),
+    "log": lambda: logs.select_where(LogFilters("ws_1")).page(50, None),
+    "older log": lambda: logs.select_where(LogFilters("ws_1")).page(50, "log_1"),
+    "log of some levels": lambda: logs.select_where(LogFilters("ws_1", level=("info", "error"))).page(50, "log_1"),
+    "log of a time": lambda: logs.select_where(LogFilters("ws_1", since=1, until=5)).page(50, None),
+    "log with some letters": lambda: logs.select_where(LogFilters("ws_1", search="a_")).page(50, "log_1"),
+    "log of a flow": lambda: logs.select_where(LogFilters("ws_1", level=("info",), workflow_id="wf_1")).page(9, None),
+    "log of a level": lambda: logs.select_where(LogFilters("ws_1", level=["error"])).page(50, "log_1"),
+    "log of a run": lambda: logs.of("run_1", 50, "log_1"),
+    "log of a run, newest first": lambda: logs.select_where(LogFilters("ws_1", "run_1")).page(50, None),
     "flows in brief": lambda: flow_page(FlowFilters("ws_1"), "newest", 50, ("wf_1", "wf_1")),
     "flows that fail": lambda: flow_page(FlowFilters("ws_1", failing=True), "newest", 50, None),
-    "flows": lambda: Workflow.select_where("ws_1").page(50, "wf_1"),
-    "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
-    "abandoned": Run.abandoned,
-    "claimable": lambda: Run.find_claimable(5),
-    "held": lambda: Run.find_held_by("me"),
+    "flows": lambda: workflows.select_where("ws_1").page(50, "wf_1"),
+    "versions": lambda: workflows.versions_of(Workflow(id="wf_1"), 50, "5"),
+    "abandoned": runs.abandoned,
+    "claimable": lambda: runs.find_claimable(5),
+    "held": lambda: runs.find_held_by("me"),
     "runs that may go": lambda: retention.runs_over("run_0", "run_1", 5, 5),
     "log entries that may go": lambda: retention.rows_over("log_entries", "log_0", 5),
     "audit entries that may go": lambda: retention.rows_over("audit_entries", "aud_0", 5),
-    "a conversation": lambda: AgentRun.conversation("ws_1", "a", "s", 20),
-    "an agent's run": lambda: AgentRun.of("run_1", "n", -1),
-    "an agent's steps": lambda: AgentStep.of(["arun_1", "arun_2"]),
+    "a conversation": lambda: agent_runs.conversation("ws_1", "a", "s", 20),
+    "an agent's run": lambda: agent_runs.of("run_1", "n", -1),
+    "an agent's steps": lambda: agent_runs.steps_of(["arun_1", "arun_2"]),
 }
 A_RUN = Run(
     id="run_1", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n"
@@ -294,30 +283,30 @@ MEMORY = WorkspaceMemory("ws_1")
 OTHERS = {
     "names of what the audit trail tells of": lambda: present_names("ws_1", ["run_1", "wf_1", "mem_1", "usr_1"], "a"),
     "flows by their last run": lambda: flow_page(FlowFilters("ws_1", failing=False), "last_run", 50, ("", "wf_1")),
-    "heads of flows": lambda: list(Workflow.list_heads("ws_1", 5)),
+    "heads of flows": lambda: list(workflows.list_heads("ws_1", 5)),
     "last runs of flows": lambda: last_runs("ws_1", ["wf_1", "wf_2"]),
     "next times of flows": lambda: next_times(["wf_1", "wf_2"]),
     "what is due next": lambda: upcoming("ws_1", 5, 50, (5, "wf_1", "n")),
-    "claim": lambda: log_each(Run.claim("run_1", "me", 2)),
-    "suspend": lambda: log_each(A_RUN.suspend("me", "a callback", 1, 1)),
-    "end": lambda: log_each(A_RUN.finish("me", "success", waits=True)),
-    "take from the dead": lambda: log_each([Run.requeue_abandoned("run_1")]),
-    "backlog": lambda: Run.backlog(10),
-    "busy": lambda: Run.busy("wf_1"),
-    "first of each queue": Run.unqueue,
-    "children": lambda: A_RUN.children(),
-    "runs that a run started": lambda: A_RUN.started(5),
-    "end of an item": lambda: log_each(AN_ITEM.finish("me", "success", output="1")),
+    "claim": lambda: log_each(runs.claim("run_1", "me", 2)),
+    "suspend": lambda: log_each(runs.suspend(A_RUN, "me", "a callback", 1, 1)),
+    "end": lambda: log_each(runs.finish(A_RUN, "me", "success", waits=True)),
+    "take from the dead": lambda: log_each([runs.requeue_abandoned("run_1")]),
+    "backlog": lambda: runs.backlog(10),
+    "busy": lambda: runs.busy("wf_1"),
+    "first of each queue": runs.unqueue,
+    "children": lambda: runs.children(A_RUN),
+    "runs that a run started": lambda: runs.started(A_RUN, 5),
+    "end of an item": lambda: log_each(runs.finish(AN_ITEM, "me", "success", output="1")),
     "suspend at a loop": lambda: log_each(loops.check("run_1", "n", 1)),
     "stop a loop": lambda: log_each([*loops.stop("run_1", "n"), loops.stop_all("run_1")]),
-    "take a turn": lambda: RateLimit.take("ws_1", "k", 1, 1),
-    "what is to be woken": lambda: Wait.wake(5),
-    "waits": lambda: Wait.of("run_1"),
-    "what a retry keeps": lambda: Step.keep("run_1", "run_2", ["a"]),
+    "take a turn": lambda: rate_limits.take("ws_1", "k", 1, 1),
+    "what is to be woken": lambda: waits.wake(5),
+    "waits": lambda: waits.of("run_1"),
+    "what a retry keeps": lambda: steps.keep("run_1", "run_2", ["a"]),
     "run": lambda: Run.find("run_1"),
     # Sorted where statistics say that a run has few entries; it never has many (run_record.MAX_LOG_ENTRIES).
-    "log of a run and level": lambda: LogEntry.select_where(LogFilters("ws_1", "run_1", ["error"])).page(50, None),
-    "outputs": lambda: Step.outputs("run_1", ["a"]),
+    "log of a run and level": lambda: logs.select_where(LogFilters("ws_1", "run_1", ["error"])).page(50, None),
+    "outputs": lambda: steps.outputs("run_1", ["a"]),
     "metrics": lambda: metrics("ws_1", 365),
     "metrics by the hour": lambda: metrics("ws_1", 2),
     "metrics for Prometheus": totals,
@@ -325,8 +314,8 @@ OTHERS = {
     "metrics of flows": lambda: measure_flows(count_unfinished()),
     "claimable runs by flow": count_claimable,
     "age of the queue": lambda: find_queue_age(5),
-    "still running": lambda: Run.filter_running(["run_1", "run_2"], "me"),
-    "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
+    "still running": lambda: runs.filter_running(["run_1", "run_2"], "me"),
+    "key": lambda: idempotency_keys.run_of("wf_1", "k"),
     "what goes with runs": lambda: retention.clear(["run_1"]),
     "runs that go": lambda: retention.remove_runs(["run_1"], lambda: True),
     "files without a run": lambda: retention.missing(["run_1"]),
@@ -337,13 +326,13 @@ OTHERS = {
     "what an agent writes": lambda: MEMORY.write("a", "k", "word"),
     "what goes for it": lambda: WorkspaceMemory("ws_1", most=1).write("a", "another", "word"),
     "what an agent deletes": lambda: MEMORY.delete("a", "k"),
-    "what agents remember": lambda: AgentMemory.listed(MemoryScope("ws_1", None, None, 5), "", 50, None),
-    "what one remembers": lambda: AgentMemory.listed(MemoryScope("ws_1", "a", ("s",), 5), "", 50, "900"),
-    "what was said in a session": lambda: AgentMemory.listed(MemoryScope("ws_1", None, ("s",), 5), "", 50, "900"),
-    "what agents remember of something": lambda: AgentMemory.listed(MemoryScope("ws_1", None, None, 5), "wor", 5, "9"),
-    "a memory": lambda: AgentMemory.find("mem_1"),
-    "what agents were to remember for so long": lambda: AgentMemory.remove_expired(5, lambda: True),
-    "what an agent is to forget": lambda: list(AgentMemory.forget(MemoryScope("ws_2", "a", None, 5))),
+    "what agents remember": lambda: agent_memory.listed(MemoryScope("ws_1", None, None, 5), "", 50, None),
+    "what one remembers": lambda: agent_memory.listed(MemoryScope("ws_1", "a", ("s",), 5), "", 50, "900"),
+    "what was said in a session": lambda: agent_memory.listed(MemoryScope("ws_1", None, ("s",), 5), "", 50, "900"),
+    "what agents remember of something": lambda: agent_memory.listed(MemoryScope("ws_1", None, None, 5), "wor", 5, "9"),
+    "a memory": lambda: agent_memory.find("mem_1"),
+    "what agents were to remember for so long": lambda: agent_memory.remove_expired(5, lambda: True),
+    "what an agent is to forget": lambda: list(agent_memory.forget(MemoryScope("ws_2", "a", None, 5))),
 }
 
 
@@ -355,7 +344,7 @@ def test_a_page_is_read_in_the_order_of_an_index(plans, question):
 
 @pytest.mark.parametrize("after", [-1, 5], ids=["first page", "later page"])
 @pytest.mark.parametrize("node_id", [None, "a"], ids=["all", "of a node"])
-@pytest.mark.parametrize("read", [Step.of, Step.outlines], ids=["whole", "outlines"])
+@pytest.mark.parametrize("read", [steps.of, steps.outlines], ids=["whole", "outlines"])
 def test_steps_of_their_own_rows_are_read_in_order_and_packed_ones_sorted(plans, after, node_id, read):
     """There can be 100,000 rows, of which a page reads no more than its own; packed steps are few."""
     found = plans(lambda: read("run_1", 50, after, node_id))
@@ -377,12 +366,12 @@ def test_the_nth_newest_run_is_counted_off_in_an_index_alone(plans):
 LABELS = {
     "flows of a folder": lambda: flow_page(FlowFilters("ws_1", folders=["A"], tags=["x"]), "newest", 50, None),
     "favourites in no folder": lambda: flow_page(FlowFilters("ws_1", folders=[], marked_by="u"), "newest", 50, None),
-    "folders": lambda: WorkflowFolder.counts("ws_1"),
-    "subfolders": lambda: WorkflowFolder.within("ws_1", "A"),
-    "tags": lambda: WorkflowTag.counts("ws_1"),
+    "folders": lambda: workflow_labels.count_folders("ws_1"),
+    "subfolders": lambda: workflow_labels.folders_within("ws_1", "A"),
+    "tags": lambda: workflow_labels.count_tags("ws_1"),
     "labels of flows": lambda: labels_of(["wf_1", "wf_2"]),
-    "favourites": lambda: Favourite.of("usr_1", ["wf_1", "wf_2"]),
-    "saved filters": lambda: SavedFilter.of("ws_1", "usr_1", "runs"),
+    "favourites": lambda: workflow_labels.favourites_of("usr_1", ["wf_1", "wf_2"]),
+    "saved filters": lambda: saved_filters.of("ws_1", "usr_1", "runs"),
 }
 
 
@@ -408,7 +397,7 @@ def test_a_query_without_an_index_is_noticed(plans):
 
 def test_every_index_of_runs_is_used(plans):
     asked = [*FILTERS, *LOOKED_FOR]
-    work = [lambda filters=filters: Run.select_where(RunFilters("ws_1", **filters)).page(9, None) for filters in asked]
+    work = [lambda filters=filters: runs.select_where(RunFilters("ws_1", **filters)).page(9, None) for filters in asked]
     used = set().union(*(indexes(plans(ask)) for ask in (*work, *PAGED.values(), *OTHERS.values())))
     rows = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs'").fetchall()
     assert {name for (name,) in rows} <= used

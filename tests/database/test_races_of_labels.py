@@ -1,13 +1,16 @@
 """Races on PostgreSQL of folders, tags and saved filters. Each is run without its locks, and with them."""
 
+from functools import partial
+
 import peewee
 import pytest
 from races import outcomes, value
 from world import add_flow, flow
 
-from database.tables import workflow_labels
+from database.queries import saved_filters, workflow_labels, workflows
+from database.queries.audit import NewAuditEntry
+from database.queries.workflow_labels import LabelChange
 from errors import Conflict, NotFound
-from models import AuditEntry, Favourite, LabelChange, SavedFilter
 
 pytestmark = pytest.mark.slow
 
@@ -16,12 +19,12 @@ FILTER = {"workspace_id": "ws_1", "user_id": "usr_a", "page": "runs", "query": "
 
 def label(made, **values):
     """Return the change of a flow's labels, as a function."""
-    return lambda: LabelChange(**values).record("ws_1", [made], lambda: AuditEntry.begin("flow.updated", "ws_1"))
+    return lambda: LabelChange(**values).record("ws_1", [made], lambda: NewAuditEntry("flow.updated", "ws_1"))
 
 
 def test_a_flow_labelled_while_it_is_deleted_leaves_no_labels(race):
     made = add_flow(flow("a"))
-    found = outcomes(race.run(made.remove, label(made, moves=True, folder="A", added=("x",))))
+    found = outcomes(race.run(partial(workflows.remove, made), label(made, moves=True, folder="A", added=("x",))))
     assert found == [True, NotFound if race.cured else 1]
     left = [
         value(f"SELECT COUNT(*) FROM workflow_{name} WHERE workflow_id = ?", made.id) for name in ("folders", "tags")
@@ -31,7 +34,7 @@ def test_a_flow_labelled_while_it_is_deleted_leaves_no_labels(race):
 
 def test_a_flow_marked_while_it_is_deleted_leaves_no_mark(race):
     made = add_flow(flow("a"))
-    race.run(made.remove, lambda: Favourite.put("usr_a", made.id, True))
+    race.run(partial(workflows.remove, made), lambda: workflow_labels.set_favourite("usr_a", made.id, True))
     assert value("SELECT COUNT(*) FROM favourites WHERE workflow_id = ?", made.id) == (0 if race.cured else 1)
 
 
@@ -40,7 +43,7 @@ def test_two_people_together_do_not_exceed_the_number_of_folders(race, monkeypat
     one, other = add_flow(flow("a"), "ws_2"), add_flow(flow("b"), "ws_2")
 
     def move(made, folder):
-        return lambda: LabelChange(True, folder).record("ws_2", [made], lambda: AuditEntry.begin("flow.updated"))
+        return lambda: LabelChange(True, folder).record("ws_2", [made], lambda: NewAuditEntry("flow.updated"))
 
     assert outcomes(race.run(move(one, "A"), move(other, "B"))) == [1, Conflict if race.cured else 1]
     assert value("SELECT COUNT(*) FROM workflow_folders WHERE workspace_id = 'ws_2'") == (1 if race.cured else 2)
@@ -48,5 +51,5 @@ def test_two_people_together_do_not_exceed_the_number_of_folders(race, monkeypat
 
 def test_of_two_saved_filters_of_one_name_the_second_is_refused_with_a_reason(race):
     name = f"Failed {race.cured}"
-    found = race.run(*[lambda: SavedFilter.save_new(name=name, **FILTER).name] * 2)
+    found = race.run(*[lambda: saved_filters.save_new(name=name, **FILTER).name] * 2)
     assert outcomes(found) == [name, Conflict if race.cured else peewee.IntegrityError]

@@ -3,13 +3,17 @@
 Each is run without its locks, to show that they are needed, and with them.
 """
 
+from functools import partial
+
 import peewee
 import pytest
 from races import outcomes, value
 
 from config import Config
+from database.queries import sessions, workspaces
+from database.queries.audit import NewAuditEntry
 from errors import BadInput, Conflict, NotFound, TooMany, Unauthenticated
-from models import ApiToken, AuditEntry, Membership, Session, User, Workspace
+from models import User
 from security import accounts, invitations, login_throttle
 
 pytestmark = pytest.mark.slow
@@ -22,7 +26,7 @@ BOB = "bob@example.org"
 def ann(race):
     """The owner of the workspace W, whose password is OLD."""
     user = accounts.add_user("ann@example.org", accounts.hash_password(OLD), set_up=True)
-    user.workspace = Workspace.found("W", user)
+    user.workspace = workspaces.found("W", user)
     return user
 
 
@@ -33,7 +37,7 @@ def bob(race, ann):
 
 
 def entry(action, user):
-    return AuditEntry.begin(action, user.workspace.id)
+    return NewAuditEntry(action, user.workspace.id)
 
 
 def log_in(password, days=1):
@@ -41,12 +45,12 @@ def log_in(password, days=1):
 
 
 def change_profile(user, **given):
-    session, _ = Session.start(user, "ws_1", 1)
-    return lambda: accounts.change_profile(user, given, session, lambda action: AuditEntry.begin(action).about(user))
+    session, _ = sessions.start(user, "ws_1", 1)
+    return lambda: accounts.change_profile(user, given, session, lambda action: NewAuditEntry(action).about(user))
 
 
 def member(user, workspace):
-    return Membership.get_with_user(workspace.id, user.id)
+    return workspaces.get_member(workspace.id, user.id)
 
 
 # Accounts
@@ -119,27 +123,31 @@ def test_a_member_joins_once(race, ann, bob):
 
 def test_the_last_owner_is_known_by_the_present_role(race, ann, bob):
     """Bob becomes an owner, and Ann leaves, after his role was read for another change."""
-    Membership.join(ann.workspace.id, bob, "viewer")
+    workspaces.join(ann.workspace.id, bob, "viewer")
     same = member(bob, ann.workspace)
 
     def hand_over():
-        return member(bob, ann.workspace).change_role("owner") and member(ann, ann.workspace).leave()
+        return workspaces.change_role(member(bob, ann.workspace), "owner") and workspaces.leave(
+            member(ann, ann.workspace)
+        )
 
-    assert race.run(hand_over, lambda: same.change_role("editor")) == [True, not race.cured]
+    assert race.run(hand_over, lambda: workspaces.change_role(same, "editor")) == [True, not race.cured]
     assert value("SELECT COUNT(*) FROM memberships WHERE role = 'owner'") == race.cured
 
 
 def test_the_role_of_a_removed_member_is_not_changed(race, ann, bob):
-    Membership.join(ann.workspace.id, bob, "viewer")
+    workspaces.join(ann.workspace.id, bob, "viewer")
     rows = [member(bob, ann.workspace) for _ in range(2)]
-    found = outcomes(race.run(rows[0].leave, lambda: rows[1].change_role("editor")))
+    found = outcomes(race.run(partial(workspaces.leave, rows[0]), lambda: workspaces.change_role(rows[1], "editor")))
     assert found == [True, NotFound if race.cured else True]
 
 
 def test_a_removed_member_gets_no_token(race, ann, bob):
-    Membership.join(ann.workspace.id, bob, "viewer")
+    workspaces.join(ann.workspace.id, bob, "viewer")
     token = {"name": "t", "role": "viewer", "user_id": bob.id, "workspace_id": ann.workspace.id}
-    found = outcomes(race.run(member(bob, ann.workspace).leave, lambda: ApiToken.issue(**token)[0].name))
+    found = outcomes(
+        race.run(partial(workspaces.leave, member(bob, ann.workspace)), lambda: sessions.issue_token(**token)[0].name)
+    )
     assert found == [True, NotFound if race.cured else "t"]
 
 
@@ -163,11 +171,14 @@ def test_two_invitations_keep_to_the_maximum(race, ann, monkeypatch):
 
 
 def test_nobody_is_invited_who_joins(race, ann, bob):
-    found = outcomes(race.run(lambda: Membership.join(ann.workspace.id, bob, "viewer").role, invite(ann, BOB)))
+    found = outcomes(race.run(lambda: workspaces.join(ann.workspace.id, bob, "viewer").role, invite(ann, BOB)))
     assert found == ["viewer", Conflict if race.cured else BOB]
 
 
 def test_an_invitation_is_used_once(race, ann):
     """The row itself is the lock: the second one waits for it, and finds none."""
     row, _ = invitations.invite(entry("invitation.created", ann), BOB, "viewer", ann)
-    assert race.run(row.use, row.use) == [True, False] and race.waited
+    assert (
+        race.run(partial(workspaces.use_invitation, row), partial(workspaces.use_invitation, row)) == [True, False]
+        and race.waited
+    )

@@ -3,6 +3,8 @@
 Each is run without its locks, to show that they are needed, and with them.
 """
 
+from functools import partial
+
 import peewee
 import pytest
 from races import outcomes, value
@@ -10,23 +12,15 @@ from run_rows import accept, do, running
 from world import add_flow, flow
 
 from database import write
-from database.tables import metric_sums, retention, runs, waits
-from database.tables.base import DAY_MS, IN_LIST
-from database.tables.runs import QUEUED
-from database.tables.steps import STEP_COLUMNS
-from models import (
-    EndedRun,
-    FlowLock,
-    IdempotencyKey,
-    Run,
-    Step,
-    Wait,
-    Workspace,
-    Write,
-    lock_runs,
-    now_ms,
-    settle_days,
-)
+from database.base import DAY_MS, IN_LIST, Write, now_ms
+from database.queries import idempotency_keys, retention, runs, steps, waits
+from database.queries import metrics as metric_sums
+from database.queries.locks import FlowLock, lock_runs
+from database.queries.metrics import settle_days
+from database.queries.runs import QUEUED
+from database.queries.steps import STEP_COLUMNS
+from database.queries.units import EndedRun
+from models import Run, Step, Workspace
 from nodes.base import Suspend
 
 pytestmark = pytest.mark.slow
@@ -59,16 +53,16 @@ def row(run):
 def ask(run, node="ask", wake_at=None):
     """Have the run wait at a node, which is its step 1."""
     waiting = Suspend(wake_at, "an approval")
-    do([Step.begin_one(step(run, 1, "waiting"), run.claims), Wait.begin(run.id, run.claims, node, 1, waiting)])
+    do([steps.begin_one(step(run, 1, "waiting"), run.claims), waits.begin(run.id, run.claims, node, 1, waiting)])
 
 
 def answer(run, name):
     """Answer the run, as the dispatcher does. Return True if it was open."""
     with write():
         lock_runs((run.id,))
-        if Wait.explain_closed(run.id, "ask", 0) is not None:
+        if waits.explain_closed(run.id, "ask", 0) is not None:
             return False
-        Wait.settle(run.id, "ask", name, "1", None, None)
+        waits.settle(run.id, "ask", name, "1", None, None)
         return True
 
 
@@ -80,19 +74,19 @@ def test_a_node_begins_only_while_its_claim_is_valid(race, made):
     run = running(made)
 
     def take_over():
-        do([Run.requeue_abandoned(run.id)])
-        assert do(Run.claim(run.id, "other")) == [1]
+        do([runs.requeue_abandoned(run.id)])
+        assert do(runs.claim(run.id, "other")) == [1]
         known = len(list(Step.each("run_id = ?", (run.id,))))
-        return known, do([Step.begin_one(step(run, 1 + known), 2)])[0]
+        return known, do([steps.begin_one(step(run, 1 + known), 2)])[0]
 
-    begun, (known, also_begun) = race.run(lambda: do([Step.begin_one(step(run, 1), 1)])[0], take_over)
+    begun, (known, also_begun) = race.run(lambda: do([steps.begin_one(step(run, 1), 1)])[0], take_over)
     assert (begun, known, also_begun) == ((1, 1, 1) if race.cured else (1, 0, 1))
 
 
 def test_a_node_does_not_begin_after_its_run_was_taken(race, made):
     run = running(made)
     taken, begun = race.run(
-        lambda: do([Run.requeue_abandoned(run.id)])[0], lambda: do([Step.begin_one(step(run, 1), 1)])[0]
+        lambda: do([runs.requeue_abandoned(run.id)])[0], lambda: do([steps.begin_one(step(run, 1), 1)])[0]
     )
     assert (taken, begun) == (1, 0 if race.cured else 1)
 
@@ -100,14 +94,14 @@ def test_a_node_does_not_begin_after_its_run_was_taken(race, made):
 def test_a_run_is_claimed_once(race, made):
     """The row itself is the lock: the second one waits for it and then sees the claim."""
     run = accept(made)
-    claims = race.run(lambda: do(Run.claim(run.id, "one"))[0], lambda: do(Run.claim(run.id, "other"))[0])
+    claims = race.run(lambda: do(runs.claim(run.id, "one"))[0], lambda: do(runs.claim(run.id, "other"))[0])
     assert claims == [1, 0] and race.waited and row(run).claims == 1
 
 
 def test_a_step_is_not_left_behind_by_a_deleted_run(race, made):
     run = running(made)
-    do(run.finish("me", "success"))
-    saved, was_there = race.run(lambda: do([Step.save_one(step(run, 1, "success"), 1)])[0], run.remove)
+    do(runs.finish(run, "me", "success"))
+    saved, was_there = race.run(lambda: do([steps.save_one(step(run, 1, "success"), 1)])[0], partial(runs.remove, run))
     assert (saved, was_there) == (1, True)
     assert value("SELECT COUNT(*) FROM steps") == (0 if race.cured else 1)
 
@@ -117,8 +111,8 @@ def test_two_processes_that_delete_old_runs_note_what_is_left(race, made, monkey
     monkeypatch.setattr(retention, "ROWS_AT_ONCE", 1)
     ids = [running(made).id for _ in range(2)]
     for id_ in ids:
-        do(Run.find(id_).finish("me", "success"))
-        do([*Step.insertions([step(Run.find(id_), 1, "success"), step(Run.find(id_), 2, "success")])])
+        do(runs.finish(Run.find(id_), "me", "success"))
+        do([*steps.insertions([step(Run.find(id_), 1, "success"), step(Run.find(id_), 2, "success")])])
 
     def remove(id_):
         time = iter([True])
@@ -140,7 +134,7 @@ def test_a_run_that_ends_and_is_cancelled_is_counted_once(race, made):
     same = row(run)
 
     def end():
-        unit = run.finish("me", "success")
+        unit = runs.finish(run, "me", "success")
         if race.cured:
             return do(unit)[0]
         flow = (run.workspace_id, run.workflow_id)
@@ -148,9 +142,9 @@ def test_a_run_that_ends_and_is_cancelled_is_counted_once(race, made):
 
     def cancel():
         if race.cured:
-            return same.cancel("cancelled")
+            return runs.cancel(same, "cancelled")
         values = {"error_text": "cancelled", "cancelled": True}
-        unit = same._end("status IN ('pending', 'running')", (), "failed", waits=False, **values)
+        unit = runs._end(same, "status IN ('pending', 'running')", (), "failed", waits=False, **values)
         return bool(do([Write(COUNT, (run.workspace_id, run.workflow_id, run.id)), unit[0]])[1])
 
     assert race.run(end, cancel) == [1, False]
@@ -160,7 +154,9 @@ def test_a_run_that_ends_and_is_cancelled_is_counted_once(race, made):
 def test_two_ends_release_two_queued_runs(race, made):
     first, second = running(made), running(made)
     queued = [accept(made, waiting=QUEUED) for _ in range(2)]
-    ends = race.run(lambda: do(first.finish("me", "success"))[0], lambda: do(second.finish("me", "success"))[0])
+    ends = race.run(
+        lambda: do(runs.finish(first, "me", "success"))[0], lambda: do(runs.finish(second, "me", "success"))[0]
+    )
     released = [row(run).waiting is None for run in queued]
     assert ends == [1, 1] and released == [True, race.cured]
 
@@ -188,17 +184,17 @@ def test_two_claims_keep_to_the_limit(race, made):
 
     def resume_and_claim():
         do([Write("UPDATE runs SET waiting = NULL WHERE id = ?", (older.id,))])
-        return do(Run.claim(older.id, "other", 1, made.id))[0]
+        return do(runs.claim(older.id, "other", 1, made.id))[0]
 
-    claims = race.run(lambda: do(Run.claim(newer.id, "one", 1, made.id))[0], resume_and_claim)
+    claims = race.run(lambda: do(runs.claim(newer.id, "one", 1, made.id))[0], resume_and_claim)
     assert claims == ([1, 0] if race.cured else [1, 1])
     assert value("SELECT COUNT(*) FROM runs WHERE status = 'running'") == sum(claims)
 
 
 def test_two_new_runs_keep_to_the_limit(race, made):
     def start():
-        run = Run.accept(made, triggered_by="manual")
-        return do([run.insertion_unless_busy(1), FlowLock(made.id, alone=True)])[0]
+        run = runs.accept(made, triggered_by="manual")
+        return do([runs.insertion_unless_busy(run, 1), FlowLock(made.id, alone=True)])[0]
 
     assert race.run(start, start) == ([1, 0] if race.cured else [1, 1])
 
@@ -207,7 +203,7 @@ def test_a_run_that_is_queued_is_released_by_the_end_before_it(race, made):
     """A claim finds the limit reached and queues its run, while the run before it ends."""
     before, run = running(made), accept(made)
     claimed, ended = race.run(
-        lambda: do(Run.claim(run.id, "other", 1, made.id))[0], lambda: do(before.finish("me", "success"))[0]
+        lambda: do(runs.claim(run.id, "other", 1, made.id))[0], lambda: do(runs.finish(before, "me", "success"))[0]
     )
     assert (claimed, ended) == (0, 1) and row(run).waiting == (None if race.cured else QUEUED)
 
@@ -217,7 +213,7 @@ def test_a_run_that_waits_for_something_else_is_not_released(race, made, monkeyp
     run = accept(made, waiting=QUEUED)
     if not race.cured:
         monkeypatch.setattr(runs, "UNQUEUE", f"UPDATE runs SET waiting = NULL WHERE id {IN_LIST}")
-    race.run(lambda: do([Write("UPDATE runs SET waiting = 'an approval' WHERE id = ?", (run.id,))]), Run.unqueue)
+    race.run(lambda: do([Write("UPDATE runs SET waiting = 'an approval' WHERE id = ?", (run.id,))]), runs.unqueue)
     assert row(run).waiting == ("an approval" if race.cured else None)
 
 
@@ -228,10 +224,10 @@ def test_an_accepted_answer_stays_when_its_time_is_over(race, made, monkeypatch)
     """The timer has found the wait, and a person answers."""
     run = running(made)
     ask(run, wake_at=5)
-    do(run.suspend("me", "an approval", 1, 0))
+    do(runs.suspend(run, "me", "an approval", 1, 0))
     if not race.cured:
         monkeypatch.setattr(waits, "EXPIRE", waits.EXPIRE.replace(" AND answered_at IS NULL", ""))
-    _, accepted = race.run(lambda: Wait.wake(5), lambda: answer(run, "yes"), before="UPDATE waits SET name = 'time'")
+    _, accepted = race.run(lambda: waits.wake(5), lambda: answer(run, "yes"), before="UPDATE waits SET name = 'time'")
     name = value("SELECT name FROM waits")
     assert (accepted, name) == ((False, "time") if race.cured else (True, "time"))
 
@@ -239,7 +235,7 @@ def test_an_accepted_answer_stays_when_its_time_is_over(race, made, monkeypatch)
 def test_one_of_two_answers_is_accepted(race, made):
     run = running(made)
     ask(run)
-    do(run.suspend("me", "an approval", 1, 0))
+    do(runs.suspend(run, "me", "an approval", 1, 0))
     accepted = race.run(lambda: answer(run, "yes"), lambda: answer(run, "no"), before="INSERT INTO waits")
     assert accepted == ([True, False] if race.cured else [True, True])
 
@@ -247,9 +243,9 @@ def test_one_of_two_answers_is_accepted(race, made):
 def test_an_answer_is_not_accepted_by_a_run_that_ends(race, made):
     run = running(made)
     ask(run)
-    do(run.suspend("me", "an approval", 1, 0))
+    do(runs.suspend(run, "me", "an approval", 1, 0))
     accepted, ended = race.run(
-        lambda: answer(run, "yes"), lambda: row(run).cancel("cancelled"), before="INSERT INTO waits"
+        lambda: answer(run, "yes"), lambda: runs.cancel(row(run), "cancelled"), before="INSERT INTO waits"
     )
     assert (accepted, ended) == (True, True) and row(run).status == "failed"
     assert value("SELECT COUNT(*) FROM waits") == (0 if race.cured else 1)
@@ -259,7 +255,7 @@ def test_an_answer_is_not_accepted_by_a_run_that_ends(race, made):
 def test_a_run_that_suspends_sees_its_answer(race, made, is_answered_first):
     run = running(made)
     ask(run)
-    both = [lambda: do(run.suspend("me", "an approval", 1, 0))[0], lambda: answer(run, "yes")]
+    both = [lambda: do(runs.suspend(run, "me", "an approval", 1, 0))[0], lambda: answer(run, "yes")]
     race.run(*(both[::-1] if is_answered_first else both))
     assert row(run).status == "pending" and row(run).waiting == (None if race.cured else "an approval")
 
@@ -269,21 +265,24 @@ def test_a_run_that_suspends_sees_the_end_of_its_child(race, made, is_child_firs
     parent = running(made)
     ask(parent)
     child = running(made, parent_run_id=parent.id, parent_node_id="ask")
-    both = [lambda: do(parent.suspend("me", "a run", 1, 0))[0], lambda: do(child.finish("me", "success"))[0]]
+    both = [
+        lambda: do(runs.suspend(parent, "me", "a run", 1, 0))[0],
+        lambda: do(runs.finish(child, "me", "success"))[0],
+    ]
     race.run(*(both[::-1] if is_child_first else both))
     assert row(parent).status == "pending" and row(parent).waiting == (None if race.cured else "a run")
 
 
 def test_no_child_begins_while_its_parent_is_cancelled(race, made):
     parent = running(made)
-    child = Run.accept(made, triggered_by="manual", parent_run_id=parent.id, parent_node_id="ask")
+    child = runs.accept(made, triggered_by="manual", parent_run_id=parent.id, parent_node_id="ask")
 
     def cancel():
-        parent.lock_family()
-        return [parent.cancel("cancelled"), [run.cancel("cancelled") for run in parent.children()]]
+        runs.lock_family(parent)
+        return [runs.cancel(parent, "cancelled"), [runs.cancel(run, "cancelled") for run in runs.children(parent)]]
 
     same = row(parent)
-    cancelled, begun = race.run(cancel, lambda: do([same.while_it_runs(child.insertion())])[0])
+    cancelled, begun = race.run(cancel, lambda: do([runs.while_it_runs(same, runs.insertion(child))])[0])
     assert cancelled == [True, []] and begun == (0 if race.cured else 1)
 
 
@@ -296,8 +295,8 @@ def test_one_of_two_runs_gets_the_key(race, made):
         race.drop_key("idempotency_keys")
 
     def start():
-        run = Run.accept(made, triggered_by="manual")
-        return do([run.insertion(), *IdempotencyKey.take(made.id, "k", run.id)])[2]
+        run = runs.accept(made, triggered_by="manual")
+        return do([runs.insertion(run), *idempotency_keys.take(made.id, "k", run.id)])[2]
 
     first, second = race.run(start, start)
     assert first == 1 and (isinstance(second, Exception) if race.cured else second == 1)

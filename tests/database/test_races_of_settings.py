@@ -3,6 +3,8 @@
 Each is run without its locks, to show that they are needed, and with them.
 """
 
+from functools import partial
+
 import peewee
 import pytest
 from races import outcomes, value
@@ -10,27 +12,28 @@ from world import add_flow, flow
 
 from config import Config
 from database import write
-from database.tables import agent_definitions, presets
+from database.queries import (
+    agent_definitions,
+    agent_memory,
+    credentials,
+    drafts,
+    polls,
+    presets,
+    schedules,
+    users,
+    workflows,
+    workspaces,
+)
+from database.queries.agent_memory import MemoryName
+from database.queries.audit import NewAuditEntry
+from database.queries.store import WorkspaceStore
 from dispatch.publishing import Publication, publish, publish_scheduled, save_draft
 from errors import Conflict, DefinitionError, Unavailable, VaultError
 from models import (
-    Agent,
-    AgentMemory,
-    AuditEntry,
     Credential,
-    Draft,
-    Membership,
-    MemoryName,
-    Poll,
-    Preset,
-    Schedule,
-    ScheduledPublish,
-    ScheduleFire,
     StoreEntry,
     User,
     Workflow,
-    Workspace,
-    WorkspaceStore,
 )
 from security.accounts import make_first_owner
 from security.credentials import Credentials
@@ -52,24 +55,24 @@ def user(name, **values):
 
 def test_an_owner_stays(race):
     ann, bob = user("ann"), user("bob")
-    workspace = Workspace.found("W", ann)
-    members = [Membership.get_with_user(workspace.id, ann.id), Membership.join(workspace.id, bob, "owner")]
-    left = race.run(members[0].leave, members[1].leave)
+    workspace = workspaces.found("W", ann)
+    members = [workspaces.get_member(workspace.id, ann.id), workspaces.join(workspace.id, bob, "owner")]
+    left = race.run(partial(workspaces.leave, members[0]), partial(workspaces.leave, members[1]))
     owners = value("SELECT COUNT(*) FROM memberships WHERE role = 'owner'")
     assert (left, owners) == (([True, False], 1) if race.cured else ([True, True], 0))
 
 
 def test_an_owner_stays_when_one_leaves_and_one_becomes_a_viewer(race):
     ann, bob = user("ann"), user("bob")
-    workspace = Workspace.found("W", ann)
-    members = [Membership.get_with_user(workspace.id, ann.id), Membership.join(workspace.id, bob, "owner")]
-    race.run(members[0].leave, lambda: members[1].change_role("viewer"))
+    workspace = workspaces.found("W", ann)
+    members = [workspaces.get_member(workspace.id, ann.id), workspaces.join(workspace.id, bob, "owner")]
+    race.run(partial(workspaces.leave, members[0]), lambda: workspaces.change_role(members[1], "viewer"))
     assert value("SELECT COUNT(*) FROM memberships WHERE role = 'owner'") == race.cured
 
 
 def test_an_admin_stays(race):
     ann, bob = user("ann", is_admin=True), user("bob", is_admin=True)
-    changed = race.run(lambda: ann.change_admin(False), lambda: bob.change_admin(False))
+    changed = race.run(lambda: users.change_admin(ann, False), lambda: users.change_admin(bob, False))
     admins = value("SELECT COUNT(*) FROM users WHERE is_admin = 1")
     assert (changed, admins) == (([True, False], 1) if race.cured else ([True, True], 0))
 
@@ -95,7 +98,7 @@ def test_an_increment_does_not_undo_a_new_value(race):
 
 def test_two_memories_keep_to_the_maximum(race):
     def put(key):
-        return AgentMemory.put(MemoryName("ws_1", "agent", "", key), "text", "", most=1).key
+        return agent_memory.put(MemoryName("ws_1", "agent", "", key), "text", "", most=1).key
 
     assert race.run(lambda: put("a"), lambda: put("b")) == ["a", "b"]
     assert value("SELECT COUNT(*) FROM agent_memories") == (1 if race.cured else 2)
@@ -103,7 +106,7 @@ def test_two_memories_keep_to_the_maximum(race):
 
 def test_a_memory_is_saved_under_its_name_once(race):
     def put(text):
-        return AgentMemory.put(MemoryName("ws_1", "agent", "", "a"), text, "").content
+        return agent_memory.put(MemoryName("ws_1", "agent", "", "a"), text, "").content
 
     found = outcomes(race.run(lambda: put("x"), lambda: put("y")))
     assert found == ["x", "y" if race.cured else peewee.IntegrityError]
@@ -115,7 +118,7 @@ def test_two_lists_of_presets_keep_to_the_maximum(race, monkeypatch):
     one = {"key": "k", "name": "n", "description": "", "tags": "", "node_json": "{}", "parameters_json": "[]"}
 
     def replace(source):
-        return len(Preset.replace_source("ws_1", source, source, [one]))
+        return len(presets.replace_source("ws_1", source, source, [one]))
 
     found = outcomes(race.run(lambda: replace("a"), lambda: replace("b")))
     assert found == [1, Conflict if race.cured else 1]
@@ -124,15 +127,17 @@ def test_two_lists_of_presets_keep_to_the_maximum(race, monkeypatch):
 
 def test_two_agents_keep_to_the_maximum(race, monkeypatch):
     monkeypatch.setattr(agent_definitions, "MAX_AGENTS", 1)
-    found = outcomes(race.run(*(lambda id_=id_: Agent.keep("ws_1", id_, "A", "{}").id for id_ in ("a", "b"))))
+    found = outcomes(
+        race.run(*(lambda id_=id_: agent_definitions.keep("ws_1", id_, "A", "{}").id for id_ in ("a", "b")))
+    )
     assert found == ["a", Conflict if race.cured else "b"]
 
 
 def test_presets_are_removed_with_those_that_replace_them(race):
     one = {"key": "k", "name": "n", "description": "", "tags": "", "node_json": "{}", "parameters_json": "[]"}
-    Preset.replace_source("ws_1", "a", "a", [one])
+    presets.replace_source("ws_1", "a", "a", [one])
     found = race.run(
-        lambda: len(Preset.replace_source("ws_1", "a", "a", [one])), lambda: Preset.remove_source("ws_1", "a")
+        lambda: len(presets.replace_source("ws_1", "a", "a", [one])), lambda: presets.remove_source("ws_1", "a")
     )
     assert found == [1, race.cured] and value("SELECT COUNT(*) FROM presets") == (not race.cured)
 
@@ -144,14 +149,14 @@ NAME = MemoryName("ws_1", "agent", "", "a")
 
 
 def test_a_memory_that_is_renewed_does_not_expire(race):
-    AgentMemory.put(NAME, "old", "", expires_at=5, now=1)
-    race.run(lambda: AgentMemory.put(NAME, "new", "", now=2), lambda: AgentMemory.remove_expired(9, lambda: True))
+    agent_memory.put(NAME, "old", "", expires_at=5, now=1)
+    race.run(lambda: agent_memory.put(NAME, "new", "", now=2), lambda: agent_memory.remove_expired(9, lambda: True))
     assert value("SELECT content FROM agent_memories") == ("new" if race.cured else None)
 
 
 def test_a_memory_is_saved_while_it_expires(race):
-    AgentMemory.put(NAME, "old", "", expires_at=5, now=1)
-    race.run(lambda: AgentMemory.remove_expired(9, lambda: True), lambda: AgentMemory.put(NAME, "new", "", now=2))
+    agent_memory.put(NAME, "old", "", expires_at=5, now=1)
+    race.run(lambda: agent_memory.remove_expired(9, lambda: True), lambda: agent_memory.put(NAME, "new", "", now=2))
     assert value("SELECT content FROM agent_memories") == ("new" if race.cured else None)
 
 
@@ -168,7 +173,9 @@ def test_a_stored_value_that_is_renewed_does_not_expire(race):
 def test_of_two_editors_of_a_flow_one_loses(race):
     id_ = add_flow(flow("a")).id
     one, other = Workflow.find(id_), Workflow.find(id_)
-    changed = race.run(lambda: one.change(None, name="One"), lambda: other.change(None, status="draft"))
+    changed = race.run(
+        lambda: workflows.change(one, None, name="One"), lambda: workflows.change(other, None, status="draft")
+    )
     present = Workflow.find(id_)
     assert changed == [True, not race.cured]
     assert (present.name, present.status) == (("One", "active") if race.cured else ("Flow", "draft"))
@@ -178,7 +185,7 @@ def test_of_two_new_versions_one_is_refused_without_an_error(race):
     id_ = add_flow(flow("a")).id
     one, other = Workflow.find(id_), Workflow.find(id_)
     changed = race.run(
-        *(lambda each=each: each.change(None, triggers=[], definition_json="{}") for each in (one, other))
+        *(lambda each=each: workflows.change(each, None, triggers=[], definition_json="{}") for each in (one, other))
     )
     assert outcomes(changed) == [True, False if race.cured else peewee.IntegrityError]
 
@@ -188,7 +195,7 @@ def test_of_two_saves_of_a_draft_one_is_refused(race):
     saves = (lambda text=text: save_draft(made, text, 1, 0, "usr_a").revision for text in ('{"a":1}', '{"a":2}'))
     found = outcomes(race.run(*saves))
     assert found == [1, Conflict if race.cured else 1]
-    assert Draft.of(made.id).definition_json == ('{"a":1}' if race.cured else '{"a":2}')
+    assert drafts.of(made.id).definition_json == ('{"a":1}' if race.cured else '{"a":2}')
 
 
 def test_a_draft_saved_while_it_is_published_is_refused(race):
@@ -197,7 +204,7 @@ def test_a_draft_saved_while_it_is_published_is_refused(race):
     publication = Publication('{"nodes":[]}', 1, 1, "active", [])
     found = outcomes(
         race.run(
-            lambda: publish(AuditEntry.begin("flow.published"), Workflow.find(made.id), publication, "usr_a"),
+            lambda: publish(NewAuditEntry("flow.published"), Workflow.find(made.id), publication, "usr_a"),
             lambda: save_draft(made, '{"a":2}', 1, 1, "usr_a").revision,
         )
     )
@@ -206,12 +213,10 @@ def test_a_draft_saved_while_it_is_published_is_refused(race):
 
 def test_a_scheduled_publish_makes_one_version(race):
     made, ann = add_flow(flow("a")), user("ann")
-    Membership.join(made.workspace_id, ann, "editor")
+    workspaces.join(made.workspace_id, ann, "editor")
     values = {"draft_revision": 1, "base_version": 1, "publish_at": 5, "created_by": ann.id, "name": None, "note": None}
     with write():
-        due = ScheduledPublish.put(
-            workflow_id=made.id, definition_json='{"nodes":[{"id":"b","type":"noop"}]}', **values
-        )
+        due = drafts.schedule(workflow_id=made.id, definition_json='{"nodes":[{"id":"b","type":"noop"}]}', **values)
     found = outcomes(race.run(lambda: publish_scheduled(due, 100), lambda: publish_scheduled(due, 100)))
     assert found[0] is True and found[1] is not True
     assert value("SELECT COUNT(*) FROM workflow_versions") == 2
@@ -227,22 +232,32 @@ def test_a_webhook_of_two_flows_is_refused_with_the_name_of_the_first(race):
 
 
 def test_a_credential_is_not_deleted_while_a_webhook_begins_to_use_it(race):
-    credential = Credential.keep("ws_1", **SECRET)
+    credential = credentials.keep("ws_1", **SECRET)
     config = HOOK | {"credential_types": ["api_key"], "credential": "key"}
-    found = outcomes(race.run(credential.remove, lambda: add_flow(flow("h"), triggers=[("h", "webhook", config)]).name))
+    found = outcomes(
+        race.run(
+            partial(credentials.remove, credential),
+            lambda: add_flow(flow("h"), triggers=[("h", "webhook", config)]).name,
+        )
+    )
     assert found == [True, DefinitionError if race.cured else "Flow"]
 
 
 def test_a_webhook_that_begins_to_use_a_credential_keeps_it(race):
-    credential = Credential.keep("ws_1", **SECRET)
+    credential = credentials.keep("ws_1", **SECRET)
     config = HOOK | {"credential_types": ["api_key"], "credential": "key"}
-    found = outcomes(race.run(lambda: add_flow(flow("h"), triggers=[("h", "webhook", config)]).name, credential.remove))
+    found = outcomes(
+        race.run(
+            lambda: add_flow(flow("h"), triggers=[("h", "webhook", config)]).name,
+            partial(credentials.remove, credential),
+        )
+    )
     assert found == ["Flow", Conflict if race.cured else True]
 
 
 def test_two_credentials_have_two_names(race):
     """The unique key keeps it; the lock makes it the usual error."""
-    found = outcomes(race.run(*(lambda: Credential.keep("ws_1", **SECRET).name for _ in range(2))))
+    found = outcomes(race.run(*(lambda: credentials.keep("ws_1", **SECRET).name for _ in range(2))))
     assert found == ["key", Conflict if race.cured else peewee.IntegrityError]
 
 
@@ -251,11 +266,11 @@ def test_two_credentials_have_two_names(race):
 
 def test_a_poll_that_records_its_result_is_not_taken_over(race):
     add_flow(flow("p"), triggers=[("p", "poll", {"type": "poll", "every": 60.0, "source": "s"})])
-    (claim,) = Poll.claim("one", 10**15, 1)
+    (claim,) = polls.claim("one", 10**15, 1)
     taken = []
-    held, _ = race.run(lambda: Poll.holds(claim), lambda: taken.extend(Poll.claim("other", 2 * 10**15, 1)))
+    held, _ = race.run(lambda: polls.holds(claim), lambda: taken.extend(polls.claim("other", 2 * 10**15, 1)))
     assert held and race.waited == race.cured
-    assert len(taken) == 1 and not Poll.holds(claim)
+    assert len(taken) == 1 and not polls.holds(claim)
 
 
 POLL = {"type": "poll", "every": 60.0, "source": "s"}
@@ -267,28 +282,28 @@ def idle(race):
     """A flow whose poll has been idle for long."""
     made = add_flow(flow("p"), triggers=[("p", "poll", POLL)])
     with write():
-        Poll.sync(made, [], now=1)
+        polls.sync(made, [], now=1)
     return made
 
 
 def polled(made):
     with write():
-        Poll.sync(made, [("p", POLL)], now=2)
+        polls.sync(made, [("p", POLL)], now=2)
 
 
 def test_a_poll_that_begins_again_is_not_deleted(race, idle):
     def prune():
         if race.cured:
-            return Poll.prune(LATER)
+            return polls.prune(LATER)
         with write():  # by what was read before
-            return Poll.drop(idle.id, "p")
+            return polls.drop(idle.id, "p")
 
     race.run(lambda: polled(idle), prune)
     assert value("SELECT COUNT(*) FROM polls WHERE next_at = 2") == race.cured
 
 
 def test_a_poll_begins_while_its_old_state_is_deleted(race, idle):
-    race.run(lambda: Poll.prune(LATER), lambda: polled(idle))
+    race.run(lambda: polls.prune(LATER), lambda: polled(idle))
     assert value("SELECT COUNT(*) FROM polls") == race.cured
 
 
@@ -298,11 +313,11 @@ def test_an_instant_fires_once(race):
         race.drop_key("schedule_fires")
     config = {"cron": "* * * * *", "every": None, "timezone": "UTC", "catch_up": "one"}
     add_flow(flow("s"), triggers=[("s", "schedule", config)])
-    (due,) = Schedule.due(10**15, 1)
+    (due,) = schedules.due(10**15, 1)
 
     def fire():
         with write():
-            return ScheduleFire.take(due, 5, 6, None)
+            return schedules.take_instants(due, 5, 6, None)
 
     assert race.run(fire, fire) == [True, not race.cured]
 
@@ -311,11 +326,11 @@ def test_a_schedule_moves_once(race):
     """The row itself is the lock: the second one waits for it, and then sees another time."""
     config = {"cron": "* * * * *", "every": None, "timezone": "UTC", "catch_up": "one"}
     add_flow(flow("s"), triggers=[("s", "schedule", config)])
-    (due,) = Schedule.due(10**15, 1)
+    (due,) = schedules.due(10**15, 1)
 
     def move():
         with write():
-            return Schedule.move(due, due.next_at + 60_000)
+            return schedules.move(due, due.next_at + 60_000)
 
     assert race.run(move, move) == [True, False] and race.waited
 
@@ -344,7 +359,7 @@ def test_processes_that_start_together_make_one_owner(race, config):
 @pytest.mark.parametrize("is_rotated_first", [False, True], ids=["kept first", "rotated first"])
 def test_a_credential_is_not_kept_under_an_old_key(race, config, is_rotated_first):
     vault, _ = start(config)
-    entry = AuditEntry.begin("credential.created", "ws_1")
+    entry = NewAuditEntry("credential.created", "ws_1")
     values = {"name": "key", "type": "api_key", "hosts": None}
     both = [
         lambda: Credentials(vault).keep(entry, {"key": "x"}, **values).name,

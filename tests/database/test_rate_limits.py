@@ -10,8 +10,8 @@ from properties import examples
 from world import at_once
 
 from database import execute
-from database.tables import rate_limits
-from database.tables.rate_limits import MAX_STARTS, Starts
+from database.queries import rate_limits
+from database.queries.rate_limits import MAX_STARTS, Starts
 from models import RateLimit
 
 START = 1_772_452_800_000
@@ -108,15 +108,15 @@ def test_nodes_with_different_limits_share_the_starts_of_a_key():
 
 @pytest.mark.usefixtures("path")
 def test_of_many_that_ask_at_once_as_many_start_as_the_limit_allows():
-    waits = at_once(8, lambda number: [RateLimit.take("ws_1", "k", 5, 3600) for _ in range(3)])
+    waits = at_once(8, lambda number: [rate_limits.take("ws_1", "k", 5, 3600) for _ in range(3)])
     assert sum(wait == 0 for each in waits for wait in each) == 5
-    assert RateLimit.take("ws_2", "k", 5, 3600) == RateLimit.take("ws_1", "other", 5, 3600) == 0
+    assert rate_limits.take("ws_2", "k", 5, 3600) == rate_limits.take("ws_1", "other", 5, 3600) == 0
 
 
 @pytest.mark.usefixtures("path")
 def test_a_row_of_the_version_before_limits_nothing(monkeypatch):
     monkeypatch.setattr(rate_limits, "now_ms", lambda: START)
     execute("INSERT INTO rate_limits (workspace_id, key, empty_at) VALUES ('ws_1', 'k', ?)", (START * 1000 + 5,))
-    assert [RateLimit.take("ws_1", "k", 1, 1) for _ in range(2)] == [0, 1.05]
+    assert [rate_limits.take("ws_1", "k", 1, 1) for _ in range(2)] == [0, 1.05]
     row = RateLimit.get()
     assert row.empty_at == (START + 1050 + 1050) * 1000

@@ -4,7 +4,11 @@ import pytest
 from world import add_flow, flow, fresh_database
 
 from database import write
-from models import Decides, EndedRun, Needed, Run, RunDay, Undone, Workspace, Write, execute_units
+from database.base import Decides, Needed, Write
+from database.queries import runs as run_queries
+from database.queries import units as run_units
+from database.queries.units import EndedRun, Undone, execute_units
+from models import RunDay, Workspace
 
 
 @pytest.fixture(autouse=True)
@@ -49,23 +53,26 @@ def test_a_needed_write_that_changes_nothing_undoes_all():
 
 
 def ended(made, status="success"):
-    run = Run.accept(made, triggered_by="manual")
-    run.end_unsaved(status, 2.0)
+    run = run_queries.accept(made, triggered_by="manual")
+    run_queries.end_unsaved(run, status, 2.0)
     return run
 
 
 def test_runs_of_all_units_are_counted_in_one_statement():
     first, second = add_flow(flow("a")), add_flow(flow("b"))
-    units = [[run.insertion(), run.counted()] for run in (ended(first), ended(second), ended(first, "failed"))]
+    units = [
+        [run_queries.insertion(run), run_queries.counted(run)]
+        for run in (ended(first), ended(second), ended(first, "failed"))
+    ]
     do(*units)
-    assert len(RunDay.add_all([item for unit in units for item in unit if isinstance(item, EndedRun)])) == 1
+    assert len(run_units.count_ended([item for unit in units for item in unit if isinstance(item, EndedRun)])) == 1
     found = {day.workflow_id: (day.total, day.success, day.failed, day.duration_ms) for day in RunDay.select()}
     assert found == {first.id: (2, 1, 1, 4.0), second.id: (1, 1, 0, 2.0)}
 
 
 def test_a_run_whose_end_was_not_decided_is_not_counted():
     run = ended(add_flow(flow("a")))
-    assert do([rename("ws_none", Decides), run.counted()]) == [[0, 0]]
+    assert do([rename("ws_none", Decides), run_queries.counted(run)]) == [[0, 0]]
     assert RunDay.select().count() == 0
 
 
@@ -77,10 +84,12 @@ def finish(run, *more):
 
 def test_units_of_several_runs_are_decided_each_for_itself():
     made = add_flow(flow("a"))
-    runs = [Run.accept(made, triggered_by="manual", status=status) for status in ("running", "success", "running")]
+    runs = [
+        run_queries.accept(made, triggered_by="manual", status=status) for status in ("running", "success", "running")
+    ]
     with write():
-        execute_units([[run.insertion()] for run in runs])
-    units = [finish(run, rename(f"ws_{number}"), run.counted()) for number, run in enumerate(runs)]
+        execute_units([[run_queries.insertion(run)] for run in runs])
+    units = [finish(run, rename(f"ws_{number}"), run_queries.counted(run)) for number, run in enumerate(runs)]
     again = finish(runs[0], add("ws_again"))
     counts = do([add("ws_0"), add("ws_1")], *units, again, [add("ws_2")], finish(runs[2]))
     assert counts == [[1, 1], [1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 1], [1, 0, 0], [1], [1, 0]]

@@ -5,9 +5,11 @@ from world import add_flow, at_once, chain, flow, node
 
 import engine
 from database import execute
+from database.queries import credentials, webhooks, workflows
+from database.queries.webhooks import WebhookTarget
 from definition.triggers import Trigger, find_triggers
 from errors import Conflict, DefinitionError, NotFound
-from models import Credential, Webhook, WebhookTarget, Workflow
+from models import Credential, Workflow
 
 pytestmark = pytest.mark.usefixtures("path", "way")
 
@@ -26,7 +28,7 @@ def change(made, definition=None, **values):
     if definition is not None:
         values |= {"definition_json": engine.orjson.dumps(definition).decode()}
     wanted = None if definition is None else find_triggers(engine.plan(definition))
-    return made.change(None, triggers=wanted, **values)
+    return workflows.change(made, None, triggers=wanted, **values)
 
 
 def rows(made=None):
@@ -36,7 +38,7 @@ def rows(made=None):
 
 
 def secret(name="key", type_="hmac", workspace="ws_1"):
-    return Credential.keep(workspace, name=name, type=type_, data="encrypted")
+    return credentials.keep(workspace, name=name, type=type_, data="encrypted")
 
 
 # Triggers of a flow
@@ -67,7 +69,7 @@ def test_an_active_flow_has_a_row_for_each_method_of_its_webhooks():
     assert (found.node_id, found.flow.id, found.flow.version, found.flow.name) == ("a", made.id, 1, "Flow")
     assert (found.flow.workspace_id, found.flow.status, found.credential_id) == ("ws_1", "active", None)
     assert found.flow.definition_json == made.definition_json
-    assert WebhookTarget.at("stock", "GET") is None and Webhook.methods_of("orders/new", ["orders", "new"]) == [
+    assert WebhookTarget.at("stock", "GET") is None and webhooks.methods_of("orders/new", ["orders", "new"]) == [
         "GET",
         "POST",
     ]
@@ -84,7 +86,7 @@ def test_another_flow_has_none(status):
 def test_a_paused_flow_keeps_its_address_and_does_not_answer_there(status):
     made = active(flow(hook(methods=["POST", "PUT"])), name="First")
     assert change(made, status=status)
-    assert WebhookTarget.at("orders", "POST") is None and Webhook.methods_of("orders", ["orders"]) == []
+    assert WebhookTarget.at("orders", "POST") is None and webhooks.methods_of("orders", ["orders"]) == []
     with pytest.raises(Conflict, match="POST orders.*'First'"):
         active(flow(hook()))
     with pytest.raises(Conflict) as refused:
@@ -110,14 +112,14 @@ def test_an_inactive_flow_with_a_new_address_frees_the_old_one():
 def test_any_draft_without_the_address_frees_it(nodes):
     made = active(flow(hook()))
     change(made, status="draft")
-    made.change(None, definition_json=engine.orjson.dumps({"nodes": nodes}).decode())
+    workflows.change(made, None, definition_json=engine.orjson.dumps({"nodes": nodes}).decode())
     assert rows() == []
 
 
 def test_a_deleted_inactive_flow_frees_its_address():
     made = active(flow(hook()))
     change(made, status="draft")
-    made.remove()
+    workflows.remove(made)
     assert rows() == [] and active(flow(hook()))
 
 
@@ -135,13 +137,13 @@ def test_a_disabled_webhook_has_no_address():
 
 def test_another_name_leaves_the_addresses_alone():
     made = active(flow(hook()))
-    assert made.change(None, name="Renamed")
+    assert workflows.change(made, None, name="Renamed")
     assert rows() == ["POST orders"] and WebhookTarget.at("orders", "POST").flow.name == "Renamed"
 
 
 def test_a_deleted_flow_frees_its_addresses():
     made = active(flow(hook()))
-    made.remove()
+    workflows.remove(made)
     assert rows() == []
     active(flow(hook()))
 
@@ -152,7 +154,7 @@ def test_an_active_flow_without_its_triggers_is_an_error_and_not_written():
     assert Workflow.select().count() == 0
     made = add_flow(flow(hook()), status="draft", triggers=None)
     with pytest.raises(ValueError, match="triggers"):
-        made.change(None, status="active")
+        workflows.change(made, None, status="active")
     assert Workflow.find(made.id).status == "draft" and rows() == []
 
 
@@ -168,7 +170,7 @@ def test_a_call_has_the_definition_of_the_called_version():
 def test_a_flow_deleted_during_a_call_is_not_found():
     made = active(flow(hook()))
     found = WebhookTarget.at("orders", "POST")
-    made.remove()
+    workflows.remove(made)
     with pytest.raises(NotFound):
         assert found.flow.definition_json
 
@@ -262,14 +264,14 @@ def test_a_credential_in_use_is_neither_deleted_nor_renamed():
     key = secret()
     made = active(flow(hook(auth="hmac", credential="key")), name="Orders")
     with pytest.raises(Conflict, match="'Orders'"):
-        key.remove()
+        credentials.remove(key)
     with pytest.raises(Conflict, match="'Orders'"):
-        key.change(name="other")
-    key.change(name="key", data="new")
+        credentials.change(key, name="other")
+    credentials.change(key, name="key", data="new")
     assert WebhookTarget.at("orders", "POST").secret == "new"
     change(made, status="draft")
-    key.change(name="other")
-    key.remove()
+    credentials.change(key, name="other")
+    credentials.remove(key)
     assert Credential.select().count() == 0
 
 
@@ -277,7 +279,7 @@ def test_a_changed_credential_has_a_later_stamp_each_time():
     key = secret()
     stamps = [key.updated_at]
     for number in range(5):
-        key.change(data=str(number))
+        credentials.change(key, data=str(number))
         stamps.append(key.updated_at)
     assert stamps == sorted(set(stamps))
 
@@ -289,13 +291,13 @@ def test_names_of_credentials_are_their_workspaces_own():
         secret()
     other = secret("other")
     with pytest.raises(Conflict, match="'key'"):
-        other.change(name="key")
-    assert sorted(row.name for row in Credential.of("ws_1")) == ["key", "other"]
+        credentials.change(other, name="key")
+    assert sorted(row.name for row in credentials.of("ws_1")) == ["key", "other"]
 
 
 @pytest.mark.sqlite_only("it reads the plan of SQLite")
 def test_the_lookup_of_an_address_uses_indexes_and_reads_no_definition():
-    from database.tables.webhooks import AT
+    from database.queries.webhooks import AT
 
     plan = [row[3] for row in execute(f"EXPLAIN QUERY PLAN {AT}", ("orders", "POST")).fetchall()]
     assert len(plan) == 3 and all(step.startswith("SEARCH") for step in plan), plan

@@ -7,10 +7,12 @@ from engines import accept_inserts, refuse_inserts, runs_with_values
 from test_dispatch import add_run, add_run_of_dead_process, at_gate, finished, submit, wait_until_idle
 from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
 
+from database.base import Write
+from database.queries import runs as run_queries
 from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import Unavailable
-from models import Run, RunDay, Step, Wait, Write
+from models import Run, RunDay, Step, Wait
 
 BIG = {"value": "x" * 50_000}
 
@@ -254,7 +256,7 @@ def _commit_until_the_stop(recorder):
 
 def test_all_waiting_callers_are_told_that_a_run_is_refused(path):
     with started_recorder() as recorder:
-        run = Run.accept(add_flow(flow("a")), triggered_by="manual")
+        run = run_queries.accept(add_flow(flow("a")), triggered_by="manual")
         record = RunRecord(recorder, None, run, lambda: [Write("INSERT INTO nowhere VALUES (1)", ())])
 
         def need(number):

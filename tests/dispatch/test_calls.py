@@ -16,6 +16,8 @@ from test_dispatch import (
 )
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
+from database.queries import runs as run_queries
+from database.queries import workflows
 from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import NodeError, Unavailable
@@ -82,7 +84,7 @@ def test_a_wait_for_a_run_continues_if_its_child_ends_at_that_moment(start, gate
     run = submit(one, chain(call(called(node("g", "gate")))))
     assert gate.reached.wait(PATIENCE)
     (child,) = children(run)
-    unfinished = Run.children
+    unfinished = run_queries.children
 
     def after_its_end(of):
         monkeypatch.undo()
@@ -90,7 +92,7 @@ def test_a_wait_for_a_run_continues_if_its_child_ends_at_that_moment(start, gate
         assert finished(one, child).status == "success"
         return unfinished(of)
 
-    monkeypatch.setattr(Run, "children", after_its_end)
+    monkeypatch.setattr(run_queries, "children", after_its_end)
     assert finished(one, run).status == "success"
 
 
@@ -187,7 +189,7 @@ def test_a_called_run_that_is_deleted_before_its_output_was_read_fails_the_node(
     (child,) = children(run)
     inline.is_stopping = True  # so that the parent is not claimed yet
     inline.cancel(child, "ann")
-    run_of(child.id).remove()
+    run_queries.remove(run_of(child.id))
     inline.is_stopping = False
     inline.sweep()
     assert error_of(run.id) == f"the run {child.id} failed: its run was deleted"
@@ -251,7 +253,7 @@ def test_an_input_that_violates_the_schema_of_the_called_flow_is_refused_with_it
 
 def test_a_flow_that_calls_itself_ends_with_a_clear_error(inline):
     made = add_flow(chain("a"))
-    made.change(None, triggers=(), definition_json=orjson.dumps(chain(call(made))).decode())
+    workflows.change(made, None, triggers=(), definition_json=orjson.dumps(chain(call(made))).decode())
     run = inline.submit(Start(made, 1, "manual")).run
     assert "more than 10 levels deep" in error_of(run.id)
     assert [row.depth for row in Run.select().order_by(Run.id)] == list(range(11))
@@ -458,7 +460,7 @@ def test_a_cancelled_run_that_then_fails_starts_no_error_workflow(start, teller,
     target = teller.id if target == "teller" else target
     run = submit(one, chain(node("g", "gate"), node("b", "fail"), error_workflow_id=target))
     at_gate(one, run, gate)
-    run_of(run.id).cancel("by another process")
+    run_queries.cancel(run_of(run.id), "by another process")
     gate.opened.set()
     wait_until_idle(one, run)
     assert run_of(run.id).cancelled and Run.select().count() == 1
@@ -471,7 +473,7 @@ def test_a_failed_error_workflow_starts_no_error_workflow(inline):
     body = chain(node("told", "error"), node("b", "fail"), error_workflow_id=made.id)
     body["nodes"].append(node("m", "manual"))
     body["edges"].append(["m", "b"])
-    made.change(None, triggers=(), definition_json=orjson.dumps(body).decode())
+    workflows.change(made, None, triggers=(), definition_json=orjson.dumps(body).decode())
     run = inline.submit(Start(made, 1, "manual", trigger_node="m")).run
     assert [(row.depth, row.trigger_node, row.status) for row in Run.select().order_by(Run.id)] == [
         (0, "m", "failed"),
@@ -538,7 +540,7 @@ def test_a_run_that_fails_while_a_node_waits_starts_its_error_workflow_once(inli
 def test_a_failed_called_run_and_its_caller_both_start_an_error_workflow(inline, teller):
     made = called(node("b", "fail"), name="Child")
     definition = chain(node("called", "called"), node("b", "fail"), error_workflow_id=teller.id)
-    made.change(None, triggers=(), definition_json=orjson.dumps(definition).decode())
+    workflows.change(made, None, triggers=(), definition_json=orjson.dumps(definition).decode())
     run = submit(inline, chain(call(Workflow.get_by_id(made.id)), error_workflow_id=teller.id))
     (child,) = [row for row in children(run) if row.workflow_name == "Child"]
     assert len(error_runs(run.id)) == len(error_runs(child.id)) == 1

@@ -5,11 +5,13 @@ from test_dispatch import output
 from world import add_flow, at_once, chain, node, run_of
 
 from database import write
+from database.base import now_ms
+from database.queries import debounces
 from definition import check, plan
 from dispatch import Start
 from dispatch.debounce import collect, wake
 from errors import BadInput, Conflict
-from models import Debounce, Run, debounces, now_ms
+from models import Debounce, Run
 
 
 def hook(debounce, **config):

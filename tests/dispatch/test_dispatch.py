@@ -20,11 +20,15 @@ from world import (
 from world import run as run_engine
 
 import database
+from database.base import new_id, now_ms
+from database.queries import leases, workflows
+from database.queries import runs as run_queries
+from database.queries.store import WorkspaceStore
 from dispatch import Start
 from dispatch.payloads import Kept
 from dispatch.run_record import RunRecord
 from errors import BadInput, Conflict, DefinitionError, Unavailable
-from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, WorkspaceStore, new_id, now_ms
+from models import IdempotencyKey, LogEntry, Run, RunDay
 
 DAY_MS = 86_400_000
 
@@ -60,17 +64,17 @@ def output(dispatcher, run):
 
 def add_run(made, **values):
     """Record a run of this flow that no process executes, and return its id."""
-    run = Run.accept(made, triggered_by="manual", **values)
+    run = run_queries.accept(made, triggered_by="manual", **values)
     with database.write():
-        database.execute(*run.insertion())
+        database.execute(*run_queries.insertion(run))
     return run.id
 
 
 def take_from(dispatcher, id_):
     """Requeue the run as another process's sweep does while its owner is suspended. It is not claimed yet."""
-    Lease.beat(dispatcher.lease.owner, -1)
+    leases.beat(dispatcher.lease.owner, -1)
     with database.write():
-        assert database.execute(*Run.requeue_abandoned(id_)).rowcount == 1
+        assert database.execute(*run_queries.requeue_abandoned(id_)).rowcount == 1
 
 
 def add_run_of_dead_process(dispatcher, definition, input=None, steps=0, deaths=0):
@@ -205,7 +209,9 @@ def test_an_input_that_cannot_be_stored_is_refused(start, odd):
 def test_a_changed_flow_runs_its_new_version(inline):
     made = add_flow(flow(node("a", "give", {"value": 1})))
     first = inline.submit(Start(made, None, "manual")).run
-    made.change(None, triggers=[], definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode())
+    workflows.change(
+        made, None, triggers=[], definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode()
+    )
     second = inline.submit(Start(made, None, "manual")).run
     assert (first.output, second.output, second.workflow_version) == ("1", "2", 2)
 
@@ -351,8 +357,8 @@ def test_a_run_that_a_sweep_cannot_start_starts_when_a_thread_is_free(dispatcher
 
 def test_a_run_executed_elsewhere_is_not_claimed(inline, types):
     made = add_flow(flow(node("a", "act")))
-    Run.record(made, status="pending", triggered_by="manual")
-    Run.record(made, status="running", triggered_by="manual")
+    run_queries.record(made, status="pending", triggered_by="manual")
+    run_queries.record(made, status="running", triggered_by="manual")
     add_run(made, waiting="approval")
     inline.sweep()
     assert types.effects == []
@@ -407,7 +413,7 @@ def test_a_response_after_the_cancellation_does_not_count(dispatcher, gate, type
     waiting = dispatcher.ticket_of(run)
     dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
     if remove:
-        run_of(run.id).remove()
+        run_queries.remove(run_of(run.id))
     gate.opened.set()
     assert waiting.active.ended.wait(PATIENCE)
     for ticket in (waiting, dispatcher.ticket_of(run)) if not remove else (waiting,):

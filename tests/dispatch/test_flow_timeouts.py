@@ -7,7 +7,8 @@ from test_loops import wait_for
 from world import chain, flow, node, run_of, steps_of
 
 from database import execute, write
-from models import Wait, now_ms
+from database.base import now_ms
+from database.queries import waits
 
 TIMEOUT = 0.4
 RATE = {"calls": 1, "per": 3600, "key": "k"}
@@ -60,7 +61,7 @@ def test_a_run_ends_at_the_timeout_of_its_flow(one, waits_for):
     assert row.error_node_id in ("a", "b") and f"timeout of {TIMEOUT:g} s" in row.error_text
     assert TIMEOUT * 1000 <= row.finished_at - began < 10_000
     assert not [step for step in steps_of(run.id) if step.status in ("running", "waiting")]
-    assert not Wait.of(run.id)
+    assert not waits.of(run.id)
 
 
 def test_a_long_wait_within_the_timeout_is_not_shortened(one):
@@ -70,7 +71,7 @@ def test_a_long_wait_within_the_timeout_is_not_shortened(one):
 
 def test_without_a_timeout_of_the_flow_waits_do_not_count(one):
     run = submit(one, chain(ask()))
-    (wait,) = Wait.of(run.id).values()
+    (wait,) = waits.of(run.id).values()
     assert wait.wake_at > now_ms() + 86_000_000
 
 
@@ -85,15 +86,15 @@ def test_the_timeout_of_an_approval_before_that_of_the_flow_is_its_branch(one):
 def test_a_link_is_closed_at_the_timeout_of_the_flow(one):
     run = submit(one, {**chain(ask()), "settings": {"timeout": 3600}})
     ends_at = run_of(run.id).started_at + 3_600_000
-    assert Wait.of(run.id)["a"].wake_at == ends_at
-    assert Wait.explain_closed(run.id, "a", ends_at) == "The time to answer is over"
+    assert waits.of(run.id)["a"].wake_at == ends_at
+    assert waits.explain_closed(run.id, "a", ends_at) == "The time to answer is over"
 
 
 def test_a_run_whose_machine_has_a_slow_clock_takes_no_branch_at_the_timeout(one):
     """It was woken at its end by another machine."""
     made = flow(ask(), node("late", "act"), edges=["a late timeout"])
     run = submit(one, {**made, "settings": {"timeout": 3600}})
-    Wait.wake(run_of(run.id).started_at + 3_600_000)
+    waits.wake(run_of(run.id).started_at + 3_600_000)
     row = wait_for(one, run)
     assert (row.status, row.error_kind, row.error_node_id) == ("failed", "timeout", "a")
 

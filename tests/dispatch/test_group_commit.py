@@ -22,14 +22,16 @@ from write_locks import kept_from_writing
 from written import put
 
 from database import LockTimeout, disconnect_thread, lock_wait, write
-from database.tables.steps import STEP_COLUMNS
+from database.base import Write, now_ms
+from database.queries import logs, runs
+from database.queries.steps import STEP_COLUMNS
 from dispatch import run_record
 from dispatch.group_commit import Recorder, Revocable, insertions
 from dispatch.payloads import Payloads
 from dispatch.run_record import FULL_BUFFER, MAX_LOG_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, RunRecord
 from engine import StepRecord
 from errors import Conflict
-from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
+from models import LogEntry, RunDay, Workspace
 from nodes.base import Suspend
 
 
@@ -268,8 +270,8 @@ def payloads(tmp_path):
 
 @pytest.fixture
 def record(recorder, payloads):
-    run = Run.accept(add_flow(flow("a")), triggered_by="manual", status="running", lease_owner="me", claims=1)
-    recorder.commit([run.insertion()])
+    run = runs.accept(add_flow(flow("a")), triggered_by="manual", status="running", lease_owner="me", claims=1)
+    recorder.commit([runs.insertion(run)])
     return RunRecord(recorder, payloads, run)
 
 
@@ -361,34 +363,34 @@ def test_a_pure_run_is_one_transaction(path, record):
     for seq in range(5):
         record.step(step(seq))
         record.log(None, "info", "x", None)
-    record.finish(record.run.finish("me", "success"))
+    record.finish(runs.finish(record.run, "me", "success"))
     assert count_transactions() - before == 1
 
 
 def test_a_failed_run_and_its_log_entry_are_one_transaction(path, record):
     before = count_transactions()
     record.log("a", "info", "before", None)
-    record.finish(record.run.finish("me", "failed", error_text="no luck", error_node_id="a"))
+    record.finish(runs.finish(record.run, "me", "failed", error_text="no luck", error_node_id="a"))
     assert count_transactions() - before == 1
     found = seen_by_another(path, "SELECT level, node_id, message FROM log_entries ORDER BY id")
     assert found == [("info", "a", "before"), ("error", "a", "The run failed: no luck")]
 
 
 def test_the_end_of_a_run_of_another_process_leaves_no_log_entry(record):
-    assert record.finish(record.run.finish("somebody else", "failed", error_text="no luck"))[0] == 0
+    assert record.finish(runs.finish(record.run, "somebody else", "failed", error_text="no luck"))[0] == 0
     assert LogEntry.select().count() == 0
 
 
 def test_a_successful_run_writes_no_log_entry(record):
-    record.run.end_unsaved("success", 1.0)
-    for unit in (record.run.finish("me", "success"), insertions([record.whole()])):
+    runs.end_unsaved(record.run, "success", 1.0)
+    for unit in (runs.finish(record.run, "me", "success"), insertions([record.whole()])):
         assert not [item for item in unit if isinstance(item, Write) and "log_entries" in item.sql]
 
 
 def test_a_failure_is_logged_even_if_the_log_of_the_run_is_full(record):
     for number in range(MAX_LOG_ENTRIES + 50):
         record.log(None, "info", str(number), None)
-    record.finish(record.run.finish("me", "failed", error_text="x" * MAX_LOG_TEXT))
+    record.finish(runs.finish(record.run, "me", "failed", error_text="x" * MAX_LOG_TEXT))
     assert LogEntry.select().count() == MAX_LOG_ENTRIES + 1
     last = LogEntry.select().order_by(LogEntry.id.desc()).get()
     assert last.message.startswith("The run failed: x") and len(last.message) == MAX_LOG_TEXT
@@ -400,7 +402,7 @@ def test_finish_returns_the_row_counts_of_its_own_writes(record):
 
 
 def test_the_end_of_a_run_is_durable_when_finish_returns(path, record):
-    assert record.finish(record.run.finish("me", "success", output="5"))[0] == 1
+    assert record.finish(runs.finish(record.run, "me", "success", output="5"))[0] == 1
     assert seen_by_another(path, "SELECT status, output FROM runs") == [("success", "5")]
     assert RunDay.get().total == 1
 
@@ -474,7 +476,7 @@ def test_log_entries_keep_their_order(record):
     for number in range(50):
         record.log(None, "info", str(number), None)
     record.finish([])
-    entries, more = LogEntry.of(record.run.id, 100, None)
+    entries, more = logs.of(record.run.id, 100, None)
     assert [entry.message for entry in entries] == [str(number) for number in range(50)] and more is None
 
 
@@ -522,7 +524,7 @@ def test_log_data_that_is_not_json_is_written_as_text(record):
 
 def test_a_log_message_with_half_a_surrogate_pair_does_not_lose_the_run(record):
     record.log(None, "info", "odd \ud800 text", None)
-    assert record.finish(record.run.finish("me", "success"))[0] == 1
+    assert record.finish(runs.finish(record.run, "me", "success"))[0] == 1
     assert "odd" in LogEntry.get().message
 
 

@@ -6,7 +6,7 @@ from test_dispatch import add_run_of_dead_process, submit, take_from
 from world import chain, flow, node, process, run_of
 
 import database
-from models import Lease
+from database.queries import leases
 
 LEASE = 3600
 
@@ -41,8 +41,8 @@ def full_disk(monkeypatch):
     def refuse(name, for_ms, node_types):
         raise OperationalError("database or disk is full")
 
-    beat = Lease.beat
-    return lambda is_full: monkeypatch.setattr(Lease, "beat", refuse if is_full else beat)
+    beat = leases.beat
+    return lambda is_full: monkeypatch.setattr(leases, "beat", refuse if is_full else beat)
 
 
 def add_silent_run(dispatcher):
@@ -87,18 +87,18 @@ def test_no_node_with_effects_starts_in_a_run_lost_after_the_lease_expired(mine,
         clock.now += LEASE + 1
         return input
 
-    beat = Lease.beat
+    beat = leases.beat
 
     def taken_before(name, for_ms, node_types):
         # The step of the node with effects is recorded already, and another process sweeps before the renewal.
-        monkeypatch.setattr(Lease, "beat", beat)
+        monkeypatch.setattr(leases, "beat", beat)
         take_from(mine, run_id[0])
         beat(name, for_ms, node_types)
 
     run_id = []
     types.offer("lapse", lapse)
     types.offer("note", lambda config, input, ctx: run_id.append(ctx.idempotency_key.partition(":")[0]))
-    monkeypatch.setattr(Lease, "beat", taken_before)
+    monkeypatch.setattr(leases, "beat", taken_before)
     submit(mine, chain(node("n", "note"), node("a", "lapse"), node("b", "act")), 1)
     assert types.effects == [] and run_of(run_id[0]).deaths == 1
 
@@ -141,15 +141,15 @@ def test_after_a_failed_renewal_a_process_waits_a_lease_before_it_takes_over_run
 
 def test_after_a_slow_renewal_a_process_waits_a_lease_before_it_takes_over_runs(mine, clock, monkeypatch):
     """The database was away, for a shorter time than the lease: the leases of others may have run out meanwhile."""
-    beat, id_ = Lease.beat, add_silent_run(mine)
+    beat, id_ = leases.beat, add_silent_run(mine)
 
     def come_late(name, for_ms, node_types):
         clock.now += LEASE / 2
         beat(name, for_ms, node_types)
 
-    monkeypatch.setattr(Lease, "beat", come_late)
+    monkeypatch.setattr(leases, "beat", come_late)
     mine.lease.beat()
-    monkeypatch.setattr(Lease, "beat", beat)
+    monkeypatch.setattr(leases, "beat", beat)
     mine.sweep()
     assert run_of(id_).status == "running"
     clock.now += LEASE / 2 - 1

@@ -14,10 +14,13 @@ from test_ending import stop_at_the_gate
 from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
 
 from database import execute
+from database.queries import leases, workflows
+from database.queries import runs as run_queries
+from database.queries.runs import QUEUED
 from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import Conflict
-from models import QUEUED, IdempotencyKey, Lease, LogEntry, Run, Wait
+from models import IdempotencyKey, LogEntry, Run, Wait
 
 
 def limited(*nodes, limit=1, overlap="queue", **values):
@@ -167,10 +170,10 @@ def test_the_queue_of_a_dead_process_is_executed_in_order(inline, types):
     made = limited(node("a", "busy"))
     ids = [add_run(made, waiting=QUEUED) for _ in range(5)]
     Run.update(status="running", waiting=None, lease_owner="proc_gone", claims=1).where(Run.id == ids[1]).execute()
-    Lease.beat("proc_gone", 60_000)
+    leases.beat("proc_gone", 60_000)
     inline.sweep()
     assert busy.order == []
-    Lease.beat("proc_gone", -1)
+    leases.beat("proc_gone", -1)
     for _ in range(5):
         inline.sweep()
     assert busy.order == [ids[1], *[id_ for id_ in ids if id_ != ids[1]]] or busy.order == ids
@@ -266,7 +269,7 @@ def test_a_flow_with_a_limit_of_one_may_call_itself(inline):
         max_concurrent_runs=1,
     )
     body["edges"] = [["if", "c", "true"]]
-    made.change(None, triggers=(), definition_json=orjson.dumps(body).decode())
+    workflows.change(made, None, triggers=(), definition_json=orjson.dumps(body).decode())
     run = inline.submit(Start(made, 3, "manual")).run
     assert run_of(run.id).status == "success" and Run.select().count() == 4
 
@@ -274,17 +277,17 @@ def test_a_flow_with_a_limit_of_one_may_call_itself(inline):
 def test_a_run_executed_elsewhere_does_not_count(inline):
     made = limited("a", overlap="skip")
     for status in ("running", "pending"):
-        Run.record(made, status=status, triggered_by="manual")
+        run_queries.record(made, status=status, triggered_by="manual")
     assert inline.submit(Start(made, None, "manual")).run.status == "success"
     queued = limited("a")
-    Run.record(queued, status="running", triggered_by="manual")
+    run_queries.record(queued, status="running", triggered_by="manual")
     assert run_of(inline.submit(Start(queued, None, "manual")).run.id).status == "success"
 
 
 def test_runs_of_a_deleted_flow_leave_the_queue_at_once(inline):
     made = limited("a")
     ids = [add_run(made, waiting=QUEUED) for _ in range(5)]
-    made.remove()
+    workflows.remove(made)
     inline.sweep()
     assert {run_of(id_).status for id_ in ids} == {"failed"}
 
@@ -355,7 +358,7 @@ def test_a_call_is_refused_if_the_flow_starts_at_that_moment(start, types, tmp_p
     note = RunRecord.start
 
     def meanwhile(record, run, *more):
-        execute(*Run.accept(made, triggered_by="manual").insertion())
+        execute(*run_queries.insertion(run_queries.accept(made, triggered_by="manual")))
         note(record, run, *more)
 
     monkeypatch.setattr(RunRecord, "start", meanwhile)

@@ -6,9 +6,10 @@ from test_calls import called, children, nothing_waits
 from test_dispatch import finished, output, submit
 from world import PATIENCE, add_flow, chain, flow, node, run_of, steps_of
 
+from database.base import now_ms
 from dispatch import Start
 from errors import Conflict, NodeError, NotFound
-from models import Run, now_ms
+from models import Run
 
 
 def items_of(run, node_id="c"):

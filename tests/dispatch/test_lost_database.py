@@ -10,9 +10,9 @@ from world import PATIENCE, add_flow, chain, node, process, run_of, steps_of
 
 import database
 from database import ConnectionLost
+from database.queries import runs
 from dispatch import Start, group_commit
 from dispatch.group_commit import LoopTurn, Recorder, WholeRun
-from models import Run
 from packs.postgres import engine as postgres
 
 pytestmark = pytest.mark.slow
@@ -71,12 +71,12 @@ def submit(mine, *nodes):
 
 
 def test_writes_wait_for_a_lost_database(proxy):
-    run = Run.accept(add_flow(chain(node("a"))), triggered_by="manual")
+    run = runs.accept(add_flow(chain(node("a"))), triggered_by="manual")
     writer = Recorder()
     writer.start()
     try:
         proxy.cut()
-        done = [writer.submit([run.insertion()]), writer.submit([])]
+        done = [writer.submit([runs.insertion(run)]), writer.submit([])]
         until(lambda: writer._lost_at is not None)
         assert not done[0].done()
         proxy.heal()
@@ -115,8 +115,8 @@ def test_the_runs_of_a_turn_fail_together_if_the_database_is_lost(proxy):
     writer.start()
     turn = LoopTurn(writer)
     for _ in range(3):
-        run = Run.accept(made, triggered_by="manual")
-        run.end_unsaved("success", 1.0)
+        run = runs.accept(made, triggered_by="manual")
+        runs.end_unsaved(run, "success", 1.0)
         turn.add(WholeRun(run, [], []), told.append)
     proxy.cut()
     writer.stop_waiting()

@@ -4,8 +4,8 @@ import pytest
 from world import add_flow, chain, node
 
 from database import execute
+from database.queries import runs as run_queries
 from dispatch.offers import DELAY_SECONDS, MAX_NEW, MAX_REPEATED, REPEAT_SECONDS, Offers, OfferTimes
-from models import Run
 
 
 class Clock:
@@ -40,9 +40,9 @@ def offers(kept, clock):
 
 def pending(count):
     made = add_flow(chain(node("a", "act")))
-    runs = [Run.accept(made, triggered_by="manual") for _ in range(count)]
+    runs = [run_queries.accept(made, triggered_by="manual") for _ in range(count)]
     for run in runs:
-        execute(*run.insertion())
+        execute(*run_queries.insertion(run))
     return [run.id for run in runs]
 
 

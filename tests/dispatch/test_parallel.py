@@ -11,11 +11,12 @@ from test_waiting import ask
 from world import PATIENCE, add_flow, flow, node, run_at_once, run_of, steps_of
 
 from database import disconnect_thread
+from database.base import now_ms
 from dispatch import Start, workers
 from dispatch.group_commit import Recorder
 from dispatch.workers import RunWorkers
 from errors import NodeError
-from models import LogEntry, Step, now_ms
+from models import LogEntry, Step
 
 
 def side_by_side(*nodes, parallel=4, end="end", **settings):

@@ -4,17 +4,19 @@ import pytest
 from world import PATIENCE, add_flow, flow, node, run_of
 
 import database
+from database.base import now_ms
+from database.queries import runs, server_state, waits
 from dispatch import Start
 from errors import Unavailable
-from models import Run, ServerFact, Wait, now_ms
+from models import Run
 from scheduler import Scheduler
 
 
 def add_run(made):
     """Record a pending run that no process executes, and return its id."""
-    run = Run.accept(made, triggered_by="manual")
+    run = runs.accept(made, triggered_by="manual")
     with database.write():
-        database.execute(*run.insertion())
+        database.execute(*runs.insertion(run))
     return run.id
 
 
@@ -27,7 +29,7 @@ def finished(dispatcher, id_):
 @pytest.mark.parametrize("paused", ["by the setting", "by a restore"])
 def test_a_paused_server_starts_no_pending_run_and_refuses_new_ones(start, paused):
     if paused == "by a restore":
-        ServerFact.pause("restored")
+        server_state.pause("restored")
     dispatcher = start(paused=paused == "by the setting", inline=True)
     id_ = add_run(add_flow(flow("a")))
     dispatcher.sweep()
@@ -43,11 +45,11 @@ def test_a_paused_server_wakes_no_run_until_it_is_resumed(start):
     before = start(inline=True)
     id_ = before.submit(Start(add_flow(flow(node("a", "ask", {"value": now_ms() - 1}))), None, "manual")).run.id
     before.stop()
-    ServerFact.pause("restored")
+    server_state.pause("restored")
     dispatcher = start(inline=True)
     dispatcher.wake()
-    assert run_of(id_).waiting is not None and Wait.find_next_wake(id_) is not None
-    ServerFact.resume()
+    assert run_of(id_).waiting is not None and waits.find_next_wake(id_) is not None
+    server_state.resume()
     dispatcher.sweep()
     dispatcher.wake()
     assert finished(dispatcher, id_).status == "success"
@@ -56,21 +58,21 @@ def test_a_paused_server_wakes_no_run_until_it_is_resumed(start):
 def test_an_answer_is_kept_while_paused_and_used_after_resume(start):
     before = start(inline=True)
     id_ = before.submit(Start(add_flow(flow(node("a", "ask"))), None, "manual")).run.id
-    ServerFact.pause("restored")
+    server_state.pause("restored")
     dispatcher = start(inline=True)
     dispatcher.answer(run_of(id_), "a", "yes", 1, "ann")
     assert run_of(id_).finished_at is None
-    ServerFact.resume()
+    server_state.resume()
     dispatcher.sweep()
     assert finished(dispatcher, id_).status == "success"
 
 
 def test_a_server_that_cannot_read_its_paused_state_is_paused(start, monkeypatch):
-    def unreadable(cls):
+    def unreadable():
         raise OSError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ServerFact, "is_paused", classmethod(unreadable))
+        patch.setattr(server_state, "is_paused", unreadable)
         dispatcher = start(inline=True)
         assert dispatcher.is_paused
     dispatcher.sweep()
@@ -79,8 +81,8 @@ def test_a_server_that_cannot_read_its_paused_state_is_paused(start, monkeypatch
 
 def test_resume_does_not_override_the_setting(start):
     dispatcher = start(paused=True, inline=True)
-    ServerFact.pause("restored")
-    ServerFact.resume()
+    server_state.pause("restored")
+    server_state.resume()
     dispatcher.sweep()
     assert dispatcher.is_paused
 

@@ -15,12 +15,14 @@ from write_locks import another_writer, kept_from_writing, submit_blocked_batch
 from written import put
 
 import database
+from database import LockTimeout
+from database.queries import workflows
 from dispatch import QuickRuns, Start, quick_runs
 from dispatch.group_commit import WholeRun
 from dispatch.quick_runs import MAX_TURN, SLOW_RUNS, SLOW_SECONDS
 from engine import plan
 from errors import BadInput, Unavailable, Unprocessable
-from models import LockTimeout, LogEntry, Run, RunDay, Step
+from models import LogEntry, Run, RunDay, Step
 
 BAD = "NEW.packed_steps LIKE '%bad%'"
 LONG = 10_000  # list items: more than any processor can execute within QUICK_SECONDS
@@ -351,7 +353,7 @@ def test_a_new_version_of_a_slow_flow_and_other_flows_are_tried(loop, count):
         assert not loop.start(made, LONG)
     assert not loop.start(made, 1)
     assert loop.start(spread(), 1)
-    made.change(None, definition_json=made.definition_json.replace('"each"', '"every"'), triggers=[])
+    workflows.change(made, None, definition_json=made.definition_json.replace('"each"', '"every"'), triggers=[])
     assert loop.start(made, 1)
 
 

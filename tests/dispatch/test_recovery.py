@@ -27,6 +27,9 @@ from world import (
 from world import run as run_engine
 
 import database
+from database.queries import leases, workflows
+from database.queries import runs as run_queries
+from database.queries import steps as step_queries
 from dispatch import MAX_DEATHS
 from dispatch.payloads import Kept
 from dispatch.resume_state import ResumeState
@@ -94,7 +97,7 @@ def test_a_step_with_a_final_failure_is_not_repeated(types, inline):
 def test_a_step_may_be_interrupted_twice(inline, types, steps):
     """The first process dies while `a` runs; the next one dies while `a` runs again, or while `b` does."""
     id_ = add_run_of_dead_process(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
-    database.execute(*Step.close_running_steps(id_, 1))
+    database.execute(*step_queries.close_running_steps(id_, 1))
     first = len(steps_of(id_))
     again = [
         step._replace(seq=step.seq + first) for step in run_engine(chain(node("a", "act"), node("b", "act")), 5).steps
@@ -156,10 +159,10 @@ def test_an_error_too_large_for_its_row_is_passed_on_after_a_crash(start, types)
 
 def test_a_run_of_a_live_process_is_left_alone(inline, types):
     id_ = add_run_of_dead_process(inline, flow(node("a", "act")))
-    Lease.beat("proc_gone", 60_000)
+    leases.beat("proc_gone", 60_000)
     inline.sweep()
     assert types.effects == ["run_1:a:0"] and run_of(id_).status == "running"
-    Lease.beat("proc_gone", -1)
+    leases.beat("proc_gone", -1)
     inline.sweep()
     assert run_of(id_).status == "success"
 
@@ -222,7 +225,7 @@ def test_a_run_cancelled_before_it_is_resumed_has_no_running_step(inline, types)
     id_ = add_run_of_dead_process(inline, flow(node("a", "act")), steps=1)
     types.effects.clear()
     with database.write():
-        database.execute(*Run.requeue_abandoned(id_))
+        database.execute(*run_queries.requeue_abandoned(id_))
     inline.cancel(run_of(id_), "ann")
     inline.sweep()
     (step,) = steps_of(id_)
@@ -255,7 +258,7 @@ def test_a_large_result_after_a_cancellation_has_its_file_as_long_as_its_row(sta
         while not steps_of(run.id):
             one.waiting.wait(one.ticket_of(run), 0.01)
         one.cancel(run_of(run.id), "ann")
-    run_of(runs[0].id).remove()
+    run_queries.remove(run_of(runs[0].id))
     gate.opened.set()
     wait_until_idle(one, runs[1])
     (step,) = Step.select()
@@ -286,7 +289,7 @@ def test_a_retry_started_while_the_last_node_ends_has_the_file_of_its_result(sta
 
 def test_a_run_whose_flow_was_deleted_fails_with_the_reason(inline):
     id_ = add_run_of_dead_process(inline, flow("a"))
-    Workflow.get().remove()
+    workflows.remove(Workflow.get())
     inline.sweep()
     assert run_of(id_).status == "failed" and "deleted" in run_of(id_).error_text
     inline.sweep()
@@ -296,7 +299,7 @@ def test_a_run_whose_flow_was_deleted_fails_with_the_reason(inline):
 def test_a_run_continues_with_the_version_of_its_start(inline):
     id_ = add_run_of_dead_process(inline, flow(node("a", "give", {"value": "old"})))
     changed = orjson.dumps(flow(node("a", "give", {"value": "new"}))).decode()
-    Workflow.get().change(None, triggers=[], definition_json=changed)
+    workflows.change(Workflow.get(), None, triggers=[], definition_json=changed)
     inline.sweep()
     assert run_of(id_).output == '"old"'
 
@@ -312,7 +315,7 @@ def test_a_run_whose_definition_is_no_longer_valid_fails_with_the_reason(inline,
 def test_a_run_taken_over_by_another_process_is_not_continued(dispatcher, gate, types):
     run = submit(dispatcher, chain(node("a", "gate"), node("b", "act")))
     at_gate(dispatcher, run, gate)
-    Lease.beat("proc_other", 60_000)
+    leases.beat("proc_other", 60_000)
     Run.update(lease_owner="proc_other", claims=2).where(Run.id == run.id).execute()
     dispatcher.sweep()
     gate.opened.set()
@@ -364,7 +367,7 @@ def test_a_suspended_process_does_not_change_the_record_of_a_newer_claim(path, s
     one, other = start(run_threads=1), start(inline=True)
     run = submit(one, chain(node("a", "slow"), "b", node("c", "act")), 5)
     at_gate(one, run, gate)
-    Lease.beat(one.lease.owner, -1)
+    leases.beat(one.lease.owner, -1)
     other.sweep()
     record = [(step.seq, step.node_id, step.status) for step in steps_of(run.id)][1:]
     assert record == [(1, "a", "success"), (2, "b", "success"), (3, "c", "success")]
@@ -402,7 +405,7 @@ def test_a_suspended_process_does_not_change_large_values_of_a_newer_claim(start
     made = chain(node("a", "slow"), node("b", "give", {"value": "another value, as large"}), node("c", "act"))
     run = submit(one, made, "a value for a file")
     at_gate(one, run, gate)
-    Lease.beat(one.lease.owner, -1)
+    leases.beat(one.lease.owner, -1)
     other.sweep()
 
     def values():
@@ -421,9 +424,9 @@ def test_a_queued_run_released_by_another_process_continues_from_its_completed_s
     first = submit(dispatcher, flow(node("a", "gate")))
     at_gate(dispatcher, first, gate)
     second = dispatcher.waiting.wait(dispatcher.ticket_of(submit(dispatcher, made, 5)), 0)
-    dispatcher.recorder.commit(Run.claim(second.id, "proc_other"))
+    dispatcher.recorder.commit(run_queries.claim(second.id, "proc_other"))
     record_steps(dispatcher, second.id, run_engine(made, 5).steps[:2])
-    dispatcher.recorder.commit([Run.release(second.id, "proc_other")])
+    dispatcher.recorder.commit([run_queries.release(second.id, "proc_other")])
     types.effects.clear()
     gate.opened.set()
     assert finished(dispatcher, second).output == "5"

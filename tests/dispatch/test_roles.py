@@ -7,10 +7,13 @@ from test_limits import until
 from world import PATIENCE, Background, add_flow, chain, node, run_of, steps_of
 
 from database import execute
+from database.base import now_ms
+from database.queries import runs as run_queries
+from database.queries import waits
 from dispatch import Start
 from dispatch.dispatcher import DEAF_SECONDS
 from dispatch.queues import QueueState
-from models import Run, Wait, now_ms
+from models import Run
 
 
 class Broker:
@@ -64,9 +67,9 @@ def worker(start, broker):
 def pending(*nodes, count=1):
     """Record runs of a flow that no process executes. Return their ids."""
     made = add_flow(chain(*nodes))
-    runs = [Run.accept(made, triggered_by="manual") for _ in range(count)]
+    runs = [run_queries.accept(made, triggered_by="manual") for _ in range(count)]
     for run in runs:
-        execute(*run.insertion())
+        execute(*run_queries.insertion(run))
     return [run.id for run in runs]
 
 
@@ -229,7 +232,7 @@ def test_a_run_whose_time_has_come_is_continued_by_the_worker_that_sees_it(worke
     (id_,) = pending(node("w", "choose"))
     broker.deliver(id_)
     execute("UPDATE waits SET wake_at = ? WHERE run_id = ?", (now_ms() - 1, id_))
-    assert Wait.find_next_wake(id_) is not None
+    assert waits.find_next_wake(id_) is not None
     worker.wake()
     until(lambda: run_of(id_).finished_at is not None)
 

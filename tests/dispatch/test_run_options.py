@@ -6,11 +6,12 @@ from crashes import crash_everywhere, first_run
 from world import add_flow, chain, flow, node, run_of, steps_of
 
 from database import execute
+from database.queries import runs, waits, workflows
 from definition import Pin
 from dispatch import Start, StartOptions
 from dispatch.payloads import Kept
 from errors import BadInput, Conflict, DefinitionError, NotFound
-from models import Run, RunOptions, Wait, Workflow, WorkflowVersion
+from models import Run, RunOptions, Workflow, WorkflowVersion
 
 SAVED = chain(node("a", "act"), node("b", "act", {"value": "saved"}), node("c", "act"))
 DRAFT = chain(node("a", "act"), node("b", "act", {"value": "draft"}), node("c", "act"))
@@ -37,7 +38,7 @@ def nodes(run):
 def test_a_draft_runs_instead_of_the_flow_and_does_not_change_it(inline):
     saved = add_flow(SAVED)
     run = begun(inline, flow=saved, definition=text(DRAFT))
-    assert (run.status, output(inline, run), run.workflow_version, run.draft) == ("success", "draft", None, True)
+    assert (run.status, output(inline, run), run.workflow_version, runs.draft(run)) == ("success", "draft", None, True)
     assert Workflow.get_by_id(saved.id) == saved and WorkflowVersion.select().count() == 1
 
 
@@ -49,13 +50,13 @@ def test_an_invalid_draft_leaves_nothing(inline):
 
 def test_the_progress_of_a_partial_run_counts_only_its_nodes(inline):
     run = begun(inline, until="b")
-    assert run.progress == {"done": 2, "total": 2} and nodes(run) == ["a", "b"]
-    assert (run.until, run.draft, run.pinned, run.workflow_version) == ("b", False, [], 1)
+    assert runs.progress(run) == {"done": 2, "total": 2} and nodes(run) == ["a", "b"]
+    assert (runs.until(run), runs.draft(run), runs.pinned(run), run.workflow_version) == ("b", False, [], 1)
 
 
 def test_an_ordinary_run_has_no_options(inline):
     run = run_of(inline.submit(Start(add_flow(SAVED), 1, "manual")).run.id)
-    assert (run.options, run.draft, run.until, run.pinned) == (None, False, None, [])
+    assert (run.options, runs.draft(run), runs.until(run), runs.pinned(run)) == (None, False, None, [])
     assert RunOptions.select().count() == 0
 
 
@@ -89,14 +90,14 @@ def test_a_key_returns_the_run_with_its_first_options(inline):
 
 def test_the_options_of_a_run_are_deleted_with_it(inline):
     run = begun(inline, until="a")
-    run.remove()
+    runs.remove(run)
     assert RunOptions.select().count() == 0
 
 
 def test_a_draft_continues_after_its_flow_was_deleted(inline):
     saved = add_flow(SAVED)
     run = begun(inline, flow=saved, definition=text(chain(node("a", "ask"), node("b", "act"))))
-    saved.remove()
+    workflows.remove(saved)
     inline.answer(run, "a", "yes", 5, None)
     run = run_of(run.id)
     assert run.status == "success" and nodes(run) == ["a", "b"]
@@ -107,7 +108,7 @@ def test_a_partial_run_fails_if_its_flow_is_deleted_before_it_continues(inline):
     run = begun(inline, flow=saved, until="a")
     inline.resources.plans._kept.clear()
     execute("UPDATE runs SET waiting = NULL")
-    saved.remove()
+    workflows.remove(saved)
     inline.sweep()
     assert (run_of(run.id).status, run_of(run.id).error_text) == (
         "failed",
@@ -131,7 +132,7 @@ def test_a_run_without_its_options_fails_and_delays_no_other(start, types, lost)
     saved = add_flow(chain(node("a", "ask"), node("b", "act"), node("c", "act")))
     run, other = begun(dispatcher, flow=saved, until="b"), begun(dispatcher, flow=saved, until="c")
     for one in (run, other):
-        Wait.settle(one.id, "a", "yes", "5", None, None)
+        waits.settle(one.id, "a", "yes", "5", None, None)
     if lost == "row":
         RunOptions.delete().where(RunOptions.run_id == run.id).execute()
     else:
@@ -150,7 +151,7 @@ def test_a_run_with_unreadable_options_waits_and_delays_no_other(start):
     saved = add_flow(chain(node("a", "ask"), node("b", "act")))
     run, other = begun(dispatcher, flow=saved, until="b"), begun(dispatcher, flow=saved, until="b")
     for one in (run, other):
-        Wait.settle(one.id, "a", "yes", "5", None, None)
+        waits.settle(one.id, "a", "yes", "5", None, None)
     file = dispatcher.resources.payloads.folder / run.id / "options.json"
     whole = file.read_bytes()
     file.write_bytes(whole[:10])
@@ -173,7 +174,7 @@ def test_a_draft_is_retried_with_the_same_definition(inline, types):
     assert run.error_node_id == "c"
     types.effects.clear()
     again = run_of(inline.retry(run, "start", None).run.id)
-    assert (again.draft, again.workflow_version, again.retry_of, again.error_node_id) == (True, None, run.id, "c")
+    assert (runs.draft(again), again.workflow_version, again.retry_of, again.error_node_id) == (True, None, run.id, "c")
     assert [key.split(":")[1] for key in types.effects] == ["a", "b"]
     types.effects.clear()
     assert nodes(run_of(inline.retry(again, "failed", "same").run.id)) == ["a", "b", "c"] and not types.effects
@@ -189,18 +190,19 @@ def test_a_draft_cannot_be_retried_with_a_version_of_the_flow(inline, version):
 def test_a_partial_run_is_retried_with_the_same_options_and_by_default_the_same_version(inline):
     saved = add_flow(failing("one"))
     run = begun(inline, flow=saved, until="c", pinned={"a": Pin("pinned")})
-    assert saved.change(None, definition_json=text(failing("two")), triggers=())
+    assert workflows.change(saved, None, definition_json=text(failing("two")), triggers=())
     for version, number, given in ((None, 1, "one"), ("same", 1, "one"), ("latest", 2, "two")):
         again = run_of(inline.retry(run, "start", version).run.id)
         steps = {step.node_id: step.output for step in steps_of(again.id)}
-        assert (again.workflow_version, again.until, again.pinned, list(steps)) == (number, "c", ["a"], ["a", "b", "c"])
+        options = (again.workflow_version, runs.until(again), runs.pinned(again))
+        assert (*options, list(steps)) == (number, "c", ["a"], ["a", "b", "c"])
         assert steps["a"] == '"pinned"' and steps["b"] == f'"{given}"'
 
 
 def test_a_partial_run_cannot_be_retried_with_a_version_without_its_node(inline):
     saved = add_flow(failing("one"))
     run = begun(inline, flow=saved, until="c")
-    assert saved.change(None, definition_json=text(chain("a")), triggers=())
+    assert workflows.change(saved, None, definition_json=text(chain("a")), triggers=())
     with pytest.raises(BadInput, match="until: there is no node 'c'"):
         inline.retry(run, "start", "latest")
     assert Run.select().count() == 1
@@ -211,7 +213,7 @@ def test_large_options_are_shared_with_the_retry(start):
     run = begun(dispatcher, chain("a", node("b", "fail")), pinned={"a": Pin("a long one, for a file")})
     again = run_of(dispatcher.retry(run, "failed", None).run.id)
     dispatcher.resources.payloads.remove(run.id)
-    run.remove()
+    runs.remove(run)
     assert dispatcher.resources.options_of(again).pinned == {"a": Pin("a long one, for a file")}
     assert nodes(run_of(dispatcher.retry(again, "start", None).run.id)) == ["a", "b"]
 

@@ -4,6 +4,7 @@ import orjson
 import pytest
 from world import Types, add_flow, chain, flow, fresh_database, node, process, run_of, steps_of
 
+from database.queries import runs, workflows
 from dispatch import Start
 from dispatch.payloads import Kept
 from errors import Conflict, NotFound
@@ -31,8 +32,8 @@ def failed(dispatcher, definition, input=1):
 
 
 def change(run, definition):
-    assert Workflow.get_by_id(run.workflow_id).change(
-        None, definition_json=orjson.dumps(definition).decode(), triggers=()
+    assert workflows.change(
+        Workflow.get_by_id(run.workflow_id), None, definition_json=orjson.dumps(definition).decode(), triggers=()
     )
 
 
@@ -161,7 +162,7 @@ def test_large_values_of_a_retry_survive_the_deletion_of_the_first_run(inline, t
     first = failed(inline, chain(node("a", "act"), node("c", "fail")), large)
     change(first, chain(node("a", "act"), node("c", "noop")))
     second = again(inline, first)
-    Run.get_by_id(first.id).remove()
+    runs.remove(Run.get_by_id(first.id))
     inline.resources.payloads.remove(first.id)
     assert inline.resources.value(second.id, "input", Kept(None, 502)) == large
     assert inline.resources.value(second.id, "step_0", Kept(None, 502)) == large
@@ -182,14 +183,14 @@ def test_a_failure_with_on_error_continue_is_kept(inline, types):
 def test_a_refused_retry_leaves_nothing(inline, types):
     first = failed(inline, BROKEN)
     made = Workflow.get_by_id(first.workflow_id)
-    recorded = Run.record(made, status="failed", triggered_by="manual")
+    recorded = runs.record(made, status="failed", triggered_by="manual")
     before = Run.select().count()
     with pytest.raises(Conflict, match="elsewhere"):
         inline.retry(run_of(recorded.id), "start", "same")
-    made.change(None, status="archived")
+    workflows.change(made, None, status="archived")
     with pytest.raises(Conflict, match="archived"):
         inline.retry(first, "start", "same")
-    Workflow.get_by_id(made.id).remove()
+    workflows.remove(Workflow.get_by_id(made.id))
     with pytest.raises(Conflict, match="deleted"):
         inline.retry(first, "start", "same")
     assert Run.select().count() == before

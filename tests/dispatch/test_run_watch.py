@@ -7,17 +7,17 @@ import pytest
 from world import PATIENCE, Background, add_flow, chain, node
 
 from database import execute
+from database.queries import runs as run_queries
 from dispatch.run_watch import RunWatch
-from models import Run
 
 
 @pytest.fixture
 def runs():
     """Three pending runs."""
     made = add_flow(chain(node("a", "act")))
-    found = [Run.accept(made, triggered_by="manual") for _ in range(3)]
+    found = [run_queries.accept(made, triggered_by="manual") for _ in range(3)]
     for run in found:
-        execute(*run.insertion())
+        execute(*run_queries.insertion(run))
     return found
 
 
@@ -51,8 +51,8 @@ def test_a_wait_ends_after_its_time(runs):
 
 
 def test_one_query_asks_for_all_and_none_without_waiting_threads(runs, monkeypatch):
-    asked, read = [], Run.read_states
-    monkeypatch.setattr(Run, "read_states", lambda ids: asked.append(set(ids)) or read(ids))
+    asked, read = [], run_queries.read_states
+    monkeypatch.setattr(run_queries, "read_states", lambda ids: asked.append(set(ids)) or read(ids))
     watch = RunWatch()
     waits = [Background(watch.wait, run, PATIENCE) for run in runs]
     everything = {run.id for run in runs}
@@ -71,5 +71,5 @@ def test_threads_look_themselves_if_the_watch_cannot_read(runs, monkeypatch):
     def fail(ids):
         raise OSError("no disk")
 
-    monkeypatch.setattr(Run, "read_states", fail)
+    monkeypatch.setattr(run_queries, "read_states", fail)
     RunWatch().wait(runs[0], PATIENCE)

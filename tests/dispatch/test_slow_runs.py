@@ -6,9 +6,11 @@ from test_limits import until
 from world import PATIENCE, Gate, add_flow, chain, node, run_of
 
 from database import execute
+from database.queries import leases
+from database.queries import runs as run_queries
 from dispatch import Start
 from dispatch.dispatcher import SET_ASIDE_PER_SWEEP
-from models import Lease, Run, WorkflowVersion
+from models import Run, WorkflowVersion
 
 THREADS, AT_WORK = 4, 3
 
@@ -53,9 +55,9 @@ def runs(dispatcher, slow):
 def pending(definition, count=1):
     """Record runs that no process executes."""
     made = add_flow(definition)
-    runs = [Run.accept(made, triggered_by="manual") for _ in range(count)]
+    runs = [run_queries.accept(made, triggered_by="manual") for _ in range(count)]
     for run in runs:
-        execute(*run.insertion())
+        execute(*run_queries.insertion(run))
     return runs
 
 
@@ -99,20 +101,20 @@ def test_waiting_slow_runs_of_a_stopped_process_are_executed_by_another(start, s
 
 def test_a_waiting_slow_run_is_executed_after_another_process_releases_it(dispatcher, slow, runs, monkeypatch):
     """Another process may execute it before this one has claimed it; that must not stop it later."""
-    Lease.beat("proc_other", 60_000)
+    leases.beat("proc_other", 60_000)
     (late,) = pending(chain(node("a", "slow")))
-    claimable = Run.find_claimable
+    claimable = run_queries.find_claimable
 
     def taken_meanwhile(limit):
         found = claimable(limit)
-        dispatcher.recorder.commit(Run.claim(late.id, "proc_other"))
+        dispatcher.recorder.commit(run_queries.claim(late.id, "proc_other"))
         return found
 
-    monkeypatch.setattr(Run, "find_claimable", taken_meanwhile)
+    monkeypatch.setattr(run_queries, "find_claimable", taken_meanwhile)
     dispatcher.pick_up()
     monkeypatch.undo()
     dispatcher.sweep()
-    dispatcher.recorder.commit([Run.release(late.id, "proc_other")])
+    dispatcher.recorder.commit([run_queries.release(late.id, "proc_other")])
     slow.opened.set()
     ended = finished(dispatcher, late)
     assert (ended.status, ended.error_text) == ("success", None)

@@ -16,9 +16,11 @@ from world import (
 )
 
 from config import Config
+from database.base import now_ms
+from database.queries import runs
 from dispatch import Dispatcher, Links, Resources, make_services
 from errors import BadInput, Conflict, NotFound
-from models import Run, RunDay, Step, Wait, now_ms
+from models import Run, RunDay, Step, Wait
 from nodes.base import REGISTRY
 
 LONG_AGO = 1  # in ms, a time in the past to wait until: the next `wake` ends the wait
@@ -277,7 +279,7 @@ def test_an_answer_after_the_timeout_is_refused(inline):
 
 def test_a_run_executed_elsewhere_cannot_be_answered(inline):
     made = add_flow(flow(ask()))
-    run = Run.record(made, status="pending", triggered_by="manual")
+    run = runs.record(made, status="pending", triggered_by="manual")
     with pytest.raises(Conflict, match="executed by another system"):
         inline.answer(run, "a", "yes", None, None)
     assert nothing_waits()
@@ -435,7 +437,7 @@ def test_a_run_cancelled_before_it_suspends_leaves_nothing_waiting(dispatcher, g
 def test_a_run_cancelled_by_another_process_leaves_nothing_waiting(dispatcher, gate):
     run = submit(dispatcher, flow(node("g", "gate"), ask("z")))
     at_gate(dispatcher, run, gate)
-    run_of(run.id).cancel("by another process")
+    runs.cancel(run_of(run.id), "by another process")
     gate.opened.set()
     wait_until_idle(dispatcher, run)
     assert nothing_waits() and run_of(run.id).error_text == "by another process"

@@ -15,8 +15,9 @@ from world import (
     start_python,
 )
 
+from database.queries import leases
 from dispatch import Start
-from models import Lease, Run
+from models import Run
 
 LONG_AGO = 1  # in ms, a time in the past to wait until: the next `wake` ends the wait
 
@@ -99,7 +100,7 @@ with Types() as types, process(folder, inline=True) as dispatcher:
     assert killed.returncode == 9
     run = Run.get(workflow_id=made.id)
     assert (run.status, run.claims) == ("running", 2)
-    Lease.beat(run.lease_owner, -1)
+    leases.beat(run.lease_owner, -1)
     inline.sweep()
     assert (run_of(run.id).status, run_of(run.id).output, run_of(run.id).deaths) == ("success", "2", 1)
     assert types.effects == [f"{run.id}:d:0"] and nothing_waits()
@@ -139,7 +140,7 @@ def test_a_suspended_process_does_not_suspend_a_run_that_was_taken_over(start, g
     gate.opened.set()
     wait_until_idle(one, run)
     assert (run_of(run.id).status, run_of(run.id).claims) == ("running", 2) and nothing_waits()
-    Lease.beat(one.lease.owner, -1)
+    leases.beat(one.lease.owner, -1)
     other.sweep()
     other.wake()
     assert run_of(run.id).status == "success" and nothing_waits()

@@ -15,8 +15,9 @@ from world import PATIENCE, Background, Types
 from world import process as a_process
 
 import database
+from database.queries import retention
 from errors import HeadraceError
-from models import Run, Wait, retention
+from models import Run, Wait
 from nodes.base import REGISTRY, Suspend
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]

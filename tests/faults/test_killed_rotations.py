@@ -25,7 +25,8 @@ import database, workflow_server
 from config import Config
 from security import key_rotation
 from security.credentials import Credentials
-from models import AuditEntry, Credential, ServerFact
+from database.queries.audit import NewAuditEntry
+from models import Credential, ServerFact
 from security.vault import Vault
 
 folder, new_key = Path(sys.argv[1]), sys.argv[2].encode() or None
@@ -57,7 +58,7 @@ def fill():
     database.connect(config.database_path, "normal")
     kept = Credentials(Vault.open(config))
     for name, value in VALUES.items():
-        entry = AuditEntry.begin("credential.created", "ws_1")
+        entry = NewAuditEntry("credential.created", "ws_1")
         kept.keep(entry, value, name=name, type="secret", hosts=None)
 
 

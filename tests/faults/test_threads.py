@@ -15,13 +15,14 @@ from world import PATIENCE, Types, add_flow, chain, flow, fresh_database, node, 
 from world import process as a_process
 
 import database
+from database.queries import leases
 from dispatch import Dispatcher, Resources, Start
 from dispatch.active_run import Active
 from dispatch.executor import Executor
 from dispatch.group_commit import Recorder
 from dispatch.run_record import RunRecord
 from errors import HeadraceError
-from models import Lease, Run, RunDay, Wait
+from models import Run, RunDay, Wait
 from nodes.base import REGISTRY, Suspend
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
@@ -170,7 +171,7 @@ class Team:
 
     def sleep(self, process):
         self.slept = True
-        Lease.beat(process.lease.owner, -1)
+        leases.beat(process.lease.owner, -1)
 
     def submit(self, process):
         key = self.random.choice([None, None, "key"])

@@ -189,7 +189,8 @@ def command(server, *args):
 
 def settle(server):
     """Aggregate the statistics of past days, as the server does once an hour."""
-    source = "import sys, database; from pathlib import Path; from models import now_ms, settle_days; "
+    source = "import sys, database; from pathlib import Path; from database.base import now_ms; "
+    source += "from database.queries.metrics import settle_days; "
     work = "database.connect(Path(sys.argv[1])); settle_days(now_ms())"
     subprocess.run([sys.executable, "-c", source + work, str(server.database)], cwd=ROOT, check=True, timeout=120)
 

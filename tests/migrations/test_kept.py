@@ -22,8 +22,9 @@ import workflow_server
 from config import Config
 from constants import VERSION
 from database import archives, backups
-from database.tables.base import DAY_MS
-from models import Base, ServerFact, Workspace, now_ms
+from database.base import DAY_MS, Base, now_ms
+from database.queries import server_state
+from models import Workspace
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -99,7 +100,7 @@ def owner(app):
 @pytest.fixture
 def resumed(app, owner):
     """The owner, once the server has been resumed."""
-    assert ServerFact.resume()
+    assert server_state.resume()
     app.extensions["headrace"].dispatcher.sweep()
     assert owner.get("/api/ready").json["paused"] is False
     return owner

@@ -10,7 +10,7 @@ from world import fresh_database, raced
 
 import database
 import models
-from models import Base
+from database.base import Base
 
 # `Step` is read from a view over two tables.
 VIEWS = {"all_steps"}

@@ -12,10 +12,10 @@ from world import fresh_database
 
 import database
 from database import migration_runner
+from database.base import DAY_MS, first_id, now_ms
 from database.migration_runner import BASELINE, FORMER, apply, migrations
-from database.tables.base import DAY_MS, first_id, now_ms
+from database.queries import steps
 from errors import ConfigError
-from models import Step
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +140,7 @@ def test_a_later_migration_is_one_file_for_both(fresh_url, tmp_path, monkeypatch
 
 
 def test_packed_steps_are_read_as_sqlite_reads_them(connection, tmp_path):
-    packed = Step.packed(packed_steps())
+    packed = steps.packed(packed_steps())
     connection.execute(RUN.format("run_1", "%s"), (packed,))
     with fresh_database(tmp_path) as path, closing(sqlite3.connect(path)) as other:
         other.execute(RUN.format("run_1", "?"), (packed,))

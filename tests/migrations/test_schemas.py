@@ -8,11 +8,18 @@ from typing import NamedTuple
 import psycopg
 import pytest
 from each import for_each
+from peewee import SqliteDatabase
 from world import fresh_database
 
-from models import Base
+import models
+from database.base import Base
 
 pytestmark = pytest.mark.slow
+
+
+def is_table(value):
+    return isinstance(value, type) and issubclass(value, Base) and value is not Base
+
 
 HISTORY = "schema_migration"  # Peewee's own table
 # PostgreSQL only: SQLite has its counters and large values in files, and its full-text index in tables of its own.
@@ -21,7 +28,7 @@ ONLY_POSTGRES_COLUMNS = {("agent_memories", "words")}
 ONLY_POSTGRES_INDEXES = {"agent_memories_words"}
 NOT_IN_MODELS = {("runs", "packed_steps")}  # see models.Run
 VIEW = "all_steps"
-MODELS = {model._meta.table_name: model for model in Base.__subclasses__()}
+MODELS = {model._meta.table_name: model for model in vars(models).values() if is_table(model)}
 KINDS = {
     **dict.fromkeys(("INTEGER", "bigint", "smallint"), "integer"),
     **dict.fromkeys(("REAL", "double precision"), "real"),
@@ -176,6 +183,17 @@ def postgres(postgres_server, postgres_template):
         return read_postgres(lambda sql: connection.execute(sql).fetchall())
 
 
+@pytest.fixture(scope="module")
+def declared():
+    """The schema of a database that Peewee makes of models.py alone."""
+    database, tables = SqliteDatabase(":memory:"), [model for name, model in MODELS.items() if name != VIEW]
+    with database.bind_ctx(tables, bind_refs=False, bind_backrefs=False):
+        database.create_tables(tables)
+        found = read_sqlite(lambda sql: database.execute_sql(sql).fetchall())
+    database.close()
+    return found
+
+
 # Both
 
 
@@ -214,14 +232,24 @@ def fields(model):
 @for_each("engine", ["sqlite", "postgres"])
 def test_an_engine_has_the_columns_of_the_models(sqlite, postgres, engine):
     schema = {"sqlite": sqlite, "postgres": postgres}[engine]
-    wanted = {table: fields(model) for table, model in MODELS.items() if table != VIEW}
+    # In any order: queries name their columns.
+    wanted = {table: set(fields(model)) for table, model in MODELS.items() if table != VIEW}
     found = {
-        table: [(name, kind, is_null) for name, kind, is_null, _ in columns if (table, name) not in NOT_IN_MODELS]
+        table: {(name, kind, is_null) for name, kind, is_null, _ in columns if (table, name) not in NOT_IN_MODELS}
         for table, columns in schema.tables.items()
         if table in wanted
     }
     assert found == wanted
     assert schema.views == {VIEW: [(name, kind) for name, kind, _ in fields(MODELS[VIEW])]}
+
+
+@for_each("part", ["keys", "indexes"])
+@for_each("engine", ["sqlite", "postgres"])
+def test_an_engine_has_the_keys_and_indexes_of_the_models(sqlite, postgres, declared, engine, part):
+    found, wanted = getattr({"sqlite": sqlite, "postgres": postgres}[engine], part), getattr(declared, part)
+    assert {name: found.get(name) for name in {*found, *wanted}} == {
+        name: wanted.get(name) for name in {*found, *wanted}
+    }
 
 
 def test_every_text_of_postgresql_is_sorted_by_bytes(postgres):

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import pytest
 from world import PATIENCE, Gate, Types, add_flow, chain, flow, fresh_database, node, process, run, run_of, value
 
+from database.queries.store import WorkspaceStore
 from dispatch import Start
 from engine import Open
 from errors import NodeError
-from models import AgentMemory, WorkspaceStore
+from models import AgentMemory
 from nodes import plugin_runner
 from nodes.base import Answer, Branch, Suspend
 from nodes.credentials.keyring import DecryptedCredential, Keyring

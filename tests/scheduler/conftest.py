@@ -9,8 +9,11 @@ from world import add_flow, flow, fresh_database
 
 from config import Config
 from database import execute, write
+from database.base import first_id
+from database.queries import logs, runs
+from database.queries import steps as step_queries
 from dispatch.payloads import Payloads
-from models import IdempotencyKey, LogEntry, Run, Step, first_id
+from models import IdempotencyKey
 from scheduler.retention import Retention
 
 
@@ -56,11 +59,11 @@ def make(path, payloads):
         size = payloads.keep(id_, "input", b"x" * large).size if large else None
         values = {"triggered_by": "manual", "finished_at": ended, "input_bytes": size, **values}
         with write():
-            execute(*Run.accept(made, id=id_, status=status, **values).insertion())
+            execute(*runs.insertion(runs.accept(made, id=id_, status=status, **values)))
             for number in range(steps):
                 row = (id_, number, f"n{number}", "noop", "N", "success", 1, *[None] * 3, text, *[None] * 4)
-                execute(*Step.save_one((*row, at, at, 1.0, False, None), 0))
-            execute(*LogEntry.entry("ws_1", id_, None, "info", "m", None))
+                execute(*step_queries.save_one((*row, at, at, 1.0, False, None), 0))
+            execute(*logs.entry("ws_1", id_, None, "info", "m", None))
             if key is not None:
                 IdempotencyKey.create(workflow_id=made.id, key=key, run_id=id_, created_at=key_at)
         return id_

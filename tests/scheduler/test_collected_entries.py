@@ -8,8 +8,11 @@ from sources import Process, active, entries, keys, polling, row
 from world import at_once, flow, node
 
 from database import write
+from database.base import now_ms
+from database.queries import debounces
+from database.queries.polls import CLAIM_MS
 from dispatch.debounce import wake
-from models import CLAIM_MS, Debounce, Poll, PollEntry, Run, debounces, now_ms
+from models import Debounce, Poll, PollEntry, Run
 from scheduler.polls import RUNS_AT_ONCE
 
 pytestmark = pytest.mark.usefixtures("path")

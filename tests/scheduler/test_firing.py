@@ -25,7 +25,11 @@ from query_plans import explain, is_full
 from world import add_flow, at_once, flow, fresh_database, raced
 
 from database import execute, write
-from models import GRACE_MS, LogEntry, Run, Schedule, ScheduleFire, Workflow, WorkflowVersion, metrics
+from database.queries import runs as run_queries
+from database.queries import schedules, workflows
+from database.queries.metrics import metrics
+from database.queries.schedules import GRACE_MS
+from models import LogEntry, Run, Schedule, ScheduleFire, Workflow, WorkflowVersion
 from scheduler.firing import MAX_CAUGHT_UP, MAX_COUNTED, decide, fire_due, format_duration, get_fire_times, watch
 
 pytestmark = pytest.mark.usefixtures("path")
@@ -52,7 +56,7 @@ def test_a_run_has_the_version_of_the_flow_at_that_moment():
     made = schedule(every=60)
     fire_due(START)
     same = [("tick", "schedule", {"every": 60, "timezone": "UTC", "catch_up": "last"})]
-    made.change(None, triggers=same, definition_json=orjson.dumps(flow("other")).decode())
+    workflows.change(made, None, triggers=same, definition_json=orjson.dumps(flow("other")).decode())
     fire_due(START + MINUTE)
     assert runs()[0].workflow_version == 2
     assert WorkflowVersion.select().where(WorkflowVersion.version == 2).count() == 1
@@ -82,7 +86,7 @@ def test_several_schedules_of_a_flow_fire_for_themselves():
 @pytest.mark.parametrize("status", ["draft", "archived"])
 def test_a_flow_that_is_not_active_does_not_fire(status):
     made = schedule(every=60)
-    made.change(None, status=status)
+    workflows.change(made, None, status=status)
     assert fire_due(START + MINUTE) == []
     assert (runs(), fires(), Schedule.select().count()) == ([], [], 0)
 
@@ -90,7 +94,7 @@ def test_a_flow_that_is_not_active_does_not_fire(status):
 def test_a_deleted_flow_does_not_fire():
     made = schedule(every=60)
     other = schedule(every=60)
-    made.remove()
+    workflows.remove(made)
     fire_due(START + MINUTE)
     assert [run.workflow_id for run in runs()] == [other.id]
 
@@ -100,7 +104,7 @@ def test_a_schedule_without_any_date_waits_for_ever():
     fire_due(START)
     assert row(made).next_at is None
     assert fire_due(START + 400 * DAY) == []
-    assert Schedule.overdue(START + 400 * DAY) == 0
+    assert schedules.overdue(START + 400 * DAY) == 0
 
 
 def test_an_unreadable_schedule_is_logged_and_delays_no_other():
@@ -134,7 +138,7 @@ def test_a_fired_instant_does_not_fire_again_after_deletion_of_its_run():
     made = schedule(START - HOUR, cron="* * * * *")
     fire_due(START)
     for run in runs():
-        run.remove()
+        run_queries.remove(run)
     sync(made)
     sync(made, START - MINUTE, tick=config(cron="* * * * *"))
     assert fire_due(START) == []
@@ -270,7 +274,7 @@ def test_the_newest_thousand_are_made_up_for_and_the_rest_is_counted():
 def test_a_very_long_downtime_is_not_counted_to_its_end():
     made = schedule(every=1, catch_up="all")
     fire_due(START)
-    (due,) = Schedule.due(START + 2 * DAY, 10)
+    (due,) = schedules.due(START + 2 * DAY, 10)
     decision = decide(due, START + 2 * DAY)
     edge = START + 2 * DAY - GRACE_MS - SECOND
     assert decision.instants[0] == edge - (MAX_CAUGHT_UP - 1) * SECOND
@@ -338,7 +342,7 @@ def test_an_overdue_schedule_is_logged_once():
     other = schedule(workspace="ws_2", every=3600)
     fire_due(START)
     now = START + MINUTE + GRACE_MS
-    assert (watch(now), Schedule.overdue(now)) == (0, 0)
+    assert (watch(now), schedules.overdue(now)) == (0, 0)
     assert sum(at_once(4, lambda number: watch(now + 1))) == 1
     assert watch(now + 30_000) == 0
     assert logged() == [
@@ -347,9 +351,9 @@ def test_an_overdue_schedule_is_logged_once():
             f"The schedule tick of the flow Flow is overdue since {utc(START + MINUTE)} (1 min): no process fires it",
         )
     ]
-    assert Schedule.overdue(now + 1) == 1
-    assert (Schedule.overdue(now + 1, "ws_1"), Schedule.overdue(now + 1, "ws_2")) == (1, 0)
-    assert Schedule.overdue(START + 2 * HOUR, "ws_2") == 1
+    assert schedules.overdue(now + 1) == 1
+    assert (schedules.overdue(now + 1, "ws_1"), schedules.overdue(now + 1, "ws_2")) == (1, 0)
+    assert schedules.overdue(START + 2 * HOUR, "ws_2") == 1
     assert other.workspace_id == "ws_2"
 
 
@@ -360,7 +364,7 @@ def test_the_end_of_a_delay_is_logged_as_info_and_the_next_delay_again():
     fire_due(START + 25 * MINUTE)
     watch(START + 40 * MINUTE)
     assert [level for level, _ in logged()] == ["warning", "info", "warning"]
-    assert Schedule.overdue(START + 25 * MINUTE) == 0
+    assert schedules.overdue(START + 25 * MINUTE) == 0
 
 
 def test_the_metrics_of_a_workspace_have_its_overdue_schedules():
@@ -379,17 +383,17 @@ def test_firings_of_a_month_ago_are_deleted_except_the_newest():
     fire_due(START + 2 * MINUTE)
     sync(gone)
     late = START + 30 * DAY + 2 * MINUTE
-    assert ScheduleFire.prune(late) == 2
+    assert schedules.prune_fires(late) == 2
     assert fires(kept) == [START + 2 * MINUTE] and fires(gone) == [START + 2 * MINUTE]
-    assert ScheduleFire.prune(late + 1) == 1
+    assert schedules.prune_fires(late + 1) == 1
     assert fires(kept) == [START + 2 * MINUTE] and fires(gone) == []
 
 
 def test_pruning_continues_until_nothing_is_left(monkeypatch):
-    monkeypatch.setattr("database.tables.schedules.FIRES_AT_ONCE", 10)
+    monkeypatch.setattr("database.queries.schedules.FIRES_AT_ONCE", 10)
     made = schedule(every=1)
     fire_due(START + 35 * SECOND)
-    assert ScheduleFire.prune(START + 31 * DAY) == 34
+    assert schedules.prune_fires(START + 31 * DAY) == 34
     assert fires(made) == [START + 35 * SECOND]
 
 
@@ -409,12 +413,12 @@ def test_a_thousand_due_schedules_fire_at_once():
 
 
 QUESTIONS = {
-    "due": lambda: Schedule.due(START, 500),
-    "overdue": lambda: Schedule.overdue(START),
-    "overdue of a workspace": lambda: Schedule.overdue(START, "ws_1"),
+    "due": lambda: schedules.due(START, 500),
+    "overdue": lambda: schedules.overdue(START),
+    "overdue of a workspace": lambda: schedules.overdue(START, "ws_1"),
     "watch": lambda: watch(START + DAY),
     "fire": lambda: fire_due(START + DAY),
-    "prune": lambda: ScheduleFire.prune(START + 90 * DAY),
+    "prune": lambda: schedules.prune_fires(START + 90 * DAY),
     "sync": lambda: sync(Workflow(id="wf_1", workspace_id="ws_1"), START, tick=config(every=1)),
 }
 
@@ -460,7 +464,7 @@ def test_every_instant_fires_once_at_any_times_of_ticks(tmp_path_factory, wanted
             for _ in range(leaders):
                 fire_due(now)
         for one in made:
-            (due,) = [due for due in Schedule.due(10**15, 10) if due.workflow_id == one.id]
+            (due,) = [due for due in schedules.due(10**15, 10) if due.workflow_id == one.id]
             expected = list(get_fire_times(due).between(begin, now))
             assert fires(one) == expected
             assert [orjson.loads(run.input)["scheduled_for"] for run in runs(one)] == [

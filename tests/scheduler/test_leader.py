@@ -5,6 +5,7 @@ from moments import DAY, HOUR, MINUTE, SECOND, START, Clock, config, fires, logg
 from world import at_once, start_python
 
 from database import execute
+from database.queries import leases
 from models import Lease, Run, Schedule
 from scheduler.leader import LEASE_MS, LEASE_NAME, Leader
 
@@ -194,7 +195,7 @@ def test_one_of_many_processes_leads(clock):
     schedule(START - SECOND, every=1)
     at_once(8, lambda number: processes[number].tick())
     assert sum(len(process.fired) for process in processes) == 1
-    assert sum(Lease.lead(LEASE_NAME, process.owner, LEASE_MS, clock.wall) for process in processes) == 1
+    assert sum(leases.lead(LEASE_NAME, process.owner, LEASE_MS, clock.wall) for process in processes) == 1
 
 
 @pytest.mark.slow
@@ -227,25 +228,25 @@ def test_an_idle_tick_of_the_leader_makes_one_query(clock, caplog):
 
 
 def test_a_free_expired_or_own_lease_is_taken():
-    assert Lease.lead("right", "me", 1_000, lambda: 0)
-    assert not Lease.lead("right", "you", 1_000, lambda: 999)
-    assert Lease.lead("right", "me", 1_000, lambda: 500)
-    assert not Lease.lead("right", "you", 1_000, lambda: 1_499)
-    assert Lease.lead("right", "you", 1_000, lambda: 1_500)
-    assert not Lease.lead("right", "me", 1_000, lambda: 1_500)
+    assert leases.lead("right", "me", 1_000, lambda: 0)
+    assert not leases.lead("right", "you", 1_000, lambda: 999)
+    assert leases.lead("right", "me", 1_000, lambda: 500)
+    assert not leases.lead("right", "you", 1_000, lambda: 1_499)
+    assert leases.lead("right", "you", 1_000, lambda: 1_500)
+    assert not leases.lead("right", "me", 1_000, lambda: 1_500)
 
 
 def test_a_lease_is_released_by_its_owner_only():
-    Lease.lead("right", "me", 1_000, lambda: 0)
-    Lease.drop("right", "you")
+    leases.lead("right", "me", 1_000, lambda: 0)
+    leases.drop("right", "you")
     assert Lease.find("right").owner == "me"
-    Lease.drop("right", "me")
+    leases.drop("right", "me")
     assert Lease.find("right") is None
 
 
 def test_a_lease_taken_while_the_clock_was_ahead_is_free():
-    Lease.lead("right", "me", 1_000, lambda: HOUR)
-    assert Lease.lead("right", "you", 1_000, lambda: 0)
+    leases.lead("right", "me", 1_000, lambda: HOUR)
+    assert leases.lead("right", "you", 1_000, lambda: 0)
 
 
 # The clock is set

@@ -6,6 +6,7 @@ from world import add_flow, flow
 
 import database
 import workflow_server
+from database.queries import polls
 from models import Poll
 
 
@@ -34,7 +35,7 @@ def test_prometheus_counts_all(token_client, workspace):
 def test_failing_polls_are_counted(owner, token_client, workspace):
     for where, failures in ((workspace.id, 1), ("ws_else", 2), (workspace.id, 0)):
         made = add_flow(flow("a"), where)
-        Poll.sync(made, [("a", {"type": "x", "every": 60, "source": "here"})], 0)
+        polls.sync(made, [("a", {"type": "x", "every": 60, "source": "here"})], 0)
         Poll.update(failures=failures).where(Poll.workflow_id == made.id).execute()
     assert owner.get("/api/metrics").json["failing_polls"] == 1
     text = token_client("viewer").get("/metrics").text

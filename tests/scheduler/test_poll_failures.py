@@ -11,8 +11,11 @@ from sources import active, change, definition, entries, fired, keys, polling, r
 from world import chain, flow, node
 
 from database import execute, write
+from database.queries import polls as poll_queries
+from database.queries import workflows
+from database.queries.metrics import metrics
 from errors import DefinitionError, NodeError
-from models import Poll, PollEntry, Run, metrics
+from models import Run
 from nodes.base import Item, Node, Polled
 from scheduler.polls import HOLD_MS, backoff
 
@@ -149,21 +152,21 @@ def test_failing_triggers_are_counted(source, process):
     active()
     active(workspace="ws_2")
     process.look()
-    assert (Poll.failing(), Poll.failing("ws_1"), metrics("ws_1", 1)["failing_polls"]) == (0, 0, 0)
+    assert (poll_queries.failing(), poll_queries.failing("ws_1"), metrics("ws_1", 1)["failing_polls"]) == (0, 0, 0)
     source.problem = "down"
     made = active()
     process.look()
-    assert (Poll.failing(), Poll.failing("ws_1"), Poll.failing("ws_2")) == (3, 2, 1)
+    assert (poll_queries.failing(), poll_queries.failing("ws_1"), poll_queries.failing("ws_2")) == (3, 2, 1)
     assert metrics("ws_1", 1)["failing_polls"] == 2
     change(made, status="draft")
-    assert Poll.failing("ws_1") == 1
+    assert poll_queries.failing("ws_1") == 1
 
 
 def test_overdue_triggers_are_counted(source, process):
     active()
     process.look()
     now = process.clock.now
-    assert Poll.overdue(now + 2 * MINUTE) == 0 and Poll.overdue(now + 2 * MINUTE + 1) == 1
+    assert poll_queries.overdue(now + 2 * MINUTE) == 0 and poll_queries.overdue(now + 2 * MINUTE + 1) == 1
 
 
 def test_a_database_error_loses_no_entries(source, process, caplog):
@@ -225,7 +228,7 @@ def test_a_flow_that_may_not_start_keeps_its_entries_unread(source, tmp_path):
         assert fired() == ["a"] and len(source.asked) == 2
         Run.update(status="success").execute()
         process.look()
-    assert fired() == ["a", "b"] and entries(made).keys() == {PollEntry.digest("a"), PollEntry.digest("b")}
+    assert fired() == ["a", "b"] and entries(made).keys() == {poll_queries.digest("a"), poll_queries.digest("b")}
 
 
 def test_a_flow_with_a_queue_takes_all_entries(source, tmp_path):
@@ -268,12 +271,12 @@ def test_a_question_uses_an_index(source, process, caplog):
 
     def work():
         process.look()
-        Poll.overdue(0)
-        Poll.failing("ws_1")
-        Poll.release("nobody", 1)
-        Poll.prune(1)
+        poll_queries.overdue(0)
+        poll_queries.failing("ws_1")
+        poll_queries.release("nobody", 1)
+        poll_queries.prune(1)
         change(made, status="draft")
-        made.remove()
+        workflows.remove(made)
 
     # PostgreSQL locks a few rows in the order of their keys.
     left_out = ('SET "next_at"', "owner IS NOT NULL ORDER BY")

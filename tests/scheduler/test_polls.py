@@ -9,9 +9,12 @@ from sources import Process, active, definition, entries, fired, keys, polling, 
 from world import PATIENCE, Background, Gate, at_once, raced
 
 from database import write
+from database.base import now_ms
+from database.queries import polls
+from database.queries.polls import CLAIM_MS
 from dispatch.payloads import Kept
 from errors import DefinitionError, NodeError
-from models import CLAIM_MS, LogEntry, Poll, PollEntry, Run, now_ms
+from models import LogEntry, Poll, PollEntry, Run
 from nodes.base import Polled
 from nodes.credentials.keyring import DecryptedCredential
 from scheduler.polls import MAX_THREADS, RUNS_AT_ONCE, THREADS, run_in_thread
@@ -26,14 +29,14 @@ def test_existing_entries_start_no_runs_and_new_ones_do(source, process):
     source.shown = ["old"]
     made = active()
     process.look()
-    assert fired() == [] and entries(made) == {PollEntry.digest("old"): True}
+    assert fired() == [] and entries(made) == {polls.digest("old"): True}
     source.shown = ["old", "new"]
     process.look()
     (run,) = Run.select()
     assert (run.status, run.triggered_by, run.trigger_node) == ("pending", "schedule", "new")
     assert (run.workflow_id, run.workflow_version, run.workspace_id) == (made.id, 1, "ws_1")
     assert orjson.loads(run.input) == {"key": "new"}
-    entry = PollEntry.get(PollEntry.entry == PollEntry.digest("new"))
+    entry = PollEntry.get(PollEntry.entry == polls.digest("new"))
     assert entry.run_id == run.id
     assert logged() == []
 

@@ -7,9 +7,11 @@ from world import flow
 
 import engine
 from database import execute
-from database.tables.polls import KEPT_ENTRIES, KEPT_MS, MAX_ENTRIES, find_outdated
+from database.base import now_ms
+from database.queries import polls, workflows
+from database.queries.polls import CLAIM_MS, KEPT_ENTRIES, KEPT_MS, MAX_ENTRIES, find_outdated
 from definition.triggers import find_triggers
-from models import CLAIM_MS, Lease, Poll, PollEntry, Run, now_ms
+from models import Lease, Poll, PollEntry, Run
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -89,7 +91,7 @@ def test_another_source_starts_without_state(source, process):
     source.shown = ["b"]
     process.look()
     assert [state for _, state in source.asked] == [None, None]
-    assert fired() == [] and entries(made) == {PollEntry.digest("b"): True}
+    assert fired() == [] and entries(made) == {polls.digest("b"): True}
     source.shown = ["b", "a"]
     process.look()
     assert fired() == ["a"]
@@ -178,7 +180,7 @@ def test_a_deleted_flow_leaves_no_polls(source, process):
     process.look()
     other = active()
     process.look()
-    made.remove()
+    workflows.remove(made)
     assert [poll.workflow_id for poll in Poll.select()] == [other.id]
     assert {entry.workflow_id for entry in PollEntry.select()} == {other.id}
 
@@ -189,8 +191,8 @@ def test_the_state_of_a_trigger_not_polled_for_a_month_is_deleted(source, proces
     process.look()
     change(made, status="draft")
     idle_since = row(made).idle_since
-    assert Poll.prune(idle_since + KEPT_MS) == 0
-    assert Poll.prune(idle_since + KEPT_MS + 1) == 1
+    assert polls.prune(idle_since + KEPT_MS) == 0
+    assert polls.prune(idle_since + KEPT_MS + 1) == 1
     assert entries(made) == {} and entries(other)
 
 
@@ -265,10 +267,10 @@ def test_the_age_of_a_missing_entry_counts_from_the_first_poll_without_it(source
     source.shown = ["b"]
     process.look()
     (gone,) = PollEntry.select().where(PollEntry.gone_at.is_null(False))
-    assert (gone.entry, gone.gone_at) == (PollEntry.digest("a"), process.clock.now)
+    assert (gone.entry, gone.gone_at) == (polls.digest("a"), process.clock.now)
     source.shown = ["b", "a"]
     process.look()
-    assert entries(made) == {PollEntry.digest("a"): True, PollEntry.digest("b"): True}
+    assert entries(made) == {polls.digest("a"): True, polls.digest("b"): True}
 
 
 def test_entries_of_a_partial_source_keep_the_time_when_they_were_seen(source, process):
@@ -280,8 +282,8 @@ def test_entries_of_a_partial_source_keep_the_time_when_they_were_seen(source, p
     process.look(DAY)
     gone = dict(PollEntry.select(PollEntry.entry, PollEntry.gone_at).tuples())
     assert gone == {
-        PollEntry.digest("a"): process.clock.now - DAY,
-        PollEntry.digest("b"): process.clock.now,
+        polls.digest("a"): process.clock.now - DAY,
+        polls.digest("b"): process.clock.now,
     }
     assert fired(made) == ["b"]
 

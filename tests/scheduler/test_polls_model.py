@@ -19,7 +19,8 @@ from sources import Process, Source, active, change, definition, fired, row, wat
 from world import fresh_database, process
 
 import database
-from models import Lease, Poll, Run, now_ms
+from database.base import now_ms
+from models import Lease, Poll, Run
 
 pytestmark = pytest.mark.slow
 

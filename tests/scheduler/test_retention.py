@@ -13,10 +13,14 @@ import database
 import models
 from config import Config
 from database import execute, write
+from database.base import Write, first_id, now_ms
+from database.queries import agent_runs, metrics, polls, units
+from database.queries import retention as rows
+from database.queries import runs as run_queries
+from database.queries.audit import NewAuditEntry
 from dispatch import Start
 from dispatch.payloads import Kept, Payloads
-from models import AuditEntry, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
-from models import retention as rows
+from models import AuditEntry, IdempotencyKey, Lease, LogEntry, Poll, Run, Step
 from scheduler.retention import FRESH_MS, LEASE_MS, Retention
 
 # By age
@@ -54,7 +58,7 @@ def test_a_clock_set_far_ahead_deletes_nothing(make, keep, caplog):
 def test_the_state_of_triggers_not_polled_for_a_month_is_pruned(path, keep):
     clock = [NOW]
     part = keep(days=0, wall=lambda: clock[0])
-    Poll.sync(add_flow(flow("a")), [("a", {"type": "x", "every": 60, "source": "here"})], NOW)
+    polls.sync(add_flow(flow("a")), [("a", {"type": "x", "every": 60, "source": "here"})], NOW)
     Poll.update(next_at=None, idle_since=RECENT).execute()
     assert part.work() and Poll.select().count() == 1
     clock[0] += 400 * DAY
@@ -94,10 +98,8 @@ def test_log_entries_without_a_run_are_deleted_by_age(make, keep):
 
 def audited(at):
     """An entry of the audit trail of that time."""
-    entry = AuditEntry.begin("flow.created", "ws_1").target("flow", "wf_1", f"{at}")
-    entry.insertion()
-    entry.__data__.update(id=first_id("aud", at), created_at=at)
-    AuditEntry.create(**entry.__data__)
+    entry = NewAuditEntry("flow.created", "ws_1").target("flow", "wf_1", f"{at}")
+    AuditEntry.create(**vars(entry) | {"id": first_id("aud", at), "created_at": at, "changes": "{}"})
 
 
 def test_the_audit_log_has_its_own_age_limit(path, keep):
@@ -128,7 +130,7 @@ def test_agent_runs_are_deleted_with_their_run(make, keep):
     for run_id in (make(OLD), make(RECENT)):
         run = Run.get_by_id(run_id)
         values = {"agent_id": "a", "node_id": "n", "item_index": -1, "task": "t", "session": ""}
-        execute(*models.AgentRun.accepted(run, f"arun_{run_id}", **values))
+        execute(*agent_runs.accepted(run, f"arun_{run_id}", **values))
         for seq in range(3):
             step = {"kind": "tool", "name": "t", "status": "success", "started_at": 1}
             models.AgentStep.create(agent_run_id=f"arun_{run_id}", seq=seq, **step)
@@ -140,10 +142,10 @@ def test_agent_runs_are_deleted_with_their_run(make, keep):
 def test_the_counts_are_of_all_runs_ever(make, keep):
     for run in [Run.get_by_id(make(OLD)) for _ in range(3)]:
         with write():
-            models.execute_units([[run.counted()]])
-    before = models.totals()
+            units.execute_units([[run_queries.counted(run)]])
+    before = metrics.totals()
     keep(days=30).work()
-    assert kept() == [] and before["success"] == 3 and models.totals() == before
+    assert kept() == [] and before["success"] == 3 and metrics.totals() == before
 
 
 # By number
@@ -304,7 +306,7 @@ def _steps_by_run():
 
 
 def test_a_run_deleted_by_a_user_is_deleted_at_once_with_all_rows(make, payloads):
-    Run.get_by_id(make(OLD, steps=500, key="k")).remove()
+    run_queries.remove(Run.get_by_id(make(OLD, steps=500, key="k")))
     assert kept() == [] and strays() == {}
 
 
@@ -318,7 +320,7 @@ def test_other_writers_do_not_wait_long(make, keep, payloads):
         while work.thread.is_alive():
             began = time.monotonic()
             insert = "INSERT INTO store_entries (workspace_id, key, value, updated_at) VALUES (?, ?, '1', 1)"
-            recorder.commit([models.Write(insert, (flow_id, str(len(waited))))])
+            recorder.commit([Write(insert, (flow_id, str(len(waited))))])
             waited.append(time.monotonic() - began)
         assert work.result()
     assert kept() == []

@@ -14,8 +14,8 @@ from retention_world import A_LEASE, NOW, OLD, RECENT, check_consistent, kept, l
 
 import database
 from database import execute
+from database.queries import retention as rows
 from models import ServerFact
-from models import retention as rows
 from scheduler import Scheduler
 from scheduler.retention import LEASE_MS
 

@@ -6,8 +6,9 @@ from moments import HOUR, MINUTE, START
 from world import add_flow, at_once, flow, raced
 
 from database import write
+from database.queries import drafts, workspaces
 from dispatch.publishing import save_draft
-from models import LogEntry, Membership, ScheduledPublish, User, Workflow, WorkflowVersion, Workspace
+from models import LogEntry, Membership, User, Workflow, WorkflowVersion
 from scheduler.scheduled_publishes import publish_due
 
 pytestmark = pytest.mark.usefixtures("path")
@@ -21,14 +22,14 @@ def ann():
 @pytest.fixture
 def schedule(ann):
     """`schedule(at)` makes a flow whose draft is published at this time."""
-    workspace = Workspace.found("W", ann)
+    workspace = workspaces.found("W", ann)
 
     def make(at, **values):
         made = add_flow(flow("a"), workspace.id)
         text = orjson.dumps(flow("b")).decode()
         save_draft(made, text, 1, 0, ann.id)
         with write():
-            ScheduledPublish.put(
+            drafts.schedule(
                 workflow_id=made.id, draft_revision=1, definition_json=text, base_version=1, name=None, note=None,
                 publish_at=at, created_by=ann.id, **values,
             )  # fmt: skip
@@ -80,7 +81,7 @@ def test_a_publish_that_is_cancelled_as_it_is_due_is_published_or_not_but_never_
         if number == 0:
             return publish_due(START, 100)
         with write():
-            return ScheduledPublish.drop(id_)
+            return drafts.unschedule(id_)
 
     published, cancelled = at_once(2, act)
     assert (published, cancelled) in ((1, False), (0, True))
@@ -92,6 +93,6 @@ def test_a_member_who_left_publishes_nothing(schedule, ann):
     with write():
         Membership.delete().execute()
     assert publish_due(START, 100) == 0 and versions(id_) == [1]
-    assert "may no longer change flows" in ScheduledPublish.brief(id_).failure
+    assert "may no longer change flows" in drafts.find_scheduled(id_).failure
     (entry,) = LogEntry.select()
     assert entry.level == "error" and orjson.loads(entry.data)["workflow_id"] == id_

@@ -10,7 +10,8 @@ from servers import until
 from world import PATIENCE, process
 
 from database import commits, is_postgres, settings_commits
-from models import Lease, Run, now_ms
+from database.base import now_ms
+from models import Lease, Run
 from registry import registry
 from scheduler import ClockAwareScheduler, Scheduler
 from scheduler.leader import LEASE_NAME, Leader

@@ -4,6 +4,7 @@ import pytest
 from moments import HOUR, MINUTE, SECOND, START, config, fires, row, schedule, sync
 
 from database import write
+from database.queries import schedules
 from models import Schedule
 from scheduler.firing import fire_due
 
@@ -91,7 +92,7 @@ def test_a_reactivated_flow_restarts_without_missed_times():
 def test_a_failed_change_keeps_the_schedules():
     made = schedule(every=60)
     with pytest.raises(ZeroDivisionError), write():
-        Schedule.sync(made, [("tick", config(every=1))], START)
+        schedules.sync(made, [("tick", config(every=1))], START)
         raise ZeroDivisionError
     assert row(made).every == 60
 
@@ -99,10 +100,10 @@ def test_a_failed_change_keeps_the_schedules():
 @pytest.mark.parametrize("fire_times", [{"every": 60}, {"cron": "*/5 * * * *"}])
 def test_a_schedule_read_before_a_change_cannot_fire_after_it(fire_times):
     made = schedule(**fire_times)
-    (read,) = Schedule.due(START, 10)
+    (read,) = schedules.due(START, 10)
     sync(made, START, tick=config(every=7))
     with write():
-        assert not Schedule.move(read, START + HOUR)
+        assert not schedules.move(read, START + HOUR)
     assert row(made).next_at == row(made).anchor_ms > START
 
 

@@ -20,9 +20,11 @@ import database
 import workflow_server
 from config import KEY_FILE, Config, table
 from database import backups
-from database.tables.steps import STEP_COLUMNS
+from database.queries import credentials, leases, oauth_grants, runs, steps, workflows
+from database.queries.audit import NewAuditEntry
+from database.queries.steps import STEP_COLUMNS
 from errors import ConfigError, Conflict, VaultError
-from models import AuditEntry, Credential, Lease, OAuthAttempt, OAuthGrant, Run, ServerFact, Step, Wait, Workflow
+from models import Credential, Lease, OAuthGrant, ServerFact, Wait
 from security import key_rotation
 from security.credentials import Credentials
 from security.vault import GRANTS, Vault
@@ -91,7 +93,7 @@ def fill(data_dir, copy):
 def keep_credentials(config):
     found = kept(config)
     for number in range(COUNT):
-        entry = AuditEntry.begin("credential.created", f"ws_{number % 2}")
+        entry = NewAuditEntry("credential.created", f"ws_{number % 2}")
         found.keep(entry, {"value": f"{SECRET}{number}"}, name=f"c{number}", type="secret", hosts=None)
 
 
@@ -254,8 +256,8 @@ def test_a_wrong_key_changes_nothing(env_filled, monkeypatch):
 
 def test_unreadable_credentials_are_listed_and_nothing_is_done(filled, data_dir):
     key = (data_dir / KEY_FILE).read_bytes()
-    Credential.get(name="c1").change(data=Vault(b"another key altogether", "test").seal({"value": "x"}))
-    Credential.get(name="c2").change(data="gibberish")
+    credentials.change(Credential.get(name="c1"), data=Vault(b"another key altogether", "test").seal({"value": "x"}))
+    credentials.change(Credential.get(name="c2"), data="gibberish")
     line = refused()
     assert "'c1' of ws_1, 'c2' of ws_0" in line and "--skip-unreadable" in line
     assert (data_dir / KEY_FILE).read_bytes() == key
@@ -263,7 +265,7 @@ def test_unreadable_credentials_are_listed_and_nothing_is_done(filled, data_dir)
 
 
 def test_unreadable_credentials_are_kept_on_request(filled):
-    Credential.get(name="c1").change(data="gibberish")
+    credentials.change(Credential.get(name="c1"), data="gibberish")
     said = rotate("--skip-unreadable")
     assert "4 credentials are" in said and "'c1' of ws_1" in said
     assert readable(start()) == [ALL[0], None, *ALL[2:]]
@@ -278,9 +280,9 @@ import sys
 from pathlib import Path
 import database
 from config import Config
-from models import Lease
+from database.queries import leases
 database.connect(Config(data_dir=Path(sys.argv[1])).database_path, "normal")
-Lease.beat("proc_other", int(sys.argv[2]))
+leases.beat("proc_other", int(sys.argv[2]))
 print("beat", flush=True)
 sys.stdin.readline()
 """
@@ -305,7 +307,7 @@ def test_nothing_is_done_while_a_server_is_alive_even_without_heartbeats(filled,
 
 def test_a_server_on_another_machine_counts_as_alive_until_its_lease_expires(filled):
     def elsewhere(for_ms):
-        Lease.beat("proc_other", for_ms)
+        leases.beat("proc_other", for_ms)
         with database.write():
             database.execute("UPDATE leases SET process = NULL WHERE name = 'proc_other'")
 
@@ -316,8 +318,8 @@ def test_a_server_on_another_machine_counts_as_alive_until_its_lease_expires(fil
 
 
 def test_leases_of_earlier_boots_do_not_block_a_rotation(filled):
-    Lease.lead("leader", "proc_gone", 60_000, lambda: 10**13)
-    Lease.beat("proc_before", 60_000)
+    leases.lead("leader", "proc_gone", 60_000, lambda: 10**13)
+    leases.beat("proc_before", 60_000)
     with database.write():
         database.execute("UPDATE leases SET owner = 'another boot' WHERE name = 'proc_before'")
     rotate()
@@ -355,7 +357,7 @@ def test_a_running_server_keeps_its_key(filled):
 
 def test_it_reports_the_number_of_runs_with_invalid_links(filled):
     definition = '{"nodes":[{"id":"ask","type":"approval"}]}'
-    flow = Workflow.draft(workspace_id="ws_1", name="F", status="draft", definition_json=definition)
+    flow = workflows.draft(workspace_id="ws_1", name="F", status="draft", definition_json=definition)
     for number, (node_type, answered, finished) in enumerate(
         [
             ("approval", None, None),
@@ -365,14 +367,14 @@ def test_it_reports_the_number_of_runs_with_invalid_links(filled):
             ("approval", None, 1),
         ]
     ):
-        run = Run.record(flow, status="pending", triggered_by="manual")
+        run = runs.record(flow, status="pending", triggered_by="manual")
         with database.write():
             database.execute("UPDATE runs SET finished_at = ? WHERE id = ?", (finished, run.id))
             row = {
                 **dict.fromkeys(STEP_COLUMNS), "run_id": run.id, "seq": 0, "node_id": "ask", "node_type": node_type,
                 "node_name": "ask", "status": "waiting", "attempt": 1, "started_at": number, "final": False,
             }  # fmt: skip
-            for item in Step.insertions([list(row.values())]):
+            for item in steps.insertions([list(row.values())]):
                 database.execute(*item)
             Wait.create(run_id=run.id, node_id="ask", seq=0, created_at=1, answered_at=answered)
     assert "2 runs wait for an answer: the links that were sent are invalid" in rotate()
@@ -430,18 +432,20 @@ def test_the_tokens_of_accounts_are_under_the_new_key_too(filled):
     """They are encrypted for a purpose of their own. Attempts to connect an account are dropped."""
     tokens = {"access_token": f"{SECRET}-access", "refresh_token": f"{SECRET}-refresh"}
     vault = kept(filled).vault
-    OAuthGrant.put("cred_1", "ws_0", details="{}", tokens=vault.seal(tokens, GRANTS))
-    OAuthGrant.put("cred_2", "ws_0", details="{}", tokens=None)
-    OAuthAttempt.start("state", 60_000, credential_id="c", workspace_id="w", session_id="s", user_id="u", sealed="x")
+    oauth_grants.put("cred_1", "ws_0", details="{}", tokens=vault.seal(tokens, GRANTS))
+    oauth_grants.put("cred_2", "ws_0", details="{}", tokens=None)
+    oauth_grants.start_attempt(
+        "state", 60_000, credential_id="c", workspace_id="w", session_id="s", user_id="u", sealed="x"
+    )
     key_rotation.rotate_key(filled)
     new = kept(filled).vault
     assert new.fingerprint() != vault.fingerprint()
     assert new.unseal("x", 1, OAuthGrant.find("cred_1").tokens, GRANTS) == tokens
-    assert OAuthGrant.find("cred_2").tokens is None and OAuthAttempt.by_state("state") is None
+    assert OAuthGrant.find("cred_2").tokens is None and oauth_grants.attempt_by_state("state") is None
 
 
 def test_an_account_that_cannot_be_read_is_named_and_stops_the_rotation(filled):
-    OAuthGrant.put("cred_1", "ws_0", details="{}", tokens=Vault(b"another key of the test", "x").seal({}, GRANTS))
+    oauth_grants.put("cred_1", "ws_0", details="{}", tokens=Vault(b"another key of the test", "x").seal({}, GRANTS))
     with pytest.raises(Conflict, match="the account of 'cred_1' of ws_0"):
         key_rotation.rotate_key(filled)
     assert key_rotation.rotate_key(filled, skip_unreadable=True).unreadable == ["the account of 'cred_1' of ws_0"]

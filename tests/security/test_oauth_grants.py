@@ -12,9 +12,12 @@ from authorization_server import authorization_server
 from world import start_python
 
 import database
+from database.base import now_ms
+from database.queries import oauth_grants
+from database.queries.audit import NewAuditEntry
 from dispatch import make_services
 from errors import NodeError, TimedOut
-from models import AuditEntry, Credential, LogEntry, OAuthGrant, now_ms
+from models import Credential, LogEntry, OAuthGrant
 from nodes.base import Context
 from nodes.credentials.grants import make_times
 from nodes.credentials.keyring import Keyring
@@ -31,7 +34,7 @@ from pathlib import Path
 import database
 from config import Config
 from dispatch import make_services
-from models import Credential, now_ms
+from models import Credential
 from nodes.base import Context
 from nodes.credentials.keyring import Keyring
 from nodes.http.oauth2 import get_token
@@ -84,7 +87,7 @@ def make_account(server, workspace, there):
 
     def make(type_="oauth2", token=None, due=True, **values):
         data = there.credential(**values) if type_ == "oauth2" else there.brought_along(**values)
-        entry = AuditEntry.begin("credential.created", workspace.id)
+        entry = NewAuditEntry("credential.created", workspace.id)
         row = server.credentials.keep(entry, data, name=f"account{Credential.select().count()}", type=type_, hosts=None)
         if type_ == "oauth2":
             token = token or there.grant()
@@ -93,7 +96,7 @@ def make_account(server, workspace, there):
             times = {"obtained_at": now, "expires_at": now + 3_600_000, "refresh_at": now + 3_540_000}
             if due:
                 times |= {"obtained_at": now - 3_600_000, "expires_at": now - 1, "refresh_at": now - 60_000}
-            OAuthGrant.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
+            oauth_grants.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
         return row
 
     return make
@@ -159,7 +162,7 @@ def test_threads_refresh_once(server, there, make_account, make_ctx):
 
 def test_who_waits_for_a_refresh_has_a_deadline(server, there, make_account, make_ctx):
     row = make_account()
-    OAuthGrant.find(row.id).claim()
+    oauth_grants.claim(OAuthGrant.find(row.id))
     with pytest.raises(TimedOut, match="another process is refreshing it"):
         get_token(opened(server, row), make_ctx(seconds=0.3))
     assert not there.refreshes
@@ -168,13 +171,13 @@ def test_who_waits_for_a_refresh_has_a_deadline(server, there, make_account, mak
 def test_a_token_that_still_works_is_used_while_another_process_refreshes(server, there, make_account, make_ctx):
     row = make_account(due=False)
     OAuthGrant.update(refresh_at=now_ms() - 1).execute()
-    OAuthGrant.find(row.id).claim()
+    oauth_grants.claim(OAuthGrant.find(row.id))
     assert works(there, get_token(opened(server, row), make_ctx()).value) and not there.refreshes
 
 
 def test_a_lease_that_has_ended_is_free(server, there, make_account, make_ctx):
     row = make_account()
-    OAuthGrant.find(row.id).claim()
+    oauth_grants.claim(OAuthGrant.find(row.id))
     OAuthGrant.update(lease_until=-(10**12)).execute()
     assert works(there, get_token(opened(server, row), make_ctx()).value) and there.refreshes == 1
 
@@ -232,7 +235,7 @@ def test_a_wrong_client_secret_is_told_and_forgotten_once_it_is_right(server, th
             get_token(opened(server, row), make_ctx())
     assert OAuthGrant.find(row.id).status == "error"
     assert len(list(LogEntry.each("message LIKE '%cannot be refreshed%'", ()))) == 1
-    server.credentials.change(AuditEntry.begin("credential.updated"), row, {"data": there.credential()})
+    server.credentials.change(NewAuditEntry("credential.updated"), row, {"data": there.credential()})
     assert works(there, get_token(opened(server, row), make_ctx()).value)
     assert (OAuthGrant.find(row.id).status, OAuthGrant.find(row.id).reason) == ("connected", None)
 
@@ -279,7 +282,7 @@ def test_a_refresh_that_was_overtaken_by_a_new_consent_changes_nothing(
         assert gate.reached.wait(PATIENCE)
         issued = oauth2.Issued(fresh.values["access_token"], fresh.values["refresh_token"])
         times = {"obtained_at": now_ms(), "expires_at": now_ms() + 3_600_000, "refresh_at": now_ms() + 3_500_000}
-        OAuthGrant.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
+        oauth_grants.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
         gate.go.set()
         thread.join(PATIENCE)
     assert found == [fresh.values["access_token"]]
@@ -291,18 +294,18 @@ def test_tokens_that_could_not_be_stored_are_not_lost(server, there, make_accoun
     """On a full disk: the service has given up the old refresh token, and only this process has the new one."""
     there.is_strict = is_strict
     row = make_account()
-    write = OAuthGrant.refresh
+    write = oauth_grants.refresh
 
     def fail(*args, **values):
         raise database.DatabaseFailed("database or disk is full")
 
-    monkeypatch.setattr(OAuthGrant, "refresh", fail)
-    monkeypatch.setattr(OAuthGrant, "release", fail)
+    monkeypatch.setattr(oauth_grants, "refresh", fail)
+    monkeypatch.setattr(oauth_grants, "release", fail)
     with pytest.raises(NodeError, match="could not be stored: database or disk is full") as caught:
         get_token(opened(server, row), make_ctx())
     assert caught.value.kind == "storage" and not caught.value.permanent
     monkeypatch.undo()
-    assert write == OAuthGrant.refresh
+    assert write == oauth_grants.refresh
     assert works(there, get_token(opened(server, row), make_ctx()).value) and there.refreshes == 1
     assert opened(server, row).grants.read().refresh_token == there.tokens[-1].values["refresh_token"]
 
@@ -361,11 +364,11 @@ def make_lasting(server, workspace, there):
 
     def make(age_ms, renew_after=86_400.0, **values):
         data = {"provider": "facebook", **there.credential(auth="body"), **values}
-        entry = AuditEntry.begin("credential.created", workspace.id)
+        entry = NewAuditEntry("credential.created", workspace.id)
         row = server.credentials.keep(entry, data, name="page", type="oauth2", hosts=None)
         issued = oauth2.Issued(there.grant().values["access_token"], life=60 * 86_400.0, renew_after=renew_after)
         times = make_times(issued, now_ms() - age_ms, False)
-        OAuthGrant.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
+        oauth_grants.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
         return row
 
     return make

@@ -7,6 +7,7 @@ import pytest
 from each import for_each
 
 from config import Config
+from database.queries import users
 from errors import BadInput, ConfigError
 from models import User
 from security import accounts
@@ -100,7 +101,7 @@ def test_a_member_cannot_get_a_password_that_is_easy_to_guess(owner):
     for password in ("password1", "bobbuilder1", "builder2024"):
         answer = owner.post("/api/members", {**body, "password": password})
         assert answer.status_code == 400 and answer.json["details"][0]["path"] == "password"
-    assert User.by_email(body["email"]) is None
+    assert users.by_email(body["email"]) is None
 
 
 def test_a_password_of_the_users_own_names_is_rejected(owner):
@@ -125,7 +126,7 @@ def test_an_easy_first_password_causes_a_warning_and_must_be_replaced_at_the_fir
     User.get().remove()
     accounts.make_first_owner(Config(data_dir=tmp_path, admin_email="new@example.org", admin_password="password1"))
     assert "HEADRACE_ADMIN_PASSWORD is little more than" in caplog.text and "password1" not in caplog.text
-    assert User.by_email("new@example.org").set_up is False
+    assert users.by_email("new@example.org").set_up is False
 
 
 def test_a_first_password_that_is_too_short_is_rejected(app, tmp_path):

@@ -16,7 +16,10 @@ import api
 import database
 from api.description import make_document
 from database import execute, write, write_lock
-from models import AgentMemory, AgentRun, MemoryName, User, Workspace, now_ms
+from database.base import now_ms
+from database.queries import agent_memory, users
+from database.queries.agent_memory import MemoryName
+from models import AgentRun, Workspace
 from registry import registry
 
 
@@ -156,7 +159,7 @@ def furnished(first_app, first_config, tmp_path_factory):
     """The config and ids of a workspace of the owner with a row of each kind, made once and copied for each test."""
     config = copy_database(first_config, make_config(tmp_path_factory.mktemp("furnished")))
     with started(first_app, config):
-        ids = furnish(logged_in(first_app, User.by_email(EMAIL), Workspace.get()))
+        ids = furnish(logged_in(first_app, users.by_email(EMAIL), Workspace.get()))
     assert not config.database_path.with_name(f"{config.database_path.name}-wal").exists()
     return config, ids
 
@@ -171,7 +174,7 @@ def furnish(owner):
     values = {"workspace_id": run["workspace_id"], "agent_id": "a", "run_id": run["id"], "node_id": "n"}
     AgentRun.add(id="arun_1", item_index=-1, task="t", status="success", **values)
     rows["agent_run"] = {"id": "arun_1"}
-    memory = AgentMemory.put(MemoryName(run["workspace_id"], "a", "", "k"), "c", "[]", None, 1_000, now_ms())
+    memory = agent_memory.put(MemoryName(run["workspace_id"], "a", "", "k"), "c", "[]", None, 1_000, now_ms())
     rows["memory"] = {"id": memory.id}
     rows["credential"] = owner.post("/api/credentials", bearer).json
     rows["workspace"] = {"id": run["workspace_id"]}

@@ -13,7 +13,7 @@ from on_postgres import new_database
 import database
 import workflow_server
 from config import KEY_FILE, Config
-from models import Session
+from database.queries import sessions
 
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
@@ -81,6 +81,6 @@ def logged_in(app, user, workspace):
     """Return a client with a session of this user in this workspace."""
     client = app.test_client()
     client.user, client.workspace = user, workspace
-    _, token = Session.start(user, workspace.id, days=1)
+    _, token = sessions.start(user, workspace.id, days=1)
     client.set_cookie("headrace_session", token)
     return client

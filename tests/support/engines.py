@@ -21,7 +21,7 @@ from written import list_tables
 
 import database
 from database import write
-from models import Write
+from database.base import Write
 
 # An error of a PostgreSQL server without space.
 FULL = "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'"

@@ -7,7 +7,7 @@ import psycopg
 
 import database
 from database import execute
-from database.tables.server_state import OF_ONE_DATABASE
+from database.queries.server_state import OF_ONE_DATABASE
 
 # Tables of the database itself or of its present processes, and SQLite's full-text index.
 NOT_COPIED = (

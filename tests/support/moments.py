@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from world import add_flow, flow, node
 
 from database import write
+from database.queries import schedules
 from models import LogEntry, Run, Schedule, ScheduleFire
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -66,7 +67,7 @@ def schedule(now=START, made=None, node_id="tick", workspace="ws_1", **given):
 def sync(made, now=START, **wanted):
     """Set a flow's schedules, as a change of the flow does."""
     with write():
-        Schedule.sync(made, list(wanted.items()), now)
+        schedules.sync(made, list(wanted.items()), now)
 
 
 def row(made, node_id="tick"):

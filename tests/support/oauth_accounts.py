@@ -1,6 +1,6 @@
 """Credentials whose account is connected, without a server that could refresh them."""
 
-from models import OAuthGrant
+from database.queries import oauth_grants
 
 
 def connected_account(client, name="account"):
@@ -8,5 +8,5 @@ def connected_account(client, name="account"):
     urls = {"authorization_url": "https://login.example.com/a", "token_url": "https://login.example.com/t"}
     data = {**urls, "client_id": "c", "client_secret": "s"}
     made = client.post("/api/credentials", {"name": name, "type": "oauth2", "data": data}).json
-    OAuthGrant.put(made["id"], made["workspace_id"], details="{}")
+    oauth_grants.put(made["id"], made["workspace_id"], details="{}")
     return made["id"]

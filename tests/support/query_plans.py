@@ -5,7 +5,7 @@ import logging
 from chosen_engine import ON_POSTGRES
 
 from database import execute, write
-from models import Write
+from database.base import Write
 
 PARTIAL = (
     "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indpred IS NOT NULL"

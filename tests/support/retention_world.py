@@ -7,9 +7,9 @@ import world
 from chosen_engine import ON_POSTGRES
 
 from database import execute
+from database.queries import retention as rows
 from dispatch.payloads import Kept
 from models import Run, ServerFact
-from models import retention as rows
 
 DAY = 86_400_000
 NOW = 1_800_000_000_000

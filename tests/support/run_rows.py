@@ -1,14 +1,17 @@
 """Rows of runs and steps, created without the engine."""
 
 from database import write
-from database.tables.steps import STEP_COLUMNS
-from models import Run, Step, execute_units, now_ms
+from database.base import now_ms
+from database.queries import runs, steps
+from database.queries.steps import STEP_COLUMNS
+from database.queries.units import execute_units
+from models import Step
 
 
 def accept(made, **values):
     """Insert a run and return it."""
-    run = Run.accept(made, **{"triggered_by": "manual", **values})
-    do([run.insertion()])
+    run = runs.accept(made, **{"triggered_by": "manual", **values})
+    do([runs.insertion(run)])
     return run
 
 
@@ -27,5 +30,5 @@ def add_step(run, seq, **values):
         **dict.fromkeys(STEP_COLUMNS), "run_id": run.id, "seq": seq, "node_id": f"n{seq}", "node_type": "noop",
         "node_name": "N", "status": "success", "attempt": 1, "started_at": 1, "final": False, **values,
     }  # fmt: skip
-    do(Step.insertions([list(row.values())]))
+    do(steps.insertions([list(row.values())]))
     return Step.one("run_id = ? AND seq = ?", run.id, seq)

@@ -1,6 +1,6 @@
 """A flow with a draft whose publishing is scheduled, for tests of every route."""
 
-from models import now_ms
+from database.base import now_ms
 from schema_fields.row_json import iso
 
 DEFINITION = {"nodes": [{"id": "a", "type": "noop"}], "edges": []}

@@ -9,9 +9,11 @@ from world import Types, add_flow, flow, node, process
 
 import engine
 from database import write
+from database.base import now_ms
+from database.queries import workflows
 from definition.triggers import find_triggers
 from errors import NodeError
-from models import Poll, PollEntry, Run, now_ms
+from models import Poll, PollEntry, Run
 from nodes.base import Item, Polled, setting
 from nodes.fields import Number, text
 from scheduler import make_listeners
@@ -76,7 +78,7 @@ def change(made, changed=None, **values):
         values["definition_json"] = orjson.dumps(changed).decode()
     if values.get("status", made.status) == "active":
         wanted = find_triggers(engine.plan(changed or orjson.loads(made.definition_json)))
-    assert made.change(None, triggers=wanted, **values)
+    assert workflows.change(made, None, triggers=wanted, **values)
     return made
 
 

@@ -22,10 +22,11 @@ from chosen_engine import ON_POSTGRES, connect, database_of
 import database
 import engine
 from config import Config
+from database.queries import workflows
 from dispatch import Dispatcher, Resources, make_services
 from dispatch.group_commit import Recorder
 from errors import NodeError
-from models import Run, Step, Workflow
+from models import Run, Step
 from nodes.base import REGISTRY, Node
 from nodes.fields import anything
 
@@ -217,7 +218,7 @@ def add_flow(definition, workspace="ws_1", **values):
     """Store a flow; its triggers do not fire unless `triggers` are given."""
     text = definition if isinstance(definition, str) else orjson.dumps(definition).decode()
     values = {"name": "Flow", "status": "active", "triggers": [], **values}
-    return Workflow.draft(workspace_id=workspace, definition_json=text, **values)
+    return workflows.draft(workspace_id=workspace, definition_json=text, **values)
 
 
 def run_of(id_):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import database
 from database import execute
-from models import Write
+from database.base import Write
 
 OWN = {"id", "run_id", "created_at", "started_at", "finished_at", "duration_ms", "packed_steps"}
 RUN_ID = re.compile(r"run_[0-9A-HJKMNP-TV-Z]{26}")

@@ -29,6 +29,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from database.queries import runs as run_queries
+from database.queries import workflows
+
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -37,11 +40,13 @@ import orjson
 import database
 import engine
 from database import execute
+from database.base import new_id, now_ms
 from database.checkpoints import Checkpoints
+from database.queries.units import execute_units
 from dispatch.group_commit import Recorder, WholeRun, insertions
 from dispatch.payloads import Payloads
 from dispatch.run_record import RunRecord
-from models import Run, Workflow, execute_units, new_id, now_ms
+from models import Workflow
 from tools.benchmarks import common
 from tools.benchmarks.webhook import INPUT, definition
 
@@ -72,7 +77,7 @@ class Source:
     def run(self) -> WholeRun:
         """Return one more run that has ended, with its steps."""
         now, failed = now_ms(), self._chance.random() < FAILED
-        run = Run.accept(
+        run = run_queries.accept(
             self._chance.choice(self._flows), id=new_id("run"), triggered_by="webhook", trigger_node="hook",
             input=orjson.dumps(self._input).decode(), claims=1, started_at=now, finished_at=now + 2,
             duration_ms=1.25, status="failed" if failed else "success", output=None if failed else self._output,
@@ -200,7 +205,7 @@ def opened(folder: Path, text_bytes: int) -> tuple[Workers, Path]:
     database.migrate()
     text = orjson.dumps(described(bool(text_bytes))).decode()
     flows = [
-        Workflow.draft(
+        workflows.draft(
             workspace_id=f"ws_{at % WORKSPACES}", name=f"Flow {at}", status="active", triggers=[], definition_json=text
         )
         for at in range(FLOWS)

@@ -29,6 +29,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from database.queries import runs as run_queries
+from database.queries import schedules, sessions, workflows, workspaces
+
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -38,19 +41,10 @@ import database
 import workflow_server
 from config import Config
 from database import execute
-from database.tables.base import DAY_MS, ulid
-from models import (
-    ApiToken,
-    Run,
-    Schedule,
-    Unit,
-    User,
-    Workflow,
-    Workspace,
-    execute_units,
-    now_ms,
-    settle_days,
-)
+from database.base import DAY_MS, now_ms, ulid
+from database.queries.metrics import settle_days
+from database.queries.units import Unit, execute_units
+from models import User, Workflow, Workspace
 from schema_fields.row_json import iso
 from tools.benchmarks import common
 
@@ -168,10 +162,10 @@ def steps_of(run: Row) -> list[Row]:
 
 def fill(runs: int, with_steps: int, busy: int) -> None:
     """Fill the migrated database, in which there is one user with one workspace."""
-    places = [Workspace.get(), *(Workspace.found(f"Other {number}", User.get()) for number in range(1, WORKSPACES))]
+    places = [Workspace.get(), *(workspaces.found(f"Other {number}", User.get()) for number in range(1, WORKSPACES))]
     # Of ten flows six are the first workspace's, and each other workspace has one.
     flows = [
-        Workflow.draft(
+        workflows.draft(
             workspace_id=places[max(0, at % 10 - 5) if at < busy else 0].id,
             name=f"Flow {at}",
             status="active",
@@ -183,7 +177,7 @@ def fill(runs: int, with_steps: int, busy: int) -> None:
     with database.write():
         for flow in flows[busy:]:
             wanted = [(f"n{at}", {"every": 3600.0 + at, "timezone": "UTC", "catch_up": "last"}) for at in range(6)]
-            Schedule.sync(flow, wanted)
+            schedules.sync(flow, wanted)
     execute("PRAGMA synchronous = off")
     execute("PRAGMA cache_size = -400000")
     for chunk in History(flows, runs, with_steps).chunks():
@@ -324,7 +318,7 @@ class Asker:
 
     def __init__(self, app: Any, workspace: Workspace) -> None:
         self.app = app
-        _, token = ApiToken.issue(user_id=User.get().id, workspace_id=workspace.id, role="viewer", name="bench")
+        _, token = sessions.issue_token(user_id=User.get().id, workspace_id=workspace.id, role="viewer", name="bench")
         self.headers = {"Authorization": f"Bearer {token}"}
         self.tag: str | None = None  # of the answer before
 
@@ -375,8 +369,13 @@ class Asker:
 
 def accepted_and_ended(flow: Workflow) -> Unit:
     """The writes of a new run that ended at once."""
-    run = Run.accept(flow, triggered_by="webhook", status="running", lease_owner="bench", claims=1, started_at=now_ms())
-    return [run.insertion(), *run.finish("bench", "success", output='{"total":105}', duration_ms=1.5)]
+    run = run_queries.accept(
+        flow, triggered_by="webhook", status="running", lease_owner="bench", claims=1, started_at=now_ms()
+    )
+    return [
+        run_queries.insertion(run),
+        *run_queries.finish(run, "bench", "success", output='{"total":105}', duration_ms=1.5),
+    ]
 
 
 def measure_writes(workspace: Workspace) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from database.queries import runs as run_queries
+
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -36,11 +38,14 @@ import workflow_server
 from api.run_answer import make_node_answer
 from api.shortcut.calls import ShortcutCall
 from config import Config
+from database.base import new_id
+from database.queries.units import execute_units
+from database.queries.webhooks import WebhookTarget
 from dispatch import quick_runs
 from dispatch.group_commit import WholeRun, insertions
 from dispatch.payloads import Payloads
 from dispatch.run_record import RunRecord
-from models import Run, WebhookTarget, execute_units, new_id
+from models import Run
 from net.http_worker.parsing import DatedResponse, begin_response, keep_settings, parse_head
 from nodes.credentials.keyring import Keyring
 from tools.benchmarks import common
@@ -107,7 +112,7 @@ class Parts:
     def accept(self) -> Run:
         """Create the run: an id, the input as JSON text, a row."""
         encoded = engine.encode(self.value, 2**24)
-        return Run.accept(
+        return run_queries.accept(
             self.hook.flow, id=new_id("run"), input=encoded.decode(), triggered_by="webhook", trigger_node="hook",
             status="running", claims=1, started_at=1, nodes_total=len(self.plan.nodes),
         )  # fmt: skip
@@ -125,7 +130,7 @@ class Parts:
         record = RunRecord(self.dispatcher.recorder, self.payloads, self.run)
         for step in self.steps:
             record.step(step)
-        self.run.end_unsaved("success", 1.0, output="{}", nodes_done=5)
+        run_queries.end_unsaved(self.run, "success", 1.0, output="{}", nodes_done=5)
         return record.whole()
 
     def answer(self) -> None:
@@ -142,7 +147,7 @@ class Parts:
         made = []
         for _ in range(count):
             run = self.accept()
-            run.end_unsaved("success", 1.0, output="{}", nodes_done=5)
+            run_queries.end_unsaved(run, "success", 1.0, output="{}", nodes_done=5)
             made.append(WholeRun(run, [(run.id, *values[1:]) for values in self.ended.steps], []))
         return made
 

@@ -20,14 +20,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from database.queries import schedules, workflows
+
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import database
 from config import Config
+from database.base import now_ms
 from definition import plan
 from definition.triggers import find_triggers
-from models import Schedule, Workflow, now_ms
+from models import Workflow
 from tools.benchmarks import common
 
 TARGET_SECONDS = 2.0
@@ -54,7 +57,7 @@ def write_flows(path: Path, count: int) -> None:
     with database.write():
         for number in range(count):
             text = json.dumps(FLOW)
-            Workflow.draft(
+            workflows.draft(
                 workspace_id="ws_bench", name=f"Flow {number}", status="active", triggers=(), definition_json=text
             )
     database.disconnect()
@@ -67,7 +70,7 @@ def write_schedules(path: Path, instant: int) -> None:
     wanted = [(trigger.node_id, trigger.config) for trigger in find_triggers(made)]
     with database.write():
         for flow in Workflow.select():
-            Schedule.sync(flow, wanted, instant - HOUR * 1000)
+            schedules.sync(flow, wanted, instant - HOUR * 1000)
     database.disconnect()
 
 

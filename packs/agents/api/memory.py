@@ -12,8 +12,11 @@ from api.audit import record_change
 from api.http.auth import get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource
 from api.http.server import get_config
+from database.base import now_ms
+from database.queries import agent_memory
+from database.queries.agent_memory import MemoryName, MemoryScope
 from errors import NotFound
-from models import AgentMemory, MemoryName, MemoryScope, now_ms
+from models import AgentMemory
 from packs.agents.api.runs import SESSION
 from schema_fields import Json, Out, Shape, Strict, Time, fields, text
 from schemas import PageArgs, listed
@@ -71,9 +74,9 @@ def list_memories(args: dict[str, Any]) -> Any:
     """List memories of agents, newest first. `search` matches word beginnings in key, content and tags."""
     scope = _make_scope(args)
     search = args["search"] or ""
-    items, cursor = AgentMemory.listed(scope, search, args["limit"], args["cursor"])
+    items, cursor = agent_memory.listed(scope, search, args["limit"], args["cursor"])
     if must_redact_links():
-        items = [item for item in items if item.shows(search)]
+        items = [item for item in items if agent_memory.shows(item, search)]
     return {"items": items, "next_cursor": cursor}
 
 
@@ -86,7 +89,7 @@ def remember(body: dict[str, Any]) -> Any:
     now, seconds = now_ms(), body["expires_in"]
     name = MemoryName(get_workspace_id(), body["agent_id"], body["session"] or "", body["key"])
     with record_change("memory.written") as entry:
-        row = AgentMemory.put(
+        row = agent_memory.put(
             name,
             content=body["content"],
             tags=orjson.dumps(body["tags"]).decode(),
@@ -99,7 +102,7 @@ def remember(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/agent/memory/<memory>")
-@require_role("viewer", memory=AgentMemory)
+@require_role("viewer", memory=agent_memory.LiveMemory)
 @blueprint.response(200, MemoryOut)
 def get_memory(memory: AgentMemory) -> Any:
     """Show a memory."""
@@ -107,7 +110,7 @@ def get_memory(memory: AgentMemory) -> Any:
 
 
 @blueprint.delete("/agent/memory/<memory>")
-@require_role("operator", memory=AgentMemory)
+@require_role("operator", memory=agent_memory.LiveMemory)
 @blueprint.response(204)
 def forget(memory: AgentMemory) -> None:
     """Delete a memory entry."""
@@ -123,7 +126,7 @@ def forget(memory: AgentMemory) -> None:
 @blueprint.response(200, ForgottenOut)
 def forget_all(args: dict[str, Any]) -> Any:
     """Delete all memories of an agent, or of one session."""
-    forgetting = AgentMemory.forget(_make_scope(args))
+    forgetting = agent_memory.forget(_make_scope(args))
     with record_change("memory.cleared") as entry:
         entry.target("agent", args["agent_id"], None).note(session=args["session"])
         deleted = next(forgetting, 0)

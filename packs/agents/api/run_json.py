@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from api.http.json_io import check_depth
+from database.queries import agent_runs
 from errors import BadInput
 from models import AgentRun, AgentStep, Wait
 
@@ -45,7 +46,7 @@ MAX_PAGE = 4_000_000  # approximate characters of a list
 
 def make_page(rows: Sequence[AgentRun]) -> list[dict[str, Any]]:
     """Return the first of these runs with their `steps`: all runs, or as many as fit into a response."""
-    AgentRun.tell_ends(rows)
+    agent_runs.tell_ends(rows)
     found: list[dict[str, Any]] = []
     left = MAX_PAGE
     for row in rows:
@@ -61,15 +62,15 @@ def make_page(rows: Sequence[AgentRun]) -> list[dict[str, Any]]:
 
 def show_run(row: AgentRun) -> dict[str, Any]:
     """Return one run with all of its `steps`; only very long values are cut."""
-    AgentRun.tell_ends([row])
+    agent_runs.tell_ends([row])
     return _show(row, RUN_LIMITS)
 
 
 def _show(row: AgentRun, limits: SizeLimits) -> dict[str, Any]:
-    total = AgentStep.count(row.id)
+    total = agent_runs.count_steps(row.id)
     limit = limits.per_value(min(total, limits.steps))
-    rows = list(AgentStep.first(row.id, limits.steps))
-    AgentStep.tell_ends(row, rows)
+    rows = list(agent_runs.first_steps(row.id, limits.steps))
+    agent_runs.tell_ends_of_steps(row, rows)
     steps = [_show_step(step, limit) for step in rows]
     output = {} if row.output is None else orjson.loads(row.output)
     return {
@@ -81,7 +82,7 @@ def _show(row: AgentRun, limits: SizeLimits) -> dict[str, Any]:
         "data": None if output.get("data") is None else _to_json(output["data"], limits.value),
         "error_text": _cut(row.error_text, limits.value),
         "tool_calls": [step for step in steps if step["kind"] == "tool" and step["status"] != "refused"],
-        "usage": AgentStep.used(row.id),
+        "usage": agent_runs.usage(row.id),
         "steps": steps,
         "more_steps": max(0, total - len(steps)),
         **_describe_wait(row),

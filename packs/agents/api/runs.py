@@ -11,6 +11,7 @@ from api.audit import defer_entry, defer_start_entry
 from api.http.auth import get_user, get_workspace_id, has_role, require_role
 from api.http.json_io import Resource, check_depth
 from api.http.server import get_dispatcher
+from database.queries import agent_runs
 from dispatch import Start
 from errors import BadInput, Conflict, Forbidden
 from models import AgentRun, Run
@@ -158,7 +159,7 @@ def list_logs(args: dict[str, Any]) -> Any:
     Long values are truncated, and long runs have only their first steps; GET /api/agent/runs/:id has everything. A
     large page may have fewer than `limit`.
     """
-    query = AgentRun.select_where(get_workspace_id(), args["agent_id"], args["session"])
+    query = agent_runs.select_where(get_workspace_id(), args["agent_id"], args["session"])
     rows, cursor = query.page(args["limit"], args["cursor"])
     items = make_page(rows)
     return {"items": items, "next_cursor": cursor if len(items) == len(rows) else items[-1]["id"]}

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from database.queries import workflows
 from dispatch.resources import Resources
 from dispatch.subflows import trigger_of
 from errors import DefinitionError, NodeError, NotFound
@@ -70,7 +71,7 @@ def _active(workspace_id: str) -> Iterator[tuple[str, str, str, int]]:
     """Yield the tool name, id, name and version of each active flow that may be callable."""
     taken: set[str] = set()
     # Inactive flows keep their names: clients remember a name, so it must not pass to another flow.
-    for id_, title, status, version in Workflow.find_mentioning(workspace_id, '"called"', MAX_FLOWS):
+    for id_, title, status, version in workflows.find_mentioning(workspace_id, '"called"', MAX_FLOWS):
         name = _make_name(id_, title, taken)
         taken.add(name)
         if status == "active":

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from models import Agent
+from database.queries import agent_definitions
 from packs.agents.definition import AgentDefinition, check, find_credentials, parse, restore
 from registry import Referrer
 from security.credentials import MAX_EXAMINED
@@ -26,7 +26,7 @@ def find_agent(workspace_id: str, id_: str) -> AgentDefinition | None:
 
     The workspace's own comes first, since a later version may add a built-in agent with an id already in use.
     """
-    row = Agent.named(workspace_id, id_)
+    row = agent_definitions.named(workspace_id, id_)
     definition = find_built_in(id_) if row is None else orjson.loads(row.definition)
     return None if definition is None else restore(definition)
 
@@ -60,7 +60,7 @@ _references: dict[tuple[str, str, int], tuple[frozenset[str], frozenset[str]]] =
 
 def list_referrers(workspace_id: str) -> Iterator[Referrer]:
     """Yield the workspace's agents with the names of their credentials and the ids of the flows that they can run."""
-    for row in Agent.of(workspace_id, "", MAX_EXAMINED):
+    for row in agent_definitions.of(workspace_id, "", MAX_EXAMINED):
         key = workspace_id, row.id, row.updated_at
         found = _references.get(key)
         if found is None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import orjson
 
+from database.base import new_id, now_ms
+from database.queries import agent_runs
 from dispatch.lease import ProcessLease
 from dispatch.run_record import RunTaken
 from dispatch.shared_record import AnyRecord
-from models import AgentRun, AgentStep, new_id, now_ms
+from models import AgentRun, AgentStep
 from packs.agents.runtime.journal import AgentUsage, Entry, sum_usage
 
 NO_ITEM = -1  # item index of an agent that does not work on an item of a list
@@ -29,9 +31,9 @@ class AgentRunJournal:
     def __init__(self, record: AnyRecord, lease: ProcessLease, node_id: str, index: int | None) -> None:
         self.record, self.run, self.lease = record, record.run, lease
         self.node_id, self.item_index = node_id, NO_ITEM if index is None else index
-        row = AgentRun.of(self.run.id, node_id, self.item_index)
+        row = agent_runs.of(self.run.id, node_id, self.item_index)
         self.id = new_id(AgentRun.prefix) if row is None else str(row.id)
-        found = [] if row is None else [_entry(step) for step in AgentStep.of([self.id])[self.id]]
+        found = [] if row is None else [_entry(step) for step in agent_runs.steps_of([self.id])[self.id]]
         self.start: Any = found[0].request if found else None
         self.entries: Sequence[Entry] = found[1:]
         self._now = {entry.seq: entry for entry in self.entries}
@@ -40,7 +42,7 @@ class AgentRunJournal:
     def begin(self, agent_id: str, task: str, input: Any, session: str, model: str) -> None:
         """Record that the agent starts or resumes."""
         self._write(
-            AgentRun.begun(
+            agent_runs.begun(
                 self.run, self.id, agent_id=agent_id, node_id=self.node_id, item_index=self.item_index, task=task,
                 input=_beginning(_json(input)), session=session, model=model,
             )
@@ -74,12 +76,12 @@ class AgentRunJournal:
         if status != "waiting":
             now = now_ms()
             values |= {"finished_at": now, "duration_ms": float(max(0, now - self._since))}
-        self.record.add(AgentRun.ended(self.run, self.id, status, **values))
+        self.record.add(agent_runs.ended(self.run, self.id, status, **values))
 
     def _saved(self, entry: Entry) -> Any:
         values = {name: getattr(entry, name) for name in COLUMNS}
         values |= {"request": _json(entry.request), "result": _json(entry.result)}
-        return AgentStep.save_one((self.id, *values.values()), self.run)
+        return agent_runs.save_step((self.id, *values.values()), self.run)
 
     def _write(self, *writes: Any) -> None:
         counts = self.record.flush(*writes).result()

@@ -10,9 +10,12 @@ from typing import Any
 
 import orjson
 
+from database.base import now_ms
 from database.full_text import all_words, any_word
+from database.queries import agent_memory
+from database.queries.agent_memory import MemoryName, MemoryScope
 from errors import LimitExceeded, NodeError
-from models import AgentMemory, MemoryName, MemoryScope, now_ms
+from models import AgentMemory
 from packs.agents.nodes.memory import MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
 from packs.agents.nodes.memory import MAX_SECONDS as MAX_EXPIRY
 from packs.agents.runtime.prompts import CHARS_PER_TOKEN
@@ -44,7 +47,7 @@ class WorkspaceMemory:
 
     def read(self, agent_id: str, key: str, session: str = "") -> dict[str, Any] | None:
         """Return the entry with this key, or None."""
-        row = AgentMemory.under(self._memory_name(agent_id, session, key), self.now())
+        row = agent_memory.under(self._memory_name(agent_id, session, key), self.now())
         return None if row is None else _entry(row)
 
     def write(
@@ -63,11 +66,11 @@ class WorkspaceMemory:
         name, now = self._memory_name(agent_id, session, key), self.now()
         content, tags = self._redact([_text("content", content, MAX_CONTENT), _tags(tags)])
         expires_at = None if expires_in is None else now + int(_seconds(expires_in) * 1000)
-        return _entry(AgentMemory.put(name, content, orjson.dumps(tags).decode(), expires_at, self.most, now))
+        return _entry(agent_memory.put(name, content, orjson.dumps(tags).decode(), expires_at, self.most, now))
 
     def delete(self, agent_id: str, key: str, session: str = "") -> bool:
         """Delete the entry. Return False if there was none."""
-        return AgentMemory.drop(self._memory_name(agent_id, session, key), self.now())
+        return agent_memory.drop(self._memory_name(agent_id, session, key), self.now())
 
     def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
         """Return the entries with all words of the query, best first; if no entry has all, entries with any word.
@@ -76,10 +79,10 @@ class WorkspaceMemory:
         """
         scope, text, limit = self._scope(agent_id, session), _question("query", query), _limit(limit)
         if text.strip():
-            found = AgentMemory.best(scope, all_words(text), limit) or AgentMemory.best(scope, any_word(text), limit)
+            found = agent_memory.best(scope, all_words(text), limit) or agent_memory.best(scope, any_word(text), limit)
         else:
-            found = AgentMemory.latest(scope, limit)
-        return [_entry(row) for row in AgentMemory.rows(found, scope)]
+            found = agent_memory.latest(scope, limit)
+        return [_entry(row) for row in agent_memory.rows(found, scope)]
 
     def recall(self, agent_id: str, session: str, task: str, token_budget: int) -> list[dict[str, Any]]:
         """Return relevant entries for a task within the token budget: `{"key", "content", "tags", "updated_at"}`.
@@ -89,9 +92,9 @@ class WorkspaceMemory:
         MIN_CUT characters and ends with `…`.
         """
         scope = self._scope(agent_id, session)
-        best = AgentMemory.best(scope, any_word(_question("task", task)), MAX_RECALLED)
-        numbers = dict.fromkeys([*best, *AgentMemory.latest(scope, MAX_RECALLED)])
-        return _fit(AgentMemory.rows(numbers, scope), token_budget * CHARS_PER_TOKEN)
+        best = agent_memory.best(scope, any_word(_question("task", task)), MAX_RECALLED)
+        numbers = dict.fromkeys([*best, *agent_memory.latest(scope, MAX_RECALLED)])
+        return _fit(agent_memory.rows(numbers, scope), token_budget * CHARS_PER_TOKEN)
 
     def _scope(self, agent_id: str, session: str | None) -> MemoryScope:
         """Return the scope of a session of the agent: its own and the shared entries. None: all entries."""

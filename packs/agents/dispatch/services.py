@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
+from database.queries import agent_runs, credentials
 from dispatch.lease import ProcessLease
 from dispatch.resources import Resources
 from dispatch.shared_record import AnyRecord
-from models import AgentRun, Credential
 from nodes.credentials.keyring import Keyring
 from packs.agents.definition import AgentDefinition
 from packs.agents.dispatch.callable_workflows import CallableFlow, callable_flows
@@ -41,7 +41,7 @@ class AgentServices:
 
     def find_model_credential(self, name: str | None) -> str | None:
         """Return the name of the credential for a model without a named one; None: the server's settings."""
-        return find_credential(self.models, name, lambda: Credential.names_of(self._workspace_id, "llm"))
+        return find_credential(self.models, name, lambda: credentials.names_of(self._workspace_id, "llm"))
 
     def record(self, node_id: str, index: int | None) -> AgentRunJournal:
         """Return the journal of the agent in this node, for this item."""
@@ -49,7 +49,7 @@ class AgentServices:
 
     def conversation(self, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
         """Return the last tasks of the session with their answers as text, oldest first."""
-        found = AgentRun.conversation(self._workspace_id, agent_id, session, most)
+        found = agent_runs.conversation(self._workspace_id, agent_id, session, most)
         return [(task, _said(orjson.loads(output))) for task, output in found]
 
     def callable_flows(self) -> list[CallableFlow]:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import engine
+from database.base import Write
+from database.queries import agent_runs, credentials
 from dispatch.tasks import Task
 from engine import Plan
 from errors import BadInput, NodeError, Unavailable
-from models import AgentRun, Credential, Run, Write
+from models import AgentRun, Run
 from nodes.credentials.keyring import Find, Keyring
 from packs.agents.definition import AgentDefinition, needs_credentials
 from packs.agents.runtime.model_choice import Models, NoModel, find_credential, resolve
@@ -39,7 +41,7 @@ class AgentTask(Task):
         """Return the writes of its agent run, to be committed together with the run."""
         text = {name: self.body.get(name) for name in ("agent_id", "task", "model")}
         values = {**text, "session": self.body.get("session") or "", "node_id": NODE, "item_index": -1}
-        return [AgentRun.accepted(run, agent_run_id(run), **values)]
+        return [agent_runs.accepted(run, agent_run_id(run), **values)]
 
 
 def agent_run_id(run: Run) -> str:
@@ -50,7 +52,7 @@ def agent_run_id(run: Run) -> str:
 def explain_no_model(workspace_id: str, models: Models) -> str | None:
     """Return why a task for which no model is named cannot run, and what to do; None if it can."""
     try:
-        if find_credential(models, None, lambda: Credential.names_of(workspace_id, "llm")) is None:
+        if find_credential(models, None, lambda: credentials.names_of(workspace_id, "llm")) is None:
             resolve(models)
     except NoModel as error:
         return error.message
@@ -68,7 +70,7 @@ def check(agent: AgentDefinition, body: Mapping[str, Any], models: Models, find:
             raise BadInput(f"credentials.{type_}: {agent.id} needs a credential for its tool {type_}; name one here")
     model, name = body["model"] or agent.model, given.get("llm") or agent.credential
     try:
-        name = name or find_credential(models, model, lambda: Credential.names_of(workspace_id, "llm"))
+        name = name or find_credential(models, model, lambda: credentials.names_of(workspace_id, "llm"))
         found = Keyring(find).use(name, "llm") if name else None
         resolve(models, model, None if found is None else found.data, name or "")
     except NoModel as error:

@@ -14,13 +14,15 @@ import orjson
 import definition as definitions
 import nodes
 from constants import RUN_STATUSES, WORKFLOW_STATUSES
+from database.queries import logs, runs, steps, workflows
+from database.queries.runs import RunFilters
 from definition.messages import suggest
 from dispatch.limits import CHECKS
 from dispatch.payloads import Kept
 from dispatch.references import warnings_of
 from dispatch.resources import Resources
 from errors import BadInput, NodeError, NotFound
-from models import LogEntry, Run, RunFilters, Step, Workflow
+from models import Run, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.limits import size_of
 from schema_fields.row_json import iso
@@ -56,7 +58,7 @@ class WorkspaceView:
     ) -> dict[str, Any]:
         """Return `{"flows": […], "next_cursor"}`, newest first, filtered by a part of the name and by status."""
         _check_one_of("status", status, WORKFLOW_STATUSES)
-        query = Workflow.select_where(self.workspace_id, status, search or None)
+        query = workflows.select_where(self.workspace_id, status, search or None)
         rows, more = query.page(_limit(limit), cursor)
         return {"flows": [_show(row, FLOW) for row in rows], "next_cursor": more}
 
@@ -98,7 +100,7 @@ class WorkspaceView:
         """Return `{"runs": […], "next_cursor"}`, newest first, without inputs and outputs."""
         _check_one_of("status", status, RUN_STATUSES)
         filters = RunFilters(self.workspace_id, None if status is None else [status], workflow_id)
-        rows, more = Run.select_where(filters).page(_limit(limit), cursor)
+        rows, more = runs.select_where(filters).page(_limit(limit), cursor)
         return {"runs": [_show(row, RUN) for row in rows], "next_cursor": more}
 
     def get_run(self, run_id: str, after: int = -1) -> dict[str, Any]:
@@ -107,8 +109,8 @@ class WorkspaceView:
         The step that failed the run is always included. The input of a step is the outputs of the nodes in `input_of`.
         """
         run = self.run(run_id)
-        rows, more = Step.of(run.id, MAX_STEPS, after)
-        if (final := Step.ending(run.id)) is not None and final.seq not in {row.seq for row in rows}:
+        rows, more = steps.of(run.id, MAX_STEPS, after)
+        if (final := steps.ending(run.id)) is not None and final.seq not in {row.seq for row in rows}:
             rows.append(final)
         most = max(MIN_VALUE, min(MAX_VALUE, MAX_OUTPUTS // max(1, len(rows))))
         told = {
@@ -125,13 +127,13 @@ class WorkspaceView:
             told["input_of"] = orjson.loads(row.inputs)
         if row.item_index is not None:
             told |= {"index": row.item_index, "item": _value(row.item, most)}
-        if row.has_output:
+        if steps.has_output(row):
             told["output"] = self.value(row.run_id, f"step_{row.seq}", Kept(row.output, row.output_bytes), most)
         return told
 
     def get_run_log(self, run_id: str, cursor: str | None = None) -> dict[str, Any]:
         """Return `{"entries": […], "next_cursor"}`, oldest first: level, message, node_id, data, created_at of each."""
-        rows, more = LogEntry.of(self.run(run_id).id, MAX_ENTRIES, cursor)
+        rows, more = logs.of(self.run(run_id).id, MAX_ENTRIES, cursor)
         entries = [
             _show(row, ("level", "message", "node_id", "created_at"))
             | ({} if row.data is None else {"data": _value(row.data, MIN_VALUE)})
@@ -190,7 +192,7 @@ def _matches(entry: Mapping[str, Any], words: set[str]) -> int:
 
 def _show(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """Return these columns of the row for display, without those that are None or False."""
-    found = {name: getattr(row, name) for name in names}
+    found = {name: runs.progress(row) if name == "progress" else getattr(row, name) for name in names}
     return {name: _format(name, value) for name, value in found.items() if value is not None and value is not False}
 
 

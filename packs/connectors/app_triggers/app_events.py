@@ -23,10 +23,12 @@ from api.run_answer import make_json_answer
 from api.webhooks import begin_guess, load_secret, make_limit_key, note_refusal, refuse_caller, to_response
 from api.webhooks.auth import TIMESTAMP
 from api.webhooks.body import build_input
+from database.base import now_ms
+from database.queries import registered_hooks
+from database.queries.webhooks import WebhookTarget
 from definition import PlannedNode
 from dispatch import Ticket
 from errors import Forbidden, Unavailable, VaultError
-from models import RegisteredHook, WebhookTarget, now_ms
 from packs.connectors.app_triggers.app_trigger import SECRET_TYPES, AppTrigger
 from packs.connectors.app_triggers.hook_keeper import make_secret
 from security.vault import Vault
@@ -88,7 +90,7 @@ def load_signing_secrets(hook: WebhookTarget, node: PlannedNode) -> list[str | N
     if "credential" in node.config.static:
         values = load_secret(vault, hook, SECRET_TYPES)
         return [str(values["value" if hook.secret_type == "secret" else "secret"])]
-    rows = RegisteredHook.of_node(hook.flow.id, hook.node_id)
+    rows = registered_hooks.of_node(hook.flow.id, hook.node_id)
     if not rows:
         raise Unavailable("The webhook is not registered in the service yet: activate the flow", retry_after=60)
     try:

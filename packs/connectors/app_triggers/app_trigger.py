@@ -46,7 +46,7 @@ class AppTrigger(EventTrigger):
         return [("webhook", webhook), *registered]
 
     def registration(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the hook that a node with this loaded config registers, as `RegisteredHook.sync` takes it."""
+        """Return the hook that a node with this loaded config registers, as `registered_hooks.sync` takes it."""
         register = self.preset["register"]
         names = (*register.get("params", {}), "api_url")
         settings = {name: config[name] for name in names if config.get(name)}

@@ -3,7 +3,7 @@
 Rows of `registered_hooks` have the work that is left. The leader does it, a few rows at a time in threads of their own,
 so that a slow service delays nothing else. A failure is logged in the workspace and retried with backoff; a removal is
 retried until it succeeds, or until a user confirms that there is nothing to remove. After a crash the work of a row is
-repeated: see database/tables/registered_hooks.py.
+repeated: see database/queries/registered_hooks.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from typing import Any, Protocol
 import orjson
 
 from database import execute, write
+from database.base import now_ms
+from database.queries import logs, registered_hooks
+from database.queries.registered_hooks import CHECK_MS
 from definition.triggers import NO_ADDRESS
 from dispatch import Dispatcher
 from errors import NodeError
-from models import CHECK_MS, LogEntry, RegisteredHook, now_ms
+from models import RegisteredHook
 from nodes import REGISTRY
 from nodes.base import Context
 from scheduler.polls import run_in_thread
@@ -57,7 +60,7 @@ class HookKeeper:
         """Begin due work, if this process leads."""
         if self.dispatcher.is_paused or not self.leads():
             return
-        for row in RegisteredHook.claim_due(now_ms(), AT_ONCE):
+        for row in registered_hooks.claim_due(now_ms(), AT_ONCE):
             self.start(lambda row=row: self.work(row))  # type: ignore[misc]
 
     def work(self, row: RegisteredHook) -> None:
@@ -74,7 +77,7 @@ class HookKeeper:
             log.exception("the registered hook %s could not be worked on", row.id)
             self._fail(row, "an internal error; the server's log has the details")
         finally:
-            row.give_back()
+            registered_hooks.give_back(row)
 
     def _add(self, row: RegisteredHook, keyring: Any) -> None:
         base = self.dispatcher.config.public_url.rstrip("/")
@@ -83,28 +86,28 @@ class HookKeeper:
         url = f"{base}/api/webhooks/{row.path}"
         registration = self._open(row, keyring)
         if row.state == row.ADDED and row.url == url and registration.has(url):
-            row.put(next_at=now_ms() + CHECK_MS, claimed_until=0, attempts=0, last_error=None)
+            registered_hooks.put(row, next_at=now_ms() + CHECK_MS, claimed_until=0, attempts=0, last_error=None)
             return
         if row.url not in (None, url):
             registration.remove(str(row.url))  # the address of the server has changed
         # Known before the service is asked: whatever happens from here on, the hook can be found and removed.
-        if not row.put(url=url):
+        if not registered_hooks.put(row, url=url):
             return
         secret = registration.add(
             url, make_secret(self.vault, row.id), orjson.loads(row.events), row.id.replace("_", "-")
         )
         sealed = None if secret is None else self.vault.seal(secret)
         done = {"state": row.ADDED, "secret": sealed, "attempts": 0, "last_error": None}
-        if row.put(**done, next_at=now_ms() + CHECK_MS, claimed_until=0):
+        if registered_hooks.put(row, **done, next_at=now_ms() + CHECK_MS, claimed_until=0):
             self._log(row, "info", "The webhook was added in the service")
 
     def _remove(self, row: RegisteredHook, keyring: Any) -> None:
         if row.url is not None:
-            if row.hand_over():
+            if registered_hooks.hand_over(row):
                 return
             self._open(row, keyring).remove(row.url)
-            row.check_others()
-        if row.end() and row.url is not None:
+            registered_hooks.check_others(row)
+        if registered_hooks.end(row) and row.url is not None:
             self._log(row, "info", "The webhook was removed from the service")
 
     def _open(self, row: RegisteredHook, keyring: Any) -> Any:
@@ -128,7 +131,10 @@ class HookKeeper:
         attempts = row.attempts + 1
         wait = SELDOM_MS if attempts >= MANY else min(FIRST_BACKOFF_MS * 2 ** min(attempts - 1, 20), MAX_BACKOFF_MS)
         is_new = message != row.last_error or attempts == MANY
-        if row.put(attempts=attempts, last_error=message, next_at=now_ms() + wait, claimed_until=0) and is_new:
+        if (
+            registered_hooks.put(row, attempts=attempts, last_error=message, next_at=now_ms() + wait, claimed_until=0)
+            and is_new
+        ):
             done = "removed" if row.state == row.REMOVING else "added"
             self._log(row, "error", f"The webhook could not be {done}; it is tried again: {message}")
 
@@ -136,7 +142,7 @@ class HookKeeper:
         data = {"workflow_id": row.workflow_id, "service": row.type, "address": row.url or row.path}
         with write():
             text = orjson.dumps(data).decode()
-            execute(*LogEntry.entry(row.workspace_id, None, row.node_id, level, message, text))
+            execute(*logs.entry(row.workspace_id, None, row.node_id, level, message, text))
 
 
 def make_jobs(server: Any) -> dict[Callable[[], object], float]:

@@ -11,7 +11,8 @@ from world import start_python
 
 from api.http import caching
 from database import write, write_runs
-from models import LogEntry, Membership, Run, User
+from database.queries import workspaces
+from models import LogEntry, Run, User
 from registry import registry
 
 # By endpoint, a path of each view that is marked so: what the app asks for again and again.
@@ -43,20 +44,21 @@ ASK = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}
 OTHER = """
 import sys, database
 from chosen_engine import connect
-from models import LogEntry, Membership, Run, User, Workflow
+from database.queries import runs, workflows, workspaces
+from models import LogEntry, User, Workflow
 connect(sys.argv[1])
 user, flow = User.find(sys.argv[2]), Workflow.get()
 place = flow.workspace_id
-def member(): return Membership.get_with_user(place, user.id)
+def member(): return workspaces.get_member(place, user.id)
 def run():
     with database.write_runs():
-        database.execute(*Run.accept(flow, triggered_by="manual").insertion())
+        database.execute(*runs.insertion(runs.accept(flow, triggered_by="manual")))
 DO = {
     "run": run,
     "log": lambda: LogEntry.add(workspace_id=place, level="info", message="m"),
-    "flow": lambda: flow.change(None, triggers=[], name=flow.name + "x"),
-    "join": lambda: Membership.join(place, user, "viewer"),
-    "leave": lambda: member().leave(),
+    "flow": lambda: workflows.change(flow, None, triggers=[], name=flow.name + "x"),
+    "join": lambda: workspaces.join(place, user, "viewer"),
+    "leave": lambda: workspaces.leave(member()),
 }
 for line in sys.stdin:
     DO[line.strip()]()
@@ -217,4 +219,4 @@ def test_a_user_without_access_gets_no_304(ask, other, workspace, token_client, 
         other("leave")
         assert client.get(path, headers={"If-None-Match": tag}).status_code == 401
         other("join")
-    assert Membership.role_of(other.user.id, workspace.id) == "viewer" and User.find(other.user.id)
+    assert workspaces.role_of(other.user.id, workspace.id) == "viewer" and User.find(other.user.id)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from models import Debounce, Run, debounces
+from database.queries import debounces
+from models import Debounce, Run
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -3,7 +3,8 @@
 import pytest
 from test_webhooks import definition
 
-from models import MAX_PATTERNS, Run
+from database.queries.webhooks import MAX_PATTERNS
+from models import Run
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

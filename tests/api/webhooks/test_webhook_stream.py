@@ -16,9 +16,10 @@ from test_webhooks import STOP, definition
 
 from api.webhooks import event_stream as stream
 from api.webhooks.event_stream import make_event
+from database.queries.webhooks import WebhookTarget
 from dispatch.waiting import WaitingThreads
 from errors import Unavailable
-from models import Run, WebhookTarget
+from models import Run
 
 NUMBERS = itertools.count(10)
 PATH = "/api/webhooks/orders"

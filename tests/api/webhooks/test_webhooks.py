@@ -406,7 +406,7 @@ def test_a_plan_is_made_once_and_the_definition_read_no_more(client, hook, monke
     hook(respond="last")
     assert client.post("/api/webhooks/orders").status_code == 200
     monkeypatch.setattr(
-        "database.tables.webhooks.Fired.definition_json", property(lambda self: pytest.fail("was read"))
+        "database.queries.webhooks.Fired.definition_json", property(lambda self: pytest.fail("was read"))
     )
     assert client.post("/api/webhooks/orders").status_code == 200
 

@@ -12,7 +12,9 @@ from llm_server import call, calls, raw, say, stall
 
 import models
 from database import write
-from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
+from database.queries import runs
+from database.queries.store import WorkspaceStore
+from models import AgentRun, AgentStep, Run, Wait
 from packs.agents.api.run_json import show_run
 from packs.agents.runtime import load_libraries
 
@@ -115,7 +117,7 @@ def test_a_task_cancelled_by_another_process_takes_no_further_step(add_agent, as
     answer = ask(expect=202, wait=0)
     llm.wait_for_requests(1)
     run = Run.get_by_id(answer["run_id"])
-    assert run.cancel("cancelled elsewhere")
+    assert runs.cancel(run, "cancelled elsewhere")
     go_on.set()
     server.dispatcher.waiting.wait(server.dispatcher.ticket_of(run), 10)
     log = log_of(answer)

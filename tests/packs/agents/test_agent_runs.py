@@ -5,7 +5,8 @@ import threading
 import pytest
 from llm_server import call, calls, data, drop_connection, forever, huge, raw, raw_tool_arguments, say, stall, status
 
-from models import AgentRun, Run, WorkspaceStore
+from database.queries.store import WorkspaceStore
+from models import AgentRun, Run
 from packs.agents.dispatch.definitions import list_built_in
 from packs.agents.runtime.model_choice import Models
 

@@ -7,7 +7,9 @@ from each import for_each
 from llm_server import call, data, say
 
 from database import disconnect_thread, execute, write
-from models import AgentRun, Run, Wait, WorkspaceStore, new_id, now_ms
+from database.base import new_id, now_ms
+from database.queries.store import WorkspaceStore
+from models import AgentRun, Run, Wait
 
 ASKING = {"type": "store", "approval": ["store_set"]}
 

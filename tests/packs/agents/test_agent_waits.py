@@ -5,7 +5,9 @@ import json
 import pytest
 from llm_server import call, calls, say
 
-from models import Run, Wait, WorkspaceStore
+from database.queries import waits
+from database.queries.store import WorkspaceStore
+from models import Run, Wait
 from nodes.base import REGISTRY
 
 ASKING = {"type": "store", "approval": ["store_set"]}
@@ -135,7 +137,7 @@ def test_a_question_times_out(asked, server, llm, workspace, owner):
     answer = asked(SET, say("Nobody was there."), approval={"timeout": 60})
     wait = Wait.get(Wait.run_id == answer["run_id"])
     assert 50_000 < wait.wake_at - wait.created_at <= 60_000
-    Wait.wake(wait.wake_at)
+    waits.wake(wait.wake_at)
     server.dispatcher.pick_up()
     server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
     log = owner.get(f"/api/agent/runs/{answer['id']}").json

@@ -11,7 +11,8 @@ import pytest
 from command_line import call, refused
 from openapi_documents import GITHUB, PETSTORE
 
-from models import Preset, User, Workflow, Workspace
+from database.queries import workspaces
+from models import Preset, User, Workflow
 from packs.importing.curl_options import SHORT, USED
 
 ROOT = Path(__file__).parents[3]
@@ -69,7 +70,7 @@ def test_a_document_as_json_is_recognized_too(data_dir, file):
 
 
 def test_the_palette_is_that_of_the_given_workspace(data_dir, file):
-    other = Workspace.found("Other", User.get())
+    other = workspaces.found("Other", User.get())
     assert "--workspace" in refused("import", file(GITHUB.decode(), "api.yaml"))
     call("import", "api.yaml", "--workspace", other.id)
     assert {preset.workspace_id for preset in Preset.select()} == {other.id}

@@ -6,7 +6,7 @@ import pytest
 from openapi_documents import GITHUB, PETSTORE
 from query_plans import explain
 
-from database.tables import presets as presets_table
+from database.queries import presets as presets_table
 from dispatch.limits import RequestLimit
 from models import Preset
 from packs.importing import api as importing
@@ -203,5 +203,7 @@ def test_the_catalogue_of_node_types_stays_as_it_is(owner):
 
 @pytest.mark.parametrize("filters", [{}, {"source": "pet-store"}, {"search": "pet"}])
 def test_the_palette_is_read_from_an_index_in_order(owner, filters, caplog):
-    plan = " ".join(step for _, step in explain(lambda: Preset.select_where("ws_1", **filters).page(50, None), caplog))
+    plan = " ".join(
+        step for _, step in explain(lambda: presets_table.select_where("ws_1", **filters).page(50, None), caplog)
+    )
     assert "SCAN" not in plan and ("TEMP B-TREE" not in plan or "source" in filters), plan

@@ -7,7 +7,9 @@ import time
 import pytest
 
 from constants import VERSION
-from models import DatabaseRefused, Workflow
+from database import DatabaseRefused
+from database.queries import workflows
+from models import Workflow
 from packs.mcp import server as mcp
 from packs.mcp import server_tools as mcp_tools
 
@@ -198,7 +200,7 @@ def test_an_internal_error_is_reported_without_details(ask, monkeypatch, caplog,
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(Workflow, "select_where", fail)
+    monkeypatch.setattr(workflows, "select_where", fail)
     answer = ask(message("tools/call", name="list_flows"))
     assert error_of(answer, 200, -32603) == told and "a detail" in caplog.text
 

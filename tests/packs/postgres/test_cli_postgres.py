@@ -7,7 +7,9 @@ from command_line import call, refused, roles
 
 import database
 from config import Config
-from models import AuditEntry, Credential, Lease, ServerFact, Workspace
+from database.queries import leases, server_state
+from database.queries.audit import NewAuditEntry
+from models import Credential, Workspace
 from security.credentials import Credentials
 from security.vault import Vault
 from workflow_server import prepare
@@ -70,22 +72,22 @@ def test_an_empty_database_gets_its_tables(config, fresh_url, monkeypatch):
 
 def test_a_paused_server_is_resumed(config, connected):
     connected()
-    ServerFact.pause("a test")
+    server_state.pause("a test")
     assert "resumes within seconds" in call("resume", "--skip-missed").stdout
     connected()
-    assert not ServerFact.is_paused()
+    assert not server_state.is_paused()
 
 
 def test_a_key_is_rotated_while_no_server_lives(config, connected, tmp_path, monkeypatch):
     (tmp_path / "new").write_text(NEW_KEY)
     connected()
     workspace = Workspace.get()
-    entry = AuditEntry.begin("credential.created", workspace.id)
+    entry = NewAuditEntry("credential.created", workspace.id)
     Credentials(Vault.open(config)).keep(entry, {"value": "s"}, name="c", type="secret", hosts=None)
-    Lease.beat("proc_1", 60_000)
+    leases.beat("proc_1", 60_000)
     assert "A server is working on postgresql://app@127.0.0.1" in refused("rotate-key", "--new-key-file", "new")
     connected()
-    Lease.end("proc_1")
+    leases.end("proc_1")
     assert "HEADRACE_SECRET_KEY is set" in refused("rotate-key")
     assert "1 credential is under the new key" in call("rotate-key", "--new-key-file", "new").stdout
     assert "is not the key that the database postgresql://app@127.0.0.1" in refused_start(config)

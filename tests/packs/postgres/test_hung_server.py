@@ -5,7 +5,7 @@ from listening import until
 from world import PATIENCE, add_flow, flow, started_recorder
 
 from database import ANSWER_SECONDS, ConnectionLost, execute, fetch_value, write
-from models import Run
+from database.queries import runs
 from packs.postgres import engine as postgres
 
 pytestmark = pytest.mark.slow
@@ -50,11 +50,11 @@ def test_a_transaction_fails(waits):
 
 def test_the_recorder_writes_once_what_the_server_did_not_confirm(waits, caplog):
     caplog.set_level("INFO")
-    run = Run.accept(add_flow(flow("a")), triggered_by="manual")
+    run = runs.accept(add_flow(flow("a")), triggered_by="manual")
     with started_recorder() as recorder:
         recorder.commit([])
         waits.freeze()
-        done = recorder.submit([run.insertion()])
+        done = recorder.submit([runs.insertion(run)])
         until(lambda: "reading its outcome" in caplog.text or "writes wait for it" in caplog.text)
         waits.heal()
         assert done.result(PATIENCE) == [1]

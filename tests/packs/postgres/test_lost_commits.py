@@ -8,8 +8,10 @@ from sources import Source, active, definition, polling, watched
 from world import PATIENCE, Background, add_flow, flow, started_recorder
 
 from database import OutcomeUnknown, execute, fetch_value, write, write_runs
+from database.base import Write
+from database.queries import runs as run_queries
 from errors import Conflict
-from models import Run, Write
+from models import Run
 from packs.postgres import commit_numbers
 from packs.postgres import engine as postgres
 
@@ -74,32 +76,32 @@ def test_without_the_database_the_outcome_is_unknown(proxy, monkeypatch):
 
 def test_the_recorder_neither_repeats_nor_denies_a_group(proxy):
     made = add_flow(flow("a"))
-    runs = [Run.accept(made, triggered_by="manual") for _ in range(3)]
+    runs = [run_queries.accept(made, triggered_by="manual") for _ in range(3)]
     with started_recorder() as recorder:
         proxy.lose_answer("COMMIT")
-        done = [recorder.submit([run.insertion()]) for run in runs]
+        done = [recorder.submit([run_queries.insertion(run)]) for run in runs]
         assert [each.result(PATIENCE) for each in done] == [[1]] * 3
-        again = outcome(Background(lambda: recorder.submit([runs[0].insertion()]).result(PATIENCE)))
+        again = outcome(Background(lambda: recorder.submit([run_queries.insertion(runs[0])]).result(PATIENCE)))
         assert isinstance(again, Conflict)
     assert proxy.lost.is_set() and fetch_value("SELECT COUNT(*) FROM runs") == 3
 
 
 def test_the_recorder_writes_a_group_again_whose_commit_never_arrived(proxy):
     made = add_flow(flow("a"))
-    runs = [Run.accept(made, triggered_by="manual") for _ in range(2)]
+    runs = [run_queries.accept(made, triggered_by="manual") for _ in range(2)]
     with started_recorder() as recorder:
         proxy.lose_request("COMMIT")
-        done = [recorder.submit([run.insertion()]) for run in runs]
+        done = [recorder.submit([run_queries.insertion(run)]) for run in runs]
         assert [each.result(PATIENCE) for each in done] == [[1]] * 2
     assert proxy.lost.is_set() and fetch_value("SELECT COUNT(*) FROM runs") == 2
 
 
 def test_the_recorder_fails_a_group_whose_outcome_is_unknown(proxy, monkeypatch):
     monkeypatch.setattr(commit_numbers, "ASK_SECONDS", 0.2)
-    run = Run.accept(add_flow(flow("a")), triggered_by="manual")
+    run = run_queries.accept(add_flow(flow("a")), triggered_by="manual")
     with started_recorder() as recorder:
         proxy.lose_answer("COMMIT", then_cut=True)
-        error = outcome(Background(lambda: recorder.submit([run.insertion()]).result(PATIENCE)))
+        error = outcome(Background(lambda: recorder.submit([run_queries.insertion(run)]).result(PATIENCE)))
         assert isinstance(error, OutcomeUnknown)
         proxy.heal()
         assert recorder.commit([Write("UPDATE runs SET status = status WHERE id = ?", (run.id,))]) == [1]

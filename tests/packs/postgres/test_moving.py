@@ -16,8 +16,9 @@ from world import PATIENCE, end_child, flow, node, start_python
 
 import database
 from config import KEY_FILE, Config
+from database.queries import agent_memory, leases
+from database.queries.agent_memory import MemoryName
 from errors import ConfigError, Conflict
-from models import AgentMemory, Lease, MemoryName
 from packs.postgres import engine as postgres
 from packs.postgres import moving
 from workflow_server import create_app, prepare
@@ -144,7 +145,7 @@ def find_ended(client, id_):
 
 def test_memories_are_found_and_numbered_after_the_last(served, url):
     database.connect(served.database_path)
-    AgentMemory.put(MemoryName("ws_1", "agent", "", "a"), "Das Café in Köln", "")
+    agent_memory.put(MemoryName("ws_1", "agent", "", "a"), "Das Café in Köln", "")
     database.disconnect()
     call("migrate-to-postgres", url)
     assert ask(url, "SELECT number FROM agent_memories WHERE words @@ CAST('koln' AS tsquery)") == [(1,)]
@@ -205,7 +206,7 @@ def test_a_move_can_be_undone_on_purpose(served, url):
 
 def test_a_living_server_is_not_moved(served, url):
     database.connect(served.database_path)
-    Lease.beat("proc_1", 60_000)
+    leases.beat("proc_1", 60_000)
     database.disconnect()
     assert "A server is working on" in refused("migrate-to-postgres", url)
     assert ask(url, OBJECTS) == []

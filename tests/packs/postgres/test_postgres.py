@@ -15,22 +15,14 @@ from written import put
 
 import database
 from database import LockTimeout, execute, execute_together, fetch_value, lock_wait, write, write_lock, write_runs
+from database.base import Decides, Write, now_ms
 from database.changes import QueryCache
-from database.tables.agent_memory import EXPIRED_AT_ONCE
+from database.queries import agent_memory, runs, users
+from database.queries.agent_memory import EXPIRED_AT_ONCE, MemoryName
+from database.queries.store import WorkspaceStore
+from database.queries.units import execute_units
 from errors import ConfigError, Conflict
-from models import (
-    AgentMemory,
-    Decides,
-    MemoryName,
-    Run,
-    RunDay,
-    User,
-    Workspace,
-    WorkspaceStore,
-    Write,
-    execute_units,
-    now_ms,
-)
+from models import AgentMemory, Run, RunDay, User, Workspace
 from packs.postgres import engine as postgres
 from packs.postgres.engine import translate
 
@@ -100,7 +92,7 @@ def test_a_flag_is_a_number_and_read_as_a_flag(url):
     with write():
         User.add(email="a@example.org", name="A", password_hash="x", is_admin=True)
     assert fetch_value("SELECT is_admin FROM users WHERE is_admin = 1") == 1
-    assert User.by_email("a@example.org").is_admin is True
+    assert users.by_email("a@example.org").is_admin is True
 
 
 def test_nul_in_a_text_is_replaced(url):
@@ -177,20 +169,20 @@ def test_a_failed_statement_spoils_no_later_transaction(url):
 def test_units_are_executed_and_counted(url):
     with write():
         made = add_flow(flow("a"))
-    run = Run.accept(made, triggered_by="manual")
-    run.end_unsaved("success", 2.0)
+    run = runs.accept(made, triggered_by="manual")
+    runs.end_unsaved(run, "success", 2.0)
     nothing = Decides("UPDATE workspaces SET name = 'y' WHERE id = ?", ("ws_none",))
     new = Write("INSERT INTO workspaces (id, name, created_at) VALUES (?, 'x', 0)", ("ws_a",))
     with write_runs():
-        assert execute_units([[run.insertion(), run.counted()], [nothing, new]]) == [[1, 1], [0, 0]]
+        assert execute_units([[runs.insertion(run), runs.counted(run)], [nothing, new]]) == [[1, 1], [0, 0]]
     assert RunDay.get().total == 1 and "ws_a" not in ids() and Run.find(run.id).status == "success"
 
 
 def test_of_a_group_in_one_round_trip_only_the_refused_unit_fails(url):
     made = add_flow(flow("a"))
-    taken, *others = (Run.accept(made, triggered_by="manual") for _ in range(3))
+    taken, *others = (runs.accept(made, triggered_by="manual") for _ in range(3))
     nothing = Write("UPDATE runs SET deaths = 0 WHERE id = ?", (others[0].id,))
-    units = [[others[0].insertion(), nothing], [taken.insertion()] * 2, [others[1].insertion(), nothing]]
+    units = [[runs.insertion(others[0]), nothing], [runs.insertion(taken)] * 2, [runs.insertion(others[1]), nothing]]
     with started_recorder() as recorder:
         done = [recorder.submit(unit) for unit in units]
         assert isinstance(done[1].exception(PATIENCE), Conflict)
@@ -454,13 +446,13 @@ def test_nothing_is_cached_if_changes_of_others_cannot_be_read(url):
 def test_at_most_as_many_memories_are_deleted_as_meant(url):
     with write():
         for key in range(15):
-            AgentMemory.put(MemoryName("ws_1", "a", "", str(key)), content="", tags="[]", expires_at=1, now=0)
+            agent_memory.put(MemoryName("ws_1", "a", "", str(key)), content="", tags="[]", expires_at=1, now=0)
     # A plan that reads the rows to be deleted again for each row of the table, as it may be chosen for a small one.
     plans = ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan", "indexonlyscan", "bitmapscan")
     with write():
         for plan in plans:
             execute(f"SET LOCAL enable_{plan} = off")
-        assert not AgentMemory.remove_expired(1, iter([True, False]).__next__)
+        assert not agent_memory.remove_expired(1, iter([True, False]).__next__)
     assert AgentMemory.select().count() == 15 - EXPIRED_AT_ONCE
 
 

@@ -13,8 +13,10 @@ from world import PATIENCE, add_flow, flow
 
 import database
 from database import clock, write, write_runs
-from database.tables import leases
-from models import Lease, Run, execute_units, now_ms
+from database.base import now_ms
+from database.queries import leases, runs
+from database.queries.units import execute_units
+from models import Lease, Run
 from scheduler.leader import LEASE_MS, Leadership
 
 pytestmark = pytest.mark.slow
@@ -56,7 +58,7 @@ def on_another_machine(monkeypatch):
 def requeue(run):
     """Write as `Dispatcher.sweep` does for a run of a process that seems dead. Return the row count of the run."""
     with write_runs() as execute:
-        return execute_units([[Run.lock_lease(run.id), Run.requeue_abandoned(run.id)]], execute)[0][1]
+        return execute_units([[runs.lock_lease(run.id), runs.requeue_abandoned(run.id)]], execute)[0][1]
 
 
 # Processes
@@ -64,34 +66,34 @@ def requeue(run):
 
 @pytest.mark.parametrize("hours", [0, 1, -1])
 def test_another_machine_does_not_take_the_runs_of_this_one(run, on_another_machine, hours):
-    Lease.beat("me", 60_000)
+    leases.beat("me", 60_000)
     on_another_machine(hours)
-    Lease.delete_gone()
-    assert Run.abandoned() == [] and requeue(run) == 0
+    leases.delete_gone()
+    assert runs.abandoned() == [] and requeue(run) == 0
 
 
 def test_the_living_processes_are_those_of_all_machines(url, on_another_machine):
-    Lease.beat("proc_me", 60_000, ["noop"])
+    leases.beat("proc_me", 60_000, ["noop"])
     on_another_machine()
-    Lease.beat("proc_other", 60_000, ["special"])
-    assert len(Lease.find_living()) == 2
-    assert Lease.has_node_types({"noop"}) and Lease.has_node_types({"special"})
-    Lease.beat("proc_me", -1, ["noop"])
-    assert len(Lease.find_living()) == 1 and not Lease.has_node_types({"noop"})
+    leases.beat("proc_other", 60_000, ["special"])
+    assert len(leases.find_living()) == 2
+    assert leases.has_node_types({"noop"}) and leases.has_node_types({"special"})
+    leases.beat("proc_me", -1, ["noop"])
+    assert len(leases.find_living()) == 1 and not leases.has_node_types({"noop"})
 
 
 def test_an_expired_lease_is_taken(run, on_another_machine):
-    Lease.beat("me", 60_000)
-    assert Run.abandoned() == []
-    Lease.beat("me", -1)
+    leases.beat("me", 60_000)
+    assert runs.abandoned() == []
+    leases.beat("me", -1)
     on_another_machine()
-    assert Run.abandoned() == [run] and Run.abandoned(silent=False) == []
+    assert runs.abandoned() == [run] and runs.abandoned(silent=False) == []
     assert requeue(run) == 1 and Run.find(run.id).deaths == 1
 
 
 def test_a_dead_process_is_known_only_on_its_own_machine(run, on_another_machine):
     """Linux numbers the first pid namespace of every machine alike, and process ids repeat."""
-    Lease.beat("me", 60_000)
+    leases.beat("me", 60_000)
     space, _, started = Lease.find("me").process.split()
     assert space.startswith(clock.boot_id())
     with child(["true"]) as gone:
@@ -99,48 +101,48 @@ def test_a_dead_process_is_known_only_on_its_own_machine(run, on_another_machine
     Lease.update(process=f"{space} {gone.pid} {started}").execute()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(leases, "boot_id", lambda: "another-machine")
-        Lease.delete_gone()
-    assert Run.abandoned() == []
-    Lease.delete_gone()
-    assert Run.abandoned() == [run]
+        leases.delete_gone()
+    assert runs.abandoned() == []
+    leases.delete_gone()
+    assert runs.abandoned() == [run]
 
 
 def test_without_a_boot_id_no_process_is_looked_for(run, monkeypatch):
     monkeypatch.setattr(leases, "boot_id", lambda: "")
-    Lease.beat("me", 60_000)
+    leases.beat("me", 60_000)
     assert Lease.find("me").process is None
     Lease.update(process=f"pid:[1] {os.getpid()} 1").execute()
-    Lease.delete_gone()
-    assert Run.abandoned() == []
+    leases.delete_gone()
+    assert runs.abandoned() == []
 
 
 def test_leases_of_yesterday_are_deleted(url):
-    Lease.beat("proc_old", -leases.DAY_MS - 1000)
-    Lease.beat("proc_just", -1000)
-    Lease.prune()
+    leases.beat("proc_old", -leases.DAY_MS - 1000)
+    leases.beat("proc_just", -1000)
+    leases.prune()
     assert [row.name for row in Lease.select()] == ["proc_just"]
 
 
 def test_a_renewal_waits_for_a_process_that_takes_its_runs(run):
     """Otherwise its process could find the run still its own, and start a node with effects."""
-    Lease.beat("me", -1)
+    leases.beat("me", -1)
     done = threading.Event()
 
     def renew():
-        Lease.beat("me", 60_000)
+        leases.beat("me", 60_000)
         done.set()
-        return run.is_still_claimed()
+        return runs.is_still_claimed(run)
 
     with ThreadPoolExecutor() as pool:
         with write_runs() as execute:
-            counts = execute_units([[Run.lock_lease(run.id), Run.requeue_abandoned(run.id)]], execute)[0]
+            counts = execute_units([[runs.lock_lease(run.id), runs.requeue_abandoned(run.id)]], execute)[0]
             renewed = pool.submit(renew)
             assert counts == [1, 1] and not done.wait(0.2)
         assert renewed.result(PATIENCE) is False
 
 
 def test_a_process_that_renews_its_lease_at_the_last_moment_keeps_its_runs(run, url):
-    Lease.beat("me", -1)
+    leases.beat("me", -1)
     with psycopg.connect(url) as other:
         other.execute("UPDATE leases SET until = until + 60000 WHERE name = 'me'")
         with ThreadPoolExecutor() as pool:
@@ -170,15 +172,15 @@ def test_a_right_holds_on_machines_whose_clocks_differ(url, on_another_machine, 
 
 
 def test_a_right_from_before_the_database_was_set_back_does_not_count(url):
-    assert Lease.lead("leader", "first", LEASE_MS)
+    assert leases.lead("leader", "first", LEASE_MS)
     Lease.update(until=now_ms() + 3_600_000).execute()
-    assert Lease.lead("leader", "second", LEASE_MS)
+    assert leases.lead("leader", "second", LEASE_MS)
 
 
 def test_one_of_many_takes_a_right(url):
     with ThreadPoolExecutor(8) as pool:
         owners = [f"lead_{number}" for number in range(8)]
-        led = list(pool.map(lambda owner: Lease.lead("leader", owner, LEASE_MS), owners))
+        led = list(pool.map(lambda owner: leases.lead("leader", owner, LEASE_MS), owners))
     assert sum(led) == 1
 
 

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-from database.tables import base, metrics
-from models import Run, RunFilters, first_id
+from database import base
+from database.base import first_id
+from database.queries import metrics, runs
+from database.queries.runs import RunFilters
 
 pytestmark = pytest.mark.slow
 FLOW = SimpleNamespace(id="wf_1", workspace_id="ws_1", name="F", version=1)
@@ -49,8 +51,8 @@ def record(connection, count):
             "triggered_by": ("manual", "webhook", "schedule")[number % 3],
             "duration_ms": float(number),
         }
-        run = Run.accept(FLOW, id=first_id("run", 1_000 + number), **values)
-        base.execute(*run.insertion())
+        run = runs.accept(FLOW, id=first_id("run", 1_000 + number), **values)
+        base.execute(*runs.insertion(run))
         made.append(run)
     return made[::-1]
 
@@ -61,12 +63,12 @@ def test_pages_have_all_rows_in_order(connection, filters):
     expected = [run.id for run in made if fits(run, filters)]
     found, before = [], None
     while True:
-        page, before = Run.select_where(RunFilters("ws_1", **filters)).page(7, before)
+        page, before = runs.select_where(RunFilters("ws_1", **filters)).page(7, before)
         found += [run.id for run in page]
         if before is None:
             break
     assert found == expected != []
-    assert [run.id for run in Run.select_where(RunFilters("ws_1", **filters))] == expected
+    assert [run.id for run in runs.select_where(RunFilters("ws_1", **filters))] == expected
 
 
 def fits(run, filters):
@@ -90,7 +92,7 @@ def test_a_page_is_merged_from_indexes_and_not_sorted(connection, monkeypatch):
 
     for module in (base, metrics):
         monkeypatch.setattr(module, "execute", explain)
-    Run.select_where(RunFilters("ws_1", triggered_by="manual")).page(5, None)
+    runs.select_where(RunFilters("ws_1", triggered_by="manual")).page(5, None)
     durations = metrics._durations_of("ws_1", "wf_1")
     assert durations == sorted(float(number) for number in range(24) if number % 4 != 2)
     assert len(plans) == 3, "the runs of the last days first, then all; the durations"

@@ -7,8 +7,10 @@ from world import PATIENCE, add_flow, flow, started_recorder
 
 import database
 from database import execute, fetch_value, write_runs
+from database.base import Write
+from database.queries import runs as run_queries
+from database.queries.units import execute_units
 from dispatch.group_commit import WholeRun, insertions
-from models import Run, Write, execute_units
 from packs.postgres.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
@@ -33,8 +35,8 @@ def pipeline(url):
 
 def whole(made, **values):
     """Return a run that has ended and is not written yet."""
-    run = Run.accept(made, triggered_by="manual", **values)
-    run.end_unsaved("success", 2.0)
+    run = run_queries.accept(made, triggered_by="manual", **values)
+    run_queries.end_unsaved(run, "success", 2.0)
     return WholeRun(run, [], [])
 
 
@@ -156,7 +158,7 @@ def test_new_runs_take_one_round_trip_and_changes_two(url, messages):
 def test_what_only_adds_runs_is_not_committed_before_the_end_of_another_block(url):
     made = add_flow(flow("a"))
     with pytest.raises(ZeroDivisionError), write_runs():
-        execute_units([[whole(made).run.insertion()]])
+        execute_units([[run_queries.insertion(whole(made).run)]])
         raise ZeroDivisionError
     assert fetch_value("SELECT COUNT(*) FROM runs") == 0
 

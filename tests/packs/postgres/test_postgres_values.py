@@ -7,11 +7,12 @@ from world import add_flow, flow, process
 import database
 from config import Config
 from database import execute, fetch_value, write
-from database.tables import large_values
+from database.base import first_id, new_id, now_ms
+from database.queries import large_values, runs
 from dispatch import Start
 from dispatch.payload_rows import PayloadRows
 from dispatch.payloads import Kept
-from models import Run, first_id, new_id, now_ms
+from models import Run
 from packs.postgres import engine as postgres
 from scheduler.retention import DAY_MS, Retention
 
@@ -113,7 +114,7 @@ def test_old_values_are_deleted_with_their_runs_and_without(payloads):
     old, lost, fresh = (first_id("run", now - days * DAY_MS) for days in (40, 2, 0))
     for id_ in (old, lost, fresh):
         payloads.keep(id_, "input", b'"123456789"')
-    Run.record(made, id=old, status="success", triggered_by="manual", finished_at=now - 40 * DAY_MS, input_bytes=11)
+    runs.record(made, id=old, status="success", triggered_by="manual", finished_at=now - 40 * DAY_MS, input_bytes=11)
     config = Config(retention_days=30, retention_bytes=1, database_url=postgres._url)
     assert Retention(config, payloads, pause=lambda seconds: False).work()
     assert Run.find(old) is None and list(payloads.run_ids()) == [fresh]

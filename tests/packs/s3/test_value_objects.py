@@ -16,12 +16,13 @@ import packs.s3.payload_objects as payload_objects
 import packs.s3.value_store as value_store
 from config import Config
 from database import archives, execute, fetch_value, write
-from database.tables import large_values
+from database.base import first_id, new_id, now_ms
+from database.queries import large_values, runs
 from dispatch import Start
 from dispatch.payload_rows import PayloadRows
 from dispatch.payloads import Kept, ValueGone
 from errors import ConfigError, Conflict, Unavailable
-from models import Run, first_id, new_id, now_ms
+from models import Run
 from packs.postgres import engine as postgres
 from packs.s3.payload_objects import PayloadObjects, Recent, check_values
 from packs.s3.value_store import StoreDown, ValueStore
@@ -261,7 +262,7 @@ def test_retention_leaves_objects_that_a_retry_of_a_deleted_run_needs(payloads, 
     payloads.share(old, new, [])
     with write():
         made = add_flow(flow("a"))
-    Run.record(made, id=new, status="success", triggered_by="manual", finished_at=now_ms(), input_bytes=len(VALUE))
+    runs.record(made, id=new, status="success", triggered_by="manual", finished_at=now_ms(), input_bytes=len(VALUE))
     payloads.remove(old)
     with caplog.at_level(logging.INFO):
         assert Retention(Config(**settings), payloads, pause=lambda seconds: False).work()
@@ -313,10 +314,10 @@ def pending(payloads):
     """Return a pending run whose input is in the store."""
     with write():
         made = add_flow(flow("a"))
-    run = Run.accept(made, id=new_id("run"), triggered_by="manual", input_bytes=len(VALUE))
+    run = runs.accept(made, id=new_id("run"), triggered_by="manual", input_bytes=len(VALUE))
     payloads.keep(run.id, "input", VALUE)
     with write():
-        execute(*run.insertion())
+        execute(*runs.insertion(run))
     return run
 
 

@@ -5,9 +5,9 @@ from io import BytesIO
 import pytest
 
 from database import write
-from database.tables import row_imports
-from database.tables.data_rows import changing
-from database.tables.row_imports import RowImport, undo_interrupted
+from database.queries import data_tables, row_imports
+from database.queries.data_rows import changing
+from database.queries.row_imports import RowImport, undo_interrupted
 from errors import Conflict
 from models import AuditEntry, DataKey, DataRow, DataTable, DataWrite
 
@@ -19,10 +19,10 @@ ROWS = 25
 def table(owner, monkeypatch):
     """A table with an indexed column; imports have ten rows in a transaction."""
     monkeypatch.setattr(row_imports, "BATCH", 10)
-    made = DataTable.make(owner.workspace.id, "orders", [("number", "number")])
+    made = data_tables.make(owner.workspace.id, "orders", [("number", "number")])
     with write():
-        made.lock()
-        made.index_column("c1")
+        data_tables.lock(made)
+        data_tables.index_column(made, "c1")
     return made
 
 
@@ -94,7 +94,7 @@ def test_rows_of_others_stay_when_an_import_is_undone(owner, table, monkeypatch)
 
 
 def test_a_table_without_room_for_all_takes_none(owner, table, monkeypatch):
-    monkeypatch.setattr("database.tables.data_rows.MAX_ROWS", ROWS - 1)
+    monkeypatch.setattr("database.queries.data_rows.MAX_ROWS", ROWS - 1)
     assert send(owner, table).status_code == 413 and is_untouched(table)
 
 
@@ -102,7 +102,7 @@ def test_columns_that_are_changed_meanwhile_stop_the_import(table):
     def change(seconds):
         found = DataTable.get_by_id(table.id)
         with changing(found):
-            found.add_columns([("later", "text")])
+            data_tables.add_columns(found, [("later", "text")])
 
     with pytest.raises(Conflict, match="columns of the table were changed"):
         RowImport(table, ['{"c1":1}'] * ROWS, change).run(lambda: None, write())

@@ -7,7 +7,7 @@ from agent_samples import EXPECTED, FULL, LEAST
 from world import at_once
 
 from database import execute
-from database.tables import agent_definitions as rows
+from database.queries import agent_definitions as rows
 from packs.agents.definition import parse
 from packs.agents.dispatch import definitions
 from packs.agents.dispatch.definitions import find_agent, find_built_in

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from database import execute, write
-from models import now_ms
+from database.base import now_ms
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

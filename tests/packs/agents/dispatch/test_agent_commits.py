@@ -9,9 +9,10 @@ from crashes import crash_everywhere, first_run
 from llm_server import LlmServer, calls, forever, say
 from world import add_flow, chain, flow, node
 
-import models
+from database.queries import agent_definitions, agent_runs
+from database.queries.store import WorkspaceStore
 from dispatch import Start
-from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
+from models import AgentRun, Run, Wait
 from packs.agents.definition import parse
 from packs.agents.dispatch.task import AgentTask
 
@@ -34,7 +35,7 @@ def settings(llm):
 def add_agent(id_, *tools, **more):
     raw = {"id": id_, "name": id_, "instructions": "You help.", "tools": list(tools), **more}
     definition = orjson.dumps(parse(raw).snapshot()).decode()
-    models.Agent.keep("ws_1", id_, id_, definition)
+    agent_definitions.keep("ws_1", id_, id_, definition)
 
 
 def agent(id_, agent_id="helper", task="Do it.", **more):
@@ -142,4 +143,4 @@ def test_an_agent_task_without_a_flow(tmp_path, types, llm, settings):
     check_asked(llm)
     (row,) = AgentRun.select()
     assert row.status == "success" and WorkspaceStore("ws_1").get("a") == 1
-    assert [step.status for step in AgentStep.of([row.id])[row.id]] == ["success"] * 4
+    assert [step.status for step in agent_runs.steps_of([row.id])[row.id]] == ["success"] * 4

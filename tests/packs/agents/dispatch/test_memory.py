@@ -12,11 +12,13 @@ from world import at_once, fresh_database, raced
 
 from config import Config
 from database import execute, fetch_value, is_postgres, write
+from database.base import now_ms
 from database.full_text import POSTGRES
-from database.tables import agent_memory
+from database.queries import agent_memory
+from database.queries.agent_memory import MemoryName, MemoryScope
 from dispatch.payloads import Payloads
 from errors import NodeError
-from models import AgentMemory, MemoryName, MemoryScope, now_ms
+from models import AgentMemory
 from nodes.credentials.keyring import Keyring
 from packs.agents.dispatch.memory import WorkspaceMemory
 from scheduler.retention import Retention
@@ -218,14 +220,14 @@ def test_an_expired_entry_is_never_found(memory, clock):
     clock[0] += 1
     assert memory.read("a", "k") is None and not memory.delete("a", "k")
     assert memory.search("a", "Rome") == memory.search("a", "") == memory.recall("a", "", "Rome", 100) == []
-    assert AgentMemory.listed(scope, "", 10, None) == AgentMemory.listed(scope, "Rome", 10, None) == ([], None)
-    assert list(AgentMemory.forget(scope)) == [] and row_count() == 1
+    assert agent_memory.listed(scope, "", 10, None) == agent_memory.listed(scope, "Rome", 10, None) == ([], None)
+    assert list(agent_memory.forget(scope)) == [] and row_count() == 1
 
 
 def test_an_entry_that_expired_a_moment_ago_has_no_id_any_more():
-    row = AgentMemory.put(MemoryName("ws_1", "a", "", "k"), content="x", tags="[]", expires_at=now_ms() - 1)
-    other = AgentMemory.put(MemoryName("ws_1", "a", "", "l"), content="x", tags="[]", expires_at=now_ms() + 60_000)
-    assert AgentMemory.find(row.id) is None and AgentMemory.find(other.id).key == "l"
+    row = agent_memory.put(MemoryName("ws_1", "a", "", "k"), content="x", tags="[]", expires_at=now_ms() - 1)
+    other = agent_memory.put(MemoryName("ws_1", "a", "", "l"), content="x", tags="[]", expires_at=now_ms() + 60_000)
+    assert agent_memory.find(row.id) is None and agent_memory.find(other.id).key == "l"
 
 
 def test_a_write_over_an_expired_entry_makes_a_new_one(memory, clock):
@@ -240,7 +242,7 @@ def test_expired_entries_are_deleted_and_no_others(memory, clock):
     for number in range(5):
         memory.write("a", f"k{number}", "x", expires_in=60 if number % 2 else None)
     memory.write("b", "k", "x", expires_in=61)
-    assert AgentMemory.remove_expired(NOW + 60_000, lambda: True)
+    assert agent_memory.remove_expired(NOW + 60_000, lambda: True)
     assert sorted(row.key for row in AgentMemory.select()) == ["k", "k0", "k2", "k4"]
     check_index()
 
@@ -248,7 +250,7 @@ def test_expired_entries_are_deleted_and_no_others(memory, clock):
 def test_many_are_deleted_in_small_transactions_with_pauses(tmp_path):
     with write():
         for number in range(25):
-            AgentMemory.put(
+            agent_memory.put(
                 MemoryName("ws_1", "a", "", f"k{number}"), content="x", tags="[]", expires_at=NOW, now=NOW - 1
             )
     left = []
@@ -363,7 +365,7 @@ class Remembering(RuleBasedStateMachine):
 
     @rule()
     def clean_up(self):
-        assert AgentMemory.remove_expired(self.now, lambda: True)
+        assert agent_memory.remove_expired(self.now, lambda: True)
 
     def forget_the_expired(self):
         self.known = {name: (word, end) for name, (word, end) in self.known.items() if end is None or end > self.now}
@@ -405,8 +407,8 @@ def test_an_agent_forgets_all_or_one_session(memory):
         memory.write("a", "k", "x", session)
     memory.write("b", "k", "x")
     WorkspaceMemory("ws_2").write("a", "k", "x")
-    assert sum(AgentMemory.forget(MemoryScope("ws_1", "a", ("",), NOW))) == 1
-    assert sum(AgentMemory.forget(MemoryScope("ws_1", "a", None, NOW))) == 2
+    assert sum(agent_memory.forget(MemoryScope("ws_1", "a", ("",), NOW))) == 1
+    assert sum(agent_memory.forget(MemoryScope("ws_1", "a", None, NOW))) == 2
     assert sorted((row.workspace_id, row.agent_id) for row in AgentMemory.select()) == [("ws_1", "b"), ("ws_2", "a")]
     check_index()
 
@@ -416,7 +418,7 @@ def test_an_entry_written_while_an_agent_is_forgotten_stays():
     with write():
         for number in range(300):
             memory.write("a", f"k{number}", "some words " * 100)
-    steps = AgentMemory.forget(MemoryScope("ws_1", "a", None, now_ms()))
+    steps = agent_memory.forget(MemoryScope("ws_1", "a", None, now_ms()))
     first = next(steps)
     memory.write("a", "new", "x")
     assert first > 0 and first + sum(steps) == 300

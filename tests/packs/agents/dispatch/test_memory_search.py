@@ -12,8 +12,10 @@ from test_memory import OPERATORS, keys
 from world import fresh_database
 
 from database import fetch_value, write
+from database.base import new_id
 from database.full_text import save_words
-from models import AgentMemory, MemoryScope, new_id
+from database.queries import agent_memory
+from database.queries.agent_memory import MemoryScope
 from packs.agents.dispatch.memory import WorkspaceMemory
 from schema_fields.row_json import iso
 
@@ -86,7 +88,7 @@ def test_nothing_in_a_search_is_syntax(memory, text):
     remember(memory, plain="some other words")
     for found in (memory.search("a", text), memory.recall("a", "", text, 100)):
         assert isinstance(found, list)
-    assert [row.key for row in AgentMemory.listed(MemoryScope("ws_1", "a", None, NOW), "plain", 9, None)[0]] == [
+    assert [row.key for row in agent_memory.listed(MemoryScope("ws_1", "a", None, NOW), "plain", 9, None)[0]] == [
         "plain"
     ]
 
@@ -100,7 +102,7 @@ def test_any_text_is_searched_for(path, text):
     memory.write("a", "k", "word")
     assert len(memory.search("a", text)) <= 1
     assert keys(memory.recall("a", "", text, 100)) == ["k"]
-    assert len(AgentMemory.listed(MemoryScope("ws_1", None, None, NOW), text.replace("\0", ""), 10, None)[0]) <= 1
+    assert len(agent_memory.listed(MemoryScope("ws_1", None, None, NOW), text.replace("\0", ""), 10, None)[0]) <= 1
 
 
 @pytest.mark.parametrize(
@@ -252,8 +254,8 @@ def test_among_ten_thousand_entries_a_search_takes_milliseconds(many):
         "search for the most common word": quickest(lambda: memory.search("a3", common)),
         "search for three words": quickest(lambda: memory.search("a3", " ".join(many[:3]))),
         "recall": quickest(lambda: memory.recall("a3", "s1", task, 2_000)),
-        "list": quickest(lambda: AgentMemory.listed(scope, "", 50, None)),
-        "list of a search": quickest(lambda: AgentMemory.listed(scope, common, 50, None)),
+        "list": quickest(lambda: agent_memory.listed(scope, "", 50, None)),
+        "list of a search": quickest(lambda: agent_memory.listed(scope, common, 50, None)),
         "write": quickest(lambda: memory.write("a3", "k", "some words")),
     }
     # On an idle machine each takes less than ten.

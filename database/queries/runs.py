@@ -1,0 +1,575 @@
+"""Runs and their state transitions, each a conditional statement; and the options of a run besides its input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
+
+import orjson
+from peewee import SQL
+
+from constants import ENDED, RUN_STATUSES, TRIGGERS, UNFINISHED
+from database import execute, fetch_value, is_postgres, lease_clock, write
+from database.base import (
+    DAY_MS,
+    IN_LIST,
+    UNLOCKED_ONLY,
+    Decides,
+    Match,
+    Rows,
+    Write,
+    encode_list,
+    id_bounds,
+    insert,
+    insert_all,
+    made_at,
+    new_id,
+    now_ms,
+)
+from database.queries import logs, loops
+from database.queries.locks import FlowLock, lock_names, lock_runs
+from database.queries.retention import TABLES_OF_RUNS, clear
+from database.queries.units import EndedRun, Unit, execute_units
+from errors import ERROR_KINDS, Conflict
+from models import Run, Workflow
+
+# Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
+NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > {1})"
+EVER = 2**62  # milliseconds before which no lease ended
+# The condition that a claim still executes its run.
+STILL_RUNS = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running')"
+# The reason of runs that wait because the flow's limit of concurrent runs is reached.
+QUEUED = "a free place (max_concurrent_runs)"
+ANY_QUEUED = f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT 1"
+RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
+BUSY = (
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + "
+    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND waiting IS NULL) + "
+    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND waiting = '{QUEUED}')"
+)
+OLDER = (
+    "(EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    "AND o.waiting IS NULL AND o.id < runs.id AND o.recorded = 0) "
+    "OR EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
+    f"AND o.waiting = '{QUEUED}' AND o.id < runs.id))"
+)
+NEXT = (
+    "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
+    f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1 {UNLOCKED_ONLY})"
+)
+FIRST_QUEUED = f"SELECT MIN(id) FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' GROUP BY workflow_id"
+UNQUEUE = (
+    f"UPDATE runs SET waiting = NULL WHERE id {IN_LIST} AND status = 'pending' AND waiting = '{QUEUED}' "
+    f"AND {RUNNING.format('runs.workflow_id')} = 0"
+)
+# The condition that no row has or names a run's id: something of a deleted run may be left for a while.
+NEVER_USED = " AND ".join(
+    f"NOT EXISTS (SELECT 1 FROM {table} WHERE {match})"
+    for table, match in (
+        ("runs", "id = ?"),
+        ("runs", "parent_run_id = ? AND parent_run_id IS NOT NULL"),
+        *((table, "run_id = ?") for table in TABLES_OF_RUNS),
+    )
+)
+CLOSE_RUNNING_STEPS = (
+    "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', "
+    "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'running'"
+)
+MAX_FAILURE_TEXT = 10_000  # characters of the log entry about a failure
+# The beginning of an id, as pasted into a search.
+ID_BEGINS = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{0,25}\Z", re.ASCII | re.IGNORECASE)
+# Its last six characters, as the app shows them.
+ID_ENDS = re.compile(r"[0-9A-HJKMNP-TV-Z]{6}\Z", re.ASCII | re.IGNORECASE)
+AFTER_ALL = "~"  # sorts after every character of an id
+# The condition of a run that waits for a person: at a node of one of the types to be filled in, or by an agent.
+ASKS_PEOPLE = (
+    "waiting IS NOT NULL AND EXISTS (SELECT 1 FROM waits w JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
+    "WHERE w.run_id = runs.id AND w.answered_at IS NULL AND (w.question IS NOT NULL OR s.node_type IN ({})))"
+)
+RunState: TypeAlias = tuple[str, str | None]  # the status, and the reason for which a pending run waits
+
+
+class RunFilters(NamedTuple):
+    """Runs of a workspace. `since` and `until` compare the time of acceptance, in milliseconds.
+
+    `search` is the beginning of an id, else text in the flow's name or the error, or the last six characters of an id.
+    `asking`: runs that wait for people, at a node of one of these types or by an agent. `unsigned`: searches the text
+    without the signatures of links.
+    """
+
+    workspace_id: str
+    status: Sequence[str] | None = None
+    workflow_id: str | None = None
+    triggered_by: str | None = None
+    since: int | None = None
+    until: int | None = None
+    cancelled: bool | None = None
+    error_kind: Sequence[str] | None = None
+    search: str | None = None
+    asking: Sequence[str] | None = None
+    unsigned: bool = False
+
+    @property
+    def is_of_errors(self) -> bool:
+        """Return True if only some failed runs are wanted, which are few and have indexes of their own."""
+        return bool(self.cancelled or self.error_kind)
+
+    def arms(self) -> list[str]:
+        """Return the conditions for the indexes: by status and, for ended runs, by trigger. See `Rows`.
+
+        Raises: ValueError for an unknown status, trigger or kind: the conditions must contain our own constants only.
+        """
+        named = RUN_STATUSES if self.status is None else self.status
+        wanted = {RUN_STATUSES[RUN_STATUSES.index(name)] for name in named}
+        if self.is_of_errors:
+            wanted &= {"failed"}
+        if self.asking is not None:
+            wanted &= {"pending"}
+        kinds = [ERROR_KINDS[ERROR_KINDS.index(kind)] for kind in self.error_kind or ()]
+        triggers = TRIGGERS if self.triggered_by is None else [TRIGGERS[TRIGGERS.index(self.triggered_by)]]
+        if not wanted:
+            return ["1 = 0"]
+        if self.is_of_errors:
+            return [f"error_kind = '{kind}'" for kind in kinds] or ["cancelled = 1"]
+        if (self.workflow_id, self.triggered_by) == (None, None) and len(wanted) == len(RUN_STATUSES):
+            return []
+        of_trigger = "" if self.triggered_by is None else f" AND triggered_by = '{triggers[0]}'"
+        unfinished = [f"status = '{name}'{of_trigger}" for name in UNFINISHED if name in wanted]
+        ended = [name for name in ENDED if name in wanted]
+        return unfinished + [f"status = '{name}' AND triggered_by = '{one}'" for name in ended for one in triggers]
+
+
+def _match_text(search: str | None, unsigned: bool) -> Match | None:
+    """Return the condition that a run has this text in its name or error, or that its id ends with it."""
+    match = Match.letters(search, "workflow_name", "error_text", unsigned=unsigned)
+    if match is None or search is None or not ID_ENDS.match(search):
+        return match
+    return Match(f"({match.sql} OR id LIKE ?)", (*match.params, f"%{search.upper()}"))
+
+
+def _no_lease(runs: str, silent: bool) -> tuple[str, tuple[Any, ...]]:
+    """Return the condition that a run's process has no lease, with `silent` no valid one, and its parameters."""
+    clock = lease_clock()
+    return NO_LEASE.format(runs, clock.sql), (clock.identity(), clock.now() - (0 if silent else EVER))
+
+
+@cache
+def _blank() -> dict[str, Any]:
+    """Return all columns of a run without values."""
+    return {column.name: column.default for column in Run._meta.sorted_fields}
+
+
+def progress(run: Run) -> dict[str, int] | None:
+    """Return the number of settled nodes: `{done, total}`; None for a run that was executed elsewhere."""
+    return None if run.nodes_total is None else {"done": run.nodes_done or 0, "total": run.nodes_total}
+
+
+def draft(run: Run) -> bool:
+    """Return True if it runs an unsaved definition."""
+    return run.options is not None and bool(orjson.loads(run.options)["draft"])
+
+
+def until(run: Run) -> str | None:
+    """Return the node after which it stops, or None."""
+    return None if run.options is None else orjson.loads(run.options)["until"]
+
+
+def only(run: Run) -> str | None:
+    """Return the only node that it executes, or None."""
+    return None if run.options is None else orjson.loads(run.options).get("only")
+
+
+def pinned(run: Run) -> list[str]:
+    """Return the nodes that are not executed because their output was given."""
+    return [] if run.options is None else orjson.loads(run.options)["pinned"]
+
+
+def accept(flow: Any, **values: Any) -> Run:
+    """Return a new run of this flow, pending unless `values` differ; `insertion` writes its row."""
+    # `since` and `until` compare ids, so `created_at` must be the id's time.
+    id_ = values.pop("id", None) or new_id("run")
+    row = {
+        **_blank(), "id": id_, "workspace_id": flow.workspace_id, "workflow_id": flow.id,
+        "workflow_name": flow.name, "workflow_version": flow.version, "status": "pending",
+        "created_at": made_at(id_), **values,
+    }  # fmt: skip
+    if row["status"] not in RUN_STATUSES or row["triggered_by"] not in TRIGGERS:
+        # No list would contain it: see `select_where`.
+        raise ValueError(f"no run can be {row['status']} and triggered by {row['triggered_by']}")
+    return Run.fresh(row)
+
+
+def insertion(run: Run) -> Write:
+    """Return the write that inserts its row."""
+    return insert("runs", run.__data__)
+
+
+def insertions(runs: Sequence[Run], packed_steps: Sequence[str | None]) -> list[Write]:
+    """Return writes that insert these runs from `accept`, each with its packed steps (`steps.packed`)."""
+    rows = [(*run.__data__.values(), steps) for run, steps in zip(runs, packed_steps, strict=True)]
+    return insert_all("runs", (*_blank(), "packed_steps"), rows)
+
+
+def insertion_unless_busy(run: Run, limit: int) -> Write:
+    """Return the write that inserts its row unless the flow has `limit` active runs; see its row count.
+
+    It needs the flow's lock: `FlowLock(workflow_id, alone=True)` in its unit, or `lock_flow`.
+    """
+    return insertion(run).with_condition(f"{BUSY} < ?", (*[run.workflow_id] * 3, limit))
+
+
+def counted(run: Run) -> EndedRun:
+    """Return the counts of this run, which has ended."""
+    row = run.__data__
+    at = row["created_at"] if row["finished_at"] is None else row["finished_at"]
+    success = int(row["status"] == "success")
+    flow = row["workspace_id"], row["workflow_id"]
+    return EndedRun(*flow, at // DAY_MS, 1, success, 1 - success, row["duration_ms"] or 0.0)
+
+
+def while_it_runs(run: Run, made: Write) -> Write:
+    """Return the insertion, conditional on this run still being executed by its last claim."""
+    return made.with_condition(STILL_RUNS, (run.id, run.claims))
+
+
+def deleted(run: Run) -> Run:
+    """Change this object, as seen by callers that still wait for the deleted run, and return it."""
+    run.__data__.update(
+        status="failed", error_text="the run was deleted", error_kind="cancelled", output=None, output_bytes=None
+    )
+    return run
+
+
+def is_still_claimed(run: Run) -> bool:
+    """Return True if its last claim still executes it."""
+    return bool(fetch_value(f"SELECT {STILL_RUNS}", (run.id, run.claims)))
+
+
+def record(flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
+    """Record a run that was executed elsewhere; it counts like others. `note` adds a write to the transaction.
+
+    Raises: Conflict if a given id is that of a run, or of a deleted one of which something is left.
+    """
+    run = accept(flow, recorded=True, **values)
+    noted = [] if note is None else [note(run)]
+    made = _insertion_unless_known(run) if "id" in values else insertion(run)
+    with write():
+        counts = execute_units([[made, *noted, *([counted(run)] if run.status in ENDED else [])]])[0]
+    if not counts[0]:
+        raise Conflict(f"There is or was a run with the id {run.id}; record this one with another id, or without")
+    return run
+
+
+def _insertion_unless_known(run: Run) -> Write:
+    """Return the write that inserts its row, unless another row has or names its id."""
+    sql, params = insertion(run).with_condition(NEVER_USED, (run.id,) * NEVER_USED.count("?"))
+    return Decides(f"{sql} ON CONFLICT (id) DO NOTHING", params)
+
+
+def select_where(filters: RunFilters) -> Rows[Run]:
+    """Return the runs that satisfy these filters. Raises: ValueError for an unknown status, trigger or kind."""
+    given = [("workspace_id = ?", filters.workspace_id), ("workflow_id = ?", filters.workflow_id)]
+    if filters.is_of_errors:
+        given.append(("triggered_by = ?", filters.triggered_by))
+    (lowest, end), search = id_bounds("run", filters.since, filters.until), filters.search
+    if search is not None and ID_BEGINS.match(search):
+        begin = "run_" + search[4:].upper()
+        lowest, end, search = max(lowest or begin, begin), min(end or begin + AFTER_ALL, begin + AFTER_ALL), None
+    cancelled, asking = filters.cancelled, filters.asking
+    match = Match.all_of(
+        None if cancelled is None else Match(f"cancelled = {cancelled:d}", ()),
+        _match_text(search, filters.unsigned),
+        None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
+    )
+    return Rows(Run, given, filters.arms(), (lowest, end), match)
+
+
+def abandoned(silent: bool = True) -> list[Run]:
+    """Return runs marked as running whose process is no longer alive.
+
+    Without `silent`, a silent process counts as alive unless it is known to have ended.
+    """
+    no_lease, alive = _no_lease("runs", silent)
+    # Most often there is none: Peewee would take longer to make the statement than SQLite to execute it.
+    sql = f"SELECT id FROM runs WHERE status = 'running' AND lease_owner IS NOT NULL AND {no_lease}"
+    ids = sorted(id_ for (id_,) in execute(sql, alive).fetchall())
+    return [run for id_ in ids if (run := Run.find(id_)) is not None]
+
+
+def requeue_abandoned(id_: str, silent: bool = True) -> Write:
+    """Return the write that makes a run pending again if its process is still not alive: see `abandoned`."""
+    no_lease, alive = _no_lease("runs", silent)
+    sql = (
+        "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
+        f"WHERE id = ? AND status = 'running' AND {no_lease}"
+    )
+    return Write(sql, (id_, *alive))
+
+
+def lock_lease(id_: str) -> Write:
+    """Return the write that locks the lease of the run's process until the transaction ends.
+
+    With `requeue_abandoned` after it, a process that renews its lease at the last moment either keeps its runs, or
+    its renewal waits, and it finds then that it has lost them.
+    """
+    sql = "UPDATE leases SET until = until WHERE name = (SELECT lease_owner FROM runs WHERE id = ?)"
+    return Write(sql, (id_,))
+
+
+def release(id_: str, owner: str, claims: int | None = None) -> Write:
+    """Return the write that makes a run of `owner` pending for any process; with `claims`, only that claim."""
+    mine = "id = ? AND status = 'running' AND lease_owner = ? AND claims = COALESCE(?, claims)"
+    return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner, claims))
+
+
+def write_progress(run: Run, done: int) -> Write:
+    """Return the write of the number of settled nodes."""
+    sql = "UPDATE runs SET nodes_done = ?, nodes_total = ? WHERE id = ? AND claims = ?"
+    return Write(sql, (done, run.nodes_total, run.id, run.claims))
+
+
+def suspend(run: Run, owner: str, reason: str, waits: int, done: int) -> Unit:
+    """Return writes that suspend a run for `waits` unanswered nodes; then the flow's next queued run may start.
+
+    If an answer has come meanwhile, the run is pending without waiting, for any process to resume.
+    """
+    sql = (
+        "UPDATE runs SET status = 'pending', lease_owner = NULL, nodes_done = ?, nodes_total = ?, "
+        "waiting = CASE WHEN (SELECT COUNT(*) FROM waits WHERE run_id = runs.id AND seq IS NOT NULL "
+        "AND answered_at IS NULL AND COALESCE(kind, '') NOT LIKE 'item%') >= ? THEN ? END "
+        "WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
+    )
+    suspended = Decides(sql, (done, run.nodes_total, waits, reason, run.id, owner, run.claims))
+    return [suspended, Write(NEXT, (run.workflow_id,)), FlowLock(run.workflow_id)]
+
+
+def filter_running(ids: Collection[str], owner: str) -> set[str]:
+    """Return the runs that `owner` still executes: the others were cancelled or taken over."""
+    sql = f"SELECT id FROM runs WHERE status = 'running' AND lease_owner = ? AND id {IN_LIST}"
+    return {id_ for (id_,) in execute(sql, (owner, encode_list(ids))).fetchall()} if ids else set()
+
+
+def find_held_by(owner: str) -> list[tuple[str, int]]:
+    """Return ids and claim numbers of the running runs that `owner` has claimed."""
+    sql = "SELECT id, claims FROM runs WHERE status = 'running' AND lease_owner = ?"
+    return list(execute(sql, (owner,)).fetchall())
+
+
+def read_states(ids: Iterable[str]) -> dict[str, RunState]:
+    """Return the states of these runs by id. A deleted run has none."""
+    sql = f"SELECT id, status, waiting FROM runs WHERE id {IN_LIST}"
+    return {id_: (status, waiting) for id_, status, waiting in execute(sql, (encode_list(ids),)).fetchall()}
+
+
+def find_claimable(limit: int) -> list[str]:
+    """Return ids of pending runs to execute; not of runs executed elsewhere.
+
+    Oldest first, but runs during which processes died come last.
+    """
+    ours = "status = 'pending' AND waiting IS NULL AND recorded = 0"
+    sql = f"SELECT id FROM runs WHERE {ours} ORDER BY (deaths > 1), id LIMIT ?"
+    return [id_ for (id_,) in execute(sql, (limit,)).fetchall()]
+
+
+def backlog(most: int) -> int:
+    """Return the number of runs that wait for a thread or a concurrency limit, up to `most`."""
+    sql = (
+        "SELECT COUNT(*) FROM (SELECT * FROM (SELECT 1 FROM runs "
+        "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 LIMIT ?) AS found UNION ALL SELECT * FROM ("
+        f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT ?) AS found LIMIT ?) AS found"
+    )
+    return int(fetch_value(sql, (most, most, most)))
+
+
+def unqueue() -> None:
+    """Release the first queued run of each flow that has no running one, whose end would release it."""
+    # Usually there is none, and each process asks every two seconds: a write would clear the caches of all.
+    if fetch_value(ANY_QUEUED) is None:
+        return
+    with write():
+        found = [id_ for (id_,) in execute(FIRST_QUEUED).fetchall()]
+        lock_runs(found)
+        execute(UNQUEUE, (encode_list(found),))
+
+
+def busy(workflow_id: str) -> int:
+    """Return the number of the flow's active runs: running ones, and pending ones that may start."""
+    return int(fetch_value(f"SELECT {BUSY}", (workflow_id,) * 3))
+
+
+def children(run: Run) -> list[Run]:
+    """Return the unfinished runs for whose output this one waits, except those that have not started."""
+    waited = (Run.parent_run_id == run.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
+    has_started = SQL(f"status IN ('pending', 'running') AND COALESCE(waiting, '') <> '{loops.HELD}'")
+    return list(Run.select().where(waited, Run.parent_run_id.is_null(False), has_started))
+
+
+def lock_family(row: Run) -> None:
+    """Lock the run and the runs for which it waits, with their flows, in the order of all transactions."""
+    if not is_postgres():
+        return
+    family, last = [row], [row]
+    while last := [child for run in last for child in children(run)]:
+        family += last
+    lock_names("flow", {run.workflow_id for run in family}, shared=True)
+    lock_runs({str(id_) for run in family for id_ in (run.id, run.parent_run_id) if id_ is not None})
+
+
+def started(run: Run, limit: int) -> list[Run]:
+    """Return the first runs that this one started, whether it waits for them or not."""
+    mine = (Run.parent_run_id == run.id) & Run.parent_run_id.is_null(False)
+    return list(Run.select().where(mine).order_by(Run.id).limit(limit))
+
+
+def remove(run: Run) -> bool:
+    """Delete the run with its steps and log. Return True if it existed."""
+    with write():
+        lock_runs([str(run.id)])
+        was_there = bool(run.delete_instance())
+        clear([str(run.id)])
+    return was_there
+
+
+def claim(id_: str, owner: str, limit: int = 0, workflow_id: str = "") -> Unit:
+    """Return writes that claim a pending run; they succeeded if the row count of the first one is 1.
+
+    With a `limit`, at most that many runs of its flow, which must be given then, are running at once, oldest
+    first: other runs are queued.
+    """
+    sql = (
+        "UPDATE runs SET status = 'running', lease_owner = ?, claims = claims + 1, "
+        "started_at = COALESCE(started_at, ?) WHERE id = ? AND status = 'pending' AND waiting IS NULL"
+    )
+    params = (owner, now_ms(), id_)
+    if not limit:
+        return [Write(sql, params)]
+    place = f"{RUNNING.format('runs.workflow_id')} < ?"
+    queued = f"UPDATE runs SET waiting = '{QUEUED}' WHERE id = ? AND status = 'pending' AND waiting IS NULL"
+    following = (
+        "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.status = 'pending' "
+        "AND o.workflow_id = (SELECT workflow_id FROM runs WHERE id = ?) "
+        f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1 {UNLOCKED_ONLY}) AND {place} AND NOT {OLDER}"
+    )
+    return [
+        Write(f"{sql} AND {place} AND NOT {OLDER}", (*params, limit)),
+        Write(queued, (id_,)),
+        Write(following, (id_, limit)),
+        FlowLock(workflow_id, alone=True),
+    ]
+
+
+def finish(run: Run, owner: str, status: str, waits: bool = False, **values: Any) -> Unit:
+    """Return writes that end a run executed by `owner` and count it; the object is changed at once.
+
+    `waits`: some of its steps may wait. The first write's row count is 0 if the run was cancelled or taken over
+    meanwhile: then nothing changes.
+    """
+    where = "status = 'running' AND lease_owner = ? AND claims = ?"
+    return _end(run, where, (owner, run.claims), status, waits, **values)
+
+
+def end_unsaved(run: Run, status: str, duration_ms: float, **values: Any) -> None:
+    """End a run that has no row yet."""
+    run.__data__.update(
+        status=status, finished_at=now_ms(), duration_ms=duration_ms, lease_owner=None, waiting=None, **values
+    )
+
+
+def failure_entries(run: Run) -> list[Write]:
+    """Return the write of the log entry about this run's failure; none for a success.
+
+    Its level is error, but info for a cancelled run, which was intended.
+    """
+    if run.status != "failed":
+        return []
+    level, about = ("info", "The run was stopped") if run.cancelled else ("error", "The run failed")
+    message = f"{about}: {run.error_text}"[:MAX_FAILURE_TEXT]
+    return [logs.entry(run.workspace_id, run.id, run.error_node_id, level, message, None)]
+
+
+def cancel(run: Run, reason: str, noted: Iterable[Write] = ()) -> bool:
+    """End a pending or running run as cancelled immediately; its process will notice. Return False if it had ended.
+
+    The writes in `noted` happen only if it had not ended.
+    """
+    values = {"error_text": reason, "error_kind": "cancelled", "cancelled": True}
+    ending = _end(run, "status IN ('pending', 'running')", (), "failed", waits=True, **values)
+    # Its process may have ended; otherwise the result of the step replaces this one.
+    closed = Write(CLOSE_RUNNING_STEPS, (now_ms(), run.id))
+    with write():
+        counts = execute_units([[*ending, closed, *noted]])[0]
+    return bool(counts[0])
+
+
+def _end(run: Run, where: str, params: tuple[Any, ...], status: str, waits: bool, **values: Any) -> Unit:
+    now = now_ms()
+    duration = values.pop("duration_ms", None)
+    if duration is None:
+        duration = float(max(0, now - (run.started_at or now)))
+    row: dict[str, Any] = {
+        "status": status, "finished_at": now, "duration_ms": duration, "lease_owner": None, "waiting": None,
+        **values,
+    }  # fmt: skip
+    columns = ", ".join(f"{key} = ?" for key in row)
+    ended = Decides(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), run.id, *params))
+    run.__data__.update(row)
+    return [
+        ended,
+        counted(run),
+        *(_close_waits(run, now) if waits else ()),
+        *(_answer_parent(run, now) if run.parent_node_id is not None else ()),
+        *failure_entries(run),
+        Write(NEXT, (run.workflow_id,)),
+        FlowLock(run.workflow_id),
+    ]
+
+
+def _close_waits(run: Run, now: int) -> list[Write]:
+    """Return writes that end the waiting steps, which will never be answered."""
+    closed = (
+        "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', "
+        "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'waiting'"
+    )
+    gone = Write("DELETE FROM waits WHERE run_id = ?", (run.id,))
+    return [Write(closed, (now, run.id)), gone, loops.stop_all(str(run.id))]
+
+
+def _answer_parent(run: Run, now: int) -> list[Write]:
+    """Return writes that resume the run that waits for this one. It reads the output from here.
+
+    The end of an item of a loop settles its step, and gives the turn to the next one.
+    """
+    parent, place = str(run.parent_run_id), str(run.parent_node_id)
+    failed = "failed" if run.status == "failed" else "ended"
+    answered = (
+        f"UPDATE waits SET name = CASE WHEN kind = 'item' THEN '{failed}' ELSE 'ended' END, answer = ?, "
+        "answered_at = ? WHERE run_id = ? AND node_id = ? AND answered_at IS NULL"
+    )
+    answer = Write(answered, (f'"{run.id}"', now, parent, place))
+    if not loops.is_item(place):
+        return [answer, *loops.resume_after(parent, place)]
+    turn = loops.give_turn(parent, loops.node_of(place))
+    return [*_settle_item(run, parent, place, now), answer, *loops.resume_after(parent, place), *turn]
+
+
+def _settle_item(run: Run, parent: str, place: str, now: int) -> list[Write]:
+    """Return the write that settles the parent's step by this run's end; none for a large output."""
+    if run.status == "success":
+        return [] if run.output is None else [loops.settle_item(parent, place, run.output, None, now)]
+    text = f"the run {run.id} failed: {run.error_text}"[:MAX_FAILURE_TEXT]
+    output = orjson.dumps({"error": text, "index": int(place.rpartition(":")[2])}).decode()
+    return [loops.settle_item(parent, place, output, (text, run.error_kind), now)]
+
+
+def keep_options(run_id: str, value: str | None, value_bytes: int | None) -> Write:
+    """Return the write that inserts the options if the run has a row."""
+    row = {"run_id": run_id, "value": value, "value_bytes": value_bytes}
+    return insert("run_options", row).with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
+
+
+def share_options(run_id: str, with_id: str) -> Write:
+    """Return the write that copies the options of a run, if any, to another run."""
+    sql = "INSERT INTO run_options (run_id, value, value_bytes) SELECT ?, value, value_bytes FROM run_options "
+    return Write(f"{sql} WHERE run_id = ?", (with_id, run_id))

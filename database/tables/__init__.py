@@ -1,1 +1,0 @@
-"""The tables of the database, a file for each subject. Import them from `models`."""
