@@ -130,6 +130,12 @@ TABLE = [
 ]
 
 
+def params(rows):
+    """Return rows as parameters; those of agents need their pack: see tests/packs/agents/test_pack_off.py."""
+    agents = [pytest.mark.pack("agents")]
+    return [pytest.param(row, id=row.asks, marks=agents if "/agent" in row.asks else ()) for row in rows]
+
+
 @pytest.fixture
 def world(owner, flow, run):
     """One object of each kind; its ids replace the names in the requests."""
@@ -153,7 +159,7 @@ def ask(client, row, world):
     return client.open(f"{path}?{query}" if query else path, *body, method=method)
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[row.asks for row in TABLE])
+@pytest.mark.parametrize("row", params(TABLE))
 def test_a_row_of_the_contract_holds(owner, world, description, row):
     watch(owner, description)
     answer = ask(owner, row, world)
@@ -164,7 +170,7 @@ def test_a_row_of_the_contract_holds(owner, world, description, row):
     assert answer.mimetype == "application/json" and not misfits(answer.json, row.shape)
 
 
-@pytest.mark.parametrize("row", [row for row in TABLE if row.query], ids=lambda row: row.asks)
+@pytest.mark.parametrize("row", params(row for row in TABLE if row.query))
 def test_a_query_of_the_contract_is_optional(owner, world, description, row):
     watch(owner, description)
     answer = ask(owner, row._replace(query=""), world)
@@ -175,7 +181,7 @@ def test_the_contract_has_26_rows():
     assert len({row.asks for row in TABLE}) == len(TABLE) == 26
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[row.asks for row in TABLE])
+@pytest.mark.parametrize("row", params(TABLE))
 def test_only_the_login_and_health_need_no_session(client, world, description, row):
     watch(client, description)
     answer = ask(client, row, world)
@@ -240,6 +246,7 @@ def test_login_sets_the_cookie(client):
     assert cookie.startswith("headrace_session=") and "HttpOnly" in cookie and "SameSite=Lax" in cookie
 
 
+@pytest.mark.pack("agents")
 def test_an_agent_task_without_a_model_is_503(owner):
     answer = owner.post("/api/agent/run", {"agent_id": "researcher", "task": "look"})
     assert answer.status_code == 503 and "HEADRACE_LLM_MODEL" in answer.json["error"]

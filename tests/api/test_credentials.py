@@ -187,6 +187,7 @@ def names_it(how):
     return {"nodes": [{"id": "a", "type": "http", "config": config}], "edges": []}
 
 
+@pytest.mark.pack("agents")
 def test_a_credential_lists_its_flows_and_agents(owner, make_flow, bearer):
     draft = make_flow(names_it("expression"), name="By expression")
     active = make_flow(names_it("setting"), name="Setting", status="active")
@@ -240,6 +241,7 @@ def test_many_users_are_counted_and_the_first_are_named(owner, workspace, bearer
     assert [user["name"] for user in found["used_by"][:2]] == ["Flow 00", "Flow 01"]
 
 
+@pytest.mark.pack("agents")
 def test_usage_of_many_credentials_is_queried_once(owner, workspace, caplog):
     for number in range(10):
         owner.post("/api/credentials", {**BEARER, "name": f"shop {number}"})

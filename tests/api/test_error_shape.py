@@ -4,7 +4,7 @@ import json
 
 import pytest
 from error_shape import check_shape
-from test_every_route import is_on
+from test_every_route import has_pack
 
 from api.http.auth import allow_anyone
 from database.queries import logins, server_state
@@ -120,7 +120,7 @@ WITH_BODY = [
     ("POST", "/api/import/curl"),
     ("POST", "/api/import/openapi"),
 ]
-WITH_BODY = [(method, path) for method, path in WITH_BODY if is_on(f"{method} {path}")]
+WITH_BODY = [(method, path) for method, path in WITH_BODY if has_pack(f"{method} {path}")]
 
 
 class TestEveryBody:
@@ -229,7 +229,7 @@ BAD_QUERIES = [
     ("/api/metrics", "days", ("0", "366", "-1", "x", "9" * 30)),
     ("/api/nodes", "search", ("%00", "x" * 201)),
 ]
-BAD_QUERIES = [case for case in BAD_QUERIES if is_on(f"GET {case[0]}")]
+BAD_QUERIES = [case for case in BAD_QUERIES if has_pack(f"GET {case[0]}")]
 
 
 def test_a_bad_query_is_400_and_names_the_parameter(owner, flow, run):

@@ -197,20 +197,35 @@ OF_PACKS = {
     "/api/import/": "importing",
     "/api/presets": "importing",
     "/docs": "reference",
+    "/api/connectors": "connectors",
+    "/api/registered-webhooks": "connectors",
+    "/docs/connectors": "connectors",
+    "/mcp": "mcp",
+    "/api/agent": "agents",
+}
+# What the core answers of a pack that is off: see api/no_agents.py.
+WITHOUT_PACK = {
+    *("GET /api/agents", "GET /api/agent/logs", "GET /api/agent/memory"),
+    *("POST /api/agent/run", "POST /api/agent/memory"),
 }
 
 
-def is_on(route):
-    """Return True if the packs of this process have the route."""
+def has_pack(route):
+    """Return True if the packs of this process have the route, or it is one of the core."""
     path = route.partition(" ")[2]
     return all(pack in registry.packs for start, pack in OF_PACKS.items() if path.startswith(start))
+
+
+def is_on(route):
+    """Return True if something answers the route."""
+    return route in WITHOUT_PACK or has_pack(route)
 
 
 OPEN = {route for route in OPEN if is_on(route)}
 LEAST_ROLE = {route: role for route, role in LEAST_ROLE.items() if is_on(route)}
 
 # What programs use with an API token alone: no session counts there. They have tests of their own.
-BY_TOKEN = {"POST /mcp": "viewer"}
+BY_TOKEN = {route: "viewer" for route in ("POST /mcp",) if is_on(route)}
 # What only admins of the server may do, whatever their role.
 BY_ADMIN = ("POST /api/workspaces", "POST /api/members/password", "GET /metrics")
 # What people do for themselves and for others: no API token counts there.

@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from test_every_route import is_on
+from test_every_route import has_pack
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -29,7 +29,7 @@ def fill(owner, flow, path):
 
 LISTS = ["/api/flows", "/api/runs", "/api/logs", "/api/agent/memory", "/api/presets", "/api/workflows/{flow}/versions"]
 
-LISTS = [path for path in LISTS if is_on(f"GET {path}")]
+LISTS = [path for path in LISTS if has_pack(f"GET {path}")]
 
 
 @pytest.fixture(params=LISTS)
