@@ -11,11 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from nodes.base import REGISTRY
+from registry import registry
+
 FOLDER = Path(__file__).parents[1] / "templates_data"
 
 
 def list_templates() -> list[dict[str, Any]]:
-    """Return all templates by category and name.
+    """Return all templates by category and name, without those that need a pack that is off.
 
     Each has `id`, `name`, `description`, `category`, `tags`, `credentials` (`{"name", "type", "for"}` each), `needs`,
     `sample_input`, `definition`, and `expected_output`, in which `…` stands for values that differ each time. `trial`
@@ -33,6 +36,8 @@ def find_template(id_: str) -> dict[str, Any] | None:
 @cache
 def _read_templates() -> tuple[dict[str, Any], ...]:
     found = [{"needs": [], **_read_json(path)} for path in FOLDER.glob("*.json")]
+    if registry.off:
+        found = [one for one in found if all(REGISTRY.get(node["type"]) for node in one["definition"]["nodes"])]
     return tuple(sorted(found, key=lambda template: (template["category"], template["name"])))
 
 
