@@ -16,7 +16,7 @@ from models import AgentRun, Run, Wait
 from packs.agents.definition import parse
 from packs.agents.dispatch.task import AgentTask
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pack("agents")]
 
 ASKING = {"type": "store", "approval": ["store_set"]}
 
