@@ -1,6 +1,6 @@
 """Start time of the real server, and its memory when idle.
 
-    python tools/benchmarks/startup.py [--repeat 7] [--settle 4] [--workers 2] [--json]
+    python tools/benchmarks/startup.py [--repeat 7] [--settle 4] [--workers 2] [--packs NAMES] [--json]
 
 A cold start is the time from the spawn of `python workflow_server.py` to the first 200 of GET /api/health; once on an
 empty data folder, where the database and the first owner are made, and once more on that same folder. Files are in the
@@ -27,12 +27,12 @@ TARGET_SECONDS = 1.0
 TARGET_MIB = 126.0
 
 
-def start_twice(workers: int, settle: float) -> tuple[float, float, dict[str, Any]]:
+def start_twice(workers: int, settle: float, packs: str) -> tuple[float, float, dict[str, Any]]:
     """Return the seconds of a start on an empty folder and of the next on the same, and the memory after it."""
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-        with common.headrace(Path(folder), workers) as server:
+        with common.headrace(Path(folder), workers, {"HEADRACE_PACKS": packs}) as server:
             first = server.seconds
-        with common.headrace(Path(folder), workers) as server:
+        with common.headrace(Path(folder), workers, {"HEADRACE_PACKS": packs}) as server:
             second = server.seconds
             time.sleep(settle)
             return first, second, common.memory(server.process.pid)
@@ -52,10 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--settle", type=float, default=4.0, help="seconds before memory is read")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--packs", default="all", help='as HEADRACE_PACKS; "" is the core alone')
     parser.add_argument("--json", action="store_true", help="print only the JSON document")
     options = parser.parse_args(arguments)
     empty, existing, memories = zip(
-        *(start_twice(options.workers, options.settle) for _ in range(options.repeat)), strict=True
+        *(start_twice(options.workers, options.settle, options.packs) for _ in range(options.repeat)), strict=True
     )
     start = {"empty_s": summary(empty), "existing_s": summary(existing)}
     memory = {name: statistics.median(found[name] for found in memories) for name in memories[0]}
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "benchmark": "startup",
         "machine": common.machine(),
         "workers": options.workers,
+        "packs": options.packs,
         "repeat": options.repeat,
         "start": start,
         "memory": memory,
