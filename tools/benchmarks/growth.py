@@ -29,9 +29,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from database.queries import runs as run_queries
-from database.queries import workflows
-
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -42,6 +39,8 @@ import engine
 from database import execute
 from database.base import new_id, now_ms
 from database.checkpoints import Checkpoints
+from database.queries import runs as run_queries
+from database.queries import workflows
 from database.queries.units import execute_units
 from dispatch.group_commit import Recorder, WholeRun, insertions
 from dispatch.payloads import Payloads

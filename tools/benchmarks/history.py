@@ -29,9 +29,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from database.queries import runs as run_queries
-from database.queries import schedules, sessions, workflows, workspaces
-
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -42,6 +39,8 @@ import workflow_server
 from config import Config
 from database import execute
 from database.base import DAY_MS, now_ms, ulid
+from database.queries import runs as run_queries
+from database.queries import schedules, sessions, workflows, workspaces
 from database.queries.metrics import settle_days
 from database.queries.units import Unit, execute_units
 from models import User, Workflow, Workspace

@@ -25,8 +25,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from database.queries import runs as run_queries
-
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -39,6 +37,7 @@ from api.run_answer import make_node_answer
 from api.shortcut.calls import ShortcutCall
 from config import Config
 from database.base import new_id
+from database.queries import runs as run_queries
 from database.queries.units import execute_units
 from database.queries.webhooks import WebhookTarget
 from dispatch import quick_runs

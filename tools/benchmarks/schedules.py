@@ -20,14 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from database.queries import schedules, workflows
-
 # As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import database
 from config import Config
 from database.base import now_ms
+from database.queries import schedules, workflows
 from definition import plan
 from definition.triggers import find_triggers
 from models import Workflow
