@@ -91,7 +91,7 @@ def rabbitmq() -> Iterator[Any]:
 @contextlib.contextmanager
 def service() -> Iterator[common.Server]:
     port = common.free_port()
-    command = [sys.executable, "quick_service.py", str(port)]
+    command = [sys.executable, "tools/benchmarks/quick_service.py", str(port)]
     with common.serve(command, {"PATH": os.environ["PATH"]}, port, "/") as server:
         yield server
 
