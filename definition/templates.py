@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parents[1] / "templates_data"
 
 
 def list_templates() -> list[dict[str, Any]]:
-    """Return all templates by category and name, without those that need a pack that is off.
+    """Return the templates whose nodes this server has, by category and name.
 
     Each has `id`, `name`, `description`, `category`, `tags`, `credentials` (`{"name", "type", "for"}` each), `needs`,
     `sample_input`, `definition`, and `expected_output`, in which `…` stands for values that differ each time. `trial`

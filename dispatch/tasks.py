@@ -46,6 +46,6 @@ def make_task(run: Run, input: Any) -> Task:
     """Return the task of a run with this input. Raises: Conflict if the pack that has such tasks is off."""
     type_ = run.workflow_id.partition(":")[0]
     if type_ not in registry.tasks:
-        raise Conflict(f"there are no tasks of the type {type_!r} here{explain_off()}")
+        raise Conflict(f"tasks of the type {type_!r} are not available{explain_off()}")
     task: Task = pkgutil.resolve_name(registry.tasks[type_])(run.workspace_id, run.workflow_name, input)
     return task

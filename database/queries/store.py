@@ -62,7 +62,7 @@ class WorkspaceStore:
         Raises: NodeError if their pack is off.
         """
         if not registry.tables:
-            raise NodeError(f"there are no tables here{explain_off()}", permanent=True)
+            raise NodeError(f"tables are not available{explain_off()}", permanent=True)
         return resolve_name(registry.tables)(self.workspace_id, self.clean)
 
     def get(self, key: str) -> Any:

@@ -315,5 +315,5 @@ def test_a_deleted_table_leaves_nothing(tables, people):
 
 def test_without_the_pack_the_store_of_a_node_has_no_tables(monkeypatch):
     monkeypatch.setattr(registry, "tables", "")
-    with pytest.raises(NodeError, match="there are no tables here"):
+    with pytest.raises(NodeError, match="tables are not available"):
         WorkspaceStore("ws_1").tables.count("people", EVERYTHING)
