@@ -51,7 +51,7 @@ from execution import (
 from nodes.base import Context
 from nodes.credentials.keyring import Keyring
 from nodes.limits import encode
-from server_log.work_ids import CURRENT, copy_work, set_work
+from server_log import CURRENT, copy_work, set_work
 
 __all__ = [
     "Job",

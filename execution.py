@@ -26,7 +26,7 @@ from nodes.base import Answer, Branch, Context, Flows, Services, Store, Suspend,
 from nodes.credentials.keyring import Keyring
 from nodes.files.files import WorkspaceFiles
 from nodes.limits import MAX_UNMEASURED, encode, size_of
-from server_log.work_ids import copy_work, set_work
+from server_log import copy_work, set_work
 
 SEVERAL = ""  # the branch of a step that has routed items to several branches
 
@@ -827,7 +827,7 @@ class OpenLoop(Loop):
         self.started_at: float | None = None  # the start of the last item, on the monotonic clock
         self.is_full = False  # no more items may begin now
         if open_ is not None and open_.error_text is not None:
-            self.error = NodeError(open_.error_text, permanent=True, kind=cast(ErrorKind, open_.error_kind))
+            self.error = NodeError(open_.error_text, permanent=True, kind=cast("ErrorKind", open_.error_kind))
         if self.node.node.starts_runs:
             self.announce(len(items))
         self.execute_all(items)

@@ -30,6 +30,7 @@ import api
 import cli
 import config as settings
 import database
+import server_log
 import worker
 from api.http.request_metrics import RequestMetrics
 from api.run_answer import protect_headers
@@ -55,8 +56,7 @@ from scheduler import Scheduler
 from security import accounts, key_rotation
 from security.credentials import Credentials
 from security.vault import Vault
-from server_log import install, startup_message
-from server_log.text_lines import make_handler
+from server_log import install, make_handler
 
 gc.freeze()
 gc.enable()
@@ -115,7 +115,7 @@ class Server:
         self.key_sets = KeySets(make_fetch(resources.services.http))
         self.shortcut = ApiShortcut(self.dispatcher, self.vault, self.guesses)
         lock_wait.limit_threads(max(1, config.threads // 2))
-        self.first_login: startup_message.Login | None = None
+        self.first_login: server_log.Login | None = None
         self.has_seen_proxy = False  # an untrusted one: see api/http/request_origin.py
         self._ending = threading.Lock()
         self._has_ended = False
@@ -174,7 +174,7 @@ def create_app(config: Config | None = None, inline: bool = False, print_login: 
     plugins.prepare(config)
     login = prepare(config)
     if login is not None and print_login:
-        sys.stderr.write(startup_message.format_first_login(login))
+        sys.stderr.write(server_log.format_first_login(login))
     app = App("headrace", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     if config.trusted_proxies:
@@ -195,7 +195,7 @@ def check_broker(config: Config) -> None:
         )
 
 
-def prepare(config: Config) -> startup_message.Login | None:
+def prepare(config: Config) -> server_log.Login | None:
     """Open and migrate the database, check its key, and create the first owner if there is none.
 
     Return the owner's address and password if it was generated: it is stored nowhere else.
@@ -226,7 +226,7 @@ def work(config: Config, lanes: Collection[Lane] = LANES) -> None:
     plugins.prepare(config)
     login = prepare(config)
     if login is not None:
-        sys.stderr.write(startup_message.format_first_login(login))
+        sys.stderr.write(server_log.format_first_login(login))
     worker.work(Server(config, lanes=lanes))
 
 

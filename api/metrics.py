@@ -19,7 +19,7 @@ from models import Workspace
 from registry import registry
 from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole, fields
 from schema_fields.row_json import iso
-from server_log.startup_message import HIDDEN_CLIENTS
+from server_log import HIDDEN_CLIENTS
 
 blueprint = Resource("metrics", "Health and metrics")
 

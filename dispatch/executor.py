@@ -23,7 +23,7 @@ from errors import DatabaseLost, HeadraceError, Unavailable
 from models import Run
 from nodes.base import REGISTRY
 from registry import registry
-from server_log.work_ids import CURRENT
+from server_log import CURRENT
 
 from .active_run import Active, HandedBack, StepSeen
 from .group_commit import Recorder

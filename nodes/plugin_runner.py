@@ -24,7 +24,7 @@ from marshmallow import Schema, ValidationError
 from constants import LEVELS
 from errors import ERROR_KINDS, NodeError
 from nodes.base import Branch, Context, Node, Suspend
-from server_log.work_ids import copy_work, set_work
+from server_log import copy_work, set_work
 
 log = logging.getLogger("headrace.nodes")
 LATE_SECONDS = 0.5  # after the deadline, for a node that notices it itself: its own error is more specific

@@ -11,7 +11,7 @@ from definition import plan
 from engine import Open, find_needs
 from errors import NodeError
 from nodes.base import Suspend
-from server_log.work_ids import read_ids
+from server_log import read_ids
 
 
 class Crowd:

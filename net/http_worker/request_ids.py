@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from server_log.work_ids import CURRENT
+from server_log import CURRENT
 
 HEADER = "X-Request-Id"
 GIVEN = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")

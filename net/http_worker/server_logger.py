@@ -12,8 +12,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from server_log.json_lines import JsonFormatter, JsonHandler
-from server_log.text_lines import TextFormatter
+from server_log import JsonFormatter, JsonHandler, TextFormatter
 
 QUERY = re.compile(r"[?#][^\s'\"]*")
 HIDDEN = "?..."

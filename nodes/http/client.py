@@ -20,7 +20,7 @@ from nodes.http.authorization import CREDENTIALS, AccessToken, GrantToken, autho
 from nodes.http.body import NO_BODY, RequestBody
 from nodes.http.oauth2 import TOKENS, Tokens, check_grant, get_token_host
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
-from server_log.work_ids import CURRENT
+from server_log import CURRENT
 
 if TYPE_CHECKING:
     from nodes.base import Context

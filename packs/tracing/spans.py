@@ -25,7 +25,7 @@ from dispatch.resources import Resources
 from engine import StepRecord
 from errors import ConfigError
 from models import Run
-from server_log.work_ids import CURRENT
+from server_log import CURRENT
 
 log = logging.getLogger("headrace.tracing")
 PATH = "/v1/traces"

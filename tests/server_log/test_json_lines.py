@@ -9,8 +9,7 @@ import threading
 import pytest
 from world import PATIENCE, Types, chain, node, run
 
-from server_log.json_lines import MAX_ERROR, MAX_MESSAGE, JsonFormatter, JsonHandler
-from server_log.work_ids import CURRENT, copy_work, read_ids, set_work
+from server_log import CURRENT, MAX_ERROR, MAX_MESSAGE, JsonFormatter, JsonHandler, copy_work, read_ids, set_work
 
 
 def record(message, *args, level=logging.INFO, exc_info=None, **extra):

@@ -14,8 +14,8 @@ import pytest
 from children import child
 from test_readme import free_port
 
+import server_log
 from config import Config
-from server_log import startup_message
 
 ROOT = Path(__file__).parents[2]
 LOGIN = re.compile(r"First login: +admin@localhost  /  (\S{16})\n")
@@ -87,7 +87,7 @@ def test_a_start_that_fails_after_creating_the_owner_still_prints_the_password(t
 
 
 def test_a_free_port_is_no_problem():
-    assert startup_message.find_problem(Config(port=free_port())) is None
+    assert server_log.find_problem(Config(port=free_port())) is None
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_a_browser_can_open_the_address(settings, address):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "0", "::", "0:0::0"])
 def test_the_start_warns_of_links_that_work_only_on_this_machine(host):
-    told = startup_message.warn_local_links(Config(host=host))
+    told = server_log.warn_local_links(Config(host=host))
     assert "HEADRACE_PUBLIC_URL" in told and host in told
     assert Config(host=host).base_url.startswith(("http://127.0.0.1:", "http://[::1]:"))
-    assert startup_message.warn_local_links(Config(host=host, public_url="https://flows.example.org")) == ""
+    assert server_log.warn_local_links(Config(host=host, public_url="https://flows.example.org")) == ""
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_the_start_warns_of_links_that_work_only_on_this_machine(host):
     ],
 )
 def test_the_start_warns_of_a_proxy_that_is_not_trusted(url, proxies, warned):
-    told = startup_message.warn_hidden_clients(Config(public_url=url, trusted_proxies=proxies))
+    told = server_log.warn_hidden_clients(Config(public_url=url, trusted_proxies=proxies))
     assert ("HEADRACE_TRUSTED_PROXIES" in told) == warned and (told.strip().count("\n"), bool(told)) == (0, warned)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "flows.lan", "192.0.2.1"])
 def test_other_addresses_are_used_for_links_unchanged(host):
-    assert startup_message.warn_local_links(Config(host=host)) == ""
+    assert server_log.warn_local_links(Config(host=host)) == ""
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from server_log.text_lines import FORMAT, TextFormatter
+from server_log import FORMAT, TextFormatter
 
 FAKE = "2026-12-01 19:00:00,000 INFO headrace: FAKE"
 
