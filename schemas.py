@@ -10,12 +10,15 @@ from typing import Any
 from marshmallow import Schema, validate
 from marshmallow.fields import Field
 
+import fields
 from constants import LEVELS, ROLES, RUN_STATUSES, STEP_STATUSES, TRIGGERS, WORKFLOW_STATUSES
 from database.queries import runs, steps, workflows, workspaces
 from errors import ERROR_KINDS
-from schema_fields import (
+from fields import (
+    PATH_HELP,
     PRECISE,
     Cursor,
+    FolderPath,
     Items,
     Json,
     Milliseconds,
@@ -26,10 +29,9 @@ from schema_fields import (
     Time,
     Whole,
     choice,
-    fields,
+    tag_list,
     text,
 )
-from schema_fields.flow_labels import PATH_HELP, FolderPath, tag_list
 
 # A host or an address in lower case; a wildcard replaces the first of at least three labels.
 HOST = r"(\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?\Z|[0-9a-f:]{2,39}\Z"

@@ -11,15 +11,16 @@ import orjson
 from flask import g, request
 from flask_login import current_user
 
+import fields
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from database.base import Base, Write
 from database.queries import audit
 from database.queries.audit import ACTIONS, SUBJECTS, NewAuditEntry, present_names
 from errors import NotFound
+from fields import Json, Out, Time, choice, text
 from models import AuditEntry, Run
 from registry import registry
-from schema_fields import Json, Out, Time, choice, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("audit", "The audit log")

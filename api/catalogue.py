@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+import fields
 import nodes as node_types
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
@@ -17,9 +18,9 @@ from definition import templates as files
 from definition.schema import MAX_DESCRIPTION
 from dispatch.references import warned
 from errors import NotFound
+from fields import Cursor, Items, Out, Strict, text
 from nodes import plugins
 from registry import registry
-from schema_fields import Cursor, Items, Out, Strict, fields, text
 from schemas import DEFINITION, MarkOut, SavedOut, ServiceOut, SliceArgs, listed, slice_of
 
 blueprint = Resource("catalogue", "Node types and templates to build with")

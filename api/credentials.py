@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from marshmallow import INCLUDE, ValidationError
 
+import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.caching import cache_response
@@ -17,10 +18,10 @@ from api.http.server import get_dispatcher, get_server
 from constants import WORKFLOW_STATUSES
 from database.queries import credentials
 from errors import BadInput, Unavailable
+from fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, text
 from models import Credential
 from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
-from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, fields, text
 from schemas import CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
 from security.credentials import USER_TYPES, Trial, find_host_warnings, make_credential, run_test
 from security.oauth_connections import Connections

@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow.validate import Range
 
+import fields
 from api.audit import begin_entry, record_change
 from api.http.auth import get_user, require_role
 from api.http.json_io import Resource, dump
@@ -25,9 +26,8 @@ from database.queries.users import names_of_users
 from dispatch.publishing import Publication, check_base, check_revision, publish, save_draft
 from dispatch.references import warned
 from errors import BadInput, Conflict, NotFound
+from fields import Out, Strict, Time, choice, iso, text
 from models import Draft, Workflow
-from schema_fields import Out, Strict, Time, choice, fields, text
-from schema_fields.row_json import iso
 from schemas import DEFINITION, SavedOut
 
 blueprint = Resource("drafts", "Drafts of flows")

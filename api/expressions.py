@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from marshmallow import ValidationError, validate, validates_schema
 
+import fields
 from api.http.auth import find, get_user, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
@@ -15,8 +16,8 @@ from database.queries import runs
 from database.queries.runs import RunFilters
 from dispatch import PREVIEWS
 from errors import BadInput
+from fields import Json, Out, Strict, text
 from models import Run, Workflow
-from schema_fields import Json, Out, Strict, fields, text
 from schemas import DEFINITION
 
 blueprint = Resource("expressions", "Preview of expressions")

@@ -12,6 +12,7 @@ from flask import Request, Response
 from marshmallow.validate import Length
 from werkzeug.formparser import MultiPartParser
 
+import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_request, load
@@ -19,12 +20,12 @@ from api.http.server import get_config, get_dispatcher
 from constants import MULTIPART
 from database.queries.locks import lock_names
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
+from fields import Cursor, Out, Shape, Strict, Time, choice, text
 from nodes.core.output import disposition
 from nodes.files.files import Absent, FileAlreadyExists, Overfull, WorkspaceFiles, guess_content_type
 from nodes.files.quota import OverQuota
 from nodes.files.staged import count_staged
 from nodes.http.response import to_safe_name
-from schema_fields import Cursor, Out, Shape, Strict, Time, choice, fields, text
 from schemas import Error, PageArgs, listed
 
 blueprint = Resource("files", "Files of the workspace")

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow.validate import Length
 
+import fields
 from api.audit import begin_entry
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
@@ -15,9 +16,8 @@ from database.queries import workflow_labels, workflows
 from database.queries.workflow_labels import LabelChange
 from database.queries.workflows import Startable
 from errors import BadInput, NotFound
+from fields import FolderPath, Out, Strict, normalize_path, tag_list, text
 from models import Workflow
-from schema_fields import Out, Strict, fields, text
-from schema_fields.flow_labels import FolderPath, normalize_path, tag_list
 from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("folders", "Folders, tags and favourites of flows")

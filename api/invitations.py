@@ -9,6 +9,7 @@ from flask import request
 from flask_login import current_user
 from marshmallow import validate
 
+import fields
 from api.audit import begin_entry, remove
 from api.http.auth import allow_anyone, check_page_user, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
@@ -18,9 +19,9 @@ from api.sessions import describe_session, no_store, respond_logged_in
 from constants import ROLES
 from database.queries import workspaces
 from errors import BadInput, Forbidden
+from fields import Out, Strict, Time, choice, password, text
 from models import Invitation, User, Workspace
 from registry import registry
-from schema_fields import Out, Strict, Time, choice, fields, password, text
 from schemas import SliceArgs, WhoOut, listed, slice_of
 from security import invitations
 

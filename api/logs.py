@@ -10,6 +10,7 @@ import orjson
 from flask import Response
 from marshmallow import validate
 
+import fields
 from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
 from constants import LEVELS
@@ -17,8 +18,8 @@ from database.link_signatures import without_signatures
 from database.queries import logs
 from database.queries.logs import LogFilters
 from errors import BadInput
+from fields import OneOrMore, Strict, Time, Whole, choice, text
 from models import LogEntry, Run
-from schema_fields import OneOrMore, Strict, Time, Whole, choice, fields, text
 from schemas import MAX_WHOLE, LogOut, PageArgs, WholeArgs, listed
 
 blueprint = Resource("logs", "Log entries")

@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import validate
 
+import fields
 from api.http import query_parameters
 from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
@@ -15,10 +16,9 @@ from database import is_write_blocked
 from database.base import now_ms
 from database.queries.metrics import metrics as figures
 from errors import Unavailable
+from fields import Items, Milliseconds, Out, Shape, Time, Whole, iso
 from models import Workspace
 from registry import registry
-from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole, fields
-from schema_fields.row_json import iso
 from server_log import HIDDEN_CLIENTS
 
 blueprint = Resource("metrics", "Health and metrics")

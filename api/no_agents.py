@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from api.http.auth import require_role
 from api.http.json_io import Resource
 from errors import Unavailable
-from schema_fields import Out, text
+from fields import Out, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("no_agents", "Agents, whose pack is off")

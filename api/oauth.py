@@ -10,6 +10,7 @@ from typing import Any
 from flask import Response, render_template_string, request
 from flask_login import current_user
 
+import fields
 from api.audit import begin_entry
 from api.http.auth import allow_anyone, get_user, has_role, require_role
 from api.http.content_policy import hash_inline
@@ -17,11 +18,11 @@ from api.http.json_io import Resource
 from api.http.request_origin import get_own_origin
 from api.http.server import get_config, get_dispatcher, get_server
 from errors import BadInput, Conflict, Forbidden, HeadraceError, NodeError
+from fields import Out, Time
 from models import Credential
 from nodes.credentials.oauth_providers import providers
 from nodes.credentials.oauth_types import is_loopback
 from parsers.invisible_characters import visible
-from schema_fields import Out, Time, fields
 from schemas import Error, SliceArgs, listed, slice_of
 from security.oauth_connections import Connections, Person
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask_login import current_user
 from marshmallow import ValidationError, validate
 
+import fields
 from api.audit import begin_entry, record_change, remove
 from api.http.auth import check_admin, check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
@@ -20,8 +21,8 @@ from database.queries.locks import lock_names
 from definition.settings import is_zone
 from dispatch.workspace_zones import change_zone
 from errors import BadInput, Conflict, Forbidden, NotFound
+from fields import Out, Strict, Time, choice, password, text
 from models import ApiToken, Membership, User, Workspace
-from schema_fields import Out, Strict, Time, choice, fields, password, text
 from schemas import SliceArgs, WorkspaceOut, listed, slice_of
 from security import accounts
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask_login import current_user
 from marshmallow import validate
 
+import fields
 from api.audit import begin_entry, remove
 from api.http.auth import find_or_404, get_user, require_role
 from api.http.json_io import Resource
@@ -14,8 +15,8 @@ from api.http.request_origin import get_client
 from api.sessions import describe_user, no_store
 from database.queries import sessions
 from errors import NotFound
+from fields import Out, Strict, Time, password, text
 from models import Session, User
-from schema_fields import Out, Strict, Time, fields, password, text
 from schemas import PageArgs, UserOut, listed
 from security import accounts
 

@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 from marshmallow import validate
 
+import fields
 from api.http.json_io import check_depth
 from api.http.server import get_config
 from constants import ENDED, RUN_STATUSES, TRIGGERS
 from database.base import DAY_MS, made_at, now_ms
 from errors import ERROR_KINDS, BadInput
-from schema_fields import Milliseconds, Resendable, Strict, Time, choice, fields, text
-from schema_fields.row_json import iso
+from fields import Milliseconds, Resendable, Strict, Time, choice, iso, text
 from schemas import RUN_ID
 
 MAX_VALUE = 1_000_000

@@ -16,6 +16,7 @@ from typing import Any
 from flask import Response, render_template_string, request
 from flask_login import current_user
 
+import fields
 from api.audit import defer_entry
 from api.http.auth import get_user, require_role
 from api.http.content_policy import hash_inline
@@ -31,11 +32,11 @@ from database.queries import steps
 from database.queries import waits as wait_queries
 from definition import PlannedNode
 from errors import BadInput, Conflict, Forbidden, HeadraceError, Unavailable
+from fields import Out, Strict, text
 from models import Run, Wait
 from nodes.base import Node
 from parsers.invisible_characters import visible
 from registry import explain_off, registry
-from schema_fields import Out, Strict, fields, text
 from schemas import Error, RunOut
 
 # Other query parameters are allowed, since mail programs that count clicks add their own.

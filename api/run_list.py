@@ -12,8 +12,7 @@ import orjson
 from flask import Response
 
 from database.base import microseconds
-from schema_fields import Cursor
-from schema_fields.row_json import fragment, iso
+from fields import Cursor, fragment, iso
 
 if TYPE_CHECKING:
     from dispatch.run_search import FoundRun, Searched

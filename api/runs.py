@@ -8,6 +8,7 @@ import orjson
 from flask import Response, jsonify
 from marshmallow import ValidationError, validate
 
+import fields
 from api import run_list
 from api.audit import MAX_PINNED, begin_entry, defer_entry, defer_start_entry, remove
 from api.http.auth import (
@@ -34,9 +35,9 @@ from dispatch import PREVIEWS, SEARCHES
 from dispatch.payloads import Kept
 from dispatch.run_retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, Conflict, NotFound
+from fields import Items, Json, OneOrMore, Out, Shape, Strict, Time, choice, text
 from models import Run, Step, Wait, Workflow
 from nodes.base import REGISTRY
-from schema_fields import Items, Json, OneOrMore, Out, Shape, Strict, Time, choice, fields, text
 from schemas import (
     ANY_JSON,
     MAX_WHOLE,

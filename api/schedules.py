@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import fields
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from database.base import now_ms
 from database.queries.schedules import Upcoming, upcoming
+from fields import Cursor, Out, Time
 from nodes import REGISTRY
-from schema_fields import Cursor, Out, Time, fields
 from schemas import FLOW_ID, PageArgs, listed
 
 blueprint = Resource("schedules", "Next due times")

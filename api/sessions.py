@@ -14,8 +14,8 @@ from api.http.request_origin import check_origin, clear_session_cookie, get_clie
 from api.http.server import get_config
 from database.queries import sessions, users, workspaces
 from errors import Forbidden
+from fields import Strict, text
 from models import Session, User
-from schema_fields import Strict, text
 from schemas import Login, WhoOut
 from security import accounts
 

@@ -8,14 +8,15 @@ from typing import Any
 import orjson
 from marshmallow.validate import Range
 
+import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from database.queries import store
 from database.queries.store import WorkspaceStore
 from errors import NotFound, TooLarge
+from fields import Cursor, Json, Out, Strict, Time, text
 from nodes.core.store import MAX_KEY, MAX_VALUE
-from schema_fields import Cursor, Json, Out, Strict, Time, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("store", "Key-value store of the workspace")

@@ -14,6 +14,7 @@ from flask import Response
 from marshmallow.validate import Length, Range
 from werkzeug.exceptions import MethodNotAllowed
 
+import fields
 from api.audit import record_change
 from api.http.auth import allow_anyone, get_user, require_role
 from api.http.json_io import Resource, get_request
@@ -38,9 +39,9 @@ from database.queries.workflows import Startable
 from definition import Plan, PlannedNode
 from dispatch import Start, StartOptions, Ticket
 from errors import BadInput, Conflict, NotFound
+from fields import Out, Strict, Time, choice
 from models import WebhookListener, Workflow
 from nodes.core.triggers import EventTrigger
-from schema_fields import Out, Strict, Time, choice, fields
 from schemas import DEFINITION
 
 blueprint = Resource("test_calls", "Test calls of webhooks")

@@ -6,13 +6,14 @@ import re
 import time
 from typing import Any
 
+import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from database.base import now_ms
 from database.queries.variables import current_variables, delete_variable, set_variable
 from errors import BadInput, NotFound
-from schema_fields import Out, Strict, fields
+from fields import Out, Strict
 from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("variables", "Variables of the workspace")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+import fields
 from constants import RUN_STATUSES, WORKFLOW_STATUSES
 from database.queries import drafts as draft_queries
 from database.queries import workflow_labels, workflows
@@ -25,10 +26,8 @@ from database.queries.workflow_lists import (
 )
 from database.queries.workflows import MAX_CHARACTERS
 from errors import BadInput
+from fields import Cursor, FolderPath, Json, OneOrMore, TagsArg, Time, choice, iso, text
 from nodes import REGISTRY, catalogue
-from schema_fields import Cursor, Json, OneOrMore, Time, choice, fields, text
-from schema_fields.flow_labels import FolderPath, TagsArg
-from schema_fields.row_json import iso
 from schemas import FLOW_ID, RUN_ID, FlowOut, PageArgs
 
 MAX_CACHED = 5_000  # outlines in a process

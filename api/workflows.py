@@ -12,6 +12,7 @@ from flask import jsonify, request
 from marshmallow.validate import Length, Range
 
 import definition as definitions
+import fields
 from api import version_summaries as changes
 from api.audit import begin_entry, defer_start_entry, record_change, remove
 from api.http.auth import check_role, get_user, get_workspace_id, require_role
@@ -32,9 +33,9 @@ from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, DefinitionError, Issue, NotFound, TooLarge
+from fields import Cursor, Out, Strict, Time, choice, text
 from models import Run, Workflow, WorkflowVersion
 from nodes.fields import NamedValues
-from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
 from schemas import (
     DEFINITION,
     CheckIn,

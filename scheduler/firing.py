@@ -19,9 +19,9 @@ from database import execute, write
 from database.queries import logs, schedules, workflows
 from database.queries import runs as run_queries
 from database.queries.schedules import GRACE_MS, Due
+from fields import iso
 from models import Workflow
 from scheduler.cron import FireTimes, Interval, get_cron
-from schema_fields.row_json import iso
 
 PAGE = 500
 RUNS_AT_ONCE = 500

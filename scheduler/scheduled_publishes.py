@@ -10,8 +10,8 @@ from database import DatabaseRefused, LockTimeout, execute, write
 from database.queries import drafts, logs
 from dispatch.publishing import publish_scheduled
 from errors import HeadraceError
+from fields import iso
 from models import ScheduledPublish, Workflow
-from schema_fields.row_json import iso
 
 log = logging.getLogger("headrace.scheduler")
 PAGE = 100

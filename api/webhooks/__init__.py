@@ -22,6 +22,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
 
+import fields
 from api.files import stream
 from api.http.auth import allow_anyone
 from api.http.json_io import Resource, get_request, read_raw
@@ -54,10 +55,10 @@ from dispatch import Dispatcher, Start, Ticket
 from dispatch.debounce import collect
 from dispatch.payloads import Kept
 from errors import DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
+from fields import Out
 from models import Run
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES, EventTrigger
-from schema_fields import Out, fields
 from schemas import ANY_JSON, Error
 from security.login_throttle import get_network
 from security.vault import Vault

@@ -8,9 +8,9 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from errors import ExpressionError, NodeError
+from fields import Schema
 from nodes.base import Branch, Context, Node
 from nodes.fields import anything, choice, kind_of, labels_of, setting, text, text_of
-from schema_fields.quick_schema import Schema
 
 MAX_CASES, MAX_CASE = 100, 200
 

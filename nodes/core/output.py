@@ -9,11 +9,11 @@ from urllib.parse import quote
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Node
 from nodes.fields import anything, choice, headers, setting, text
 from nodes.files.files import describe_file, get_path, guess_content_type, to_bytes
 from nodes.files.node import check_secrets
-from schema_fields.quick_schema import Schema
 
 BODIES = ("body", "file", "base64")
 MAX_BASE64 = 24 * 2**20  # characters

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Node, Store
 from nodes.fields import anything, choice, labels_of, number, text
-from schema_fields.quick_schema import Schema
 
 MAX_KEY = 200
 # Bytes of a value as JSON that the API and the tools of agents accept. Nodes may store larger ones.

@@ -15,10 +15,10 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from constants import ANY_METHOD, WEBHOOK_METHODS
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Node
 from nodes.fields import choice, credential, flag, header_name, json_schema, line, number, setting, whole
 from parsers.json_schema.validation import issues_of
-from schema_fields.quick_schema import Schema
 
 METHOD_LABELS = {ANY_METHOD: "Any method", **{name: name for name in WEBHOOK_METHODS}}
 # Authentication of a webhook's callers, and the credential types that can verify each kind.

@@ -11,13 +11,12 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from constants import DAY
 from errors import NodeError
+from fields import Schema, iso
 from nodes.base import Answer, Branch, Context, Node, Suspend
 from nodes.core.form_fields import complete, form_fields
 from nodes.fields import Number, anything, credential, flag, number, setting, text
 from parsers.invisible_characters import OF_TEXTS, visible
 from registry import explain_off, registry
-from schema_fields.quick_schema import Schema
-from schema_fields.row_json import iso
 
 MAX_WAIT = 366 * DAY
 NOTICE_SECONDS = 30.0

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, fields, validate
 
+from fields import Schema
 from nodes.fields import header_value, setting, whole
-from schema_fields.quick_schema import Schema
 
 MAX_VALUE = 10_000
 MAX_KEY = 20_000

@@ -17,10 +17,10 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import MalformedData, NodeError
+from fields import Schema
 from nodes.base import Branch, Context, Node
 from nodes.fields import anything, choice, credential, flag, kind_of, labels_of, setting, text, text_of, whole
 from nodes.limits import check_text, refusal
-from schema_fields.quick_schema import Schema
 
 # Algorithms of hashlib, with their labels.
 ALGORITHMS = {

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 from marshmallow import ValidationError, validates_schema
 
 from expressions.values import iso
+from fields import Schema
 from nodes.base import Context, Node
 from nodes.core.triggers import check_zone
 from nodes.fields import Number, anything, choice, kind_of, labels_of, line, setting
 from nodes.limits import is_number, refusal
-from schema_fields.quick_schema import Schema
 
 MAX_VALUE, MAX_FORMAT = 100, 100
 # Numbers below this are seconds since 1970 (until the year 5138), others milliseconds (since 1973).

@@ -9,12 +9,12 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
+from fields import Schema
 from nodes.base import Context, Node
 from nodes.data.compare import Comparison, identity
 from nodes.data.paths import MISSING, Path, PathField, PathsField, many_paths, names_of, one_path, path, read, replace
 from nodes.fields import NamedValues, Text, anything, choice, flag, kind_of, labels_of, setting, whole
 from nodes.limits import MAX_ITEMS, Budget, check_items, check_text, is_number, list_of_config, refusal, size_of
-from schema_fields.quick_schema import Schema
 
 MAX_AGGREGATES = 50
 

@@ -8,11 +8,11 @@ from typing import Any
 from marshmallow import ValidationError
 
 from errors import NodeError
+from fields import Schema
 from nodes.base import Branch, Context, Node
 from nodes.data import jmespath_query as query
 from nodes.fields import Values, anything, flag, json_schema, line, number, setting, text, whole
 from parsers.json_schema.validation import issues_of
-from schema_fields.quick_schema import Schema
 
 
 class Set(Node):

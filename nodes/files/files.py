@@ -25,9 +25,9 @@ from typing import IO, Any
 import orjson
 
 from errors import LimitExceeded, MalformedData, NodeError
+from fields import iso
 from nodes.files.quota import DRAFT, holding_usage
 from nodes.limits import has_too_many_parts
-from schema_fields.row_json import iso
 
 MAX_NAME, MAX_LEVELS, MAX_LISTED = 200, 20, 10_000
 BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")

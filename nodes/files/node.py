@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Node
 from nodes.fields import anything, choice
 from nodes.fields import path as field_of_path
 from nodes.files.files import MAX_READ, WorkspaceFiles, describe_file, parse_content, split_path, to_bytes
-from schema_fields.quick_schema import Schema
 
 
 class FileNode(Node):

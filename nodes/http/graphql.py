@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import fields
 
 from errors import ErrorKind, MalformedData, NodeError
+from fields import Schema
 from nodes.base import Context, Node, setting
 from nodes.fields import credential, flag, headers, text, text_of
 from nodes.http.authorization import CREDENTIALS
@@ -14,7 +15,6 @@ from nodes.http.body import encode_data
 from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.request import timeout
 from nodes.http.response import ERROR_SHOWN, parse_json
-from schema_fields.quick_schema import Schema
 
 ACCEPT = "application/graphql-response+json, application/json"
 # Values of `extensions.code` or `type` for transient errors.

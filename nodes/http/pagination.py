@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from marshmallow import RAISE, ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
+from fields import Schema
 from net.egress import HttpResponse, get_host
 from nodes.base import setting
 from nodes.data.jmespath_query import MAX_QUERY, compile_query, search
 from nodes.fields import choice, text, text_of
 from nodes.http.body import replace_query
 from nodes.http.response import parse_json
-from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
     from nodes.credentials.keyring import DecryptedCredential

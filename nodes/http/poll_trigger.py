@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from marshmallow import fields
 
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Item, Polled, setting
 from nodes.core.triggers import TriggerNode
 from nodes.data.jmespath_query import MAX_QUERY, search
@@ -23,7 +24,6 @@ from nodes.http.client import HTTPClient
 from nodes.http.pagination import PageLocation, PageRequests, Pagination, jmespath
 from nodes.http.request import describe_limit, send, timeout
 from nodes.http.response import parse_json
-from schema_fields.quick_schema import Schema
 
 MAX_MARK = 1_000  # characters of an ETag or a Last-Modified
 MAX_SINCE = 1_000

@@ -13,6 +13,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from constants import HTTP_METHODS
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Node, setting
 from nodes.fields import anything, choice, credential, flag, headers, number, path, text
 from nodes.files.node import check_secrets
@@ -21,7 +22,6 @@ from nodes.http.authorization import CREDENTIALS
 from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.pagination import PageLocation, PageRequests, Pagination
 from nodes.http.response import Download, decode
-from schema_fields.quick_schema import Schema
 
 SECONDS = 30.0
 

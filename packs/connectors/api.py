@@ -6,14 +6,15 @@ import threading
 import time
 from typing import Any
 
+import fields
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
 from database.base import new_id
 from errors import BadInput, NodeError, NotFound, Unavailable
+from fields import Out, Strict, text
 from nodes.base import Context
 from packs.connectors import connector_files
-from schema_fields import Out, Strict, fields, text
 from schemas import MarkOut, ServiceOut
 
 blueprint = Resource("connectors", "Services that flows can use")

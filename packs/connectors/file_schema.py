@@ -9,11 +9,11 @@ from typing import Any
 from marshmallow import RAISE, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
+from fields import Schema
 from nodes.data.jmespath_query import compile_query
 from nodes.fields import header_name, header_value
 from nodes.http.pagination import Pagination
 from packs.connectors.inputs import KINDS, RESERVED
-from schema_fields.quick_schema import Schema
 
 CATEGORIES = (
     "chat", "mail", "office", "storage", "database", "project", "code", "crm", "sales", "payment", "marketing",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from errors import MalformedData, NodeError
+from fields import Schema
 from net.egress import HttpResponse, RequestOptions, get_host
 from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
@@ -16,7 +17,6 @@ from nodes.fields import flag, number, text, web_address, whole
 from nodes.http.poll_trigger import MAX_MARK
 from nodes.http.response import get_retry_after, is_permanent, kind_of_status
 from parsers.process import read_apart
-from schema_fields.quick_schema import Schema
 
 FETCH_SECONDS, PARSE_SECONDS = 30.0, 20.0
 ACCEPT = "application/atom+xml, application/rss+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5"

@@ -9,12 +9,12 @@ from itertools import chain
 from typing import Any
 
 from errors import LimitExceeded, MalformedData, NodeError
+from fields import Schema
 from nodes.base import Context, Node, check_installed
 from nodes.fields import anything, choice, flag, text, text_of, texts, to_objects, whole
 from nodes.files.files import describe_file, get_path
 from nodes.files.node import check_secrets
 from parsers.process import read_apart
-from schema_fields.quick_schema import Schema
 
 MAX_ROWS, MAX_COLUMNS, MAX_CELL = 100_000, 1_000, 32_767
 MAX_DOCUMENT, READ_SECONDS = 50 * 2**20, 60.0

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields, validate
 
 from errors import LimitExceeded, MalformedData
+from fields import Schema
 from nodes.base import Context, Node
 from nodes.fields import NamedValues, anything, choice, flag, line, setting, whole
 from nodes.limits import (
@@ -25,7 +26,6 @@ from nodes.limits import (
     text_of_config,
 )
 from parsers.process import PARSE_PAGE_SECONDS, read_apart
-from schema_fields.quick_schema import Schema
 
 MAX_NAME = 200
 HTML_SECONDS = 30.0

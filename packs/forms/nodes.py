@@ -15,14 +15,13 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import ExpressionError
 from expressions import compile_text, has_expression
+from fields import Schema, iso
 from nodes.base import Answer, Branch, Context, Suspend
 from nodes.core.form_fields import complete, form_fields, matches
 from nodes.core.triggers import TriggerNode, WebhookPath
 from nodes.core.waits import WaitingNode, timeout_field
 from nodes.fields import choice, credential, line, number, setting, text, whole
 from parsers.invisible_characters import OF_TEXTS, visible
-from schema_fields.quick_schema import Schema
-from schema_fields.row_json import iso
 
 # Names that the texts after sending may read.
 EVALUATED_LATER = "The page after sending evaluates them"

@@ -22,6 +22,7 @@ from database.queries.store import WorkspaceStore
 from database.queries.webhooks import WebhookTarget
 from dispatch import Start, Ticket
 from errors import Conflict, DefinitionError, HeadraceError, NodeError, NotFound, TooMany, Unavailable
+from fields import iso
 from nodes.files.files import Absent
 from nodes.files.quota import OverQuota
 from nodes.files.staged import moving, settle
@@ -31,7 +32,6 @@ from packs.forms.look import Look, show_message
 from packs.forms.nodes import to_ms
 from packs.forms.results import make_run_address, show_result, take_next_page
 from packs.forms.upload import FULL, Storage
-from schema_fields.row_json import iso
 
 log = logging.getLogger("headrace.forms")
 

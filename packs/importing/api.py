@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import fields
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
 from database.queries import presets as preset_queries
 from dispatch.limits import RequestLimit
 from errors import BadInput, NotFound
-from schema_fields import Items, Json, Out, Strict, Time, fields, text
+from fields import Items, Json, Out, Strict, Time, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("importing", "cURL commands and OpenAPI documents as nodes")

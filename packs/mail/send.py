@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from errors import NodeError, TimedOut
+from fields import Schema
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, number, text
-from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
     from nodes.mail_message import Mailbox, Message

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fields import Schema
 from nodes.base import Context, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import credential, flag, header_value, line, number
-from schema_fields.quick_schema import Schema
 
 EXAMPLE = {
     "uid": 7,

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
+from fields import Schema
 from net.async_deadline import run_in_time
 from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
@@ -23,7 +24,6 @@ from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, credential, number, text, texts
 from nodes.http.response import is_permanent, kind_of_status
-from schema_fields.quick_schema import Schema
 
 MAX_BYTES = 16 * 2**20  # of everything that a server sends during one call
 MAX_EVENT = 8 * 2**20

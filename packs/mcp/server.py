@@ -25,10 +25,10 @@ from api.webhooks.idempotency import MAX_KEY_LENGTH
 from constants import VERSION
 from database import DatabaseRefused
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
+from fields import Cursor
 from packs.agents.dispatch.workspace_view import cut
 from packs.mcp import server_tools as mcp_tools
 from packs.mcp.server_tools import ToolCaller
-from schema_fields import Cursor
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LATEST = "2026-07-28"

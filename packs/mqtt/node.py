@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from errors import LimitExceeded, NodeError, TimedOut
+from fields import Schema
 from net.egress_guard import dial, guard_connections
 from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials import base
@@ -24,7 +25,6 @@ from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
 from nodes.messages import read_payload
-from schema_fields.quick_schema import Schema
 
 MAX_SENT = 256 * 1024
 MAX_RECEIVED, MAX_TOTAL = 2**20, 10 * 2**20

@@ -17,6 +17,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from errors import ErrorKind, NodeError
+from fields import Schema
 from nodes.base import Context, Inbox, Item, Polled, check_installed, setting
 from nodes.core.triggers import TriggerNode
 from nodes.data.jmespath_query import MAX_QUERY
@@ -24,7 +25,6 @@ from nodes.fields import credential, flag, text, whole
 from nodes.http.pagination import jmespath
 from nodes.messages import make_key, read_payload
 from packs.mqtt.node import MAX_RECEIVED, PERMANENT, check_topic, make_client
-from schema_fields.quick_schema import Schema
 
 CONNECT_SECONDS = 30.0
 KEEPALIVE = 30  # seconds

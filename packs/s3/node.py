@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
+from fields import Schema, iso
 from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
 from nodes.credentials import base
@@ -27,8 +28,6 @@ from nodes.fields import anything, choice, credential, number, text, whole
 from nodes.files.files import MAX_READ, describe_file, get_path, parse_content, to_bytes
 from nodes.files.node import check_secrets
 from nodes.http.response import is_permanent
-from schema_fields.quick_schema import Schema
-from schema_fields.row_json import iso
 
 MAX_RESPONSE = 8 * 2**20  # bytes of metadata responses
 PART = 10 * 2**20  # bytes of a file in memory during a multipart upload

@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from errors import LimitExceeded, NodeError
+from fields import Schema
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, flag, no_expression, number, text, texts, whole
 from nodes.files.files import Absent
 from packs.sql.rows import DatabaseAddress, SqlWork
-from schema_fields.quick_schema import Schema
 
 MAX_SETS, MAX_PARAMS = 10_000, 10_000
 # Permitted options in a database URL; others could redirect the driver, or make it read files.

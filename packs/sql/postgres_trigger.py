@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Inbox, Item, Polled, setting
 from nodes.core.triggers import TriggerNode
 from nodes.data.jmespath_query import MAX_QUERY
@@ -21,7 +22,6 @@ from nodes.http.pagination import jmespath
 from nodes.messages import make_key, read_payload
 from packs.sql.node import execute, parse_url
 from packs.sql.rows import SqlWork
-from schema_fields.quick_schema import Schema
 
 if TYPE_CHECKING:
     from packs.sql.postgres import Notifications

@@ -16,6 +16,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
+from fields import Schema
 from net.async_deadline import run_in_time
 from net.egress_guard import dial
 from nodes.base import Context, Node, check_installed
@@ -23,7 +24,6 @@ from nodes.credentials import base
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, credential, flag, number, setting, text, text_of
-from schema_fields.quick_schema import Schema
 
 MAX_OUTPUT, MAX_INPUT, MAX_ARGS, MAX_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
 MAX_SHOWN = 500

@@ -10,6 +10,7 @@ import orjson
 from marshmallow import ValidationError
 from marshmallow.validate import Length, Range
 
+import fields
 from api.audit import record_change, remove
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
@@ -31,8 +32,8 @@ from database.queries.data_rows import (
 )
 from database.queries.table_columns import TYPES, RowFilter, make_filter, make_order
 from errors import BadInput, NotFound
+from fields import Cursor, Json, Out, Strict, Time, choice, text
 from models import DataTable
-from schema_fields import Cursor, Json, Out, Strict, Time, choice, fields, text
 from schemas import PageArgs, SliceArgs, listed, slice_of
 
 blueprint = Resource("tables", "Tables of the workspace")

@@ -12,6 +12,7 @@ from typing import IO, Any, NamedTuple
 import orjson
 from flask import Response
 
+import fields
 from api.audit import begin_entry
 from api.files import MAX_FORM, receive
 from api.http.auth import require_role
@@ -22,10 +23,10 @@ from database.queries.data_rows import MAX_ROWS, Row, encode_cells, read_whole
 from database.queries.row_imports import RowImport
 from database.queries.table_columns import SYSTEM, TableColumn, guess_type_of_texts, show_time, to_cell
 from errors import BadInput, Conflict, HeadraceError, Issue, NotJson, TooLarge
+from fields import Out, Shape, Strict, choice, text
 from models import DataTable
 from nodes.core.output import disposition
 from packs.tables.api import MAX_FILTER, read_filter
-from schema_fields import Out, Shape, Strict, choice, fields, text
 from schemas import Error
 
 blueprint = Resource("table_csv", "CSV import and export of tables")

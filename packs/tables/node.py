@@ -7,9 +7,9 @@ from typing import Any
 
 from constants import OPERATORS
 from errors import HeadraceError, NodeError, TooLarge
+from fields import Schema
 from nodes.base import Context, Node, Tables, Where
 from nodes.fields import anything, choice, flag, labels_of, number, text, whole
-from schema_fields.quick_schema import Schema
 
 MAX_LIMIT = 1_000
 NOTHING: Where = ((), False)

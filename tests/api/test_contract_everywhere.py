@@ -9,7 +9,7 @@ import pytest
 from strict_answers import find_objects, watch
 
 from database.base import now_ms
-from schema_fields.row_json import iso
+from fields import iso
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -13,8 +13,8 @@ import definition as definitions
 from api import description, openapi
 from definition import schema
 from errors import DefinitionError
+from fields import Shape
 from registry import registry
-from schema_fields import Shape
 
 DOCUMENT = json.loads(openapi.make_document())
 METHODS = ("get", "put", "post", "delete", "patch")

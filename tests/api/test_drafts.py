@@ -7,9 +7,9 @@ import pytest
 from database import execute, write
 from database.base import now_ms
 from database.queries import drafts
+from fields import iso
 from models import AuditEntry, Draft, LogEntry, Presence, ScheduledPublish, Workflow, WorkflowVersion
 from scheduler.scheduled_publishes import publish_due
-from schema_fields.row_json import iso
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -6,8 +6,8 @@ from database import write
 from database.base import first_id, now_ms
 from database.queries import runs
 from database.queries.units import execute_units
+from fields import iso
 from models import Workflow
-from schema_fields.row_json import iso
 
 HOUR = 3_600_000
 

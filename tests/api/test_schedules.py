@@ -6,8 +6,8 @@ from database import write
 from database.base import now_ms
 from database.queries import schedules
 from database.queries.schedules import Due, upcoming
+from fields import iso
 from models import Poll, Schedule, Workflow
-from schema_fields.row_json import iso
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -13,8 +13,8 @@ from api import workflow_list
 from database import execute, write
 from database.base import first_id, now_ms
 from database.queries import runs, schedules
+from fields import iso
 from models import Schedule, Workflow
-from schema_fields.row_json import iso
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -5,7 +5,7 @@ from marshmallow import post_load, pre_load, validates
 from marshmallow.schema import SchemaMeta
 
 import workflow_server  # noqa: F401 - it makes all schemas of the server
-from schema_fields.quick_schema import Schema
+from fields import Schema
 
 
 class WithHooks(Schema):

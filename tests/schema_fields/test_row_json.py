@@ -6,13 +6,13 @@ import orjson
 import pytest
 from marshmallow import Schema
 
+import fields
 import schemas
 from api import catalogue, credentials, logs, metrics, people, profile, schedules, sessions, workflows
+from fields import Json, Milliseconds, Out, Time, iso
 from models import Run
 from packs.agents.api import memory
 from packs.agents.api import runs as agents
-from schema_fields import Json, Milliseconds, Out, Time, fields
-from schema_fields.row_json import iso
 
 SCHEMAS = [
     made

@@ -1,7 +1,7 @@
 """A flow with a draft whose publishing is scheduled, for tests of every route."""
 
 from database.base import now_ms
-from schema_fields.row_json import iso
+from fields import iso
 
 DEFINITION = {"nodes": [{"id": "a", "type": "noop"}], "edges": []}
 

@@ -43,8 +43,8 @@ from database.queries import runs as run_queries
 from database.queries import schedules, sessions, workflows, workspaces
 from database.queries.metrics import settle_days
 from database.queries.units import Unit, execute_units
+from fields import iso
 from models import User, Workflow, Workspace
-from schema_fields.row_json import iso
 from tools.benchmarks import common
 
 TARGET_MS = 15.0

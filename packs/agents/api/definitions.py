@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from marshmallow import INCLUDE
 
+import fields
 from api.audit import record_change
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
@@ -16,12 +17,12 @@ from database.queries import agent_definitions
 from database.queries.audit import differences
 from definition import Use
 from errors import BadInput, Conflict, Issue, NotFound
+from fields import Cursor, Out, Resendable, Time
 from models import Agent
 from packs.agents import definition as definitions
 from packs.agents.dispatch.definitions import find_built_in, list_built_in
 from packs.agents.dispatch.task import explain_no_model
 from packs.agents.runtime.model_choice import Models
-from schema_fields import Cursor, Out, Resendable, Time, fields
 from schemas import CheckIn, CheckOut, Detail, PageArgs, listed
 from security.credentials import check_uses
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from marshmallow import validate
 
+import fields
 from api.audit import record_change
 from api.http.auth import get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource
@@ -16,9 +17,9 @@ from database.base import now_ms
 from database.queries import agent_memory
 from database.queries.agent_memory import MemoryName, MemoryScope
 from errors import NotFound
+from fields import Json, Out, Shape, Strict, Time, text
 from models import AgentMemory
 from packs.agents.api.runs import SESSION
-from schema_fields import Json, Out, Shape, Strict, Time, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("memory", "Memories of agents")

@@ -15,11 +15,11 @@ from database.full_text import all_words, any_word
 from database.queries import agent_memory
 from database.queries.agent_memory import MemoryName, MemoryScope
 from errors import LimitExceeded, NodeError
+from fields import iso
 from models import AgentMemory
 from packs.agents.nodes.memory import MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
 from packs.agents.nodes.memory import MAX_SECONDS as MAX_EXPIRY
 from packs.agents.runtime.prompts import CHARS_PER_TOKEN
-from schema_fields.row_json import iso
 
 MAX_RECALLED = 100  # entries of each kind (best, latest) from which `recall` chooses
 OVERHEAD = 40  # characters of an entry besides its texts: its time, punctuation

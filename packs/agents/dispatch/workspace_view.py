@@ -22,10 +22,10 @@ from dispatch.payloads import Kept
 from dispatch.references import warnings_of
 from dispatch.resources import Resources
 from errors import BadInput, NodeError, NotFound
+from fields import iso
 from models import Run, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.limits import size_of
-from schema_fields.row_json import iso
 
 ROWS, MAX_ROWS = 20, 100  # of a list
 # Characters of a text, of a value as JSON, of the outputs of all steps of a run, of a definition.

@@ -7,10 +7,10 @@ from typing import Any
 from marshmallow import fields, validate
 
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Node, setting
 from nodes.fields import anything, credential, json_schema, text
 from packs.agents.definition import restore
-from schema_fields.quick_schema import Schema
 
 
 class AgentNode(Node):

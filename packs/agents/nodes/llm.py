@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from marshmallow import ValidationError, fields
 
 from errors import LimitExceeded, NodeError
+from fields import Schema
 from nodes.base import Branch, Context, Node, setting
 from nodes.fields import anything, credential, json_schema, number, text, whole
 from packs.agents.nodes.model_access import GRACE, choose, find_issues, model_access, price_of, redact
 from packs.agents.runtime import load_libraries, open_model, prompts, run_agent
 from packs.agents.runtime.journal import Entry, sum_usage
 from packs.agents.runtime.types import AgentWork, Done
-from schema_fields.quick_schema import Schema
 
 # One request, and the corrections (`agent.loop.MAX_REPAIRS`).
 MAX_REQUESTS = 4

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from marshmallow import fields, validate
 
 from errors import NodeError
+from fields import Schema
 from nodes.base import Context, Node, setting
 from nodes.fields import Text, choice, number, text
-from schema_fields.quick_schema import Schema
 
 MAX_AGENT = 64
 MAX_KEY = 200  # also of a session

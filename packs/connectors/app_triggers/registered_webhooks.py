@@ -6,14 +6,15 @@ from typing import Any
 
 import orjson
 
+import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from database.queries import registered_hooks, workflows
 from errors import Conflict, NotFound
+from fields import Out, Time, choice
 from models import RegisteredHook
 from nodes import REGISTRY
-from schema_fields import Out, Time, choice, fields
 from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("registered_webhooks", "Webhooks that the server adds in services")

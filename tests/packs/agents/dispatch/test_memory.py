@@ -18,11 +18,11 @@ from database.queries import agent_memory
 from database.queries.agent_memory import MemoryName, MemoryScope
 from dispatch.payloads import Payloads
 from errors import NodeError
+from fields import iso
 from models import AgentMemory
 from nodes.credentials.keyring import Keyring
 from packs.agents.dispatch.memory import WorkspaceMemory
 from scheduler.retention import Retention
-from schema_fields.row_json import iso
 
 NOW = 1_800_000_000_000
 SECRET = "correct-horse-battery"

@@ -16,8 +16,8 @@ from database.base import new_id
 from database.full_text import save_words
 from database.queries import agent_memory
 from database.queries.agent_memory import MemoryScope
+from fields import iso
 from packs.agents.dispatch.memory import WorkspaceMemory
-from schema_fields.row_json import iso
 
 NOW = 1_800_000_000_000
 
