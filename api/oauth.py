@@ -18,11 +18,10 @@ from api.http.json_io import Resource
 from api.http.request_origin import get_own_origin
 from api.http.server import get_config, get_dispatcher, get_server
 from errors import BadInput, Conflict, Forbidden, HeadraceError, NodeError
-from fields import Out, Time
+from fields import Out, Time, visible
 from models import Credential
 from nodes.credentials.oauth_providers import providers
 from nodes.credentials.oauth_types import is_loopback
-from parsers.invisible_characters import visible
 from schemas import Error, SliceArgs, listed, slice_of
 from security.oauth_connections import Connections, Person
 

@@ -12,10 +12,10 @@ from database.queries import steps as step_queries
 from database.queries import waits as wait_queries
 from definition import PlannedNode
 from errors import BadInput, Conflict, DefinitionError, Issue, NodeError
+from fields import OF_TEXTS, visible
 from models import Run, Step, Wait
 from nodes.base import REGISTRY
 from nodes.core.form_fields import complete, find_issues, get_max_bytes, list_missing_files, make_schema
-from parsers.invisible_characters import OF_TEXTS, visible
 
 MAX_TEXT = 10_000
 NO_FORM: dict[str, Any] = {"form": None, "has_files": False, "files": []}

@@ -32,10 +32,9 @@ from database.queries import steps
 from database.queries import waits as wait_queries
 from definition import PlannedNode
 from errors import BadInput, Conflict, Forbidden, HeadraceError, Unavailable
-from fields import Out, Strict, text
+from fields import Out, Strict, text, visible
 from models import Run, Wait
 from nodes.base import Node
-from parsers.invisible_characters import visible
 from registry import explain_off, registry
 from schemas import Error, RunOut
 

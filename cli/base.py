@@ -19,8 +19,8 @@ from constants import VERSION
 from database.backups import MAGIC
 from database.queries import server_state
 from errors import BadInput, ConfigError, HeadraceError, NotFound
+from fields import JOINERS, is_seen
 from models import Workspace
-from parsers.invisible_characters import JOINERS, is_seen
 from registry import explain_off, registry
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -11,8 +11,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from parsers.json_schema.validation import check as check_json_schema
-from parsers.json_schema.validation import weight_of
+from parsers.json_schema import check as check_json_schema
+from parsers.json_schema import weight_of
 
 # An expression that reads a name of its scope, in a text that may have braces of its own.
 EXPRESSION = re.compile(r"\{\{-?\s{0,10}(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")

@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 
 from cli.base import to_one_line
+from fields import JOINERS, OF_TEXTS, first_unseen, visible
 from models import Run
-from parsers.invisible_characters import JOINERS, OF_TEXTS, first_unseen, visible
 
 # One of each kind: a joiner, variation selectors, letters that look like spaces, reordering marks, tags.
 HIDDEN = (

@@ -12,9 +12,8 @@ from marshmallow import ValidationError
 
 from errors import NodeError
 from nodes import REGISTRY
-from parsers.json_schema import validation
-from parsers.json_schema.size import Unbounded, measure
-from parsers.json_schema.validation import check, issues_of
+from parsers import json_schema
+from parsers.json_schema import Unbounded, check, issues_of, measure
 
 
 @contextmanager
@@ -348,8 +347,8 @@ WORST = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("schema", "item"), WORST)
 def test_validation_in_this_process_takes_at_most_a_few_seconds(schema, item):
-    checker = validation._get_validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
-    for size in (checker.max_bytes, 2 * validation.MAX_ISSUE_VALUES):
+    checker = json_schema._get_validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    for size in (checker.max_bytes, 2 * json_schema.MAX_ISSUE_VALUES):
         count = size // (len(item) + 1) if item else size // 10
         data = (
             orjson.loads(f"[{','.join([item] * count)}]") if item else {f"a{number:05}": 1 for number in range(count)}

@@ -28,7 +28,7 @@ LAYERS = {
     "models": {"database"},
     "database.queries": {"database", "models"},
     "migrations": set(),
-    "fields": {"parsers"},
+    "fields": set(),
     "schemas": {"fields", "database.queries"},
     "parsers": set(),
     "nodes": {"expressions", "fields", "net", "parsers"},
@@ -49,7 +49,7 @@ LAYERS = {
     },
     "cli": {
         *("database", "database.queries", "models", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "nodes", "security", "parsers", "worker"),
+        *("fields", "schemas", "nodes", "security", "worker"),
     },
     "gunicorn.conf": {"net"},
 }

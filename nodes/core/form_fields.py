@@ -14,7 +14,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from fields import Schema
 from nodes.fields import choice, flag, labels_of, line, number, setting, whole
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 MAX_ITEMS, MAX_PAGES, MAX_OPTIONS = 100, 20, 200
 MAX_FILES, MAX_FILE_BYTES, DEFAULT_FILE_BYTES = 20, 2**30, 10_000_000

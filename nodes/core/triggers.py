@@ -18,7 +18,7 @@ from errors import NodeError
 from fields import Schema
 from nodes.base import Context, Node
 from nodes.fields import choice, credential, flag, header_name, json_schema, line, number, setting, whole
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 METHOD_LABELS = {ANY_METHOD: "Any method", **{name: name for name in WEBHOOK_METHODS}}
 # Authentication of a webhook's callers, and the credential types that can verify each kind.

@@ -11,11 +11,10 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from constants import DAY
 from errors import NodeError
-from fields import Schema, iso
+from fields import OF_TEXTS, Schema, iso, visible
 from nodes.base import Answer, Branch, Context, Node, Suspend
 from nodes.core.form_fields import complete, form_fields
 from nodes.fields import Number, anything, credential, flag, number, setting, text
-from parsers.invisible_characters import OF_TEXTS, visible
 from registry import explain_off, registry
 
 MAX_WAIT = 366 * DAY

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 FILE = Path(__file__).with_suffix(".json")
 SCHEMA = FILE.with_suffix(".schema.json")

@@ -12,7 +12,7 @@ from fields import Schema
 from nodes.base import Branch, Context, Node
 from nodes.data import jmespath_query as query
 from nodes.fields import Values, anything, flag, json_schema, line, number, setting, text, whole
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 
 class Set(Node):

@@ -18,7 +18,7 @@ import orjson
 from constants import HTTP_CREDENTIALS, HTTP_METHODS
 from errors import DefinitionError, Issue
 from packs.agents.field_checks import FieldIssues, Fields, number, text, whole
-from parsers.json_schema import validation
+from parsers import json_schema
 
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 MODEL = re.compile(r"test\Z|[a-z][a-z0-9_.-]*:\S+\Z")
@@ -254,7 +254,7 @@ def _schema(value: Any) -> Mapping[str, Any]:
         raise ValueError(f"is not JSON: {error}") from None
     if size > MAX_SCHEMA:
         raise ValueError(f"must have at most {MAX_SCHEMA:,} bytes")
-    validation.check(value)
+    json_schema.check(value)
     if value.get("type") != "object":
         raise ValueError('must have "type": "object"; put any other value under a key of it')
     return value

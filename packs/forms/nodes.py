@@ -15,13 +15,12 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import ExpressionError
 from expressions import compile_text, has_expression
-from fields import Schema, iso
+from fields import OF_TEXTS, Schema, iso, visible
 from nodes.base import Answer, Branch, Context, Suspend
 from nodes.core.form_fields import complete, form_fields, matches
 from nodes.core.triggers import TriggerNode, WebhookPath
 from nodes.core.waits import WaitingNode, timeout_field
 from nodes.fields import choice, credential, line, number, setting, text, whole
-from parsers.invisible_characters import OF_TEXTS, visible
 
 # Names that the texts after sending may read.
 EVALUATED_LATER = "The page after sending evaluates them"

@@ -14,6 +14,7 @@ from api.http.server import get_config, get_dispatcher
 from api.open_questions import find_answer_issues, format_reason, refuse
 from definition import PlannedNode
 from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, TooLarge, TooMany, Unavailable
+from fields import visible
 from models import Run, Wait
 from nodes.files.files import Absent
 from nodes.files.quota import OverQuota
@@ -33,7 +34,6 @@ from packs.forms.form import (
 )
 from packs.forms.look import PLAIN, Look, show_message
 from packs.forms.upload import FULL, Storage, read_sent
-from parsers.invisible_characters import visible
 
 TITLES = {"approval": "Approval", "callback": "Form"}
 LABELS = {"approved": "Approve", "rejected": "Reject", "received": "Continue"}

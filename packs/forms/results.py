@@ -20,13 +20,13 @@ from database.queries import steps
 from definition import Plan, PlannedNode
 from dispatch.payloads import Kept
 from errors import Conflict, DefinitionError, ExpressionError, NotFound
+from fields import OF_TEXTS, visible
 from models import Run, Wait
 from packs.forms.access import GONE, get_sender, limit_network, refuse_run
 from packs.forms.form import Form, open_form, take
 from packs.forms.look import Look, show_message
 from packs.forms.nodes import check_redirect, fill_in
 from packs.forms.questions import answer_with, make_question_form
-from parsers.invisible_characters import OF_TEXTS, visible
 
 log = logging.getLogger("headrace.forms")
 

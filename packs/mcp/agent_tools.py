@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from errors import NodeError, TimedOut
+from fields import OF_TEXTS
 from nodes.base import check_installed
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import texts
@@ -19,8 +20,7 @@ from packs.agents.definition import ToolSpec
 from packs.agents.runtime.tools import Tool
 from packs.agents.tools.base import CALL_SECONDS, MAX_DESCRIPTION, MAX_NAME, ToolContext
 from packs.mcp.node import McpNode, ask, get_result, host_of
-from parsers.invisible_characters import OF_TEXTS
-from parsers.json_schema.validation import MAX_ISSUE_TEXT, check
+from parsers.json_schema import MAX_ISSUE_TEXT, check
 
 MAX_TOOLS, MAX_LIST_PAGES, MAX_PREFIX = 100, 20, 30
 MAX_LISTED = 1_000  # tools of one server, before selecting the agent's

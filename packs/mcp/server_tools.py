@@ -21,7 +21,7 @@ from errors import NodeError
 from packs.agents.dispatch.callable_workflows import CallableFlow, callable_flow, callable_flows
 from packs.agents.dispatch.workspace_view import WorkspaceView, cut
 from packs.agents.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 VIEWER, OPERATOR = "viewer", "operator"  # the lowest roles for reading and for running
 # Some clients stop waiting for a tool after 60 seconds: before that they should learn how to ask for the run.

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from parsers.places import NoPlace, ParserSlots
+from parsers.process import NoPlace, ParserSlots
 
 DEADLINE = 20
 

@@ -21,7 +21,7 @@ from packs.agents.runtime.journal import Entry
 from packs.agents.runtime.loop import execute
 from packs.agents.runtime.tools import PendingResult, Tool
 from packs.agents.runtime.types import AgentWait, AgentWork, Done, WaitOutcome
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 STEPS = 8
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}

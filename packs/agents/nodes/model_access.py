@@ -24,7 +24,7 @@ from packs.agents.runtime.model_choice import (
     list_url,
     resolve,
 )
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 ANY_MODEL = "any"
 FREE_PROVIDERS = (TEST, "ollama")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from parsers.invisible_characters import visible
+from fields import visible
 
 MAX_ARGUMENTS = 1_500  # characters
 

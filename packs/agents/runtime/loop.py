@@ -34,13 +34,13 @@ from pydantic_ai.usage import UsageLimits
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from errors import DatabaseLost, LimitExceeded, MalformedData, NodeError, TimedOut
+from fields import visible
 from packs.agents.runtime import prompts
 from packs.agents.runtime.approvals import write_question
 from packs.agents.runtime.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
 from packs.agents.runtime.thread_bridge import ThreadBridge
 from packs.agents.runtime.tools import PendingResult, Tool
 from packs.agents.runtime.types import AgentWait, AgentWork, Done, WaitOutcome
-from parsers.invisible_characters import visible
 
 log = logging.getLogger("headrace.agent")
 

@@ -13,7 +13,7 @@ from nodes.base import Context
 from nodes.limits import MAX_INTEGER, MIN_INTEGER, size_of
 from packs.agents.definition import ToolSpec
 from packs.agents.runtime.tools import PendingResult, Tool
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 if TYPE_CHECKING:
     from packs.agents.dispatch.services import AgentServices

@@ -12,7 +12,7 @@ from packs.agents.dispatch.callable_workflows import (
     callable_flow,
     callable_flows,
 )
-from parsers.json_schema.validation import issues_of
+from parsers.json_schema import issues_of
 
 NULL = {"a": {"type": "null"}}
 ORDER = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}

@@ -17,7 +17,7 @@ from packs.agents.dispatch.workspace_view import WorkspaceView
 from packs.agents.runtime.tools import PendingResult, Tool
 from packs.agents.tools import find_issues, shorten
 from packs.agents.tools.base import MAX_SHOWN
-from parsers.json_schema.validation import check
+from parsers.json_schema import check
 
 ALL = [Spec("http"), Spec("code"), Spec("store"), Spec("memory"), Spec("runs"), Spec("flows"), Spec("run_flow")]
 

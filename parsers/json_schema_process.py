@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from .compilation import compile_schema
+from .json_schema import compile_schema
 
 MAX_ISSUES, MAX_MESSAGE = 50, 30_000
 
