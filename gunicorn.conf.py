@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import server_log  # noqa: E402
 from config import Config  # noqa: E402
-from net.http_worker.request_ids import RequestIds  # noqa: E402
+from net.http_worker.server_logger import RequestIds  # noqa: E402
 from server_log import StartupMessage  # noqa: E402
 
 

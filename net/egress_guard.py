@@ -16,7 +16,7 @@ import sysconfig
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -216,3 +216,20 @@ def dial(rule: Rule, host: str, port: int, seconds: float) -> socket.socket:
             last = error
     text = f"no connection within {seconds:.3g} s" if isinstance(last, TimeoutError) else (last.strerror or str(last))
     raise NodeError(f"{host}:{port}: {text}")
+
+
+# Deadline for libraries of coroutines: a node runs them in an event loop of its own, in its own thread.
+
+
+def run_in_time(work: Coroutine[Any, Any, Any], end: float, otherwise: str) -> Any:
+    """Return the coroutine's result. Raises: NodeError with this text if it is not done at `end` (`time.monotonic`)."""
+    import asyncio
+
+    async def bounded() -> Any:
+        async with asyncio.timeout(end - time.monotonic()):
+            return await work
+
+    try:
+        return asyncio.run(bounded())
+    except TimeoutError:
+        raise NodeError(otherwise) from None

@@ -8,30 +8,106 @@ Requests and responses are gunicorn's: its parser, its WSGI environment, its res
 the signals, and `method_queue`, through which other threads call functions in the loop.
 
 The loop owns a connection unless its state is BUSY: then the answering thread owns it. That is a thread of the pool,
-which calls the app; or, for requests that a shortcut takes (see shortcut.py), the thread that calls `reply`.
+which calls the app; or, for requests that a shortcut takes, the thread that calls `reply`.
 """
 
 from __future__ import annotations
 
 import errno
 import io
+import json
 import selectors
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Protocol, TypeAlias
 
 from gunicorn.http import wsgi
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    ExpectationFailed,
+    ForbiddenProxyRequest,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.gthread import ThreadWorker
 
-from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
-from .connection import HEAD_SECONDS, ClientConnection, ConnectionState, HttpExchange
-from .parsing import MAX_HEAD, DatedResponse, begin_response, decode_chunks, keep_settings, make_body, parse_head
-from .refusals import find_status, make_refusal
-from .request_ids import RequestIds
-from .shortcut import Shortcut
+from .connection import (
+    FREE_SECONDS,
+    HEAD_SECONDS,
+    MAX_HEAD,
+    MIN_RATE,
+    READ_SIZE,
+    ClientConnection,
+    ConnectionState,
+    DatedResponse,
+    HttpExchange,
+    begin_response,
+    decode_chunks,
+    keep_settings,
+    make_body,
+    parse_head,
+)
+from .server_logger import RequestIds
+
+# Refusals: responses without the app, in the form of the API's errors.
+
+STATUSES: dict[type[Exception], int] = {
+    ForbiddenProxyRequest: 403,
+    LimitRequestLine: 414,
+    ExpectationFailed: 417,
+    LimitRequestHeaders: 431,
+    UnsupportedTransferCoding: 501,
+    # Faults of the app.
+    ConfigurationProblem: 500,
+    InvalidResponseHeader: 500,
+    InvalidResponseHeaderName: 500,
+}
+RETRY_SECONDS = 5
+
+
+def find_status(error: Exception) -> int:
+    """Return the status of the response to a request that failed with this error of gunicorn or of the app."""
+    return STATUSES.get(type(error), 400 if isinstance(error, ParseException) else 500)
+
+
+def make_refusal(status: int, message: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return a response with an error and these headers, after which the connection is closed."""
+    body = json.dumps({"error": message}).encode()
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *([f"Retry-After: {RETRY_SECONDS}"] if status == 503 else []),
+        *(f"{name}: {value}" for name, value in headers),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+# Shortcut interface: code that answers some requests in the loop, without a thread and without the app.
+
+# Sends a response: status line ("200 OK"), headers, body. From any thread, once. It adds the Content-Length of a body
+# that is not empty.
+Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
+
+
+class Shortcut(Protocol):
+    """Answers requests in the loop. It must never wait: all other clients would wait with it."""
+
+    def take(self, request: Any, body: bytes, reply: Reply) -> bool:
+        """Return True if `reply` will be called for this request (gunicorn's); False leaves it to the app."""
+
+    def end_turn(self) -> None:
+        """Process the requests taken since the last call. Called at least twice a second."""
+
 
 CLOSE_SECONDS = 2.0  # for a client to read the end of its last response
 STOP_IDLE_SECONDS = 2.0  # for a connection without its first request when the worker stops: it may be on its way

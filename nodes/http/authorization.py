@@ -17,8 +17,7 @@ from urllib.parse import unquote
 
 from constants import FORM
 from errors import NodeError
-from net.client_certificates import Certificate
-from net.egress import HttpClient, HttpResponse
+from net.egress import Certificate, HttpClient, HttpResponse
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.oauth_types import ACCOUNT, CLIENT_CREDENTIALS, REFRESH_TOKEN, SERVICE_ACCOUNT
 from nodes.http import aws, digest

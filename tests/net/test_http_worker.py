@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from servers import Server
 
 from api.run_answer import SECURITY_HEADERS
-from net.http_worker.body import MAX_LINE, Chunks
+from net.http_worker.connection import MAX_LINE, Chunks
 
 SECURITY = {"Cache-Control": "no-store", **dict(SECURITY_HEADERS)}
 HEALTH = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -8,7 +8,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import Response
 
-from net.http_worker.parsing import DatedResponse, format_date, parse_head
+from net.http_worker.connection import DatedResponse, format_date, parse_head
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n"
 

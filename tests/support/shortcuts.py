@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from gunicorn.config import Config
 from gunicorn.http.errors import ParseException
 
-from net.http_worker.parsing import parse_head
+from net.http_worker.connection import parse_head
 from parsers.process import refuse_to_wait
 
 PATIENCE = 30

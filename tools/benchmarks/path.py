@@ -45,7 +45,7 @@ from dispatch.group_commit import WholeRun, insertions
 from dispatch.payloads import Payloads
 from dispatch.run_record import RunRecord
 from models import Run
-from net.http_worker.parsing import DatedResponse, begin_response, keep_settings, parse_head
+from net.http_worker.connection import DatedResponse, begin_response, keep_settings, parse_head
 from nodes.credentials.keyring import Keyring
 from tools.benchmarks import common
 from tools.benchmarks.webhook import INPUT, definition

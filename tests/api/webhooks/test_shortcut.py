@@ -24,7 +24,7 @@ from api.shortcut.webhooks import POLICY
 from database import execute, write
 from dispatch.free_space import FreeSpace
 from models import Run
-from net.http_worker.parsing import parse_head
+from net.http_worker.connection import parse_head
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

@@ -19,7 +19,7 @@ from sites import address, answering, echoing, failure
 from werkzeug import Response
 
 from constants import HTTP_CREDENTIALS
-from net import client_certificates
+from net import egress
 from net.egress import HttpClient, Rule
 from nodes.credentials.types import TYPES
 from nodes.http.authorization import CREDENTIALS
@@ -373,10 +373,10 @@ def test_the_egress_rule_holds_with_a_certificate(run, identity, secure, authori
 
 
 def test_few_clients_are_kept_and_one_in_use_is_closed_after_its_use(monkeypatch, authority):
-    monkeypatch.setattr(client_certificates, "MAX_CLIENTS", 2)
+    monkeypatch.setattr(egress, "MAX_CLIENTS", 2)
     plain = HttpClient(Rule([]))
     made = [make_identity(authority, f"c{number}") for number in range(4)]
-    given = [client_certificates.Certificate(one["certificate"], one["private_key"], "") for one in made]
+    given = [egress.Certificate(one["certificate"], one["private_key"], "") for one in made]
     with plain.with_certificate(given[0]) as first:
         for other in given[1:]:
             with plain.with_certificate(other) as client:
