@@ -11,16 +11,23 @@ from typing import Any
 
 from errors import DefinitionError, Issue
 
-from .annotations import check_annotations
-from .builder import build_nodes, check_edges, get_schema
-from .credential_usage import ERROR_FLOW, Use, check_uses, find_credentials, find_workflows
-from .diff import count_differences
-from .execution_plan import Config, Debouncing, FlowSettings, Pin, Plan, PlannedNode, Retry
+from .builder import ERROR_FLOW, Use, build_nodes, check_edges, check_uses, find_credentials, find_workflows, get_schema
+from .diff import NodeOutline, count_differences, outline_nodes, sketch
+from .execution_plan import (
+    Config,
+    Debouncing,
+    FlowSettings,
+    Pin,
+    Plan,
+    PlannedNode,
+    Retry,
+    find_sources,
+    find_unconnected,
+    select_one,
+    select_part,
+)
 from .node_graph import Edge, Graph, Issues, build_graph, report_unknown_keys
-from .outline import NodeOutline, outline_nodes, sketch
-from .schema import DEFINITION
-from .settings import read_settings
-from .subplan import find_sources, find_unconnected, select_one, select_part
+from .schema import DEFINITION, check_annotations, read_settings
 
 __all__ = [
     "ERROR_FLOW", "Config", "Debouncing", "Edge", "Graph", "NodeOutline", "Pin", "Plan", "PlannedNode", "Retry",

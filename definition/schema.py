@@ -6,9 +6,12 @@ Rules beyond JSON Schema, for example that edges join existing nodes, are checke
 
 from __future__ import annotations
 
+import zoneinfo
+from collections.abc import Callable, Collection
 from typing import Any
 
-from .node_graph import ID, MAX_ID, MAX_NAME
+from .execution_plan import FlowSettings
+from .node_graph import ID, MAX_ID, MAX_NAME, Issues, report_unknown_keys
 
 # Prefix of a reference to another part: `{"$ref": REF + name}`.
 REF = "#/components/schemas/"
@@ -280,3 +283,166 @@ def get_bounds(schema: dict[str, Any], key: str) -> tuple[float, float]:
     """Return the minimum and maximum of a numeric property."""
     field = schema["properties"][key]
     return field["minimum"], field["maximum"]
+
+
+# Annotations of a definition: notes and groups on the canvas, and their validation. No plan contains them.
+
+NOTE_KEYS, GROUP_KEYS = tuple(NOTE["properties"]), tuple(GROUP["properties"])
+
+
+def check_annotations(definition: dict[str, Any], nodes: Collection[str], issues: Issues) -> None:
+    """Report issues of the notes and groups of a definition with these node ids."""
+    for path, note in _items(definition, "notes", MAX_NOTES, issues):
+        _check_note(path, note, issues)
+    taken: dict[str, str] = {}
+    for path, group in _items(definition, "groups", MAX_GROUPS, issues):
+        report_unknown_keys(group, GROUP_KEYS, path, issues)
+        _check_text(path, group, "name", MAX_NAME, issues)
+        _check_color(path, group, GROUP, issues)
+        if not isinstance(group.get("folded", False), bool):
+            issues.add(f"{path}.folded", "must be true or false")
+        _check_members(path, group, nodes, taken, issues)
+
+
+def _items(definition: dict[str, Any], key: str, most: int, issues: Issues) -> list[tuple[str, dict[str, Any]]]:
+    """Return the objects of a list with their paths, and report a wrong list and wrong ids."""
+    raw = definition.get(key)
+    if raw is None:
+        return []
+    if not isinstance(raw, list):
+        issues.add(key, "must be a list")
+        return []
+    if len(raw) > most:
+        issues.add(key, f"has {len(raw)} entries; the limit is {most}")
+        return []
+    seen: set[str] = set()
+    found = []
+    for index, item in enumerate(raw):
+        path = f"{key}[{index}]"
+        if not isinstance(item, dict):
+            issues.add(path, 'must be an object with the key "id"')
+            continue
+        id_ = item.get("id")
+        if not isinstance(id_, str) or not ID.match(id_) or len(id_) > MAX_ID:
+            issues.add(f"{path}.id", "is required: letters, digits and _, not starting with a digit")
+        elif id_ in seen:
+            issues.add(f"{path}.id", f"the id {id_!r} is used twice in {key}; ids must be unique")
+        else:
+            seen.add(id_)
+        found.append((path, item))
+    return found
+
+
+def _check_note(path: str, note: dict[str, Any], issues: Issues) -> None:
+    report_unknown_keys(note, NOTE_KEYS, path, issues)
+    _check_text(path, note, "text", NOTE["properties"]["text"]["maxLength"], issues)
+    _check_color(path, note, NOTE, issues)
+    for key in ("width", "height"):
+        low, high = get_bounds(NOTE, key)
+        if not _is_number(note.get(key, low), low, high):
+            issues.add(f"{path}.{key}", f"must be a number from {low:g} to {high:g}")
+    position = note.get("position")
+    if position is not None and not (
+        isinstance(position, dict)
+        and position.keys() <= {"x", "y"}
+        and all(_is_number(value, -MAX_COORDINATE, MAX_COORDINATE) for value in position.values())
+    ):
+        issues.add(f"{path}.position", f'must be {{"x": number, "y": number}}, at most {MAX_COORDINATE:,} from 0')
+
+
+def _check_text(path: str, raw: dict[str, Any], key: str, most: int, issues: Issues) -> None:
+    value = raw.get(key, "")
+    if not isinstance(value, str) or len(value) > most:
+        issues.add(f"{path}.{key}", f"must be text of at most {most:,} characters")
+
+
+def _check_color(path: str, raw: dict[str, Any], schema: dict[str, Any], issues: Issues) -> None:
+    allowed = get_enum(schema, "color")
+    if raw.get("color", allowed[0]) not in allowed:
+        issues.add(f"{path}.color", f"must be one of: {', '.join(allowed)}")
+
+
+def _check_members(
+    path: str, group: dict[str, Any], nodes: Collection[str], taken: dict[str, str], issues: Issues
+) -> None:
+    """Report members that do not exist or are in a group already; `taken` has the path of the group of each node."""
+    members = group.get("nodes")
+    if not isinstance(members, list) or not members:
+        issues.add(f"{path}.nodes", "must be a list of at least one node id")
+        return
+    for index, id_ in enumerate(members):
+        if issues.is_full:
+            break
+        if not isinstance(id_, str) or id_ not in nodes:
+            issues.add(f"{path}.nodes[{index}]", f"there is no node {str(id_)[:MAX_ID]!r}")
+        elif id_ in taken:
+            issues.add(f"{path}.nodes[{index}]", f"{id_!r} is in {taken[id_]} already; a node is in one group", id_)
+        else:
+            taken[id_] = path
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+# Settings of a workflow: their validation.
+
+
+def read_settings(raw: Any, issues: Issues) -> FlowSettings:
+    if raw is None:
+        return FlowSettings()
+    if not isinstance(raw, dict):
+        issues.add("settings", "must be an object")
+        return FlowSettings()
+    report_unknown_keys(raw, SETTING_CHECKS, "settings", issues)
+    good = {}
+    for key, (accepts, message) in SETTING_CHECKS.items():
+        if key not in raw:
+            continue
+        if accepts(raw[key]):
+            if key not in FOR_PEOPLE:
+                good[key] = raw[key]
+        else:
+            issues.add(f"settings.{key}", message)
+    return FlowSettings(**good)
+
+
+def _is_within(value: Any, key: str) -> bool:
+    low, high = get_bounds(SETTINGS, key)
+    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
+
+
+def _is_text(value: Any, key: str) -> bool:
+    return isinstance(value, str) and len(value) <= SETTINGS["properties"][key]["maxLength"]
+
+
+def is_zone(value: Any) -> bool:
+    """Return True if the value is the name of an IANA time zone."""
+    if not isinstance(value, str):
+        return False
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+SETTING_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "timezone": (is_zone, "must be an IANA time zone such as Europe/Berlin"),
+    "timeout": (lambda v: v is None or _is_within(v, "timeout"), "must be a number of seconds from 0.001 to 2592000"),
+    "max_concurrent_runs": (
+        lambda v: isinstance(v, int) and _is_within(v, "max_concurrent_runs"),
+        "must be a whole number from 0 to 10000",
+    ),
+    "overlap": (lambda v: v in get_enum(SETTINGS, "overlap"), "must be queue or skip"),
+    "parallel": (lambda v: isinstance(v, int) and _is_within(v, "parallel"), "must be a whole number from 1 to 16"),
+    "error_workflow_id": (
+        lambda v: v is None or (isinstance(v, str) and len(v) <= MAX_ID),
+        "must be the id of a flow, or null",
+    ),
+    "vars": (lambda v: isinstance(v, dict), "must be an object"),
+    "description": (lambda v: _is_text(v, "description"), f"must be text of at most {MAX_DESCRIPTION} characters"),
+    "template": (lambda v: _is_text(v, "template"), "must be the id of a template"),
+}
+# Settings that a run does not need.
+FOR_PEOPLE = {"description", "template"}

@@ -1,29 +1,35 @@
 """Scheduler: the one APScheduler of a process, for all periodic jobs. Without a job store.
 
 `cron` computes the times of a schedule, `firing` fires it, `polls` polls sources for new entries, `listeners` holds
-connections to sources; `leader` decides which process does so. `scheduled_publishes` publishes drafts at their time.
-`retention` deletes expired data.
+connections to sources; `leader` decides which process does so; `retention` deletes expired data. Drafts are
+published at their time here.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 from apscheduler.executors.base import BaseExecutor, MaxInstancesReachedError
 from apscheduler.executors.pool import BasePoolExecutor, ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.util import undefined
 
-from database import LockTimeout, closing_connection, disconnect_thread, is_postgres
+from database import DatabaseRefused, LockTimeout, closing_connection, disconnect_thread, execute, is_postgres, write
 from database.base import now_ms
-from database.queries import leases, partitions, schedules
+from database.queries import drafts, leases, logs, partitions, schedules
 from database.queries.metrics import settle_days
 from dispatch import Dispatcher
+from dispatch.publishing import publish_scheduled
+from errors import HeadraceError
+from fields import iso
 from models import (
     DataWrite,
     IdempotencyKey,
@@ -32,16 +38,99 @@ from models import (
     OAuthAttempt,
     Presence,
     RateLimit,
+    ScheduledPublish,
     Session,
     StoreEntry,
+    Workflow,
 )
 from registry import registry
 from scheduler.firing import watch
 from scheduler.leader import Leader
 from scheduler.polls import Listening, Poller
 from scheduler.retention import Retention
-from scheduler.scheduled_publishes import publish_due
-from scheduler.warnings import limit_logging
+
+# Scheduled publishes: each due one is published once, or its failure is recorded and logged.
+
+log = logging.getLogger("headrace.scheduler")
+PAGE = 100
+INTERNAL = "An internal error occurred; the log of the server has the details"
+
+
+def publish_due(now: int, max_nodes: int) -> int:
+    """Publish what is due; return the number of new versions. Several processes may call this at the same time."""
+    published = 0
+    for due in drafts.find_due(now, PAGE):
+        try:
+            published += publish_scheduled(due, max_nodes)
+        except (DatabaseRefused, LockTimeout):
+            raise  # tried again at the next call
+        except HeadraceError as error:
+            if error.status >= 500:
+                raise
+            _fail(due, error.message, now)
+        except Exception:
+            # One flow must not hold up those of the others.
+            log.exception("Could not publish the draft of the flow %s, which was scheduled", due.workflow_id)
+            _fail(due, INTERNAL, now)
+    return published
+
+
+def _fail(due: ScheduledPublish, reason: str, now: int) -> None:
+    """Record why it was not published: for the people who open the flow, and in the log of its workspace."""
+    flow = Workflow.find(due.workflow_id)
+    if flow is None:
+        return
+    with write():
+        if not drafts.fail_scheduled(due, reason, now):
+            return
+        text = f"The draft of the flow {flow.name} was not published at {iso(due.publish_at)}, as scheduled: {reason}"
+        data = orjson.dumps({"workflow_id": flow.id, "publish_at": iso(due.publish_at)}).decode()
+        execute(*logs.entry(flow.workspace_id, None, None, "error", text, data))
+    log.warning("%s", text)
+
+
+# Rate limit for APScheduler's warnings: under load it would log the same one at every tick.
+
+QUIET_SECONDS = 60.0
+
+
+class RateLimitFilter(logging.Filter):
+    """Passes one message of a kind in QUIET_SECONDS, and counts the suppressed ones in the next.
+
+    Messages are of one kind if they have the same logger and the same template.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}  # kind to time of the last message, suppressed since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True if the record is to be logged."""
+        kind, now = (record.name, str(record.msg)), self._clock()
+        with self._lock:
+            told_at, left_out = self._told.get(kind, (-QUIET_SECONDS, 0))
+            if now - told_at < QUIET_SECONDS:
+                self._told[kind] = (told_at, left_out + 1)
+                return False
+            self._told[kind] = (now, 0)
+        if left_out:
+            record.msg = f"{record.getMessage()} ({left_out} similar messages were suppressed)"
+            record.args = ()
+        return True
+
+
+RATE_LIMIT = RateLimitFilter()
+
+
+def limit_logging(names: Iterable[str]) -> None:
+    """Limit these loggers of APScheduler to warnings and errors, at the rate of `RateLimitFilter`."""
+    for name in names:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.addFilter(RATE_LIMIT)  # no effect if it is there already
+
 
 SWEEP_SECONDS = 2
 WAKE_SECONDS = 0.5

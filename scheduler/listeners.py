@@ -23,9 +23,20 @@ from errors import NodeError
 from models import Workflow
 from nodes.base import Item
 from nodes.credentials.keyring import Keyring
-from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, put_or_discard, write_log
 from scheduler.firing import active_flows
-from scheduler.polls import RUNS_AT_ONCE, ClaimLost, Poller, Stopped
+from scheduler.polls import (
+    RUNS_AT_ONCE,
+    ClaimLost,
+    Entry,
+    EntryRuns,
+    Poller,
+    Stopped,
+    make_entry_runs,
+    name_of,
+    put_entries,
+    put_or_discard,
+    write_log,
+)
 
 log = logging.getLogger("headrace.scheduler")
 MAX_LISTENERS = 100

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from children import child
 
-from definition import templates
+from api import catalogue
 from nodes import REGISTRY
 
 ROOT = Path(__file__).parent.parent
@@ -95,7 +95,7 @@ def test_it_tells_how_many_node_types_there_are():
     homes = ("nodes.", "packs.")
     ours = [type_ for type_, node in REGISTRY.items() if not node.own and type(node).__module__.startswith(homes)]
     assert "**Over 50 node types**" in README and len(ours) > 50
-    assert "over 50 templates" in README and len(templates.list_templates()) > 50
+    assert "over 50 templates" in README and len(catalogue.read_templates()) > 50
 
 
 def test_it_names_every_document_and_every_extra():

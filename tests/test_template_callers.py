@@ -19,9 +19,9 @@ from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F4
 from test_template_trials import config, trial  # noqa: F401  (fixtures)
 from werkzeug.serving import make_server
 
+from api import catalogue
 from database import disconnect_thread, write
 from database.base import now_ms
-from definition import templates
 from models import Wait
 
 GITHUB = Path(__file__).parent / "data" / "github"
@@ -30,7 +30,7 @@ GITHUB = Path(__file__).parent / "data" / "github"
 @pytest.fixture
 def github(trial, stage):  # noqa: F811
     """`github(event, figure)` delivers like GitHub; `github.flow` is the template, `github.told` returns messages."""
-    flow = trial(templates.find_template("github-to-chat"))
+    flow = trial(catalogue.find_template("github-to-chat"))
 
     def deliver(event, figure, secret="a long secret", delivery="1"):
         body = (GITHUB / f"{figure}.json").read_bytes()
@@ -121,7 +121,7 @@ def address(app):
 def test_a_backup_of_this_server_restores_its_flows(trial, owner, make_flow, address):  # noqa: F811
     definitions = {f"Flow {number}": {"nodes": [{"id": f"n{number}", "type": "manual"}]} for number in range(60)}
     flows = {make_flow(definition, name=name)["id"]: name for name, definition in definitions.items()}
-    template = copy.deepcopy(templates.find_template("nightly-backup-of-flows"))
+    template = copy.deepcopy(catalogue.find_template("nightly-backup-of-flows"))
     token = owner.post("/api/tokens", {"name": "backup"}).json["token"]
     template["trial"] = {"vars": {"server": address}, "credentials": {"headrace": {"token": token}}}
     backup = trial(template)
@@ -139,7 +139,7 @@ def test_a_backup_of_this_server_restores_its_flows(trial, owner, make_flow, add
 @pytest.fixture
 def long_job(trial, stage):  # noqa: F811
     """The started template of a long job; `handed` is the callback address that the service got."""
-    flow = trial(copy.deepcopy(templates.find_template("job-with-callback")) | {"trial": LONG_JOB})
+    flow = trial(copy.deepcopy(catalogue.find_template("job-with-callback")) | {"trial": LONG_JOB})
     flow.waiting = flow.run()
     assert flow.waiting.status == "pending"
     (asked,) = stage.sent()["http"]
@@ -186,7 +186,7 @@ def test_a_job_that_never_calls_back_is_cancelled_and_reported(long_job, stage):
 
 
 def test_a_payment_without_a_decision_is_not_made(trial, stage):  # noqa: F811
-    payment = trial(templates.find_template("approval-before-payment"))
+    payment = trial(catalogue.find_template("approval-before-payment"))
     payment.waiting = payment.run(answers=[])
     assert payment.output(run_out(payment)) == {"payment_id": "P-2026-014", "status": "expired"}
     assert stage.sent()["http"] == []
@@ -195,7 +195,7 @@ def test_a_payment_without_a_decision_is_not_made(trial, stage):  # noqa: F811
 
 def test_orders_of_a_graphql_service_can_be_read_in_excel(trial):  # noqa: F811
     openpyxl = pytest.importorskip("openpyxl")
-    orders = trial(templates.find_template("graphql-to-spreadsheet"))
+    orders = trial(catalogue.find_template("graphql-to-spreadsheet"))
     orders.check_runs()
     with orders.folder.reading("exports/orders-2026-01-05.xlsx") as file:
         rows = list(openpyxl.load_workbook(file)["Orders"].values)
@@ -209,7 +209,7 @@ def test_orders_of_a_graphql_service_can_be_read_in_excel(trial):  # noqa: F811
 
 def test_a_missing_broker_fails_the_run_with_the_reason(trial):  # noqa: F811
     pytest.importorskip("paho")
-    template = copy.deepcopy(templates.find_template("sensor-threshold-mqtt"))
+    template = copy.deepcopy(catalogue.find_template("sensor-threshold-mqtt"))
     template["trial"] = {"credentials": {"plant": {"host": "127.0.0.1", "port": 1, "tls": False}}}
     run = trial(template).run()
     assert (run.status, run.error_node_id) == ("failed", "deaf")
@@ -217,7 +217,7 @@ def test_a_missing_broker_fails_the_run_with_the_reason(trial):  # noqa: F811
 
 
 def test_a_failed_run_is_explained_by_its_steps(trial, stage, stage_llm, owner, make_flow):  # noqa: F811
-    watching = copy.deepcopy(templates.find_template("incident-explainer-on-error"))
+    watching = copy.deepcopy(catalogue.find_template("incident-explainer-on-error"))
     why, explained = watching["trial"]["llm"][1]["data"], []
 
     def look(request):

@@ -12,15 +12,15 @@ import pytest
 from stage import content, differs, lacks, stage  # noqa: F401  (a fixture)
 from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 
+from api import catalogue
 from database.queries import logs
 from database.queries.store import WorkspaceStore
-from definition import templates
 from dispatch import Start
 from dispatch.payloads import Kept
 from models import Run, Wait, Workflow
 from nodes import REGISTRY
 
-TEMPLATES = templates.list_templates()
+TEMPLATES = catalogue.read_templates()
 PATIENCE = 60
 SERVERS = {"ssh", "mqtt", "s3", "llm"}
 ASKING = {"agent", "classify", "llm"}  # a language model
@@ -184,7 +184,7 @@ def trial(owner, server, stage):  # noqa: F811
 
 
 def test_a_failed_run_is_reported_to_the_chat(trial, stage, owner, make_flow):  # noqa: F811
-    watching = trial(templates.find_template("error-alert-to-chat"))
+    watching = trial(catalogue.find_template("error-alert-to-chat"))
     broken = {
         "nodes": [{"id": "pay", "type": "stop", "name": "Pay", "config": {"message": "the bank is closed"}}],
         "edges": [],
@@ -234,7 +234,7 @@ def test_an_export_that_the_database_refuses_has_the_reason(trial):
 
 def test_files_that_the_store_rejects_are_kept(trial):
     pytest.importorskip("minio")
-    template = copy.deepcopy(templates.find_template("s3-archive"))
+    template = copy.deepcopy(catalogue.find_template("s3-archive"))
     template["trial"]["s3"] = ["another-bucket"]
     archive = trial(template)
     run = archive.run()
@@ -247,7 +247,7 @@ def test_files_that_the_store_rejects_are_kept(trial):
 
 def broken(id_, databases):
     """The template with these databases."""
-    template = templates.find_template(id_)
+    template = catalogue.find_template(id_)
     return {**template, "trial": {**template["trial"], "databases": databases}}
 
 

@@ -1,4 +1,4 @@
-"""Agent definitions of workspaces. The built-in ones have no rows (definition/templates.py)."""
+"""Agent definitions of workspaces. The built-in ones have no rows (api/catalogue.py)."""
 
 from __future__ import annotations
 

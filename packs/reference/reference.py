@@ -18,12 +18,12 @@ from typing import Any
 import orjson
 
 import config
-from definition.examples import EXAMPLES
 from definition.schema import COMPONENTS, REF
 from nodes import catalogue
 from nodes.base import CATEGORIES
 from nodes.credentials.types import TYPES, CredentialType
 from nodes.credentials.types import catalogue as list_credential_types
+from packs.reference.definition_examples import EXAMPLES
 from registry import registry
 
 # Tables and sentences of Markdown are one line each.

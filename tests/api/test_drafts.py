@@ -9,7 +9,7 @@ from database.base import now_ms
 from database.queries import drafts
 from fields import iso
 from models import AuditEntry, Draft, LogEntry, Presence, ScheduledPublish, Workflow, WorkflowVersion
-from scheduler.scheduled_publishes import publish_due
+from scheduler import publish_due
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

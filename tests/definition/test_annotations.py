@@ -4,9 +4,8 @@ import pytest
 from world import chain, flow, node, run
 
 from definition import check, count_differences, graph, plan
-from definition.annotations import check_annotations
 from definition.node_graph import Issues
-from definition.schema import MAX_GROUPS, MAX_NOTE, MAX_NOTES
+from definition.schema import MAX_GROUPS, MAX_NOTE, MAX_NOTES, check_annotations
 from errors import DefinitionError
 
 NOTE = {"id": "n1", "text": "# Why", "position": {"x": 10, "y": -20.5}, "width": 300, "height": 80, "color": "blue"}

@@ -113,6 +113,6 @@ def test_every_credential_setting_accepts_only_existing_types():
 
 
 def test_reading_stops_at_the_limit_on_expressions(monkeypatch):
-    monkeypatch.setattr(sys.modules["definition.credential_usage"], "MAX_PARTS", 10)
+    monkeypatch.setattr(sys.modules["definition.builder"], "MAX_PARTS", 10)
     made = flow(*(node(f"n{at}", "set", {"values": {"a": f"{{{{ secrets.s{at} }}}}"}}) for at in range(20)))
     assert 1 < len(definitions.find_credentials(made)) < 10

@@ -9,7 +9,7 @@ from database import write
 from database.queries import drafts, workspaces
 from dispatch.publishing import save_draft
 from models import LogEntry, Membership, User, Workflow, WorkflowVersion
-from scheduler.scheduled_publishes import publish_due
+from scheduler import publish_due
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -57,7 +57,7 @@ PROCESS = """
 import sys, database
 from chosen_engine import connect
 connect(sys.argv[1])
-from scheduler.scheduled_publishes import publish_due
+from scheduler import publish_due
 print("ready", flush=True)
 sys.stdin.readline()
 print(publish_due(int(sys.argv[2]), 100))

@@ -13,10 +13,9 @@ from database import commits, is_postgres, settings_commits
 from database.base import now_ms
 from models import Lease, Run
 from registry import registry
-from scheduler import ClockAwareScheduler, Scheduler
+from scheduler import QUIET_SECONDS, RATE_LIMIT, ClockAwareScheduler, RateLimitFilter, Scheduler
 from scheduler.leader import LEASE_NAME, Leader
 from scheduler.polls import Poller
-from scheduler.warnings import QUIET_SECONDS, RATE_LIMIT, RateLimitFilter
 
 
 @pytest.fixture

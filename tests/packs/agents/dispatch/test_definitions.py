@@ -13,7 +13,7 @@ from world import run
 
 import definition as workflows
 from definition.builder import NODE_KEYS
-from definition.settings import SETTING_CHECKS
+from definition.schema import SETTING_CHECKS
 from errors import DefinitionError
 from nodes.core.waits import MAX_WAIT as MAX_APPROVAL
 from nodes.credentials.types import TYPES

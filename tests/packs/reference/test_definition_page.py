@@ -8,12 +8,12 @@ from each import for_each
 from world import run
 
 import definition as definitions
-from definition.examples import EXAMPLES
 from definition.node_graph import MAX_ID, MAX_NAME
 from definition.schema import COMPONENTS
+from packs.reference.definition_examples import EXAMPLES
 from packs.reference.reference import complete
 
-WRITTEN = (Path(__file__).parents[2] / "docs" / "definition.md").read_text(encoding="utf-8")
+WRITTEN = (Path(__file__).parents[3] / "docs" / "definition.md").read_text(encoding="utf-8")
 PAGE = complete("definition", WRITTEN)
 NAMES = [(part, field) for part, fields in EXAMPLES.items() for field in fields]
 # Keys of an example beside its definition, unless its run would wait or use the network.
