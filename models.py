@@ -158,7 +158,7 @@ class Wait(Base):
 
 
 class RunOptions(Base):
-    """`value` is JSON as dispatch/run_options.py makes it, or in a file of `value_bytes` (dispatch/payloads.py)."""
+    """`value` is JSON as dispatch/active_run.py makes it, or in a file of `value_bytes` (dispatch/payloads.py)."""
 
     run_id = TextField(primary_key=True)
     value = TextField(null=True)
@@ -393,7 +393,7 @@ class Webhook(Base):
 
 
 class WebhookListener(Base):
-    """A listener takes one call before `until` (ms). `options` is JSON as dispatch/run_options.py makes it.
+    """A listener takes one call before `until` (ms). `options` is JSON as dispatch/active_run.py makes it.
 
     `called_at` is set by the call that claims it, and `run_id` once this call has started its run.
     """

@@ -94,7 +94,8 @@ class Registry:
     `server_jobs`: functions that get the `Server`, and return functions that each of its processes calls, with the
     seconds between their calls.
     `reference_pages`: names of modules that write pages of the documentation: see `packs/reference/reference.py`.
-    `tasks`: runs of no stored flow, by the type before the colon of its id: "module:class", a `dispatch.tasks.Task`.
+    `tasks`: runs of no stored flow, by the type before the colon of its id: "module:class", a
+    `dispatch.resources.Task`.
     `referrers`: functions that yield, for a workspace's id, each `Referrer` of the pack: "module:function".
     `names`: functions that return the name of something built in by its id, or None: "module:function".
     `send_notice`: "module:function", called as `(credential, message, title, ctx, seconds)` with one of the type

@@ -19,7 +19,7 @@ from database.queries import sessions, workspaces
 from database.queries.audit import differences
 from database.queries.locks import lock_names
 from definition.schema import is_zone
-from dispatch.workspace_zones import change_zone
+from dispatch.publishing import change_zone
 from errors import BadInput, Conflict, Forbidden, NotFound
 from fields import Out, Strict, Time, choice, password, text
 from models import ApiToken, Membership, User, Workspace

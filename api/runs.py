@@ -429,7 +429,7 @@ def get_step_settings(args: dict[str, Any], run: Run, number: int) -> Any:
     Secrets are never read: dots stand in their place, and in place of each text computed from one. The definition is
     the one with which the run started. A node that was not executed has no settings, and a `reason`.
     """
-    from dispatch.sent_settings import SentSettings
+    from dispatch.expression_preview import SentSettings
 
     step = _find_step(run, number)
     if step.status == "skipped" or step.node_id in run_queries.pinned(run):

@@ -29,9 +29,8 @@ from database.queries.workflows import Startable
 from definition import Pin
 from definition.triggers import NO_ADDRESS, Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Start, StartOptions
-from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
-from dispatch.references import check_uncalled, warned, warnings_of
+from dispatch.references import check_uncalled, find_code_issues, warned, warnings_of
 from errors import BadInput, Conflict, DefinitionError, Issue, NotFound, TooLarge
 from fields import Cursor, Out, Strict, Time, choice, text
 from models import Run, Workflow, WorkflowVersion

@@ -10,7 +10,7 @@ import re
 
 from database import db
 
-# As dispatch/link_signing.py writes it, also inside another URL or JSON text, and cut anywhere. The part of the link
+# As dispatch/resources.py writes it, also inside another URL or JSON text, and cut anywhere. The part of the link
 # before it is searched afterwards: in one pattern with this, it would be tried at each of its beginnings in the text.
 SIGNATURE = re.compile(rb"(token(?:=|%(?:25)*3D|\\+u003D))[\w-]+", re.IGNORECASE)
 BEFORE, FAR = b"resume", 500  # bytes

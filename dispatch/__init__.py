@@ -4,11 +4,9 @@ from dispatch.active_run import Start, Ticket
 from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS
 from dispatch.limits import CHECKS, PREVIEWS, SAVES, SEARCHES
-from dispatch.link_signing import Links
 from dispatch.poll import Line, PollResult, encode_item, encode_state, look, open_trigger, redacted_errors
 from dispatch.quick_runs import QuickRuns
-from dispatch.resources import Resources, make_services
-from dispatch.run_options import StartOptions
+from dispatch.resources import Links, Resources, StartOptions, make_services
 
 __all__ = [
     "CHECKS", "MAX_DEATHS", "PREVIEWS", "SAVES", "SEARCHES", "Dispatcher", "PollResult", "Line", "Links",

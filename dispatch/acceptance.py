@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from typing import Any
+
 import engine
 from database.base import new_id
 from database.queries import idempotency_keys, runs
 from database.queries.locks import FlowLock
 from database.queries.units import Unit
+from definition import PlannedNode
 from engine import Plan
-from errors import BadInput, NodeError
+from errors import BadInput, Issue, NodeError, Unavailable, Unprocessable
+from nodes.core.triggers import AskingNode, InputRefused
 
 from .active_run import Start
 from .group_commit import Recorder
-from .resources import Resources
+from .resources import Resources, Task
 from .run_record import RunRecord
-from .tasks import Task
 
 
 def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Plan) -> RunRecord:
@@ -58,3 +62,49 @@ def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Pl
         # If the flow is busy, the run is not written.
         noted = [one.with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
     return RunRecord(recorder, payloads, run, made, noted)
+
+
+# Input validation by a run's triggers, before the run exists.
+
+
+def check_input(
+    plan: Plan, trigger_node: str | None, value: Callable[[], Any], workspace_id: str, done: Collection[str] = ()
+) -> None:
+    """Check the input with the triggers that the run of this workspace would execute; `value` returns the input.
+
+    Without a `trigger_node`, all triggers of the flow check it, except the nodes in `done`, which are not executed.
+
+    A refused input starts no run and uses no idempotency key: the caller is present and can correct it. The trigger
+    checks again when it is executed, for runs that no request started. `default` in a schema is for forms only: the
+    server never applies it, so a repeated run has the same input, and a changed schema gives old inputs no new meaning.
+
+    Raises: Unprocessable if a trigger refuses the input, Unavailable if the check failed and may work later.
+    """
+    fired = plan.by_id.get(trigger_node) if trigger_node is not None else None
+    for planned in plan.nodes if trigger_node is None else (fired,) if fired is not None else ():
+        if isinstance(planned.node, AskingNode) and planned.id not in done and _asks(planned):
+            _check(planned.node, planned.config.static, value(), workspace_id)
+
+
+def _asks(planned: PlannedNode) -> bool:
+    """Return True if the trigger is executed for the whole input, not for its items, and has a schema for it."""
+    is_whole = not planned.disabled and planned.pinned is None and planned.foreach is None
+    return is_whole and "input_schema" in planned.config.static
+
+
+def _check(node: AskingNode, config: dict[str, Any], value: Any, workspace_id: str) -> None:
+    try:
+        node.check(config, value, workspace_id)
+    except InputRefused as error:
+        issues = [Issue(_within(issue["path"]), issue["message"]) for issue in error.issues]
+        raise Unprocessable(error.message[0].upper() + error.message[1:], issues) from None
+    except NodeError as error:
+        told = f"The input cannot be checked: {error.message}"
+        if error.permanent:
+            raise Unprocessable(told, [Issue("input", error.message)]) from None
+        raise Unavailable(told, retry_after=5) from None
+
+
+def _within(path: str) -> str:
+    """Return a path in the input as a path in the request."""
+    return f"input{path}" if path.startswith("[") or not path else f"input.{path}"

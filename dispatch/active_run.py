@@ -14,8 +14,7 @@ from models import Run
 from nodes.credentials.keyring import Keyring
 
 from .group_commit import Done
-from .resources import Flow
-from .run_options import StartOptions
+from .resources import Flow, StartOptions
 from .run_record import RunRecord
 
 # Makes a write that is committed together with a change of the run, or not at all, such as its audit log entry.

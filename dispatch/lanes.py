@@ -5,8 +5,7 @@ from __future__ import annotations
 from database.queries.server_metrics import count_claimable
 from errors import HeadraceError
 
-from .resources import Resources, find_version
-from .tasks import is_task
+from .resources import Resources, find_version, is_task
 
 
 def count_by_lane(resources: Resources) -> dict[str, int]:

@@ -26,9 +26,9 @@ from models import Run
 from nodes.credentials.keyring import Keyring
 from parsers.process import refuse_to_wait
 
+from .acceptance import check_input
 from .active_run import Start
 from .dispatcher import Dispatcher
-from .input_validation import check_input
 from .limits import TimeLimit
 from .run_record import RunRecord
 

@@ -5,34 +5,199 @@ Nothing here changes the state of a run.
 
 from __future__ import annotations
 
+import hmac
 import importlib
-from collections.abc import Callable
+import pkgutil
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import urlencode
 
 import orjson
 
+import definition as definitions
+import engine
 from config import Config
+from database.base import Write
 from database.queries import loops
 from database.queries.variables import find_variables
 from database.queries.webhooks import Fired
+from definition import Pin
 from engine import Plan
-from errors import ConfigError, Conflict
+from errors import BadInput, ConfigError, Conflict, NodeError
 from models import Run, RunOptions, Workflow, WorkflowVersion
 from net.egress import HttpClient, Rule
-from nodes.base import Once, Services
+from nodes.base import Node, Once, Services
 from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.data.python_sandbox import Sandbox
 from nodes.files.files import NoFiles, WorkspaceFiles
-from registry import registry
+from registry import explain_off, registry
 
-from .link_signing import Links
-from .payload_rows import PayloadRows
-from .payloads import Kept, Payloads
-from .plan_cache import Plans
-from .run_options import StartOptions
-from .tasks import Task, is_task, make_task
+from .payloads import Kept, PayloadRows, Payloads
+
+# Signing of resume links: URLs that answer a waiting run without an account. `api/resume_links.py` takes the answers.
+#
+# A link consists of the run, the node and a signature of both, so it needs no row and exists from the start of the
+# run. The row of the wait limits it to a single use and to the time of the wait.
+
+PURPOSE = "resume"
+
+
+class Links:
+    """Makes and checks links. `sign(*parts)` returns a signature; `base` is the server's URL without a final slash."""
+
+    def __init__(self, sign: Callable[..., str], base: str) -> None:
+        self._sign = sign
+        self._base = base
+
+    def of(self, run_id: str, node_id: str, node: Node, question: str | None = None) -> dict[str, str]:
+        """Return `{"url"}`, and for a node with several answers also one URL for each: `approved_url`.
+
+        Links for a `question` are valid for that question only.
+        """
+        asked = {} if question is None else {"question": question}
+        query = {"node": node_id, **asked, "token": self._sign(PURPOSE, run_id, node_id, *asked.values())}
+        url = f"{self._base}/api/runs/{run_id}/resume?{urlencode(query)}"
+        each = node.answers if len(node.answers) > 1 else ()
+        return {"url": url, **{f"{name}_url": f"{url}&answer={name}" for name in each}}
+
+    def is_good(self, token: str, run_id: str, node_id: str, question: str | None = None) -> bool:
+        """Return True if the token is the signature of this link."""
+        asked = () if question is None else (question,)
+        return hmac.compare_digest(self._sign(PURPOSE, run_id, node_id, *asked).encode(), token.encode())
+
+
+# Cache of plans: each version of a flow is planned once per process.
+
+MAX_PLANS = 256
+
+
+class Plans:
+    """The MAX_PLANS most recently used plans, by flow and version. Thread-safe."""
+
+    def __init__(self, max_nodes: int) -> None:
+        self.max_nodes = max_nodes
+        self._kept: OrderedDict[tuple[str, int], Plan] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, workflow_id: str, version: int, definition_json: Callable[[], str]) -> Plan:
+        """Return the plan; `definition_json` is called if it is not in the cache. Raises: DefinitionError."""
+        plan = self.known(workflow_id, version)
+        if plan is not None:
+            return plan
+        plan = engine.plan(orjson.loads(definition_json()), self.max_nodes)
+        with self._lock:
+            self._kept[workflow_id, version] = plan
+            if len(self._kept) > MAX_PLANS:
+                self._kept.popitem(last=False)
+        return plan
+
+    def known(self, workflow_id: str, version: int) -> Plan | None:
+        """Return the plan if it is in the cache, else None."""
+        key = (workflow_id, version)
+        with self._lock:
+            plan = self._kept.get(key)
+            if plan is not None:
+                self._kept.move_to_end(key)
+            return plan
+
+
+# Tasks: runs of no stored flow. A pack makes the flow of each from the input of its run (`registry.tasks`).
+#
+# So a task has the guarantees of a run: it is accepted once on the disk, survives a crash, can wait and be cancelled.
+
+
+class Task(ABC):
+    """The flow of a task, with the attributes of a `Workflow` needed to run it.
+
+    The `id` is the type of the task, a colon, and what it is about: `agent:researcher`.
+    """
+
+    status = "active"
+    version = None
+
+    def __init__(self, id: str, workspace_id: str, name: str) -> None:
+        self.id, self.workspace_id, self.name = id, workspace_id, name
+
+    @abstractmethod
+    def plan(self) -> Plan:
+        """Return the plan."""
+
+    def record(self, run: Run) -> list[Write]:
+        """Return writes to be committed together with the run."""
+        return []
+
+
+def is_task(workflow_id: str) -> bool:
+    """Return True if a run with this id of a flow is a task."""
+    return ":" in workflow_id
+
+
+def make_task(run: Run, input: Any) -> Task:
+    """Return the task of a run with this input. Raises: Conflict if the pack that has such tasks is off."""
+    type_ = run.workflow_id.partition(":")[0]
+    if type_ not in registry.tasks:
+        raise Conflict(f"tasks of the type {type_!r} are not available{explain_off()}")
+    task: Task = pkgutil.resolve_name(registry.tasks[type_])(run.workspace_id, run.workflow_name, input)
+    return task
+
+
+class StartOptions(NamedTuple):
+    """What a run has beside the input, to test a flow while building it: stored with the run, so every process that
+    resumes it makes the same plan.
+
+    `definition` is JSON text used in place of the flow's, `until` is a node id, `pinned` has outputs by node id.
+
+    `only` is the id of the only node to be executed, `kept` those of nodes whose steps were copied from another run.
+    """
+
+    definition: str | None = None
+    until: str | None = None
+    pinned: Mapping[str, Pin] = {}
+    only: str | None = None
+    kept: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, text: bytes) -> StartOptions:
+        """Return the options from the text made by `encoded`."""
+        found = orjson.loads(text)
+        pinned = {id_: Pin(**pin) for id_, pin in found["pinned"].items()}
+        return cls(found["definition"], found["until"], pinned, found.get("only"), found.get("kept", ()))
+
+    def encoded(self) -> bytes:
+        """Return the options as JSON text."""
+        pinned = {id_: pin._asdict() for id_, pin in self.pinned.items()}
+        given = {"definition": self.definition, "until": self.until, "pinned": pinned}
+        return orjson.dumps(given if self.only is None else {**given, "only": self.only, "kept": self.kept})
+
+    def columns(self, version: int | None) -> dict[str, Any]:
+        """Return the values of the run's columns, given the number of the flow's version."""
+        draft = self.definition is not None
+        told = {"draft": draft, "until": self.until, "pinned": list(self.pinned), "only": self.only}
+        return {"options": orjson.dumps(told).decode(), "workflow_version": None if draft else version}
+
+    def check(self, max_bytes: int) -> None:
+        """Check the total size of the pinned outputs. Raises: BadInput if it is over the limit of an input."""
+        try:
+            engine.encode([pin.output for pin in self.pinned.values()], max_bytes)
+        except NodeError as error:
+            raise BadInput(f"pinned: {error.message}") from None
+
+    def plan(self, saved: Callable[[], Plan], max_nodes: int) -> Plan:
+        """Return the plan of the run; `saved` returns the flow's. Raises: BadInput if the options do not fit it."""
+        text, until, pinned = self.definition, self.until, self.pinned
+        if self.only is not None:
+            if text is not None:
+                return definitions.plan_one(orjson.loads(text), self.only, pinned, self.kept, max_nodes)
+            return definitions.select_one(saved(), self.only, pinned, self.kept)
+        if text is not None:
+            return definitions.plan_part(orjson.loads(text), until, pinned, max_nodes)
+        return saved() if until is None and not pinned else definitions.select_part(saved(), until, pinned)
+
 
 Flow: TypeAlias = Workflow | Fired | Task  # a row, or the columns of it that a run needs
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.

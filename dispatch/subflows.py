@@ -19,7 +19,7 @@ from models import Run, Workflow
 from .active_run import Active
 from .limits import limit_reached
 from .resources import Resources
-from .shared_record import AnyRecord
+from .run_record import AnyRecord
 
 MAX_DEPTH = 10
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -9,10 +10,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import engine
-from database import is_write_blocked
+from database import disconnect_thread, is_write_blocked
 from database.base import now_ms
 from database.queries import runs, steps, waits
-from database.queries.runs import QUEUED
+from database.queries.runs import QUEUED, RunState
 from errors import Unavailable
 from models import Run
 from nodes.base import REGISTRY
@@ -20,7 +21,60 @@ from nodes.base import REGISTRY
 from .active_run import Ticket
 from .payloads import Kept
 from .resources import Resources
-from .run_watch import POLL_SECONDS, RunWatch
+
+# Watch of runs that other processes execute: one thread asks the database for all threads that wait for one.
+
+log = logging.getLogger("headrace.dispatch")
+POLL_SECONDS = 0.05
+
+
+class RunWatch:
+    """Wakes threads of this process when the run for which each waits has changed its state."""
+
+    def __init__(self) -> None:
+        # For each waiting thread, its event, and the id and state of the run as the thread knows it.
+        self._waiting: dict[threading.Event, tuple[str, RunState]] = {}
+        self._lock = threading.Lock()
+        self._is_watched = False
+
+    def wait(self, run: Run, seconds: float) -> None:
+        """Wait until the run has another state than this row, or for these seconds."""
+        changed = threading.Event()
+        with self._lock:
+            self._waiting[changed] = (str(run.id), (run.status, run.waiting))
+            if not self._is_watched:
+                self._is_watched = True
+                threading.Thread(target=self._watch, name="run-watch", daemon=True).start()
+        try:
+            changed.wait(seconds)
+        finally:
+            with self._lock:
+                del self._waiting[changed]
+
+    def _watch(self) -> None:
+        """Watch the runs until no thread waits."""
+        try:
+            while waiting := self._get_waiting():
+                self._look(waiting)
+                time.sleep(POLL_SECONDS)
+        finally:
+            disconnect_thread()
+
+    def _get_waiting(self) -> dict[threading.Event, tuple[str, RunState]]:
+        with self._lock:
+            self._is_watched = bool(self._waiting)
+            return dict(self._waiting)
+
+    def _look(self, waiting: dict[threading.Event, tuple[str, RunState]]) -> None:
+        try:
+            present = runs.read_states({run_id for run_id, _ in waiting.values()})
+        except Exception as error:
+            log.warning("runs that callers wait for cannot be read: %s", error)
+            present = {}  # each thread reads its run itself, and reports the error to its caller
+        for changed, (run_id, known) in waiting.items():
+            if present.get(run_id) != known:
+                changed.set()
+
 
 WAIT_SECONDS = 0.5  # between two checks whether the process ends
 SHORT_WAIT = 1.0  # seconds that a request thread may always wait

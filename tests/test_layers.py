@@ -89,7 +89,7 @@ LAZY = {
     *("packs.connectors.app_triggers.app_trigger", "packs.connectors.app_triggers.registration"),
     "packs.connectors.pages",
     *("database.archives", "dispatch.expression_preview", "dispatch.run_search"),
-    *("scheduler.listeners", "dispatch.sent_settings"),
+    *("scheduler.listeners", "dispatch.expression_preview"),
     *("cli.commands", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
     *(
         "nodes.data.yaml_format",

@@ -1,4 +1,4 @@
-"""Large values of runs in rows of PostgreSQL, so that machines need no shared folder. See dispatch/payload_rows.py.
+"""Large values of runs in rows of PostgreSQL, so that machines need no shared folder. See dispatch/payloads.py.
 
 A value is stored in parts of PART_BYTES, so that its beginning can be read alone. Each claim of a run writes its own
 rows; those of the latest claim are valid. A row may refer to an object of an S3 store (packs/s3/payload_objects.py).

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 
 from config import Config
 from database.queries import large_values
-from dispatch.payload_rows import PayloadRows
+from dispatch.payloads import PayloadRows
 from errors import ConfigError
 from packs.s3.value_store import TRY_SECONDS, StoreDown, ValueStore
 

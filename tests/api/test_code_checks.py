@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatch import code_checks
+from dispatch import references
 from nodes.data.python_sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -50,13 +50,13 @@ def test_a_definition_is_checked_with_the_place_of_each_error(owner):
 
 
 def test_the_number_of_issues_and_the_time_are_bounded(sandbox, monkeypatch):
-    assert len(code_checks.find_code_issues(code(*["x ="] * 50), sandbox)) == code_checks.MAX_ISSUES
-    monkeypatch.setattr(code_checks, "MAX_SECONDS", -1.0)
-    assert code_checks.find_code_issues(code("x ="), sandbox) == []
+    assert len(references.find_code_issues(code(*["x ="] * 50), sandbox)) == references.MAX_ISSUES
+    monkeypatch.setattr(references, "MAX_SECONDS", -1.0)
+    assert references.find_code_issues(code("x ="), sandbox) == []
 
 
 @pytest.mark.parametrize(
     "definition", [None, {}, {"nodes": 3}, {"nodes": [1, {"type": "code"}, {"type": "code", "config": {"source": 5}}]}]
 )
 def test_a_definition_of_any_shape_is_accepted(sandbox, definition):
-    assert code_checks.find_code_issues(definition, sandbox) == []
+    assert references.find_code_issues(definition, sandbox) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatch.free_space import FreeSpace
+from dispatch.dispatcher import FreeSpace
 from models import Run
 from scheduler import Scheduler
 

@@ -17,7 +17,7 @@ from database.base import encode_list, first_id, now_ms
 from database.queries import agent_runs, logs, partitions, runs, steps
 from database.queries.locks import LOCK_RUNS
 from database.queries.runs import RunFilters
-from dispatch.payload_rows import PayloadRows
+from dispatch.payloads import PayloadRows
 from models import AgentRun, AgentStep, IdempotencyKey, Run, RunOptions, Wait
 from packs.postgres import engine as postgres
 from scheduler.retention import DAY_MS, Retention

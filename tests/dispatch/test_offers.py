@@ -5,7 +5,7 @@ from world import add_flow, chain, node
 
 from database import execute
 from database.queries import runs as run_queries
-from dispatch.offers import DELAY_SECONDS, MAX_NEW, MAX_REPEATED, REPEAT_SECONDS, Offers, OfferTimes
+from dispatch.queues import DELAY_SECONDS, MAX_NEW, MAX_REPEATED, REPEAT_SECONDS, Offers, OfferTimes
 
 
 class Clock:

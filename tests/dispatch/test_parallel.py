@@ -12,9 +12,9 @@ from world import PATIENCE, add_flow, flow, node, run_at_once, run_of, steps_of
 
 from database import disconnect_thread
 from database.base import now_ms
-from dispatch import Start, workers
+from dispatch import Start, executor
+from dispatch.executor import RunWorkers
 from dispatch.group_commit import Recorder
-from dispatch.workers import RunWorkers
 from errors import NodeError
 from models import LogEntry, Step
 
@@ -230,7 +230,7 @@ def test_work_beyond_the_threads_of_the_process_is_done_by_the_one_who_asks():
 
 
 def test_a_run_needs_no_threads_to_end(inline, types, monkeypatch):
-    monkeypatch.setattr(workers, "_places", threading.Semaphore(0))
+    monkeypatch.setattr(executor, "_places", threading.Semaphore(0))
     nodes = [node("a", "act"), node("b", "act"), node("each", "act", foreach="{{ [1, 2] }}", concurrency=2)]
     run = submit(inline, side_by_side(*nodes))
     assert run_of(run.id).status == "success" and len(types.effects) == 5

@@ -4,7 +4,7 @@ import pytest
 
 from config import Config
 from dispatch import Resources, make_services
-from dispatch.payload_rows import PayloadRows
+from dispatch.payloads import PayloadRows
 from errors import ConfigError, NodeError
 from registry import registry
 

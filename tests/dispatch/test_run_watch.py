@@ -8,7 +8,7 @@ from world import PATIENCE, Background, add_flow, chain, node
 
 from database import execute
 from database.queries import runs as run_queries
-from dispatch.run_watch import RunWatch
+from dispatch.waiting import RunWatch
 
 
 @pytest.fixture

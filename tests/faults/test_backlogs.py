@@ -15,7 +15,7 @@ from servers import PATIENCE, until
 pytest.importorskip("celery")
 from test_workers import count_messages
 
-from dispatch.offers import MAX_NEW, MAX_REPEATED, REPEAT_SECONDS
+from dispatch.queues import MAX_NEW, MAX_REPEATED, REPEAT_SECONDS
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,7 @@ import orjson
 from database.base import new_id, now_ms
 from database.queries import agent_runs
 from dispatch.lease import ProcessLease
-from dispatch.run_record import RunTaken
-from dispatch.shared_record import AnyRecord
+from dispatch.run_record import AnyRecord, RunTaken
 from models import AgentRun, AgentStep
 from packs.agents.runtime.journal import AgentUsage, Entry, sum_usage
 

@@ -10,7 +10,7 @@ import orjson
 from database.queries import agent_runs, credentials
 from dispatch.lease import ProcessLease
 from dispatch.resources import Resources
-from dispatch.shared_record import AnyRecord
+from dispatch.run_record import AnyRecord
 from nodes.credentials.keyring import Keyring
 from packs.agents.definition import AgentDefinition
 from packs.agents.dispatch.callable_workflows import CallableFlow, callable_flows

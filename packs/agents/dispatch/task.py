@@ -8,7 +8,7 @@ from typing import Any
 import engine
 from database.base import Write
 from database.queries import agent_runs, credentials
-from dispatch.tasks import Task
+from dispatch.resources import Task
 from engine import Plan
 from errors import BadInput, NodeError, Unavailable
 from models import AgentRun, Run

@@ -22,7 +22,7 @@ from api.shortcut import MAX_BODY
 from api.shortcut.calls import send_answer
 from api.shortcut.webhooks import POLICY
 from database import execute, write
-from dispatch.free_space import FreeSpace
+from dispatch.dispatcher import FreeSpace
 from models import Run
 from net.http_worker.connection import parse_head
 

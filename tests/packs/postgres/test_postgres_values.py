@@ -10,8 +10,7 @@ from database import execute, fetch_value, write
 from database.base import first_id, new_id, now_ms
 from database.queries import large_values, runs
 from dispatch import Start
-from dispatch.payload_rows import PayloadRows
-from dispatch.payloads import Kept
+from dispatch.payloads import Kept, PayloadRows
 from models import Run
 from packs.postgres import engine as postgres
 from scheduler.retention import DAY_MS, Retention

@@ -19,8 +19,7 @@ from database import archives, execute, fetch_value, write
 from database.base import first_id, new_id, now_ms
 from database.queries import large_values, runs
 from dispatch import Start
-from dispatch.payload_rows import PayloadRows
-from dispatch.payloads import Kept, ValueGone
+from dispatch.payloads import Kept, PayloadRows, ValueGone
 from errors import ConfigError, Conflict, Unavailable
 from models import Run
 from packs.postgres import engine as postgres
