@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
+from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.wrappers import Response
 
 from engine import Outcome
 from models import Run
@@ -136,3 +139,49 @@ WEBHOOK_ANSWERS: dict[str, MakeAnswer] = {
     ),
     "node": lambda run, outcome, output: make_node_answer(run, outcome.response),
 }
+
+
+log = logging.getLogger("headrace.api")
+
+RETRY_AFTER = ("Retry-After", "5")
+INTERNAL = "Internal error; the server's log has the details"
+STATUSES = {status: f"{status} {text.upper()}" for status, text in HTTP_STATUS_CODES.items()}
+
+Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
+
+
+class ReplyPolicy(NamedTuple):
+    """How requests of one kind are answered: `protect` adds the security headers, and `refusal` returns the error text
+    for callers if the run could not be recorded.
+    """
+
+    protect: Callable[[Headers], Headers]
+    refusal: Callable[[BaseException], str]
+
+
+def send_answer(
+    reply: Reply,
+    policy: ReplyPolicy,
+    make_answer: MakeAnswer,
+    run: Run,
+    outcome: Outcome,
+    output: bytes | None,
+    error: BaseException | None,
+) -> None:
+    """Send the response to the request that started this run."""
+    try:
+        if error is None:
+            answer = make_answer(run, outcome, output)
+        else:
+            log.error("run %s could not be recorded: %s", run.id, error, extra={"run_id": run.id})
+            answer = make_json_answer({"error": policy.refusal(error)}, 503, RETRY_AFTER)
+        status, headers, body = answer
+        if not body:
+            # Such as 204, which has fewer headers.
+            headers = list(Response(body, status, headers).get_wsgi_headers({}))
+        headers = policy.protect(headers)
+    except Exception:
+        # The client is waiting, and nothing else would send a response.
+        log.exception("the response to run %s could not be made", run.id, extra={"run_id": run.id})
+        status, headers, body = make_json_answer({"error": INTERNAL}, 500)
+    reply(STATUSES.get(status) or f"{status} UNKNOWN", headers, body)

@@ -17,7 +17,7 @@ from dispatch.histograms import REQUEST_SECONDS, Counter, Histogram
 
 ROUTE = "headrace.route"  # in the WSGI environment
 NONE = "none"  # the route of requests without a view
-# Requests that the shortcut answers have no WSGI environment: api/shortcut.
+# Requests that the shortcut answers have no WSGI environment: api/shortcut.py.
 WEBHOOK, RUN = "/api/webhooks/<path>", "/api/workflows/<flow>/run"
 CONVERTER = re.compile(r"<[^<>]*:(\w+)>")
 CLASSES = [f"{number}xx" for number in range(6)]

@@ -34,7 +34,7 @@ import database
 import engine
 import workflow_server
 from api.run_answer import make_node_answer
-from api.shortcut.calls import ShortcutCall
+from api.shortcut import ShortcutCall
 from config import Config
 from database.base import new_id
 from database.queries import runs as run_queries

@@ -18,9 +18,8 @@ from world import start_python
 from written import without_ids, written
 
 import workflow_server
-from api.shortcut import MAX_BODY
-from api.shortcut.calls import send_answer
-from api.shortcut.webhooks import POLICY
+from api.run_answer import send_answer
+from api.shortcut import MAX_BODY, WEBHOOK_POLICY
 from database import execute, write
 from dispatch.dispatcher import FreeSpace
 from models import Run
@@ -152,7 +151,9 @@ def test_each_way_to_answer(both, behind, hook, name):
 
 def test_a_mistake_in_making_an_answer_is_answered(caplog):
     got = []
-    send_answer(lambda *answer: got.append(answer), POLICY, lambda *end: 1 / 0, Run(id="run_1"), None, None, None)
+    send_answer(
+        lambda *answer: got.append(answer), WEBHOOK_POLICY, lambda *end: 1 / 0, Run(id="run_1"), None, None, None
+    )
     ((status, headers, body),) = got
     assert status == "500 INTERNAL SERVER ERROR" and "ZeroDivisionError" in caplog.text
     assert dict(headers)["Content-Type"] == "application/json" and list(json.loads(body)) == ["error"]
