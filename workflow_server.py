@@ -35,11 +35,9 @@ import worker
 from api.http.request_metrics import RequestMetrics
 from api.run_answer import protect_headers
 from api.shortcut import ApiShortcut
+from api.webhooks.auth import KeySets, make_fetch
 from api.webhooks.event_stream import Streams
-from api.webhooks.guesses import Guesses
-from api.webhooks.jwt import KeySets, make_fetch
-from api.webhooks.rate_limit import RateLimits
-from api.webhooks.refusal_log import RefusalLog
+from api.webhooks.rate_limit import Guesses, RateLimits, RefusalLog
 from config import Config
 from database import DatabaseRefused, backups, lock_wait
 from database.checkpoints import Checkpoints

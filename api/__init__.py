@@ -39,9 +39,9 @@ from api import (
     webhooks,
     workflows,
 )
-from api.http import auth, caching, json_io, link_redaction, query_parameters, request_metrics, static_app
+from api.http import auth, caching, json_io, request_metrics, static_app
 from api.http.caching import respond_once
-from api.http.content_policy import FullPolicyResponse, hash_inline
+from api.http.static_app import FullPolicyResponse, hash_inline
 from registry import registry
 
 RESOURCES = (
@@ -97,7 +97,7 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
         static_app.install(app, web_dir)
     app.after_request(_add_security_headers)
     app.after_request(caching.add_etag)
-    app.after_request(link_redaction.redact_links)  # Flask calls these in reverse order
+    app.after_request(auth.redact_links)  # Flask calls these in reverse order
 
 
 @auth.require_role("viewer", admin=True)
@@ -111,7 +111,7 @@ def _export_metrics() -> Response:
 @auth.allow_anyone
 def _send_openapi() -> Response:
     """Send the OpenAPI document, which is made at its first request."""
-    query_parameters.check()
+    json_io.check()
     return respond_once("openapi", lambda: orjson.dumps(description.make_document(list_blueprints())))
 
 

@@ -11,6 +11,11 @@ import orjson
 
 import fields
 import nodes as node_types
+from api.audit import record_change
+from api.http.auth import get_user, get_workspace_id, require_role
+from api.http.caching import cache_response
+from api.http.json_io import Resource
+from api.http.server import get_server
 from database.queries import workflows
 from definition.schema import MAX_DESCRIPTION
 from dispatch.references import warned
@@ -20,12 +25,6 @@ from nodes import plugins
 from nodes.base import REGISTRY
 from registry import registry
 from schemas import DEFINITION, MarkOut, SavedOut, ServiceOut, SliceArgs, listed, slice_of
-
-from .audit import record_change
-from .http.auth import get_user, get_workspace_id, require_role
-from .http.caching import cache_response
-from .http.json_io import Resource
-from .http.server import get_server
 
 # The templates that come with the server, each a file named after its id, are read at first use and shared: copy them
 # before changing them.

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import validate
 
 import fields
-from api.http import query_parameters
+from api.http import json_io
 from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_server
@@ -97,7 +97,7 @@ class ReadyOut(HealthOut):
 
 @blueprint.get("/health")
 @allow_anyone
-@query_parameters.ignore
+@json_io.ignore
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
 def check_health() -> Any:
@@ -114,7 +114,7 @@ def check_not_stopping() -> None:
 
 @blueprint.get("/ready")
 @allow_anyone
-@query_parameters.ignore
+@json_io.ignore
 @blueprint.doc(security=[])
 @blueprint.response(200, ReadyOut)
 def check_ready() -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Response, jsonify
 from marshmallow import ValidationError, validate
 
 import fields
-from api import run_list
 from api.audit import MAX_PINNED, begin_entry, defer_entry, defer_start_entry, remove
 from api.http.auth import (
     ANSWER_ROLE,
@@ -21,26 +22,40 @@ from api.http.auth import (
     must_redact_links,
     require_role,
 )
-from api.http.json_io import Resource
-from api.http.server import get_dispatcher
+from api.http.json_io import Resource, check_depth
+from api.http.server import get_config, get_dispatcher
 from api.open_questions import ENGINES_OWN, list_asking_types, list_open_questions
-from api.recorded_runs import RunIn, complete
-from api.run_list import make_reference
-from constants import RUN_STATUSES, TRIGGERS
-from database.base import Write
+from constants import ENDED, RUN_STATUSES, TRIGGERS
+from database.base import DAY_MS, Write, made_at, microseconds, now_ms
 from database.queries import runs as run_queries
 from database.queries import steps
 from database.queries.runs import RunFilters
 from dispatch import PREVIEWS, SEARCHES
 from dispatch.payloads import Kept
 from dispatch.run_retry import RetryScope, find_retry_scope
-from errors import ERROR_KINDS, Conflict, NotFound
-from fields import Items, Json, OneOrMore, Out, Shape, Strict, Time, choice, text
+from errors import ERROR_KINDS, BadInput, Conflict, NotFound
+from fields import (
+    Cursor,
+    Items,
+    Json,
+    Milliseconds,
+    OneOrMore,
+    Out,
+    Resendable,
+    Shape,
+    Strict,
+    Time,
+    choice,
+    fragment,
+    iso,
+    text,
+)
 from models import Run, Step, Wait, Workflow
 from nodes.base import REGISTRY
 from schemas import (
     ANY_JSON,
     MAX_WHOLE,
+    RUN_ID,
     Error,
     PageArgs,
     Place,
@@ -52,6 +67,180 @@ from schemas import (
     listed,
     slice_of,
 )
+
+if TYPE_CHECKING:
+    from dispatch.run_search import FoundRun, Searched
+
+
+# Runs that another system executed: the body of POST /api/runs, checked and completed. The view is in runs.py.
+
+MAX_VALUE = 1_000_000
+OLDEST_MS = 946_684_800_000  # the year 2000; no ULID is older
+MAX_CLOCK_AHEAD_MS = 60_000  # the clock of another system may be ahead
+IS_ID = validate.Regexp(re.compile(rf"{RUN_ID}\Z"), error="must be `run_` and a ULID, such as that of another server")
+
+
+class RunIn(Resendable, Strict):
+    """A run that was executed elsewhere: the object that GET /api/runs/:id returns, or a part of it."""
+
+    read_only = {
+        *("workspace_id", "workflow_version", "created_at", "duration_us", "error_node_id", "waiting", "parent_run_id"),
+        *("retry_of", "progress", "draft", "until", "only", "pinned", "questions", "found_in"),
+    }
+    id = fields.String(
+        load_default=None,
+        validate=IS_ID,
+        help="The id of the run, if no run has had it. Its time is that of acceptance, by which lists are sorted",
+    )
+    workflow_id = text(64, required=True)
+    workflow_name = text(200, load_default=None, help="The name of the flow at that time; without it, the present one")
+    status = choice(RUN_STATUSES, load_default="success")
+    triggered_by = choice(TRIGGERS, load_default="manual")
+    started_at = Time(load_default=None)
+    finished_at = Time(load_default=None)
+    duration_ms = Milliseconds(
+        load_default=None,
+        validate=validate.Range(0, 10**12),
+        help="Without it, the time between start and end, if the run has ended",
+    )
+    input = fields.Raw(load_default=None)
+    output = fields.Raw(load_default=None)
+    error_text = text(10_000, 0, load_default=None)
+    error_kind = choice(ERROR_KINDS, load_default=None)
+    cancelled = fields.Boolean(load_default=False)
+
+
+def complete(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a run for this body of the shape RunIn, without the flow. Raises: BadInput."""
+    _check_times(body)
+    if body["cancelled"] and body["status"] != "failed":
+        raise BadInput(f"cancelled: a run that is {body['status']} was not cancelled; its status must be failed")
+    values = {name: body[name] for name in body if body[name] is not None and name != "workflow_id"}
+    for name in ("input", "output"):
+        values[name] = _encode(name, body[name])
+    if "id" in values:
+        _check_age(values["id"])
+    if body["status"] in ENDED:
+        finished = values.setdefault("finished_at", max(now_ms(), body["started_at"] or 0))
+        started = values.setdefault("started_at", finished)
+        values.setdefault("duration_ms", finished - started)
+    return values
+
+
+def _check_times(body: dict[str, Any]) -> None:
+    started, finished = body["started_at"], body["finished_at"]
+    if started is not None and finished is not None and finished < started:
+        raise BadInput("finished_at: is before started_at")
+    if finished is not None and body["status"] not in ENDED:
+        raise BadInput(f"finished_at: a run that is {body['status']} has not finished")
+
+
+def _check_age(id_: str) -> None:
+    """Check the time in a given id. Raises: BadInput if no run can be of that time, or if it would soon be deleted."""
+    at, now, days = made_at(id_), now_ms(), get_config().retention_days
+    if not OLDEST_MS <= at <= now + MAX_CLOCK_AHEAD_MS:
+        raise BadInput("id: its first ten characters after `run_` are not a time between the year 2000 and now")
+    if days and at < now - days * DAY_MS:
+        raise BadInput(
+            f"id: is of {iso(at)[:10]}, and this server deletes runs after {days} days; without an id, the run is "
+            "recorded as of now"
+        )
+
+
+def _encode(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    check_depth(value, name)
+    encoded = orjson.dumps(value).decode()
+    if len(encoded) > MAX_VALUE:
+        raise BadInput(f"{name}: has more than {MAX_VALUE} bytes")
+    return encoded
+
+
+# Lists of runs as JSON, made from columns without `Run` objects, since the app polls them every second or two.
+#
+# An item has the fields of `RunItemOut` or `RunBriefOut`. Serializing objects with marshmallow takes four times as
+# long.
+
+COLUMNS = (
+    "id, workflow_id, workflow_name, workflow_version, workspace_id, status, triggered_by, duration_ms, created_at, "
+    "started_at, finished_at, error_text, error_node_id, error_kind, cancelled, waiting, parent_run_id, retry_of, "
+    "nodes_total, nodes_done, options"
+)
+VALUES = "input, input_bytes, output, output_bytes"
+WITHOUT_OPTIONS: dict[str, Any] = {"draft": False, "until": None, "pinned": [], "only": None}
+
+
+def select_columns(brief: bool) -> str:
+    """Return the columns that `respond` needs, as SQL; `brief` leaves out input and output."""
+    return COLUMNS if brief else f"{COLUMNS}, {VALUES}"
+
+
+def respond(found: Iterable[tuple[Any, ...]], last: str | None) -> Response:
+    """Return the response with a page of runs, given as column values, and the id before the next page."""
+    return _respond([_show(values) for values in found], last)
+
+
+def respond_found(found: Iterable[FoundRun], last: str | None, searched: Searched) -> Response:
+    """Return the response with a page of a search in run data: the same, with places, and how far it looked."""
+    items = [{**_show(values), "found_in": [place._asdict() for place in places]} for values, places in found]
+    until = None if searched.until is None else iso(searched.until)
+    return _respond(items, last, searched={"runs": searched.runs, "until": until, "partly_read": searched.partial})
+
+
+def _respond(items: list[dict[str, Any]], last: str | None, **more: Any) -> Response:
+    body = {"items": items, "next_cursor": Cursor.encode(last), **more}
+    return Response(orjson.dumps(body), mimetype="application/json")
+
+
+def make_reference(path: str, size: int) -> bytes:
+    """Return the JSON that replaces a value too large for a response."""
+    return orjson.dumps({"$ref": path, "bytes": size})
+
+
+def _show(values: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the item of a run, given as the values of COLUMNS and maybe VALUES."""
+    (
+        id_, workflow_id, workflow_name, version, workspace_id, status, triggered_by, duration, created, started,
+        finished, error_text, error_node_id, error_kind, cancelled, waiting, parent_run_id, retry_of, nodes, done,
+        options, *given,
+    ) = values  # fmt: skip
+    return {
+        "id": id_,
+        "workflow_id": workflow_id,
+        "workflow_name": workflow_name,
+        "workflow_version": version,
+        "workspace_id": workspace_id,
+        "status": status,
+        "triggered_by": triggered_by,
+        "duration_ms": None if duration is None else round(duration),
+        "duration_us": microseconds(duration),
+        "created_at": iso(created),
+        "started_at": None if started is None else iso(started),
+        "finished_at": None if finished is None else iso(finished),
+        "error_text": error_text,
+        "error_node_id": error_node_id,
+        "error_kind": error_kind,
+        "cancelled": bool(cancelled),
+        "waiting": waiting,
+        "parent_run_id": parent_run_id,
+        "retry_of": retry_of,
+        "progress": None if nodes is None else {"done": done or 0, "total": nodes},
+        **WITHOUT_OPTIONS,
+        **({} if options is None else orjson.loads(options)),
+        **(_show_values(id_, *given) if given else {}),
+    }
+
+
+def _show_values(
+    id_: str, input: Any, input_bytes: int | None, output: Any, output_bytes: int | None
+) -> dict[str, Any]:
+    if input_bytes is not None:
+        input = make_reference(f"/api/runs/{id_}/input", input_bytes)
+    if output_bytes is not None:
+        output = make_reference(f"/api/runs/{id_}/output", output_bytes)
+    return {"input": fragment(input), "output": fragment(output)}
+
 
 blueprint = Resource("runs", "Runs and their steps")
 LATEST = 8
@@ -256,14 +445,14 @@ def list_runs(args: dict[str, Any]) -> Any:
 
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = list_asking_types() if args.pop("waiting") else None
-    columns, data = run_list.select_columns(args.pop("brief")), args.pop("data")
+    columns, data = select_columns(args.pop("brief")), args.pop("data")
     rows = run_queries.select_where(RunFilters(get_workspace_id(), asking=asking, unsigned=must_redact_links(), **args))
     if data is None:
-        return run_list.respond(*rows.values(columns, limit, cursor))
+        return respond(*rows.values(columns, limit, cursor))
     with SEARCHES.taken(get_user().id):
         search = RunSearch(get_dispatcher().resources.payloads, data, must_redact_links())
         found, last = search.page(rows, columns, limit, cursor)
-    return run_list.respond_found(found, last, search.searched)
+    return respond_found(found, last, search.searched)
 
 
 @blueprint.post("/runs")
@@ -483,8 +672,8 @@ def get_counts(run: Run) -> Any:
 def list_latest(args: dict[str, Any]) -> Any:
     """List the latest 8 runs."""
     rows = run_queries.select_where(RunFilters(get_workspace_id()))
-    found, _ = rows.values(run_list.select_columns(args["brief"]), LATEST, None)
-    return run_list.respond(found, None)
+    found, _ = rows.values(select_columns(args["brief"]), LATEST, None)
+    return respond(found, None)
 
 
 class _Values:

@@ -13,6 +13,22 @@ from typing import Any, NamedTuple
 
 from werkzeug.datastructures import Headers
 
+from api.http.json_io import parse_json
+from api.run_answer import (
+    WEBHOOK_ANSWERS,
+    Reply,
+    ReplyPolicy,
+    RunAnswer,
+    make_json_answer,
+    protect_headers,
+    secure_headers,
+    send_answer,
+)
+from api.runs import link_large_values
+from api.webhooks import SATURATED, load_secret, make_limit_key
+from api.webhooks.auth import get_header_name, is_authentic
+from api.webhooks.body import filter_headers, parse_query
+from api.webhooks.rate_limit import Guesses
 from constants import ROLES
 from database import DatabaseRefused, limit_waits, settings_commits
 from database.base import now_ms
@@ -29,23 +45,6 @@ from nodes.core.triggers import CREDENTIAL_TYPES
 from schemas import RunOut
 from security.login_throttle import get_network
 from security.vault import Vault
-
-from .http.json_io import parse_json
-from .run_answer import (
-    WEBHOOK_ANSWERS,
-    Reply,
-    ReplyPolicy,
-    RunAnswer,
-    make_json_answer,
-    protect_headers,
-    secure_headers,
-    send_answer,
-)
-from .runs import link_large_values
-from .webhooks import SATURATED, load_secret, make_limit_key
-from .webhooks.auth import get_header_name, is_authentic
-from .webhooks.body import filter_headers, parse_query
-from .webhooks.guesses import Guesses
 
 MAX_BODY = 32 * 1024  # bytes; reading a larger body would hold up the loop
 

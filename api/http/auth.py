@@ -18,6 +18,7 @@ from api.http.request_origin import SAFE_METHODS, check_origin, get_session_toke
 from api.http.server import get_config, get_server
 from constants import ROLES
 from database import commits
+from database.link_signatures import without_signatures
 from database.queries import sessions
 from database.queries.sessions import Caller, forget_session
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
@@ -249,3 +250,17 @@ def check_page_user() -> None:
     believed = request.headers.get("X-User-Id")
     if believed is not None and believed != current_user.get_id():
         raise Forbidden("A different user has logged in in this browser since; reload the page (X-User-Id)")
+
+
+def redact_links(response: Response) -> Response:
+    """Replace the signature of every link in the response by dots if the caller may not answer runs.
+
+    A waiting step is shown to them without its links (see api/runs.py); a flow may put one into any message or log
+    entry, which all members may read.
+    """
+    if not must_redact_links() or response.is_streamed or "Content-Encoding" in response.headers:
+        return response  # compressed bodies are cached and public
+    text = response.get_data()
+    if (hidden := without_signatures(text)) != text:
+        response.set_data(hidden)
+    return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache, wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from flask import Flask, Request, Response, current_app, g, jsonify, request
@@ -12,16 +12,80 @@ from flask.json.provider import JSONProvider
 from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
-from api.http import query_parameters
 from api.http.server import get_config
 from database import DatabaseRefused, LockTimeout, lock_wait
-from definition.messages import to_plain
+from definition.messages import suggest, to_plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from nodes.limits import MAX_CONTAINERS, has_too_many_parts
 from registry import explain_off
+
+# Query parameters: a route accepts those of its argument schemas, and `workspace_id`.
+#
+# Unknown parameters are refused: otherwise a misspelt filter would return everything. An empty parameter counts as
+# not given, since forms send all of their fields.
+
+ALWAYS_ALLOWED = ("workspace_id",)  # see auth.py
+MAX_SHOWN = 64  # characters of a name in an error
+MAX_CACHED = 256  # valid query strings, each at most the 4 KB of a request line
+MAX_LISTED = 5  # unknown names in an error
+# Metadata of a field whose empty value has a meaning, such as the session without a name.
+EMPTY_COUNTS = "allowEmptyValue"
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def mark(view: Any, schema: Schema) -> None:
+    """Add the fields of the schema to the query parameters that the view accepts."""
+    names = (field.data_key or name for name, field in schema.fields.items())
+    view.query_names = (*get_names(view), *names)
+
+
+def get_names(view: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of the query parameters that the view accepts."""
+    names: tuple[str, ...] = getattr(view, "query_names", ALWAYS_ALLOWED)
+    return names
+
+
+def ignore(view: View) -> View:
+    """Mark a view as one without parameters that accepts any: probes add numbers that no cache knows."""
+    view.ignores_query = True
+    return view
+
+
+def check() -> None:
+    """Check that the view of this request accepts all of its query parameters.
+
+    Raises: BadInput with an issue for each unknown one, which names the nearest known name, else all known names.
+    """
+    raw = request.query_string
+    if raw:
+        view = current_app.view_functions[str(request.endpoint)]
+        if not getattr(view, "ignores_query", False):
+            _check(view, raw)
+
+
+@lru_cache(MAX_CACHED)
+def _check(view: Callable[..., Any], raw: bytes) -> None:
+    known = get_names(view)
+    unknown = [name for name in request.args if name not in known][:MAX_LISTED]
+    if unknown:
+        others = f"; this address accepts {', '.join(sorted(known))}"
+        issues = [
+            Issue(name[:MAX_SHOWN], f"unknown query parameter {name[:MAX_SHOWN]!r}{suggest(name, known) or others}")
+            for name in unknown
+        ]
+        raise BadInput("; ".join(issue.message for issue in issues), issues)
+
+
+def drop_empty(sent: MultiDict[str, str], schema: Schema) -> MultiDict[str, str]:
+    """Return the parameters without the empty ones, except those whose empty value has a meaning."""
+    counts = {field.data_key or name for name, field in schema.fields.items() if field.metadata.get(EMPTY_COUNTS)}
+    return MultiDict((name, value) for name, value in sent.items(multi=True) if value or name in counts)
+
 
 MAX_DEPTH = 100
 CONTAINERS = (dict, list)  # faster than `dict | list`, which is evaluated at each use
@@ -65,7 +129,7 @@ class Parser(FlaskParser):
             return super().parse(argmap, req, location=location, **options)
         return dict(self._query(argmap, get_request().query_string))
 
-    @lru_cache(query_parameters.MAX_CACHED)  # noqa: B019 - there is one parser
+    @lru_cache(MAX_CACHED)  # noqa: B019 - there is one parser
     def _query(self, schema: Schema, raw: bytes) -> Any:
         return super().parse(schema, location="query")
 
@@ -73,7 +137,7 @@ class Parser(FlaskParser):
         return read_body()
 
     def load_querystring(self, req: Any, schema: Schema) -> Any:
-        return self._makeproxy(query_parameters.drop_empty(req.args, schema) if req.query_string else req.args, schema)
+        return self._makeproxy(drop_empty(req.args, schema) if req.query_string else req.args, schema)
 
     def handle_error(
         self, error: ValidationError, req: Any, schema: Schema, *, error_status_code: int | None, error_headers: Any
@@ -90,7 +154,7 @@ class Resource(Blueprint):
     def __init__(self, name: str, description: str, any_query: bool = False) -> None:
         super().__init__(name, name, url_prefix="/api", description=description)
         if not any_query:
-            self.before_request(query_parameters.check)
+            self.before_request(check)
 
     def response(self, status_code: Any, schema: Any = None, **options: Any) -> Any:
         """Do as flask-smorest does, with the one instance of a schema's class."""
@@ -104,7 +168,7 @@ class Resource(Blueprint):
         def decorated(view: Any) -> Any:
             view = decorate(view)
             if location == "query":
-                query_parameters.mark(view, schema)
+                mark(view, schema)
             return view
 
         return decorated

@@ -6,6 +6,8 @@ The app is an index page and the hashed files beside it. The index page is sent 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -18,8 +20,21 @@ from flask_login import current_user
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from api.http.auth import allow_anyone
-from api.http.content_policy import hash_inline
 from api.http.request_origin import get_session_token
+
+# Content security policies: allowing inline scripts and styles of our pages by their hashes.
+
+
+class FullPolicyResponse(Response):
+    """A response with a complete policy and all security headers of its own: nothing is added to them."""
+
+
+def hash_inline(page: str, tag: str) -> str:
+    """Return the sources that allow the page's inline elements of this tag, in a policy: `'sha256-…' 'sha256-…'`."""
+    texts = [part.partition(f"</{tag}>")[0] for part in page.split(f"<{tag}>")[1:]]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
+
 
 INDEX, ASSETS = "index.html", "assets"
 # Texts in the index page that each response replaces: by its nonce, and by the id of the user who is logged in, if any.

@@ -8,16 +8,19 @@ after a 503.
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 import logging
 import math
 import pkgutil
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias, cast
 from urllib.parse import unquote
 
 import orjson
-from flask import Request, Response
+from flask import Request, Response, after_this_request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
@@ -37,16 +40,11 @@ from api.run_answer import (
     make_unfinished,
     merge_headers,
 )
-from api.webhooks.auth import get_header_name, get_secret_text, is_authentic
+from api.webhooks.auth import KeySets, get_header_name, get_secret_text, is_authentic, read_claims
 from api.webhooks.body import build_input
-from api.webhooks.cross_origin import add_headers, make_preflight
 from api.webhooks.event_stream import Streams
-from api.webhooks.guesses import Guess, Guesses
-from api.webhooks.idempotency import read_key
-from api.webhooks.jwt import KeySets, read_claims
-from api.webhooks.networks import is_in_networks
-from api.webhooks.rate_limit import RateLimits
-from constants import WEBHOOK_METHODS
+from api.webhooks.rate_limit import Guess, Guesses, RateLimits
+from constants import ANY_METHOD, WEBHOOK_METHODS
 from database.base import now_ms
 from database.queries import logs, webhooks
 from database.queries.webhooks import MAX_CALLED, PARAM, WebhookTarget, read_params
@@ -54,7 +52,7 @@ from definition import Plan, PlannedNode
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.debounce import collect
 from dispatch.payloads import Kept
-from errors import DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
+from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from fields import Out
 from models import Run
 from nodes.core.output import disposition
@@ -62,6 +60,137 @@ from nodes.core.triggers import CREDENTIAL_TYPES, EventTrigger
 from schemas import ANY_JSON, Error
 from security.login_throttle import get_network
 from security.vault import Vault
+
+# Cross-origin calls of webhooks by scripts of web pages (CORS, in the Fetch standard). Off without named origins.
+#
+# This protects users of browsers, not the webhook: programs can send any origin. So calls are not refused here;
+# without the headers, a browser keeps the answer from the script.
+
+ANY_ORIGIN = "*"
+MAX_AGE = "600"  # seconds for which a browser remembers the answer to a preflight request
+MAX_ASKED = 4_000  # characters of the list of headers that a page wants to send
+HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z, \t-]*\Z")
+# What a flow sets itself does not count: the settings of the webhook decide.
+OURS = ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers")
+
+
+def make_preflight(request: Request, config: Mapping[str, Any], methods: Iterable[str]) -> Response:
+    """Return the answer to OPTIONS: the methods of the path, and what a page of the request's origin may send."""
+    listed = ", ".join((*methods, "OPTIONS"))
+    response = Response(status=204, headers={"Allow": listed})
+    if "allow_origins" not in config:
+        return response
+    response.vary.update(("Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"))
+    if not _allow_origin(request, config, response):
+        return response
+    own = config["methods"]
+    response.headers["Access-Control-Allow-Methods"] = listed if ANY_METHOD in own else ", ".join(own)
+    asked = request.headers.get("Access-Control-Request-Headers", "")
+    if asked and len(asked) <= MAX_ASKED and HEADER_NAMES.match(asked):
+        response.headers["Access-Control-Allow-Headers"] = asked
+    response.headers["Access-Control-Max-Age"] = MAX_AGE
+    return response
+
+
+def add_headers(request: Request, config: Mapping[str, Any]) -> None:
+    """Add the headers to the answer of this request, also if it is an error."""
+
+    @after_this_request
+    def add(response: Response) -> Response:
+        for name in OURS:
+            response.headers.pop(name, None)
+        response.vary.add("Origin")
+        if _allow_origin(request, config, response) and config.get("expose_headers"):
+            response.headers["Access-Control-Expose-Headers"] = ", ".join(config["expose_headers"])
+        return response
+
+
+def _allow_origin(request: Request, config: Mapping[str, Any], response: Response) -> bool:
+    """Allow the page's origin to read the response. Return False if it may not."""
+    origin, allowed = request.headers.get("Origin", ""), config["allow_origins"]
+    if ANY_ORIGIN in allowed:
+        response.headers["Access-Control-Allow-Origin"] = ANY_ORIGIN
+    elif origin in allowed:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        if config["allow_credentials"]:
+            response.headers["Access-Control-Allow-Credentials"] = "true"
+    else:
+        return False
+    return True
+
+
+# Networks from which a webhook may be called.
+
+MAX_CACHED = 1_000  # lists of networks
+
+
+def is_in_networks(address: str, networks: tuple[str, ...]) -> bool:
+    """Return True if the address is in one of the networks. An address that cannot be read is in none.
+
+    An IPv4 address may come in its IPv6 form, ::ffff:192.0.2.1, from a server that listens on both.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    found = getattr(parsed, "ipv4_mapped", None) or parsed
+    return any(found in network for network in _parse(networks))
+
+
+@lru_cache(MAX_CACHED)
+def _parse(networks: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(ipaddress.ip_network(text, strict=False) for text in networks)
+
+
+# Idempotency keys of webhook calls: the header that has one, the caller who has it, and the hash of its request.
+#
+# Callers choose keys, and often easy ones. So a key counts for its caller only, and for one request.
+
+MAX_KEY_LENGTH = 200
+USUAL_HEADER = "Idempotency-Key"
+# Claims that differ in each token of a person, and claims that are the same for all people.
+OF_A_TOKEN = {"exp", "iat", "nbf", "jti", "auth_time"}
+OF_ALL = {"iss", "aud"}
+
+
+class CallKey(NamedTuple):
+    """The idempotency key of a call and the hash of its request; both None if it has no key."""
+
+    key: str | None = None
+    request_hash: str | None = None
+
+
+def read_key(request: Request, node_id: str, config: Mapping[str, Any], value: Mapping[str, Any]) -> CallKey:
+    """Return the idempotency key of a call of this node. `value` is the run's input.
+
+    Without authentication, only the header that the node names has a key: everybody can send everybody's key.
+
+    Raises: BadInput if it is empty or too long.
+    """
+    names = [config["dedupe_header"]] if "dedupe_header" in config else []
+    if config["auth"] != "none":
+        names.append(USUAL_HEADER)
+    name = next((name for name in names if name in request.headers), None)
+    if name is None:
+        return CallKey()
+    given = request.headers[name]
+    if not 0 < len(given) <= MAX_KEY_LENGTH:
+        raise BadInput(f"{name}: must have 1 to {MAX_KEY_LENGTH} characters")
+    caller = "" if "jwt" not in value else f"{_identify(value['jwt'], request.headers['Authorization'])}:"
+    return CallKey(f"hook:{node_id}:{caller}{given}", _hash([value["method"], value["path"], value["body"]]))
+
+
+def _identify(claims: Mapping[str, Any], token: str) -> str:
+    """Return a hash of the person whom the claims of a token name, or of the token if they name nobody."""
+    if claims.get("sub"):
+        return _hash([claims.get("iss"), claims["sub"]])
+    stable = {name: value for name, value in claims.items() if name not in OF_A_TOKEN}
+    return _hash(stable if stable.keys() - OF_ALL else token)
+
+
+def _hash(data: Any) -> str:
+    return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
 
 log = logging.getLogger("headrace.webhooks")
 blueprint = Resource("webhooks", "Addresses of flows, called by other systems", any_query=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from flask import Response, current_app
 
-from api.http.content_policy import FullPolicyResponse, hash_inline
+from api.http.static_app import FullPolicyResponse, hash_inline
 from api.run_answer import SECURITY_HEADERS
 from packs.forms.colors import choose_accents
 from packs.forms.upload import format_size

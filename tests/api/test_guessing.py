@@ -8,7 +8,7 @@ from form_pages import make_definition
 from servers import PATIENCE, Server
 from world import node
 
-from api.webhooks.guesses import MAX_OF_ADDRESS
+from api.webhooks.rate_limit import MAX_OF_ADDRESS
 from packs.forms.access import PAGES_PER_MINUTE
 from security import login_throttle
 

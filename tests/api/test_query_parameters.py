@@ -3,7 +3,7 @@
 import pytest
 from test_every_route import LEAST_ROLE, ask, routes_of
 
-from api.http import query_parameters
+from api.http import json_io
 from models import AgentMemory
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -22,7 +22,7 @@ READS = [route for route in STRICT if route.startswith("GET")]
 def parameters(first_app):
     """`parameters(route)` returns the names of the query parameters that the route accepts."""
     rules = routes_of(first_app)
-    return lambda route: query_parameters.get_names(first_app.view_functions[rules[route].endpoint])
+    return lambda route: json_io.get_names(first_app.view_functions[rules[route].endpoint])
 
 
 def is_about(answer, name):
@@ -76,7 +76,7 @@ def test_an_unknown_name_without_a_similar_one_lists_all_names(owner):
 
 def test_several_unknown_parameters_are_listed_up_to_a_limit(owner):
     answer = owner.get("/api/runs?" + "&".join(f"x{number}=1" for number in range(500)))
-    assert len(answer.json["details"]) == query_parameters.MAX_LISTED and len(answer.data) < 5_000
+    assert len(answer.json["details"]) == json_io.MAX_LISTED and len(answer.data) < 5_000
 
 
 def test_an_unknown_parameter_beside_known_ones_is_refused(owner):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from api.recorded_runs import MAX_CLOCK_AHEAD_MS, RunIn
-from api.runs import RunItemOut, RunWholeOut
+from api.runs import MAX_CLOCK_AHEAD_MS, RunIn, RunItemOut, RunWholeOut
 from database import execute, fetch_value, write
 from database.base import DAY_MS, first_id, new_id, now_ms
 from database.queries import logs

@@ -8,7 +8,7 @@ import pytest
 from world import at_once, chain, flow, node
 
 from api import resume_links
-from api.webhooks.refusal_log import RefusalLog
+from api.webhooks.rate_limit import RefusalLog
 from database import execute, write
 from database.link_signatures import without_signatures
 from database.queries import workspaces

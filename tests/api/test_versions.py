@@ -2,7 +2,7 @@
 
 import pytest
 
-from api import version_summaries
+from api import workflows as views
 from database.queries import workflows
 
 
@@ -32,10 +32,10 @@ def test_edges_are_the_same_however_they_are_written_and_in_whatever_order():
     nodes = [node("a"), node("b"), node("c")]
     short = {"nodes": nodes, "edges": [["a", "b"], ["b", "c", "yes"]]}
     whole = {"nodes": nodes, "edges": [{"from": "b", "to": "c", "branch": "yes"}, {"from": "a", "to": "b"}]}
-    assert version_summaries.compare(short, whole) == "formatting changed"
-    assert version_summaries.compare(short, {"nodes": nodes, "edges": whole["edges"][1:]}) == "edges changed"
+    assert views.compare(short, whole) == "formatting changed"
+    assert views.compare(short, {"nodes": nodes, "edges": whole["edges"][1:]}) == "edges changed"
     noted = {**whole, "notes": [{"id": "n", "text": "Why"}], "groups": "of an old draft"}
-    assert version_summaries.compare(short, noted) == "notes changed"
+    assert views.compare(short, noted) == "notes changed"
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_every_page_summarizes_the_changes_in_one_line(owner, path, limit):
 
 def test_no_more_is_compared_than_the_bound_allows(owner, path, monkeypatch):
     sizes = [len(item["definition_json"]) for item in owner.get(path).json["items"]]
-    monkeypatch.setattr(version_summaries, "MAX_CHARACTERS", sum(sizes[:2]))
+    monkeypatch.setattr(views, "MAX_COMPARED", sum(sizes[:2]))
     found = owner.get(f"{path}?summary=true").json["items"]
     assert [item["summary"] for item in found] == [SUMMARIES[-1], None, None, None, None, "first version"]
     assert [item["node_count"] for item in found] == [5, 3, None, None, None, None]

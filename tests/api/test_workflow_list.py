@@ -9,7 +9,7 @@ import pytest
 from engines import wait_for_changes
 from world import PATIENCE
 
-from api import workflow_list
+from api import workflows
 from database import execute, write
 from database.base import first_id, now_ms
 from database.queries import runs, schedules
@@ -300,10 +300,10 @@ def test_a_page_of_long_definitions_is_shorter_and_the_pages_together_are_all(ow
     made = [f"f{number}" for number in range(5)]
     for name in made:
         make_flow(definition({"id": "a", "type": "noop", "notes": "x" * 1_000}), name=name)
-    monkeypatch.setattr(workflow_list, "MAX_CHARACTERS", 2_500)
+    monkeypatch.setattr(workflows, "MAX_CHARACTERS", 2_500)
     for sort in ("newest", "name", "updated", "last_run"):
         assert len(owner.get(f"/api/flows?sort={sort}").json["items"]) == 2
         assert len(owner.get(f"/api/flows?sort={sort}&brief=true").json["items"]) == 5
         assert sorted(names(sort=sort)) == made
-    monkeypatch.setattr(workflow_list, "MAX_CHARACTERS", 10)
+    monkeypatch.setattr(workflows, "MAX_CHARACTERS", 10)
     assert sorted(names()) == made

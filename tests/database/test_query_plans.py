@@ -12,7 +12,7 @@ import pytest
 from query_plans import explain, log_each
 from world import add_flow, flow, fresh_database
 
-from api.run_list import COLUMNS
+from api.runs import COLUMNS
 from constants import RUN_STATUSES, TRIGGERS
 from database import execute, write
 from database.base import Rows, first_id

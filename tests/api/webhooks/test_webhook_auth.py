@@ -12,17 +12,19 @@ from engines import stored_bytes
 
 from api.http.request_origin import ClientAddress
 from api.webhooks.auth import is_authentic
-from api.webhooks.guesses import (
+from api.webhooks.rate_limit import (
     KNOWN_SECONDS,
     LONG_SECRET,
+    MAX_LINES,
     MAX_OF_ADDRESS,
     MAX_OF_SECRET,
     MAX_OF_SHARED,
     RECENT,
+    WINDOW,
     Guesses,
+    RateLimits,
+    RefusalLog,
 )
-from api.webhooks.rate_limit import RateLimits
-from api.webhooks.refusal_log import MAX_LINES, WINDOW, RefusalLog
 from database import execute, write
 from errors import TooMany, Unavailable
 from models import LogEntry, Run
@@ -486,7 +488,7 @@ def test_many_behind_a_proxy_that_is_not_trusted_have_a_wider_limit(client, hook
 
 
 def test_known_addresses_are_bounded_and_forgotten(rates, monkeypatch):
-    monkeypatch.setattr("api.webhooks.guesses.MAX_KNOWN", 100)
+    monkeypatch.setattr("api.webhooks.rate_limit.MAX_KNOWN", 100)
     now = [1000.0]
     guesses = Guesses(rates, lambda: now[0])
     for number in range(1_000):
@@ -532,7 +534,7 @@ def test_refusals_are_in_the_log_of_the_flow_once_a_minute_for_each_address(clie
 
 
 def test_many_addresses_fill_neither_the_log_nor_the_memory(monkeypatch):
-    monkeypatch.setattr("api.webhooks.refusal_log.MAX_KEPT", 100)
+    monkeypatch.setattr("api.webhooks.rate_limit.MAX_KEPT", 100)
     refusals = RefusalLog(lambda: 1000.0)
     lines = [refusals.note("hook", f"192.0.2.{number}") for number in range(90)]
     assert sum(lines) == MAX_LINES

@@ -9,7 +9,7 @@ import pytest
 from joserfc import jwk, jwt
 from test_webhooks import definition
 
-from api.webhooks.jwt import (
+from api.webhooks.auth import (
     MAX_AGE,
     MAX_KEYS,
     MAX_STALE,
