@@ -124,7 +124,7 @@ class StoredStep(Step):
 
 
 class Wait(Base):
-    """A waiting node of a run, or an item of its loop: then `node_id` is `node:index` (see database/queries/loops.py).
+    """A waiting node of a run, or an item of its loop: then `node_id` is `node:index` (see database/queries/waits.py).
 
     `seq` is its step's number, null while there is only an answer. `question` is set for a node that may ask several
     questions. `kind` is a `WaitKind` of nodes.base; the wait of a loop has `places`, `delay_ms`, `next_at` and `turn`.

@@ -12,9 +12,8 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
-from database.queries import workflow_labels, workflows
-from database.queries.workflow_labels import LabelChange
-from database.queries.workflows import Startable
+from database.queries import workflows
+from database.queries.workflows import LabelChange, Startable
 from errors import BadInput, NotFound
 from fields import FolderPath, Out, Strict, normalize_path, tag_list, text
 from models import Workflow
@@ -56,7 +55,7 @@ class ChangedOut(Out):
 @blueprint.response(200, listed(FolderOut))
 def list_folders(args: dict[str, Any]) -> Any:
     """List the folders that contain flows, by path. A parent folder without flows of its own is not listed."""
-    found = workflow_labels.count_folders(get_workspace_id())
+    found = workflows.count_folders(get_workspace_id())
     return slice_of([{"path": name, "flows": flows} for name, flows in found], args)
 
 
@@ -66,7 +65,7 @@ def list_folders(args: dict[str, Any]) -> Any:
 @blueprint.response(200, listed(TagOut))
 def list_tags(args: dict[str, Any]) -> Any:
     """List the tags of flows in the workspace, sorted."""
-    found = workflow_labels.count_tags(get_workspace_id())
+    found = workflows.count_tags(get_workspace_id())
     return slice_of([{"tag": name, "flows": flows} for name, flows in found], args)
 
 
@@ -80,11 +79,11 @@ def move(body: dict[str, Any]) -> Any:
     With null, or the path of its parent, the folder disappears, and its flows and subfolders move up. No flow changes.
     """
     workspace_id, before, after = get_workspace_id(), body["folder"], body["to"]
-    new_paths = {path: _replace(path, before, after) for path in workflow_labels.folders_within(workspace_id, before)}
+    new_paths = {path: _replace(path, before, after) for path in workflows.folders_within(workspace_id, before)}
     if not new_paths:
         raise NotFound(f"The workspace has no folder {before!r}")
     with begin_entry("folder.moved").target("folder", before, before).written() as entry:
-        changed = workflow_labels.rename_folder(workspace_id, before, new_paths) if before != after else 0
+        changed = workflows.rename_folder(workspace_id, before, new_paths) if before != after else 0
         entry.note(folder={"before": before, "after": after}, flows=changed)
     return {"changed": changed}
 
@@ -122,7 +121,7 @@ def label(body: dict[str, Any]) -> Any:
 @blueprint.response(204)
 def mark(flow: Startable) -> None:
     """Mark the flow as one of your favourites. Other members do not see it."""
-    workflow_labels.set_favourite(get_user().id, flow.id, True)
+    workflows.set_favourite(get_user().id, flow.id, True)
 
 
 @blueprint.delete("/workflows/<flow>/favourite")
@@ -130,7 +129,7 @@ def mark(flow: Startable) -> None:
 @blueprint.response(204)
 def unmark(flow: Startable) -> None:
     """Remove the flow from your favourites."""
-    workflow_labels.set_favourite(get_user().id, flow.id, False)
+    workflows.set_favourite(get_user().id, flow.id, False)
 
 
 def _find(workspace_id: str, ids: tuple[str, ...]) -> list[Workflow]:

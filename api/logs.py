@@ -14,9 +14,9 @@ import fields
 from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
 from constants import LEVELS
-from database.link_signatures import without_signatures
 from database.queries import logs
 from database.queries.logs import LogFilters
+from database.queries.waits import without_signatures
 from errors import BadInput
 from fields import OneOrMore, Strict, Time, Whole, choice, text
 from models import LogEntry, Run

@@ -7,8 +7,8 @@ from typing import Any
 
 from api.http.server import get_dispatcher
 from database.base import now_ms
-from database.queries import loops
 from database.queries import steps as step_queries
+from database.queries import waits
 from database.queries import waits as wait_queries
 from definition import PlannedNode
 from errors import BadInput, Conflict, DefinitionError, Issue, NodeError
@@ -53,7 +53,7 @@ def _show_form(run: Run, question: Mapping[str, Any]) -> dict[str, Any]:
     if "fields" not in REGISTRY[question["node_type"]].Config._declared_fields:
         return NO_FORM
     try:
-        planned = get_dispatcher().resources.plan_of_run(run).by_id.get(loops.node_of(question["node_id"]))
+        planned = get_dispatcher().resources.plan_of_run(run).by_id.get(waits.node_of(question["node_id"]))
     except (Conflict, DefinitionError, FileNotFoundError):
         return NO_FORM
     items = None if planned is None else planned.config.static.get("fields")

@@ -22,22 +22,24 @@ from api.http.server import get_config, get_dispatcher, get_server
 from api.runs import link_large_values
 from constants import RUN_STATUSES, WORKFLOW_STATUSES
 from database.queries import drafts as draft_queries
-from database.queries import workflow_labels, workflows
+from database.queries import workflows
 from database.queries.audit import differences
-from database.queries.workflow_labels import LabelChange, labels_of
-from database.queries.workflow_lists import (
+from database.queries.workflows import (
+    MAX_CHARACTERS,
     FlowFilters,
+    LabelChange,
     LastRun,
     Listed,
+    Startable,
     check_no_copies,
+    current_versions,
     definitions_of,
     flow_page,
+    labels_of,
     last_runs,
     next_times,
     sizes_of,
-    versions_of,
 )
-from database.queries.workflows import MAX_CHARACTERS, Startable
 from definition import Pin
 from definition.diff import ANNOTATIONS, get_annotations
 from definition.triggers import NO_ADDRESS, Trigger, find_triggers
@@ -300,7 +302,7 @@ def _find_with_trigger(workspace_id: str, type_: str) -> list[str]:
     if not _is_trigger(type_):
         known = sorted(entry["type"] for entry in catalogue() if entry["trigger"])
         raise BadInput(f"trigger: must be one of {', '.join(known)}")
-    outlines = _outlines.of(versions_of(workspace_id))
+    outlines = _outlines.of(current_versions(workspace_id))
     return [id_ for id_, outline in outlines.items() if any(trigger["type"] == type_ for trigger in outline.triggers)]
 
 
@@ -308,7 +310,7 @@ def _find_folders(workspace_id: str, folder: str | None, has_subfolders: bool) -
     """Return the folders that are meant; None for all flows, and an empty list for flows in no folder."""
     if folder is None:
         return None if has_subfolders else []
-    return [folder, *workflow_labels.folders_within(workspace_id, folder)] if has_subfolders else [folder]
+    return [folder, *workflows.folders_within(workspace_id, folder)] if has_subfolders else [folder]
 
 
 def _show(workspace_id: str, user_id: str, listed: Sequence[Listed], brief: bool) -> list[dict[str, Any]]:
@@ -316,7 +318,7 @@ def _show(workspace_id: str, user_id: str, listed: Sequence[Listed], brief: bool
     outlines = _outlines.of((flow.id, flow.version) for flow in listed)
     runs, times = last_runs(workspace_id, ids), next_times(ids)
     rows = {flow.id: flow for flow in workflows.of_ids(ids, brief)}
-    drafts, labels, marked = draft_queries.existing(ids), labels_of(ids), workflow_labels.favourites_of(user_id, ids)
+    drafts, labels, marked = draft_queries.existing(ids), labels_of(ids), workflows.favourites_of(user_id, ids)
     # A flow that was deleted meanwhile is left out.
     return [
         {

@@ -16,8 +16,7 @@ from cli.transfers import check_options, export_archive, import_archive, is_arch
 from config import Config
 from database.queries import workflows
 from database.queries.audit import NewAuditEntry
-from database.queries.workflow_labels import LabelChange
-from database.queries.workflow_lists import check_no_copies
+from database.queries.workflows import LabelChange, check_no_copies
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Workflow
 from schemas import FlowIn

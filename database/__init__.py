@@ -25,8 +25,6 @@ from registry import registry
 from . import clock, sqlite
 from .clock import LeaseClock as LeaseClock
 from .clock import get_clock as get_clock
-from .engine_results import Execute as Execute
-from .engine_results import Space as Space
 from .migration_runner import BASELINE, apply, former
 from .migration_runner import MIGRATIONS as MIGRATIONS
 from .migration_runner import migrations as migrations
@@ -38,8 +36,10 @@ from .sqlite import on_checkpoint_due as on_checkpoint_due
 from .sqlite import restart_log as restart_log
 from .write_lock import ConnectionLost as ConnectionLost
 from .write_lock import Deadlock as Deadlock
+from .write_lock import Execute as Execute
 from .write_lock import LockTimeout as LockTimeout
 from .write_lock import OutcomeUnknown as OutcomeUnknown
+from .write_lock import Space as Space
 from .write_lock import is_write_blocked as is_write_blocked
 from .write_lock import lock_wait as lock_wait
 

@@ -22,7 +22,7 @@ from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalE
 from . import write_lock
 from .changes import ALL, SETTINGS, Changes
 from .clock import LeaseClock, boot_id, monotonic_ms
-from .engine_results import Execute, Space
+from .write_lock import Execute, Space
 
 log = logging.getLogger("headrace.database")
 

@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+from peewee import OperationalError
 
 from errors import DatabaseLost
 
-from . import peewee_import  # noqa: F401  (Peewee without drivers of other databases)
-
 # isort: split
-from peewee import OperationalError
 
 STALL_SECONDS = 2.0  # longer waits for other processes are not normal
 LOOK_SECONDS = 0.25
@@ -277,3 +277,19 @@ def use(new: ThreadLock) -> None:
     global lock
     lock.close()
     lock = new
+
+
+# Values that both engines return: the size of the database, and the function that executes statements.
+
+Execute: TypeAlias = Callable[[str, tuple[Any, ...]], int]  # one statement; the number of rows that it changed
+
+
+class Space(NamedTuple):
+    """The size of the database on the disk in bytes: in all, and the part that is free for new rows."""
+
+    total: int
+    free: int
+
+    @property
+    def used(self) -> int:
+        return self.total - self.free

@@ -7,7 +7,7 @@ from typing import Any
 
 import engine
 from database.base import new_id
-from database.queries import idempotency_keys, runs
+from database.queries import runs
 from database.queries.locks import FlowLock
 from database.queries.units import Unit
 from definition import PlannedNode
@@ -46,7 +46,7 @@ def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Pl
     unless = limit if plan.settings.overlap == "skip" else 0
 
     def made() -> Unit:
-        bound = idempotency_keys.take(flow.id, key, id_, request_hash) if key is not None else []
+        bound = runs.take_key(flow.id, key, id_, request_hash) if key is not None else []
         more = flow.record(run) if isinstance(flow, Task) else []
         lock = [FlowLock(flow.id, alone=True)] if unless else []
         return [

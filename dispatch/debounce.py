@@ -17,7 +17,7 @@ import orjson
 import engine
 from database import execute_all, write
 from database.base import new_id, now_ms
-from database.queries import debounces, idempotency_keys, runs
+from database.queries import debounces, runs
 from database.queries.debounces import Window
 from database.queries.variables import find_variables
 from definition import Debouncing, Plan
@@ -49,12 +49,12 @@ def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> 
     with write():
         collected = debouncer.open([call.window])
         key, request_hash = start.key, start.request_hash
-        if key is not None and (first := idempotency_keys.run_of(flow.id, key, request_hash)) is not None:
+        if key is not None and (first := runs.run_of_key(flow.id, key, request_hash)) is not None:
             return Ticket(first, False)
         run = collected.add(call)
         collected.save()
         if key is not None:
-            execute_all(idempotency_keys.take(flow.id, key, str(run.id), request_hash))
+            execute_all(runs.take_key(flow.id, key, str(run.id), request_hash))
     return Ticket(run, True)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import engine
 from database import execute, write
 from database.base import now_ms
-from database.queries import idempotency_keys, leases, loops, runs, server_state, waits
+from database.queries import leases, runs, server_state, waits
 from database.queries.locks import lock_flow, lock_runs
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
@@ -279,7 +279,7 @@ class Dispatcher:
         flow, key, options = start.flow, start.key, start.options
         if flow.status == "archived":
             raise Conflict("The flow is archived; make it a draft or active to run it")
-        if key is not None and (first := idempotency_keys.run_of(flow.id, key, start.request_hash)) is not None:
+        if key is not None and (first := runs.run_of_key(flow.id, key, start.request_hash)) is not None:
             return self.ticket_of(first)
         plan = self.resources.plan_with(options, flow)
         self.check_open()
@@ -295,10 +295,7 @@ class Dispatcher:
                 self._active.pop(active.run.id, None)
                 self.executor.remove_values(active.run.id, error.__cause__)
                 is_repeated = isinstance(error, Conflict) and key is not None
-                if (
-                    is_repeated
-                    and (first := idempotency_keys.run_of(flow.id, str(key), start.request_hash)) is not None
-                ):
+                if is_repeated and (first := runs.run_of_key(flow.id, str(key), start.request_hash)) is not None:
                     return self.ticket_of(first)
                 raise
         if is_left:
@@ -439,8 +436,8 @@ class Dispatcher:
 
     def answerable(self, run: Run, node_id: str) -> Node:
         """Return the node of the run that takes an answer at this place. Raises: NotFound if there is none."""
-        planned = self.resources.plan_of_run(run).by_id.get(loops.node_of(node_id))
-        if planned is None or not planned.takes_answer(loops.is_item(node_id)):
+        planned = self.resources.plan_of_run(run).by_id.get(waits.node_of(node_id))
+        if planned is None or not planned.takes_answer(waits.is_item(node_id)):
             raise NotFound(f"The run has no node {node_id[:64]!r} that takes an answer")
         return planned.node
 

@@ -16,7 +16,7 @@ import orjson
 
 import engine
 from database import disconnect_thread, get_clock
-from database.queries import leases, loops, rate_limits, runs
+from database.queries import leases, rate_limits, runs, waits
 from database.queries import steps as step_queries
 from database.queries.store import WorkspaceStore
 from database.queries.units import Unit
@@ -252,13 +252,13 @@ class Executor:
         return state.end(active.plan) or engine.run(active.plan, self._job(active, state, input))
 
     def _suspend(self, record: RunRecord, outcome: Outcome) -> bool:
-        run, waits = record.run, outcome.waits
-        reason = "; ".join(waits.values())
+        run, waiting = record.run, outcome.waits
+        reason = "; ".join(waiting.values())
         reason = reason if len(reason) <= MAX_WAITING_TEXT else f"{reason[:MAX_WAITING_TEXT]}… (cut)"
         checks = [
-            write for id_ in waits if id_ in record.loops for write in loops.check(run.id, id_, record.loops[id_])
+            write for id_ in waiting if id_ in record.loops for write in waits.check(run.id, id_, record.loops[id_])
         ]
-        record.finish([*checks, *runs.suspend(run, self.lease.owner, reason, len(waits), record.done)])
+        record.finish([*checks, *runs.suspend(run, self.lease.owner, reason, len(waiting), record.done)])
         record.run = Run.find(run.id) or run
         return True
 

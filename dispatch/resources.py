@@ -23,7 +23,7 @@ import definition as definitions
 import engine
 from config import Config
 from database.base import Write
-from database.queries import loops
+from database.queries import waits
 from database.queries.variables import find_variables
 from database.queries.webhooks import Fired
 from definition import Pin
@@ -304,7 +304,7 @@ class Resources:
             return None
 
         def links_of(node_id: str, question: str | None = None) -> dict[str, str]:
-            node = plan.answerable.get(node_id) or plan.by_id[loops.node_of(node_id)].node
+            node = plan.answerable.get(node_id) or plan.by_id[waits.node_of(node_id)].node
             return links.of(run.id, node_id, node, question)
 
         return links_of

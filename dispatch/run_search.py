@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from database.base import Rows
-from database.link_signatures import without_signatures
 from database.queries.steps import StepData
+from database.queries.waits import without_signatures
 from errors import Unavailable
 from models import Run
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import engine
 from database.base import Write, new_id
-from database.queries import logs, loops, runs
+from database.queries import logs, runs, waits
 from definition import FlowSettings
 from engine import Outcome, Plan
 from errors import DefinitionError, LimitExceeded, NodeError, Unavailable
@@ -65,18 +65,18 @@ class SubflowStarter:
         except Unavailable as error:
             raise NodeError(error.message, kind="storage") from None
         record = self.record
-        is_held = wait and loops.is_item(place)
+        is_held = wait and waits.is_item(place)
         if is_held:
-            made.waiting = loops.HELD
+            made.waiting = waits.HELD
         record.start(made, limit, refusal)
         if is_held:
-            for write in loops.give_turn(str(self.run.id), loops.node_of(place)):
+            for write in waits.give_turn(str(self.run.id), waits.node_of(place)):
                 record.add(write)
         return str(made.id)
 
     def stop(self, node_id: str) -> None:
         """Have the next step of the node drop the runs of its loop that have not started."""
-        for write in loops.stop(str(self.run.id), node_id):
+        for write in waits.stop(str(self.run.id), node_id):
             self.record.add(write)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from config import Config
 from database import write
-from database.queries import logins, sessions, users
+from database.queries import sessions, users
 from database.queries import workspaces as workspace_queries
 from database.queries.audit import NewAuditEntry, differences
 from database.queries.locks import lock_names
@@ -169,7 +169,7 @@ def set_password(user: User, password: str, set_up: bool = False, entry: NewAudi
     with entry.about(user).written():
         _set_hash(user, hashed, set_up)
         # The old password may be known to others, so the addresses of earlier logins are not trusted either.
-        logins.forget_addresses(user.id)
+        users.forget_addresses(user.id)
         entry.note(tokens_ended=sessions.end_all_tokens(user))
 
 

@@ -19,7 +19,7 @@ from marshmallow import ValidationError
 import definition as definitions
 import models
 from database.base import new_id
-from database.queries import credentials, oauth_grants, registered_hooks, workflow_lists, workflows
+from database.queries import credentials, oauth_grants, registered_hooks, workflows
 from database.queries.audit import NewAuditEntry, differences
 from database.queries.locks import lock_names
 from definition.messages import join_messages
@@ -388,7 +388,7 @@ def _list_flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
     found = {key: _names_cache[key] for id_, _, _, version in heads if (key := (id_, version)) in _names_cache}
     lacking = [id_ for id_, _, _, version in heads if (id_, version) not in found]
     for begin in range(0, len(lacking), BATCH):
-        for id_, version, text in workflow_lists.definitions_of(lacking[begin : begin + BATCH]):
+        for id_, version, text in workflows.definitions_of(lacking[begin : begin + BATCH]):
             found[id_, version] = frozenset(use.name for use in definitions.find_credentials(orjson.loads(text)))
     _cache_names(found)
     for id_, name, status, version in heads:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from database import write
 from database.base import now_ms
-from database.queries import logins
+from database.queries import users
 from database.queries.locks import lock_names
 from errors import TooMany
 from models import User
@@ -47,9 +47,9 @@ class Attempt(NamedTuple):
         """Undo the count: the password was right. Failures of the account are forgotten."""
         with write():
             lock_names("login", self.keys.values())
-            logins.forget_failures([self.keys["pair"], self.keys["account"]])
-            logins.uncount_failure(self.keys["address"])
-            logins.note_address(user.id, self.network)
+            users.forget_failures([self.keys["pair"], self.keys["account"]])
+            users.uncount_failure(self.keys["address"])
+            users.note_address(user.id, self.network)
 
 
 def count_attempt(account: str, address: str, user: User | None, is_shared: bool = False) -> Attempt:
@@ -63,7 +63,7 @@ def count_attempt(account: str, address: str, user: User | None, is_shared: bool
     keys, factor = made.keys, SHARED_FACTOR if is_shared else 1
     with write():
         lock_names("login", keys.values())
-        if user is not None and logins.is_known_address(user.id, made.network):
+        if user is not None and users.is_known_address(user.id, made.network):
             # Its user may be behind the same proxy as the attacker.
             waits = [_get_pause(keys["pair"])]
         else:
@@ -71,7 +71,7 @@ def count_attempt(account: str, address: str, user: User | None, is_shared: bool
             waits += [_get_pause(keys["pair"]) if is_shared else _get_block("pair", keys)]
         if max(waits) > 0:
             raise TooMany("Too many failed logins; try again later", retry_after=-(-max(waits) // 1000))
-        logins.note_failures(keys.values(), WINDOW_MS)
+        users.note_failures(keys.values(), WINDOW_MS)
     return made
 
 
@@ -87,11 +87,11 @@ def count_refusal(invitation: str) -> None:
 
 def _count_link(name: str, most: int) -> None:
     key = f"link:{name}"
-    row = logins.recent_failures(key, WINDOW_MS)
+    row = users.recent_failures(key, WINDOW_MS)
     if row is not None and row.count >= most:
         wait = -(-(row.since + WINDOW_MS - now_ms()) // 1000)
         raise TooMany("Too many invalid invitation links; try again later", retry_after=max(1, wait))
-    logins.note_failures([key], WINDOW_MS)
+    users.note_failures([key], WINDOW_MS)
 
 
 def lock(*accounts: str) -> None:
@@ -103,8 +103,8 @@ def forget(account: str) -> None:
     """Forget the failures of an account whose password has changed."""
     with write():
         lock(account)
-        logins.forget_failures([f"account:{account}"])
-        logins.forget_all_failures(f"pair:{account} ")
+        users.forget_failures([f"account:{account}"])
+        users.forget_all_failures(f"pair:{account} ")
 
 
 @lru_cache(4_096)
@@ -123,13 +123,13 @@ def get_network(address: str) -> str:
 
 def _get_block(kind: str, keys: dict[str, str], factor: int = 1) -> int:
     """Return the milliseconds until this counter's failures expire, if they block; else 0."""
-    row = logins.recent_failures(keys[kind], WINDOW_MS)
+    row = users.recent_failures(keys[kind], WINDOW_MS)
     return 0 if row is None or row.count < MAX_FAILURES[kind] * factor else row.since + WINDOW_MS - now_ms()
 
 
 def _get_pause(key: str) -> int:
     """Return the milliseconds until the next attempt after many failures; at most 0 if it is allowed."""
-    row = logins.recent_failures(key, WINDOW_MS)
+    row = users.recent_failures(key, WINDOW_MS)
     if row is None or row.count < FREE_FAILURES:
         return 0
     pause = min(MAX_PAUSE, 2 ** min(row.count - FREE_FAILURES, 10))

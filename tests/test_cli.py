@@ -23,7 +23,7 @@ from cli.commands import format_duration
 from config import table
 from database.queries import sessions, users, workflows, workspaces
 from database.queries.audit import NewAuditEntry
-from database.queries.workflow_labels import LabelChange
+from database.queries.workflows import LabelChange
 from models import ApiToken, AuditEntry, Session, User, Workflow, Workspace
 from nodes import plugins
 from security import accounts

@@ -18,9 +18,9 @@ from api.http.request_origin import SAFE_METHODS, check_origin, get_session_toke
 from api.http.server import get_config, get_server
 from constants import ROLES
 from database import commits
-from database.link_signatures import without_signatures
 from database.queries import sessions
 from database.queries.sessions import Caller, forget_session
+from database.queries.waits import without_signatures
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
 from models import User, Workspace
 

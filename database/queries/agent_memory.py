@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from database import execute, fetch_value, write
 from database.base import LOCKED, STEP_SECONDS, UNLOCKED_ONLY, new_id, now_ms
 from database.full_text import EXPIRED, all_words, save_words, select_matching
-from database.link_signatures import without_signatures
 from database.queries.locks import lock_names
+from database.queries.waits import without_signatures
 from models import AgentMemory
 
 MAX_ENTRIES = 1_000  # of an agent, by default

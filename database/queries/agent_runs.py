@@ -9,7 +9,7 @@ from typing import Any
 from database import execute, fetch_value
 from database.base import Rows, Write, insert, now_ms
 from database.queries import runs as run_queries
-from database.queries.runs import STILL_RUNS
+from database.queries.waits import STILL_RUNS
 from models import AgentRun, AgentStep, Run
 
 STEP_COLUMNS = (

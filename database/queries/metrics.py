@@ -13,7 +13,7 @@ from database import execute, fetch_value, is_postgres, space, write
 from database.base import DAY_MS, encode_list, first_id, limit_each, now_ms
 from database.queries import polls, schedules
 from database.queries.locks import lock_names
-from database.queries.workflow_lists import last_runs, names_of
+from database.queries.workflows import last_runs, names_of
 
 SETTLED_DAYS = 2  # days after which a day has all of its runs: clocks differ, and commits may be late
 DAYS_AT_ONCE = 8  # in a transaction; also the number of days with runs between two sums of a flow

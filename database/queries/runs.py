@@ -28,18 +28,17 @@ from database.base import (
     new_id,
     now_ms,
 )
-from database.queries import logs, loops
+from database.queries import logs, waits
 from database.queries.locks import FlowLock, lock_names, lock_runs
 from database.queries.retention import TABLES_OF_RUNS, clear
 from database.queries.units import EndedRun, Unit, execute_units
-from errors import ERROR_KINDS, Conflict
-from models import Run, Workflow
+from database.queries.waits import STILL_RUNS
+from errors import ERROR_KINDS, Conflict, Unprocessable
+from models import IdempotencyKey, Run, Workflow
 
 # Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > {1})"
 EVER = 2**62  # milliseconds before which no lease ended
-# The condition that a claim still executes its run.
-STILL_RUNS = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running')"
 # The reason of runs that wait because the flow's limit of concurrent runs is reached.
 QUEUED = "a free place (max_concurrent_runs)"
 ANY_QUEUED = f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT 1"
@@ -402,7 +401,7 @@ def busy(workflow_id: str) -> int:
 def children(run: Run) -> list[Run]:
     """Return the unfinished runs for whose output this one waits, except those that have not started."""
     waited = (Run.parent_run_id == run.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
-    has_started = SQL(f"status IN ('pending', 'running') AND COALESCE(waiting, '') <> '{loops.HELD}'")
+    has_started = SQL(f"status IN ('pending', 'running') AND COALESCE(waiting, '') <> '{waits.HELD}'")
     return list(Run.select().where(waited, Run.parent_run_id.is_null(False), has_started))
 
 
@@ -533,7 +532,7 @@ def _close_waits(run: Run, now: int) -> list[Write]:
         "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'waiting'"
     )
     gone = Write("DELETE FROM waits WHERE run_id = ?", (run.id,))
-    return [Write(closed, (now, run.id)), gone, loops.stop_all(str(run.id))]
+    return [Write(closed, (now, run.id)), gone, waits.stop_all(str(run.id))]
 
 
 def _answer_parent(run: Run, now: int) -> list[Write]:
@@ -548,19 +547,19 @@ def _answer_parent(run: Run, now: int) -> list[Write]:
         "answered_at = ? WHERE run_id = ? AND node_id = ? AND answered_at IS NULL"
     )
     answer = Write(answered, (f'"{run.id}"', now, parent, place))
-    if not loops.is_item(place):
-        return [answer, *loops.resume_after(parent, place)]
-    turn = loops.give_turn(parent, loops.node_of(place))
-    return [*_settle_item(run, parent, place, now), answer, *loops.resume_after(parent, place), *turn]
+    if not waits.is_item(place):
+        return [answer, *waits.resume_after(parent, place)]
+    turn = waits.give_turn(parent, waits.node_of(place))
+    return [*_settle_item(run, parent, place, now), answer, *waits.resume_after(parent, place), *turn]
 
 
 def _settle_item(run: Run, parent: str, place: str, now: int) -> list[Write]:
     """Return the write that settles the parent's step by this run's end; none for a large output."""
     if run.status == "success":
-        return [] if run.output is None else [loops.settle_item(parent, place, run.output, None, now)]
+        return [] if run.output is None else [waits.settle_item(parent, place, run.output, None, now)]
     text = f"the run {run.id} failed: {run.error_text}"[:MAX_FAILURE_TEXT]
     output = orjson.dumps({"error": text, "index": int(place.rpartition(":")[2])}).decode()
-    return [loops.settle_item(parent, place, output, (text, run.error_kind), now)]
+    return [waits.settle_item(parent, place, output, (text, run.error_kind), now)]
 
 
 def keep_options(run_id: str, value: str | None, value_bytes: int | None) -> Write:
@@ -573,3 +572,35 @@ def share_options(run_id: str, with_id: str) -> Write:
     """Return the write that copies the options of a run, if any, to another run."""
     sql = "INSERT INTO run_options (run_id, value, value_bytes) SELECT ?, value, value_bytes FROM run_options "
     return Write(f"{sql} WHERE run_id = ?", (with_id, run_id))
+
+
+# Idempotency keys, which keep a run from being started twice.
+
+OTHER_REQUEST = (
+    "This idempotency key was used within 24 hours for a request with another method, path or body; send a new key "
+    "for a new request"
+)
+
+
+def take_key(workflow_id: str, key: str, run_id: str, request_hash: str | None = None) -> list[Write]:
+    """Return writes that bind the key to the run, if it has a row; the second fails if the key is bound already."""
+    now = now_ms()
+    stale = "DELETE FROM idempotency_keys WHERE workflow_id = ? AND key = ? AND created_at < ?"
+    row = {
+        "workflow_id": workflow_id, "key": key, "run_id": run_id, "created_at": now, "request_hash": request_hash,
+    }  # fmt: skip
+    bound = insert("idempotency_keys", row).with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
+    return [Write(stale, (workflow_id, key, now - DAY_MS)), bound]
+
+
+def run_of_key(workflow_id: str, key: str, request_hash: str | None = None) -> Run | None:
+    """Return the run started under this key within a day, or None.
+
+    Raises: Unprocessable if another request had the key.
+    """
+    row = IdempotencyKey.one("workflow_id = ? AND key = ? AND created_at >= ?", workflow_id, key, now_ms() - DAY_MS)
+    if row is None:
+        return None
+    if None not in (row.request_hash, request_hash) and row.request_hash != request_hash:
+        raise Unprocessable(OTHER_REQUEST)
+    return Run.find(row.run_id)

@@ -17,7 +17,7 @@ from api.http.server import get_config, get_dispatcher
 from constants import FORM_METHOD
 from database import DatabaseRefused
 from database.base import new_id, now_ms
-from database.queries import idempotency_keys
+from database.queries import runs
 from database.queries.store import WorkspaceStore
 from database.queries.webhooks import WebhookTarget
 from dispatch import Start, Ticket
@@ -157,7 +157,7 @@ def take_answer(hook: WebhookTarget, config: Mapping[str, Any], form: Form, subm
     if isinstance(filled, Response):
         return filled
     key = f"form:{hook.node_id}:{filled.progress.token.nonce}"
-    if (first := idempotency_keys.run_of(hook.flow.id, key)) is not None:
+    if (first := runs.run_of_key(hook.flow.id, key)) is not None:
         return _lead_to(request, form, first.id, filled)
     if filled.is_trapped:
         log.info("flow %s: an answer to a form was dropped: a robot filled in the hidden field", hook.flow.id)
@@ -200,7 +200,7 @@ def _lead_to_twin(request: Request, hook: WebhookTarget, form: Form, filled: Fil
     """Redirect to the run of the other request, if a form was sent twice at once: that request has the files."""
     deadline = time.monotonic() + TWIN_SECONDS
     while time.monotonic() < deadline:
-        if (first := idempotency_keys.run_of(hook.flow.id, key)) is not None:
+        if (first := runs.run_of_key(hook.flow.id, key)) is not None:
             return _lead_to(request, form, first.id, filled)
         time.sleep(TWIN_PAUSE)
     filled.progress.token = filled.progress.token._replace(files={})
@@ -222,7 +222,7 @@ def _start(hook: WebhookTarget, config: Mapping[str, Any], form: Form, filled: F
     except BaseException as error:
         is_twin = isinstance(error, _Twin)
         # A failed write may have been done all the same: then the answer counts.
-        if limit is not None and (is_twin or idempotency_keys.run_of(hook.flow.id, key) is None):
+        if limit is not None and (is_twin or runs.run_of_key(hook.flow.id, key) is None):
             store.increment(_count_key(hook), -1)
         if is_twin:
             return str(error)

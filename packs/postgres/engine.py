@@ -32,8 +32,16 @@ from psycopg_pool import ConnectionPool
 
 from database import write_lock
 from database.clock import LeaseClock
-from database.engine_results import Execute, Space
-from database.write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, TransactionLimit, lock_wait
+from database.write_lock import (
+    ConnectionLost,
+    Deadlock,
+    Execute,
+    LockTimeout,
+    Space,
+    ThreadLock,
+    TransactionLimit,
+    lock_wait,
+)
 from errors import ConfigError
 from packs.postgres.commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
 from packs.postgres.connection import NotAnswered, PostgresConnection, limit

@@ -7,7 +7,7 @@ from error_shape import check_shape
 from test_every_route import has_pack
 
 from api.http.auth import allow_anyone
-from database.queries import logins, server_state
+from database.queries import server_state, users
 from errors import (
     BadInput,
     Conflict,
@@ -414,7 +414,7 @@ def test_a_definition_over_its_bound_is_413(owner, config, as_text):
 def test_after_many_failed_logins_it_is_429_with_retry_after(client):
     keys = [f"account:{'nobody@example.org'}"]
     for _ in range(login_throttle.MAX_FAILURES["pair"]):
-        logins.note_failures(keys, login_throttle.WINDOW_MS)
+        users.note_failures(keys, login_throttle.WINDOW_MS)
     answer = client.post("/api/auth/login", {"email": "nobody@example.org", "password": "x"})
     check_shape(answer, 429)
     assert 0 < int(answer.headers["Retry-After"]) <= login_throttle.WINDOW_MS // 1000

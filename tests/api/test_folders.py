@@ -3,7 +3,7 @@
 import pytest
 
 from database import execute, fetch_value
-from database.queries import workflow_labels, workflows, workspaces
+from database.queries import workflows, workspaces
 from models import AuditEntry, Membership, Workflow
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -222,8 +222,8 @@ def test_a_flow_has_at_most_20_tags(flows):
 
 
 def test_folders_and_tags_of_a_workspace_are_bounded(flows, monkeypatch):
-    monkeypatch.setattr(workflow_labels, "MAX_FOLDERS", 1)
-    monkeypatch.setattr(workflow_labels, "MAX_TAGS", 1)
+    monkeypatch.setattr(workflows, "MAX_FOLDERS", 1)
+    monkeypatch.setattr(workflows, "MAX_TAGS", 1)
     a, b = flows.make("a", folder="A", tags=["x"]), flows.make("b")
     assert "more than 1 folders" in flows.label(b, folder="B", status=409)["error"]
     assert "more than 1 tags" in flows.label(b, add_tags=["y"], status=409)["error"]
@@ -326,5 +326,5 @@ def test_a_flow_deleted_meanwhile_is_not_marked(flows, owner):
     id_ = flows.make("a")
     flow = Workflow.find(id_)
     workflows.remove(flow)
-    workflow_labels.set_favourite(owner.user.id, id_, True)
+    workflows.set_favourite(owner.user.id, id_, True)
     assert fetch_value("SELECT COUNT(*) FROM favourites") == 0

@@ -8,7 +8,7 @@ import pytest
 from constants import ROLES
 from database import write
 from database.base import now_ms
-from database.queries import logins, workspaces
+from database.queries import users, workspaces
 from models import ApiToken, AuditEntry, Membership
 from security import accounts, login_throttle
 
@@ -157,10 +157,10 @@ def test_a_program_works_with_the_password_that_was_given(owner, log_in):
 
 def test_an_admin_helps_a_user_who_forgot_the_password(owner, reset, log_in, token_client):
     email, program = reset.client.user.email, token_client("viewer", user=reset.client.user)
-    logins.note_address(reset.client.user.id, "127.0.0.1")
+    users.note_address(reset.client.user.id, "127.0.0.1")
     for _ in range(login_throttle.MAX_FAILURES["pair"]):
         log_in(email, "forgotten")
-    assert reset(owner) == 204 and not logins.is_known_address(reset.client.user.id, "127.0.0.1")
+    assert reset(owner) == 204 and not users.is_known_address(reset.client.user.id, "127.0.0.1")
     assert reset.client.get("/api/flows").status_code == 401 == program.get("/api/flows").status_code
     assert log_in(email, "set by an admin")[1].json["user"]["set_up"] is False
     entry = AuditEntry.select().where(AuditEntry.action == "password.reset").get()

@@ -10,8 +10,8 @@ from world import at_once, chain, flow, node
 from api import resume_links
 from api.webhooks.rate_limit import RefusalLog
 from database import execute, write
-from database.link_signatures import without_signatures
 from database.queries import workspaces
+from database.queries.waits import without_signatures
 from models import Run, Wait
 from nodes.base import REGISTRY, Node
 from registry import registry

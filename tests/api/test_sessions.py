@@ -10,8 +10,8 @@ from servers import PATIENCE, Server
 
 from database import write
 from database.base import DAY_MS, now_ms
-from database.queries import logins, sessions, users, workspaces
-from database.queries.logins import KNOWN_MS
+from database.queries import sessions, users, workspaces
+from database.queries.users import KNOWN_MS
 from models import LoginAddress, LoginFailure, Membership, Session, User
 from security import login_throttle
 
@@ -147,7 +147,7 @@ PAIR, ADDRESS = login_throttle.MAX_FAILURES["pair"], login_throttle.MAX_FAILURES
 
 def fail(key, times):
     for _ in range(times):
-        logins.note_failures([key], login_throttle.WINDOW_MS)
+        users.note_failures([key], login_throttle.WINDOW_MS)
 
 
 def guess(client, times, email="owner@example.org", **options):

@@ -7,7 +7,7 @@ from postgres import create
 
 import database
 from database import fetch_value
-from database.link_signatures import in_sql
+from database.queries.waits import in_sql
 
 pytestmark = pytest.mark.slow
 

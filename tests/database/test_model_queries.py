@@ -13,7 +13,7 @@ from world import add_flow, at_once, flow
 
 from database import base, execute
 from database.base import first_id, now_ms
-from database.queries import idempotency_keys, leases, logs, steps, workflows
+from database.queries import leases, logs, runs, steps, workflows
 from database.queries import runs as run_queries
 from database.queries.logs import LogFilters
 from database.queries.metrics import metrics, totals
@@ -104,24 +104,24 @@ def test_ends_of_many_threads_are_all_counted(made):
 
 def test_a_key_is_taken_once(made):
     run = accept(made)
-    do(idempotency_keys.take(made.id, "k", run.id))
+    do(runs.take_key(made.id, "k", run.id))
     with pytest.raises(Exception, match="(?i)unique"):
-        do(idempotency_keys.take(made.id, "k", accept(made).id))
-    assert idempotency_keys.run_of(made.id, "k").id == run.id and idempotency_keys.run_of(made.id, "l") is None
+        do(runs.take_key(made.id, "k", accept(made).id))
+    assert runs.run_of_key(made.id, "k").id == run.id and runs.run_of_key(made.id, "l") is None
 
 
 def test_a_key_is_free_again_after_a_day(made):
     first, second = accept(made), accept(made)
-    do(idempotency_keys.take(made.id, "k", first.id))
+    do(runs.take_key(made.id, "k", first.id))
     IdempotencyKey.update(created_at=now_ms() - DAY_MS - 1000).execute()
-    assert idempotency_keys.run_of(made.id, "k") is None
-    do(idempotency_keys.take(made.id, "k", second.id))
-    assert idempotency_keys.run_of(made.id, "k").id == second.id
+    assert runs.run_of_key(made.id, "k") is None
+    do(runs.take_key(made.id, "k", second.id))
+    assert runs.run_of_key(made.id, "k").id == second.id
 
 
 def test_pruning_keys_deletes_the_old_ones(made):
     for key in "ab":
-        do(idempotency_keys.take(made.id, key, accept(made).id))
+        do(runs.take_key(made.id, key, accept(made).id))
     IdempotencyKey.update(created_at=1).where(IdempotencyKey.key == "a").execute()
     assert IdempotencyKey.prune() == 1
     assert [row.key for row in IdempotencyKey.select()] == ["b"]
@@ -131,7 +131,7 @@ def test_many_old_rows_are_deleted_in_short_transactions(made, monkeypatch):
     """A process whose heartbeat waits for a long transaction counts as dead."""
     monkeypatch.setattr(base, "PRUNED_AT_ONCE", 2)
     for number in range(6):
-        do(idempotency_keys.take(made.id, str(number), accept(made).id))
+        do(runs.take_key(made.id, str(number), accept(made).id))
     IdempotencyKey.update(created_at=1).where(IdempotencyKey.key != "5").execute()
     with statements_of_thread() as said:
         assert IdempotencyKey.prune() == 5
@@ -315,7 +315,7 @@ QUESTIONS = {
     "waiting": lambda: run_queries.find_claimable(5),
     "still running": lambda: run_queries.filter_running(["run_1", "run_2"], "me"),
     "unfinished": lambda: execute("SELECT COUNT(*) FROM runs WHERE status = 'pending'"),
-    "key": lambda: idempotency_keys.run_of("wf_1", "k"),
+    "key": lambda: runs.run_of_key("wf_1", "k"),
     "flows": lambda: list(workflows.select_where("ws_1").page(10, None)),
     "versions": lambda: workflows.versions_of(Workflow(id="wf_1"), 10, "5"),
     "store": lambda: WorkspaceStore("ws_1").list("a"),

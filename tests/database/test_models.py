@@ -10,7 +10,7 @@ from world import Background, add_flow, at_once, flow, run_of, steps_of
 import database
 from database import backups, execute, write
 from database.base import first_id, made_at, new_id, now_ms, ulid
-from database.queries import idempotency_keys, leases, logs, steps, workflows
+from database.queries import leases, logs, runs, steps, workflows
 from database.queries import runs as run_queries
 from database.queries.logs import LogFilters
 from database.queries.runs import RunFilters
@@ -244,7 +244,7 @@ def test_a_deleted_flow_is_not_changed(made):
 
 def test_the_runs_of_a_deleted_flow_are_kept(made):
     run = accept(made)
-    do(idempotency_keys.take(made.id, "k", run.id))
+    do(runs.take_key(made.id, "k", run.id))
     workflows.remove(made)
     assert run_of(run.id).workflow_name == "Flow" and IdempotencyKey.select().count() == 0
 
@@ -376,7 +376,7 @@ def test_a_run_is_deleted_with_its_steps_log_and_key(made):
     run, other = accept(made), accept(made)
     for each in (run, other):
         add_step(each, 0)
-        do([logs.entry("ws_1", each.id, None, "info", "x", None), *idempotency_keys.take(made.id, each.id, each.id)])
+        do([logs.entry("ws_1", each.id, None, "info", "x", None), *runs.take_key(made.id, each.id, each.id)])
     run_queries.remove(run)
     for table in (Step, LogEntry, IdempotencyKey):
         assert [row.run_id for row in table.select()] == [other.id]

@@ -20,16 +20,13 @@ from database.queries import (
     agent_memory,
     agent_runs,
     audit,
-    idempotency_keys,
     logs,
-    loops,
     rate_limits,
     retention,
     runs,
     saved_filters,
     steps,
     waits,
-    workflow_labels,
     workflows,
 )
 from database.queries.agent_memory import MemoryName, MemoryScope
@@ -39,8 +36,7 @@ from database.queries.metrics import metrics, totals
 from database.queries.runs import QUEUED, RunFilters
 from database.queries.schedules import upcoming
 from database.queries.server_metrics import count_claimable, count_unfinished, find_queue_age, measure_flows
-from database.queries.workflow_labels import labels_of
-from database.queries.workflow_lists import FlowFilters, flow_page, last_runs, next_times
+from database.queries.workflows import FlowFilters, flow_page, labels_of, last_runs, next_times
 from models import (
     Run,
     Workflow,
@@ -297,8 +293,8 @@ OTHERS = {
     "children": lambda: runs.children(A_RUN),
     "runs that a run started": lambda: runs.started(A_RUN, 5),
     "end of an item": lambda: log_each(runs.finish(AN_ITEM, "me", "success", output="1")),
-    "suspend at a loop": lambda: log_each(loops.check("run_1", "n", 1)),
-    "stop a loop": lambda: log_each([*loops.stop("run_1", "n"), loops.stop_all("run_1")]),
+    "suspend at a loop": lambda: log_each(waits.check("run_1", "n", 1)),
+    "stop a loop": lambda: log_each([*waits.stop("run_1", "n"), waits.stop_all("run_1")]),
     "take a turn": lambda: rate_limits.take("ws_1", "k", 1, 1),
     "what is to be woken": lambda: waits.wake(5),
     "waits": lambda: waits.of("run_1"),
@@ -315,7 +311,7 @@ OTHERS = {
     "claimable runs by flow": count_claimable,
     "age of the queue": lambda: find_queue_age(5),
     "still running": lambda: runs.filter_running(["run_1", "run_2"], "me"),
-    "key": lambda: idempotency_keys.run_of("wf_1", "k"),
+    "key": lambda: runs.run_of_key("wf_1", "k"),
     "what goes with runs": lambda: retention.clear(["run_1"]),
     "runs that go": lambda: retention.remove_runs(["run_1"], lambda: True),
     "files without a run": lambda: retention.missing(["run_1"]),
@@ -366,11 +362,11 @@ def test_the_nth_newest_run_is_counted_off_in_an_index_alone(plans):
 LABELS = {
     "flows of a folder": lambda: flow_page(FlowFilters("ws_1", folders=["A"], tags=["x"]), "newest", 50, None),
     "favourites in no folder": lambda: flow_page(FlowFilters("ws_1", folders=[], marked_by="u"), "newest", 50, None),
-    "folders": lambda: workflow_labels.count_folders("ws_1"),
-    "subfolders": lambda: workflow_labels.folders_within("ws_1", "A"),
-    "tags": lambda: workflow_labels.count_tags("ws_1"),
+    "folders": lambda: workflows.count_folders("ws_1"),
+    "subfolders": lambda: workflows.folders_within("ws_1", "A"),
+    "tags": lambda: workflows.count_tags("ws_1"),
     "labels of flows": lambda: labels_of(["wf_1", "wf_2"]),
-    "favourites": lambda: workflow_labels.favourites_of("usr_1", ["wf_1", "wf_2"]),
+    "favourites": lambda: workflows.favourites_of("usr_1", ["wf_1", "wf_2"]),
     "saved filters": lambda: saved_filters.of("ws_1", "usr_1", "runs"),
 }
 

@@ -7,9 +7,9 @@ import pytest
 from races import outcomes, value
 from world import add_flow, flow
 
-from database.queries import saved_filters, workflow_labels, workflows
+from database.queries import saved_filters, workflows
 from database.queries.audit import NewAuditEntry
-from database.queries.workflow_labels import LabelChange
+from database.queries.workflows import LabelChange
 from errors import Conflict, NotFound
 
 pytestmark = pytest.mark.slow
@@ -34,12 +34,12 @@ def test_a_flow_labelled_while_it_is_deleted_leaves_no_labels(race):
 
 def test_a_flow_marked_while_it_is_deleted_leaves_no_mark(race):
     made = add_flow(flow("a"))
-    race.run(partial(workflows.remove, made), lambda: workflow_labels.set_favourite("usr_a", made.id, True))
+    race.run(partial(workflows.remove, made), lambda: workflows.set_favourite("usr_a", made.id, True))
     assert value("SELECT COUNT(*) FROM favourites WHERE workflow_id = ?", made.id) == (0 if race.cured else 1)
 
 
 def test_two_people_together_do_not_exceed_the_number_of_folders(race, monkeypatch):
-    monkeypatch.setattr(workflow_labels, "MAX_FOLDERS", 1)
+    monkeypatch.setattr(workflows, "MAX_FOLDERS", 1)
     one, other = add_flow(flow("a"), "ws_2"), add_flow(flow("b"), "ws_2")
 
     def move(made, folder):

@@ -13,8 +13,8 @@ from world import add_flow, flow
 
 from database import write
 from database.base import DAY_MS, IN_LIST, Write, now_ms
-from database.queries import idempotency_keys, retention, runs, steps, waits
 from database.queries import metrics as metric_sums
+from database.queries import retention, runs, steps, waits
 from database.queries.locks import FlowLock, lock_runs
 from database.queries.metrics import settle_days
 from database.queries.runs import QUEUED
@@ -296,7 +296,7 @@ def test_one_of_two_runs_gets_the_key(race, made):
 
     def start():
         run = runs.accept(made, triggered_by="manual")
-        return do([runs.insertion(run), *idempotency_keys.take(made.id, "k", run.id)])[2]
+        return do([runs.insertion(run), *runs.take_key(made.id, "k", run.id)])[2]
 
     first, second = race.run(start, start)
     assert first == 1 and (isinstance(second, Exception) if race.cured else second == 1)

@@ -1,1 +1,0 @@
-"""Nodes for remote servers with their own protocols: MCP."""
