@@ -21,9 +21,8 @@ from constants import MULTIPART
 from database.queries.locks import lock_names
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
 from fields import Cursor, Out, Shape, Strict, Time, choice, text
-from nodes.core.output import disposition
-from nodes.files.files import Absent, FileAlreadyExists, Overfull, WorkspaceFiles, guess_content_type
-from nodes.files.quota import OverQuota
+from nodes.core.logic import disposition
+from nodes.files.files import Absent, FileAlreadyExists, Overfull, OverQuota, WorkspaceFiles, guess_content_type
 from nodes.files.staged import count_staged
 from nodes.http.response import to_safe_name
 from schemas import Error, PageArgs, listed

@@ -15,7 +15,7 @@ from errors import BadInput, Conflict, DefinitionError, Issue, NodeError
 from fields import OF_TEXTS, visible
 from models import Run, Step, Wait
 from nodes.base import REGISTRY
-from nodes.core.form_fields import complete, find_issues, get_max_bytes, list_missing_files, make_schema
+from nodes.core.waits import complete, find_issues, get_max_bytes, list_missing_files, make_schema
 
 MAX_TEXT = 10_000
 NO_FORM: dict[str, Any] = {"form": None, "has_files": False, "files": []}

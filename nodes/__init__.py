@@ -8,7 +8,7 @@ from typing import Any
 
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
-from nodes.core import logic, output, store, triggers, waits
+from nodes.core import logic, store, triggers, waits
 from nodes.data import crypto, dates, joins, lists, transform
 from nodes.files import node as file_node
 from nodes.http import graphql, poll_trigger, request
@@ -20,7 +20,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "searc
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, dates, crypto, request, graphql),
     *(poll_trigger, file_node),
-    *(store, output),
+    *(store, logic),
 )
 
 

@@ -55,7 +55,7 @@ from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from fields import Out
 from models import Run
-from nodes.core.output import disposition
+from nodes.core.logic import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES, EventTrigger
 from schemas import ANY_JSON, Error
 from security.login_throttle import get_network

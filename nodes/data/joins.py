@@ -10,9 +10,7 @@ from marshmallow import ValidationError, validates_schema
 from errors import LimitExceeded
 from fields import Schema
 from nodes.base import Context, Node
-from nodes.data.compare import identity
-from nodes.data.lists import separator_setting
-from nodes.data.paths import MISSING, Path, many_paths, one_path, read
+from nodes.data.lists import MISSING, Path, identity, many_paths, one_path, read, separator_setting
 from nodes.fields import anything, choice, flag, kind_of, line, text_of
 from nodes.limits import MAX_ITEMS, MAX_TEXT, Budget, list_of_config, refusal, size_of
 

@@ -2,19 +2,215 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
 
+import orjson
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
 from fields import Schema
 from nodes.base import Context, Node
-from nodes.data.compare import Comparison, identity
-from nodes.data.paths import MISSING, Path, PathField, PathsField, many_paths, names_of, one_path, path, read, replace
 from nodes.fields import NamedValues, Text, anything, choice, flag, kind_of, labels_of, setting, whole
-from nodes.limits import MAX_ITEMS, Budget, check_items, check_text, is_number, list_of_config, refusal, size_of
+from nodes.limits import (
+    MAX_INTEGER,
+    MAX_ITEMS,
+    MIN_INTEGER,
+    Budget,
+    check_items,
+    check_text,
+    is_number,
+    list_of_config,
+    refusal,
+    size_of,
+    too_deep,
+)
+
+# Paths into data, such as `customer.address.city` or `lines.0.price`, in configs.
+
+MAX_PATHS, MAX_PATH = 50, 500
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+
+
+class Path(NamedTuple):
+    """A path as written, and its parts."""
+
+    whole: str
+    parts: tuple[str, ...]
+
+    @property
+    def last(self) -> str:
+        """Return the last part."""
+        return self.parts[-1] if self.parts else ""
+
+
+def path(written: str) -> Path:
+    """Return the path of this text; the empty path is the value itself."""
+    return Path(written, tuple(written.split(".")) if written else ())
+
+
+def read(value: Any, path: Path) -> Any:
+    """Return the value at the path, or MISSING.
+
+    A number is an index of a list, from 0. A key with dots (`Inv. no.`) is found by its whole name.
+    """
+    if isinstance(value, dict) and path.whole in value and path.parts:
+        return value[path.whole]
+    for part in path.parts:
+        if isinstance(value, dict):
+            value = value.get(part, MISSING)
+        elif isinstance(value, list) and part.isdecimal() and len(part) < 10 and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return MISSING
+    return value
+
+
+def replace(value: Any, path: Path, new: Any) -> Any:
+    """Return the value with the existing path replaced, sharing everything else."""
+    if isinstance(value, dict) and path.whole in value and path.parts:
+        return {**value, path.whole: new}
+    return _replace(value, path.parts, new)
+
+
+def _replace(value: Any, parts: tuple[str, ...], new: Any) -> Any:
+    if not parts:
+        return new
+    if isinstance(value, dict):
+        return {**value, parts[0]: _replace(value[parts[0]], parts[1:], new)}
+    place = int(parts[0])
+    return [*value[:place], _replace(value[place], parts[1:], new), *value[place + 1 :]]
+
+
+def names_of(paths: Iterable[Path]) -> list[str]:
+    """Return a name for each path: its last part, or the whole path if two would be equal."""
+    paths = list(paths)
+    lasts = [path.last for path in paths]
+    return [path.last if lasts.count(path.last) == 1 else path.whole for path in paths]
+
+
+class PathField(fields.Field[Path]):
+    """One path."""
+
+    default_error_messages = {"invalid": "Must be a path such as customer.name."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Path:
+        if not isinstance(value, str) or not 1 <= len(value) <= MAX_PATH:
+            raise self.make_error("invalid")
+        return path(value)
+
+
+class PathsField(fields.Field[list[Path]]):
+    """Paths: a list of texts, or one text with commas."""
+
+    default_error_messages = {"invalid": "Must be a path such as customer.name, or a list of such."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Path]:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise self.make_error("invalid")
+        if len(value) > MAX_PATHS or any(not 1 <= len(part) <= MAX_PATH for part in value):
+            raise ValidationError(f"Must be at most {MAX_PATHS} paths of 1 to {MAX_PATH} characters.")
+        if twice := sorted({part for part in value if value.count(part) > 1}):
+            raise ValidationError(f"Must differ from each other; remove the second {twice[0]}.")
+        return [path(part) for part in value]
+
+
+def one_path(help: str, **options: Any) -> Any:
+    """Return a literal field for one path."""
+    return setting(PathField, help, literal=True, metadata={"type": "string"}, **options)
+
+
+def many_paths(help: str, kind: type[PathsField] = PathsField, **options: Any) -> Any:
+    """Return a literal field for paths; none by default."""
+    metadata = {"type": ["array", "string"], "items": {"type": "string"}}
+    return setting(kind, help, literal=True, load_default=[], metadata=metadata, **options)
+
+
+# Comparison of JSON values of any kind: order and equality.
+
+# The kinds in order. Null and missing are not values, and come last in both directions.
+NUMBER, TEXT, BOOLEAN, LIST, OBJECT, NULL, ABSENT = range(7)
+DIGITS = re.compile(r"([0-9]+)")
+
+
+class Comparison:
+    """Creates keys that sort JSON values: numbers, texts, booleans, lists, objects, null, missing.
+
+    Texts are compared by their characters, ignoring case unless `case_sensitive`; with `natural`, digits in them count
+    as numbers, so that `file2` comes before `file10`. Lists are compared by their items, objects by keys and values.
+    """
+
+    def __init__(self, case_sensitive: bool = True, natural: bool = False) -> None:
+        self.case_sensitive, self.natural = case_sensitive, natural
+
+    def key(self, value: Any) -> tuple[Any, ...]:
+        """Return the sort key of a value; comparisons of keys never raise TypeError."""
+        if isinstance(value, str):
+            return TEXT, self.text(value)
+        if isinstance(value, bool):
+            return BOOLEAN, value
+        if isinstance(value, int | float):
+            return (NUMBER, value) if value == value else (NULL,)  # NaN has no order
+        if isinstance(value, list):
+            return LIST, [self.key(item) for item in value]
+        if isinstance(value, dict):
+            return OBJECT, [(name, self.key(value[name])) for name in sorted(value)]
+        return (ABSENT,) if value is MISSING else (NULL,)
+
+    def text(self, value: str) -> Any:
+        text = value if self.case_sensitive else value.casefold()
+        if not self.natural:
+            return text
+        # Text and digits alternate, so equal kinds compare. Digits stay text: converting many is slow.
+        parts: list[Any] = DIGITS.split(text)
+        for at in range(1, len(parts), 2):
+            digits = parts[at].lstrip("0")
+            parts[at] = len(digits), digits
+        return parts
+
+    def sorted(self, places: list[int], values: list[Any], descending: bool) -> list[int]:
+        """Return the places sorted by their values, stable, with null and missing ones at the end."""
+        try:
+            keys = [self.key(value) for value in values]
+            if descending:
+                # Reversed, the last ones would be first; so they get the lowest keys.
+                keys = [(-key[0],) if key[0] >= NULL else key for key in keys]
+            return sorted(places, key=keys.__getitem__, reverse=descending)
+        except RecursionError:
+            raise too_deep("an item") from None
+
+
+def identity(values: list[Any]) -> bytes:
+    """Return a short hashable value, equal for equal values: 1 and 1.0 are equal; 1, true and the text 1 are not.
+
+    It is a digest, because Python's hashes of numbers are predictable: many colliding ones would block the process.
+    """
+    try:
+        bare = [value if isinstance(value, str) else _normalize(value) for value in values]
+        try:
+            written = orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
+        except TypeError:  # integers of more than 64 bits, half surrogate pairs
+            written = json.dumps(bare, sort_keys=True).encode()
+    except RecursionError:
+        raise too_deep("an item") from None
+    return blake2b(written, digest_size=20).digest()
+
+
+def _normalize(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and MIN_INTEGER <= value <= MAX_INTEGER:
+        return int(value)
+    if isinstance(value, list):
+        return [_normalize(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _normalize(item) for name, item in value.items()}
+    return value
+
 
 MAX_AGGREGATES = 50
 

@@ -21,8 +21,17 @@ from hashlib import blake2s
 from typing import IO, Any, NamedTuple
 
 from errors import NodeError
-from nodes.files.files import DRAFT, NEW_FILE, UPLOADS, Absent, Upload, WorkspaceFiles, describe_file
-from nodes.files.quota import OverQuota, holding_usage
+from nodes.files.files import (
+    DRAFT,
+    NEW_FILE,
+    UPLOADS,
+    Absent,
+    OverQuota,
+    Upload,
+    WorkspaceFiles,
+    describe_file,
+    holding_usage,
+)
 
 MARKS = DRAFT + "forms"
 KEY = re.compile(re.escape(DRAFT) + r"[0-9a-f]{32}\Z")

@@ -12,7 +12,7 @@ from typing import Any
 
 from constants import FORMULA_STARTS
 from errors import LimitExceeded, MalformedData
-from nodes.data.paths import MISSING, Path, path, read
+from nodes.data.lists import MISSING, Path, path, read
 from nodes.fields import kind_of, text_of
 from nodes.limits import MAX_INTEGER, MAX_ITEMS, MIN_INTEGER, LimitedText, refusal, size_of
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TypeAlias
 
-from nodes.core.form_fields import EMAIL, MAX_LENGTHS, TIME, list_inputs
+from nodes.core.waits import EMAIL, MAX_LENGTHS, TIME, list_inputs
 
 Item: TypeAlias = Mapping[str, Any]
 Texts: TypeAlias = dict[str, list[str]]  # the sent texts, by the name of the field

@@ -19,14 +19,7 @@ from flask import Request, Response
 from api.http.server import get_server
 from database.base import now_ms
 from errors import HeadraceError
-from nodes.core.form_fields import (
-    complete,
-    get_max_bytes,
-    is_input,
-    list_inputs,
-    list_missing_files,
-    takes_several,
-)
+from nodes.core.waits import complete, get_max_bytes, is_input, list_inputs, list_missing_files, takes_several
 from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import discard, renew
 from nodes.http.response import to_safe_name

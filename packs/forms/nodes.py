@@ -17,9 +17,8 @@ from errors import ExpressionError
 from expressions import compile_text, has_expression
 from fields import OF_TEXTS, Schema, iso, visible
 from nodes.base import Answer, Branch, Context, Suspend
-from nodes.core.form_fields import complete, form_fields, matches
 from nodes.core.triggers import TriggerNode, WebhookPath
-from nodes.core.waits import WaitingNode, timeout_field
+from nodes.core.waits import WaitingNode, complete, form_fields, matches, timeout_field
 from nodes.fields import choice, credential, line, number, setting, text, whole
 
 # Names that the texts after sending may read.

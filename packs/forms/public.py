@@ -23,8 +23,7 @@ from database.queries.webhooks import WebhookTarget
 from dispatch import Start, Ticket
 from errors import Conflict, DefinitionError, HeadraceError, NodeError, NotFound, TooMany, Unavailable
 from fields import iso
-from nodes.files.files import Absent
-from nodes.files.quota import OverQuota
+from nodes.files.files import Absent, OverQuota
 from nodes.files.staged import moving, settle
 from packs.forms.access import get_sender, limit_network, limit_pages, refuse
 from packs.forms.form import Filled, Form, drop_files, make_answers, name_files, open_form, show, take

@@ -16,8 +16,7 @@ from definition import PlannedNode
 from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, TooLarge, TooMany, Unavailable
 from fields import visible
 from models import Run, Wait
-from nodes.files.files import Absent
-from nodes.files.quota import OverQuota
+from nodes.files.files import Absent, OverQuota
 from nodes.files.staged import moving
 from packs.forms.access import limit_network
 from packs.forms.form import (

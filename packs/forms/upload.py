@@ -19,9 +19,8 @@ from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDeco
 from api.http.request_origin import get_client
 from constants import FORM, MULTIPART
 from errors import BadInput, HeadraceError, NodeError, NotJson, TooLarge, TooMany, Unavailable
-from nodes.core.form_fields import get_max_bytes, takes_several
-from nodes.files.files import Overfull, WorkspaceFiles
-from nodes.files.quota import OverQuota
+from nodes.core.waits import get_max_bytes, takes_several
+from nodes.files.files import Overfull, OverQuota, WorkspaceFiles
 from nodes.files.staged import STAGED_SECONDS, Crowded, UploadSource, discard, staging
 from nodes.http.response import to_safe_name
 from packs.forms.answers import get_label

@@ -23,8 +23,8 @@ from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials import base
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.data.jmespath_query import read_payload
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
-from nodes.messages import read_payload
 
 MAX_SENT = 256 * 1024
 MAX_RECEIVED, MAX_TOTAL = 2**20, 10 * 2**20

@@ -20,10 +20,9 @@ from errors import ErrorKind, NodeError
 from fields import Schema
 from nodes.base import Context, Inbox, Item, Polled, check_installed, setting
 from nodes.core.triggers import TriggerNode
-from nodes.data.jmespath_query import MAX_QUERY
+from nodes.data.jmespath_query import MAX_QUERY, make_key, read_payload
 from nodes.fields import credential, flag, text, whole
 from nodes.http.pagination import jmespath
-from nodes.messages import make_key, read_payload
 from packs.mqtt.node import MAX_RECEIVED, PERMANENT, check_topic, make_client
 
 CONNECT_SECONDS = 30.0

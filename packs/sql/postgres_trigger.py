@@ -16,10 +16,9 @@ from errors import NodeError
 from fields import Schema
 from nodes.base import Context, Inbox, Item, Polled, setting
 from nodes.core.triggers import TriggerNode
-from nodes.data.jmespath_query import MAX_QUERY
+from nodes.data.jmespath_query import MAX_QUERY, make_key, read_payload
 from nodes.fields import credential, flag, no_expression, text
 from nodes.http.pagination import jmespath
-from nodes.messages import make_key, read_payload
 from packs.sql.node import execute, parse_url
 from packs.sql.rows import SqlWork
 

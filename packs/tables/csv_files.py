@@ -25,7 +25,7 @@ from database.queries.table_columns import SYSTEM, TableColumn, guess_type_of_te
 from errors import BadInput, Conflict, HeadraceError, Issue, NotJson, TooLarge
 from fields import Out, Shape, Strict, choice, text
 from models import DataTable
-from nodes.core.output import disposition
+from nodes.core.logic import disposition
 from packs.tables.api import MAX_FILTER, read_filter
 from schemas import Error
 

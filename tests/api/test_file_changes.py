@@ -7,8 +7,7 @@ import pytest
 from error_shape import check_shape
 from test_files_api import paths, upload
 
-from nodes.files.files import WorkspaceFiles
-from nodes.files.quota import NAME, OverQuota
+from nodes.files.files import NAME, OverQuota, WorkspaceFiles
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 

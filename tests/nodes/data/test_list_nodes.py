@@ -10,8 +10,7 @@ from marshmallow import ValidationError
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.data.compare import Comparison, identity
-from nodes.data.paths import MISSING, path, read, replace
+from nodes.data.lists import MISSING, Comparison, identity, path, read, replace
 from nodes.limits import MAX_ITEMS
 
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)

@@ -5,7 +5,7 @@ from form_pages import CV, EMAIL, NAME, make_definition
 
 import engine
 from errors import DefinitionError
-from nodes.core.form_fields import complete, find_issues, make_schema
+from nodes.core.waits import complete, find_issues, make_schema
 from nodes.files.staged import MARKS
 from packs.forms.colors import DARK_CARD, LIGHT_CARD, _parse, choose_accents, get_contrast
 from scheduler.retention import Retention

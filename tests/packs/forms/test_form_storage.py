@@ -15,9 +15,8 @@ from world import flow, node
 
 from models import Run
 from nodes.files import staged as limits
-from nodes.files.files import WorkspaceFiles
-from nodes.files.quota import NAME as USAGE
-from nodes.files.quota import OverQuota
+from nodes.files.files import NAME as USAGE
+from nodes.files.files import OverQuota, WorkspaceFiles
 from nodes.files.staged import LEAST, Crowded, UploadSource, count_staged, moving, remove_unsent, settle, staging
 
 pytestmark = pytest.mark.usefixtures("shared_server")

@@ -8,7 +8,7 @@ from test_forms_in_runs import APPROVAL, REASON, ended, waiting  # noqa: F401  (
 from world import flow, node
 
 from models import Wait
-from nodes.files.quota import NAME as USAGE
+from nodes.files.files import NAME as USAGE
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
