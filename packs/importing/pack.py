@@ -8,4 +8,4 @@ NEEDS = ("connectors",)
 
 def setup(registry: Registry) -> None:
     registry.add_api(api.blueprint)
-    registry.commands += ["packs.importing.commands", "packs.importing.connector_command"]
+    registry.commands.append("packs.importing.commands")

@@ -20,7 +20,6 @@ from database.queries import (
     credentials,
     locks,
     polls,
-    presets,
     retention,
     sessions,
     workflows,
@@ -39,6 +38,7 @@ from models import (
     User,
     Workflow,
 )
+from packs.importing import presets
 from packs.postgres import engine as postgres
 from security import accounts, invitations, login_throttle
 

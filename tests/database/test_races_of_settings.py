@@ -18,7 +18,6 @@ from database.queries import (
     credentials,
     drafts,
     polls,
-    presets,
     schedules,
     users,
     workflows,
@@ -35,6 +34,7 @@ from models import (
     User,
     Workflow,
 )
+from packs.importing import presets
 from security.accounts import make_first_owner
 from security.credentials import Credentials
 from security.key_rotation import check_key, rotate_key

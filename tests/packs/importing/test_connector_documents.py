@@ -10,7 +10,7 @@ from openapi_documents import GITHUB, PETSTORE, STRIPE, SWAGGER
 from errors import BadInput, TooLarge
 from packs.connectors.file_schema import check
 from packs.importing import connector
-from packs.importing.json_document import load_document
+from packs.importing.openapi import load_document
 
 
 def operations(document, **options):

@@ -6,10 +6,10 @@ import pytest
 from openapi_documents import GITHUB, PETSTORE
 from query_plans import explain
 
-from database.queries import presets as presets_table
 from dispatch.limits import RequestLimit
 from models import Preset
 from packs.importing import api as importing
+from packs.importing import presets as presets_table
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
