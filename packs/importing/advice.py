@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 MAX_NOTES, MAX_LENGTH = 50, 400
 
@@ -56,17 +55,15 @@ Texts = Mapping[str, str]
 class Suggestion:
     """A credential to create: `data` are its known values, `sources` says where to find each of the others.
 
-    `hosts` are the hosts it may be sent to. Completed by the values, it is a body for POST /api/credentials.
+    `hosts` are the hosts it may be sent to, None if they are not known. Completed by the values, it is a body for
+    POST /api/credentials.
     """
 
     name: str
     type: str
     data: Texts = field(default_factory=dict)
     sources: Texts = field(default_factory=dict)
-    hosts: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "hosts": list(self.hosts) or None}
+    hosts: tuple[str, ...] | None = None
 
 
 class Suggestions:
@@ -79,7 +76,7 @@ class Suggestions:
     def add(self, name: str, type_: str, data: Texts, sources: Texts, more_hosts: tuple[str, ...] = ()) -> str:
         """Add a suggestion; return its name."""
         hosts = tuple(dict.fromkeys((*self.hosts, *more_hosts)))
-        self.found[name] = Suggestion(name, type_, data, sources, hosts)
+        self.found[name] = Suggestion(name, type_, data, sources, hosts or None)
         return name
 
     def add_secret(self, name: str, source: str) -> str:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from dataclasses import asdict
 from urllib.parse import parse_qsl
 
 import pytest
@@ -393,7 +394,7 @@ def test_a_secret_becomes_the_suggestion_of_a_credential(options, type_, data, s
     assert (found.name, found.type, found.data, found.sources) == ("a.example", type_, data, sources)
     assert found.hosts == ("a.example",)
     assert imported.node["config"]["credential"] == "a.example"
-    assert SECRET not in json.dumps([imported.node, found.as_dict(), imported.notes])
+    assert SECRET not in json.dumps([imported.node, asdict(found), imported.notes])
 
 
 def test_basic_written_out_in_a_header_is_basic():
@@ -431,9 +432,7 @@ def test_further_secrets_become_expressions():
         ("a_example_api_key", "secret", "the query, 'api_key'"),
     ]
     assert "cookies are not imported" in imported.notes[0]
-    assert SECRET not in json.dumps(
-        [imported.node, imported.notes, [found.as_dict() for found in imported.credentials]]
-    )
+    assert SECRET not in json.dumps([imported.node, imported.notes, [asdict(found) for found in imported.credentials]])
 
 
 def test_a_secret_in_a_query_or_form_that_stays_text_is_replaced_too():
@@ -453,7 +452,7 @@ def test_a_suggested_credential_can_be_created():
         "curl '{{base}}/?key=x'",
     ):
         for found in make_node(command).credentials:
-            body = {**found.as_dict(), "data": {**found.data, **dict.fromkeys(found.sources, "x")}}
+            body = {**asdict(found), "data": {**found.data, **dict.fromkeys(found.sources, "x")}}
             del body["sources"]
             loaded = CredentialIn().load(body)
             TYPES[found.type].load(loaded["data"])

@@ -51,6 +51,14 @@ def test_a_command_becomes_a_node_and_nothing_is_kept(owner, count_rows):
     assert len(answer.json["notes"]) == 2 and SECRET not in answer.text and count_rows() == before
 
 
+def test_a_credential_for_an_unknown_host_can_be_created(owner):
+    (found,) = owner.post("/api/import/curl", {"command": f"curl https://[::1]/x -u ada:{SECRET}"}).json["credentials"]
+    assert found["hosts"] is None
+    body = {**found, "data": {"username": "ada", "password": SECRET}}
+    del body["sources"]
+    assert owner.post("/api/credentials", body).status_code == 201
+
+
 def test_documents_are_imported_a_few_at_once_and_each_gives_its_place_back(owner, monkeypatch):
     places = RequestLimit("to import documents", 1, 1, 0.01)
     monkeypatch.setattr(importing, "IMPORTS", places)

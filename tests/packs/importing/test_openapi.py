@@ -4,6 +4,7 @@ import json
 import random
 import re
 import time
+from dataclasses import asdict
 from urllib.parse import unquote
 
 import orjson
@@ -222,7 +223,7 @@ def test_every_node_can_be_planned_and_every_form_is_a_schema(text):
         Draft202012Validator(preset.parameters)
         planned(preset)
     for found in palette.credentials:
-        body = {**found.as_dict(), "data": {**found.data, **dict.fromkeys(found.sources, "x")}}
+        body = {**asdict(found), "data": {**found.data, **dict.fromkeys(found.sources, "x")}}
         del body["sources"]
         TYPES[found.type].load(CredentialIn().load(body)["data"])
 
