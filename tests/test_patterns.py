@@ -230,7 +230,7 @@ COMPUTED = {
     "nodes/credentials/redaction.py: ''.join(map(_escaped_or_not, text))": lambda redaction: [
         (pattern, "sub") for text in ("pass:wörd", "aaaaaaaa/aa/") for _, pattern in redaction.in_urls(text)
     ],
-    "packs/formats/xml_format.py: f'[:{START}]": lambda xml_text: [(xml_text._name_pattern(), "fullmatch")],
+    "packs/formats/text_formats.py: f'[:{NAME_START}]": lambda formats: [(formats._xml_name_pattern(), "fullmatch")],
     "packs/sql/params.py: f'(?P<skip>": lambda placeholders: [
         (placeholders._pattern(dialect), "search") for dialect in placeholders._QUOTED
     ],

@@ -72,15 +72,9 @@ class Spreadsheet(Node):
             check_secrets(ctx, [where, config.get("sheet", ""), *texts([items])])
             rows = to_rows(items, config["header"])
             return _write(rows, where, config.get("sheet", "Sheet1"), ctx)
-        found = _read(where, config.get("sheet"), ctx)
+        options = {"sheet": config.get("sheet"), "max_rows": MAX_ROWS, "max_columns": MAX_COLUMNS}
+        found = _parse("packs.formats.spreadsheet", options, where, ctx)["rows"]
         return to_objects(found) if config["header"] else found
-
-
-def _read(where: str, sheet: str | None, ctx: Context) -> list[list[Any]]:
-    """Return the non-empty rows of a sheet, as JSON values."""
-    options = {"sheet": sheet, "max_rows": MAX_ROWS, "max_columns": MAX_COLUMNS}
-    rows: list[list[Any]] = _parse("packs.formats.spreadsheet", options, where, ctx)["rows"]
-    return rows
 
 
 def _parse(parser: str, options: dict[str, Any], where: str, ctx: Context) -> Any:

@@ -49,7 +49,8 @@ def _rows(data: bytes, name: str | None, max_rows: int, max_columns: int) -> Ite
     for number, row in enumerate(sheet.iter_rows(values_only=True)):
         if number >= max_rows:
             raise InvalidSpreadsheet(f"has more than {max_rows} rows")
-        values = _trim(row)
+        width = next((at for at in range(len(row), 0, -1) if row[at - 1] is not None), 0)
+        values = [_json(value) for value in row[:width]]
         if len(values) > max_columns:
             raise InvalidSpreadsheet(f"has more than {max_columns} columns")
         if values:
@@ -80,12 +81,6 @@ def _check_parts(parts: Sequence[ZipInfo]) -> None:
         raise InvalidSpreadsheet(f"has more than {MAX_UNZIPPED} bytes or {MAX_PARTS} parts when unzipped")
     if any(part.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for part in parts):
         raise InvalidSpreadsheet("uses a compression that spreadsheets do not use")
-
-
-def _trim(row: Sequence[Any]) -> list[Any]:
-    """Return the values of a row as JSON, without trailing empty ones."""
-    width = next((at for at in range(len(row), 0, -1) if row[at - 1] is not None), 0)
-    return [_json(value) for value in row[:width]]
 
 
 def _json(value: Any) -> Any:

@@ -15,9 +15,9 @@ import orjson
 
 from constants import FORM, MULTIPART
 from errors import BadInput, NodeError, TooLarge
-from nodes.data import yaml_format
 from nodes.fields import TOKEN
 from nodes.http.client import REFUSED_HEADERS
+from packs.formats import yaml_format
 from packs.importing.advice import Notes, quote_name
 
 MAX_BYTES = 5 * 2**20

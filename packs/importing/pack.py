@@ -3,7 +3,7 @@
 from packs.importing import api
 from registry import Registry
 
-NEEDS = ("connectors",)
+NEEDS = ("connectors", "formats")
 
 
 def setup(registry: Registry) -> None:

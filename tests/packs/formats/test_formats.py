@@ -15,7 +15,7 @@ from world import ROOT
 
 from errors import NodeError
 from nodes import REGISTRY
-from packs.formats.xml_format import NOT_XML
+from packs.formats.text_formats import NOT_XML
 
 integers = st.integers(-(2**63), 2**64 - 1)
 floats = st.floats(allow_nan=False, allow_infinity=False)
@@ -492,7 +492,7 @@ import json, sys
 sys.modules["yaml._yaml"] = None
 import yaml
 from errors import NodeError
-from nodes.data import yaml_format
+from packs.formats import yaml_format
 
 def found(call, *args):
     try:
