@@ -96,7 +96,7 @@ class Unreadable(NodeError):
 def describe_kind(kind: str) -> str:
     """Return the name of this parser's data for error messages."""
     name = kind.rpartition(".")[2]
-    return {"html_text": "page", "json_schema_process": "schema"}.get(name, name)
+    return "schema" if name == "json_schema_process" else name
 
 
 class _Thread(threading.local):

@@ -113,7 +113,7 @@ class HTTPTool:
         try:
             data = html.encode("utf-8", "replace")
             found = read_apart(
-                "parsers.html_text", options, data, left, ctx.workspace_id, parse_seconds=PARSE_PAGE_SECONDS
+                "packs.agents.page", options, data, left, ctx.workspace_id, parse_seconds=PARSE_PAGE_SECONDS
             )
         except Unreadable as error:
             return {"note": error.message, "html": html}

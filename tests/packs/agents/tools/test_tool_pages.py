@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from parsers.html_text import MORE, read
+from packs.agents.page import MORE, read
 from parsers.process import read_apart
 
 BASE = "https://a.example/news/"
@@ -73,6 +73,6 @@ def test_malformed_html_is_read(html):
 def test_a_large_page_is_read_in_time():
     html = "<p>word <a href=/x>link</a> <b>more</b></p>" * 100_000
     began = time.monotonic()
-    found = read_apart("parsers.html_text", {"url": BASE, "most": 15_000}, html.encode(), 15, "ws_1")
+    found = read_apart("packs.agents.page", {"url": BASE, "most": 15_000}, html.encode(), 15, "ws_1")
     assert found["text"].endswith(MORE)
     assert time.monotonic() - began < 10

@@ -1,4 +1,4 @@
-"""HTML text: web pages converted to Markdown-like text, with headings, lists, tables and links."""
+"""Web pages as text for models, like Markdown: headings, lists, tables and links. Runs in a process of its own."""
 
 from __future__ import annotations
 
