@@ -7,4 +7,4 @@ from registry import Registry
 def setup(registry: Registry) -> None:
     registry.add_nodes(node)
     registry.add_credential_types(s3=node.S3Credential())
-    registry.value_store = "packs.s3.payload_objects"
+    registry.value_store = "packs.s3.value_store"

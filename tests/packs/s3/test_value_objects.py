@@ -12,7 +12,6 @@ from tcp_proxy import TcpProxy
 from world import Types, add_flow, chain, flow, node, process
 
 import database
-import packs.s3.payload_objects as payload_objects
 import packs.s3.value_store as value_store
 from config import Config
 from database import archives, execute, fetch_value, write
@@ -23,8 +22,7 @@ from dispatch.payloads import Kept, PayloadRows, ValueGone
 from errors import ConfigError, Conflict, Unavailable
 from models import Run
 from packs.postgres import engine as postgres
-from packs.s3.payload_objects import PayloadObjects, Recent, check_values
-from packs.s3.value_store import StoreDown, ValueStore
+from packs.s3.value_store import PayloadObjects, Recent, StoreDown, ValueStore, check_values
 from scheduler.retention import DAY_MS, Retention
 
 pytestmark = pytest.mark.slow
@@ -415,7 +413,7 @@ def test_a_store_that_is_down_at_the_start_is_logged(settings, proxy, caplog):
 
 
 def test_without_its_package_the_store_is_refused(settings, monkeypatch):
-    monkeypatch.setattr(payload_objects, "find_spec", lambda name: None)
+    monkeypatch.setattr(value_store, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="EXTRAS=s3"):
         check_values(Config(**settings))
     check_values(Config())
