@@ -231,7 +231,7 @@ COMPUTED = {
         (pattern, "sub") for text in ("pass:wörd", "aaaaaaaa/aa/") for _, pattern in redaction.in_urls(text)
     ],
     "packs/formats/text_formats.py: f'[:{NAME_START}]": lambda formats: [(formats._xml_name_pattern(), "fullmatch")],
-    "packs/sql/params.py: f'(?P<skip>": lambda placeholders: [
+    "packs/sql/statement.py: f'(?P<skip>": lambda placeholders: [
         (placeholders._pattern(dialect), "search") for dialect in placeholders._QUOTED
     ],
 }

@@ -1,7 +1,7 @@
 """Large values of runs in rows of PostgreSQL, so that machines need no shared folder. See dispatch/payloads.py.
 
 A value is stored in parts of PART_BYTES, so that its beginning can be read alone. Each claim of a run writes its own
-rows; those of the latest claim are valid. A row may refer to an object of an S3 store (packs/s3/payload_objects.py).
+rows; those of the latest claim are valid. A row may refer to an object of an S3 store (packs/s3/value_store.py).
 """
 
 from __future__ import annotations

@@ -19,8 +19,7 @@ from packs.agents.definition import ToolSpec
 from packs.agents.runtime.tools import Tool
 from packs.agents.tools.base import ToolContext, text
 from packs.sql import node
-from packs.sql.params import end_of_comment
-from packs.sql.rows import SqlWork
+from packs.sql.statement import SqlWork, end_of_comment
 
 SECONDS = 30.0
 MAX_ROWS, MAX_COLUMNS, MAX_QUERY, MAX_PARAMS = 200, 2_000, 20_000, 100

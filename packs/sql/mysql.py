@@ -20,7 +20,7 @@ from errors import ErrorKind, NodeError
 from net.egress_guard import dial, guard_connections
 from nodes.base import Services
 from nodes.fields import text_of
-from packs.sql.rows import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error, timeout_error
+from packs.sql.statement import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error, timeout_error
 
 # Transient errors: too many connections, locks, a server shutting down, a lost or timed out connection.
 TRANSIENT = {1040, 1042, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 3024}

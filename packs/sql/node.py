@@ -229,6 +229,9 @@ class DatabaseUrl(CredentialType):
             raise ValidationError("Must name a host and a database: postgresql://user:password@host/name.", "url")
 
 
+# PostgreSQL's notifications: it sends one to those who listen at that moment and keeps none. A query can catch up after
+# that.
+
 WAIT_SECONDS = 0.4
 CATCH_UP_SECONDS = 60.0
 MAX_CAUGHT_UP = 1_000
@@ -327,7 +330,7 @@ class PostgresTrigger(TriggerNode):
             raise NodeError("catch_up: must be a SELECT", permanent=True, kind="config")
         if answer.get("truncated"):
             ctx.log("warning", f"The catch-up query found more than {MAX_CAUGHT_UP:,} rows; the others are ignored")
-        items = [self.make_item(config, None, row) for row in answer["rows"]]
+        items = [self.item(config, None, row) for row in answer["rows"]]
         if not all(item.key for item in items):
             raise NodeError(f"catch_up: a row has nothing at {config['key']}", permanent=True, kind="config")
         return items
@@ -337,7 +340,7 @@ class PostgresTrigger(TriggerNode):
         pending: deque[Item] = deque()
         while inbox.is_open():
             if not pending:
-                pending.extend(self.make_item(config, *found) for found in notifications.get(WAIT_SECONDS, BATCH))
+                pending.extend(self.item(config, *found) for found in notifications.get(WAIT_SECONDS, BATCH))
             if pending:
                 taken = inbox.deliver([pending[at] for at in range(min(BATCH, len(pending)))])
                 for _ in range(taken):
@@ -345,7 +348,7 @@ class PostgresTrigger(TriggerNode):
                 if not taken:
                     time.sleep(WAIT_SECONDS)
 
-    def make_item(self, config: dict[str, Any], channel: str | None, payload: Any) -> Item:
+    def item(self, config: dict[str, Any], channel: str | None, payload: Any) -> Item:
         """Return the run's input with its key, for a notification with a text or a row."""
         value = {"channel": channel, "payload": read_payload(payload.encode()) if isinstance(payload, str) else payload}
         return Item(make_key(config.get("key"), value), value)

@@ -1,13 +1,12 @@
 """SQL: queries of PostgreSQL, MySQL and SQLite databases, and a trigger on notifications of PostgreSQL."""
 
-from packs.sql import node, postgres_trigger
-from packs.sql.database_url import DatabaseUrl
+from packs.sql import node
 from registry import Registry
 
 EXTENDS = ("agents",)
 
 
 def setup(registry: Registry) -> None:
-    registry.add_nodes(node, postgres_trigger)
+    registry.add_nodes(node)
     registry.agent_tools["sql"] = "packs.sql.agent_tools:tools"
-    registry.add_credential_types(database_url=DatabaseUrl())
+    registry.add_credential_types(database_url=node.DatabaseUrl())

@@ -23,7 +23,7 @@ from errors import ErrorKind, LimitExceeded, NodeError
 from net.egress import describe_lookup_error
 from nodes.base import Services
 from nodes.fields import text_of
-from packs.sql.rows import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error
+from packs.sql.statement import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error
 
 # Transient errors by SQLSTATE, classes and codes. All others are errors in the statement or the database.
 TRANSIENT_CLASSES = ("08", "40", "53", "58")
@@ -295,13 +295,6 @@ def _bind(value: Any) -> Any:
     return text_of(value) if nested else value
 
 
-def _kind_of(code: str, permanent: bool) -> ErrorKind:
-    """Return the kind of an error with this SQLSTATE: class 28 is an invalid authorization, 57014 a timeout."""
-    if code == "57014":
-        return "timeout"
-    return "credential" if code.startswith("28") else "refused" if permanent else "remote"
-
-
 def to_node_error(error: Any) -> NodeError:
     """Convert an error of psycopg."""
     import psycopg
@@ -318,4 +311,5 @@ def to_node_error(error: Any) -> NodeError:
     text = "; ".join(" ".join(part.split()) for part in parts if part)
     text = text.replace("cannot insert multiple commands into a prepared statement", "only one statement is permitted")
     permanent = not (code[:2] in TRANSIENT_CLASSES or code in TRANSIENT)
-    return NodeError(f"PostgreSQL: {text} ({code})", permanent, kind=_kind_of(code, permanent))
+    kind: ErrorKind = "credential" if code.startswith("28") else "refused" if permanent else "remote"
+    return NodeError(f"PostgreSQL: {text} ({code})", permanent, kind="timeout" if code == "57014" else kind)

@@ -13,7 +13,7 @@ from typing import Any
 
 from errors import NodeError
 from nodes.fields import text_of
-from packs.sql.rows import MAX_BYTES, SqlWork, collect, size_error, timeout_error
+from packs.sql.statement import MAX_BYTES, SqlWork, collect, size_error, timeout_error
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
 MAX_PATTERN = 500  # characters of a LIKE pattern: matching is a single step, however long it takes
@@ -107,7 +107,9 @@ def _count_written() -> int:
 def _open(path: Path, work: SqlWork, max_bytes: int) -> Iterator[sqlite3.Connection]:
     try:
         if work.read_only and Path(f"{path}-journal").exists():
-            _roll_back_journal(path, work)
+            # Roll back the journal of a crash, which a read-only connection cannot do, and would always fail on.
+            with closing(_connect(path, "rw", work)) as connection:
+                connection.execute("PRAGMA schema_version")
         connection = _connect(path, "ro" if work.read_only else "rwc", work)
     except sqlite3.Error as error:
         raise to_node_error(error, [], work) from None
@@ -122,12 +124,6 @@ def _open(path: Path, work: SqlWork, max_bytes: int) -> Iterator[sqlite3.Connect
 
 def _connect(path: Path, mode: str, work: SqlWork) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?mode={mode}", timeout=work.left(), isolation_level=None, uri=True)
-
-
-def _roll_back_journal(path: Path, work: SqlWork) -> None:
-    """Roll back the journal of a crash, which a read-only connection cannot do, and would always fail on."""
-    with closing(_connect(path, "rw", work)) as connection:
-        connection.execute("PRAGMA schema_version")
 
 
 def _set_up(connection: sqlite3.Connection, work: SqlWork, max_bytes: int) -> None:

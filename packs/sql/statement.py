@@ -16,6 +16,11 @@ from typing import Any, NamedTuple
 
 from errors import LimitExceeded, NodeError, TimedOut
 
+# Placeholders: one syntax, `?` or `:name`, for the SQL of every database. A statement is never an expression, so no
+# value can become SQL. It is only split here into parts with and without placeholders (strings, quoted names, comments,
+# casts); the driver binds the values. An unclosed string or comment is refused, because a value could become part of
+# anything after it.
+
 # Quoting rules of each database. `mysql-plain` is MySQL under NO_BACKSLASH_ESCAPES.
 _STRING = r"'(?:[^']|'')*+'"
 _NAME = r'"(?:[^"]|"")*+"'
@@ -88,7 +93,8 @@ def prepare(statement: str, dialect: str, named: bool) -> Prepared:
     for kind, start, end in _find_placeholders(statement, dialect):
         if kind == ("name" if named else "mark"):
             names.append(statement[start + 1 : end])
-            parts += [_escape_percent(statement[done:start], dialect), _placeholder(dialect, len(names))]
+            marker = {"sqlite": "?", "postgresql": f"${len(names)}"}.get(dialect, "%s")
+            parts += [_escape_percent(statement[done:start], dialect), marker]
             done = end
         elif kind == "question" and not named:
             parts += [_escape_percent(statement[done:start], dialect), "?"]
@@ -99,10 +105,6 @@ def prepare(statement: str, dialect: str, named: bool) -> Prepared:
 
 def _count_of(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _placeholder(dialect: str, number: int) -> str:
-    return {"sqlite": "?", "postgresql": f"${number}"}.get(dialect, "%s")
 
 
 def _escape_percent(text: str, dialect: str) -> str:
@@ -123,16 +125,12 @@ def _find_placeholders(statement: str, dialect: str) -> Iterator[tuple[str, int,
         elif kind == "open":
             raise _unclosed_error(statement, start, "a quote")
         elif kind == "mark":
-            _check_placeholder(statement, start, position)
+            if position - start == 1 and re.match(r"\w", statement[position : position + 1]):
+                text = f"the ? in line {_line_number(statement, start)} must be separated from the next word or number"
+                raise NodeError(f"the statement: {text}", True)
             yield "question" if position - start == 2 else "mark", start, position
         elif kind == "name":
             yield kind, start, position
-
-
-def _check_placeholder(statement: str, start: int, end: int) -> None:
-    if end - start == 1 and re.match(r"\w", statement[end : end + 1]):
-        text = f"the ? in line {_line_number(statement, start)} must be separated from the next word or number"
-        raise NodeError(f"the statement: {text}", True)
 
 
 def end_of_comment(statement: str, start: int, nested: bool) -> int:
@@ -152,6 +150,8 @@ def _unclosed_error(statement: str, start: int, what: str) -> NodeError:
 def _line_number(statement: str, position: int) -> int:
     return statement.count("\n", 0, position) + 1
 
+
+# Rows
 
 # Limits on a response: bytes on the wire, and characters of JSON of the returned rows.
 MAX_BYTES = 32 * 2**20
@@ -177,7 +177,7 @@ class DatabaseAddress(NamedTuple):
     options: dict[str, str]
 
     def __repr__(self) -> str:
-        return f"Place({self.host!r}, {self.database!r})"
+        return f"DatabaseAddress({self.host!r}, {self.database!r})"
 
 
 class SqlWork(NamedTuple):

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+
 import pytest
 from contract import Case, Contract
 from each import for_each
@@ -12,14 +13,14 @@ from marshmallow import ValidationError
 from properties import examples
 from sql_servers import PASSWORD, database
 from sql_values import HOSTILE, column
+
 from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.checks import Untested
 from nodes.credentials.types import TYPES
 from packs.sql import mysql, postgres, sqlite
 from packs.sql import node as databases
-from packs.sql.statement import plain, rename_duplicates
-from packs.sql.statement import prepare
+from packs.sql.statement import plain, prepare, rename_duplicates
 
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.slow)])
@@ -567,4 +568,3 @@ def test_a_hostile_statement_is_parsed_quickly(dialect, text):
         of(text, dialect)
     except NodeError as error:
         assert "not closed" in error.message
-
