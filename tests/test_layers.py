@@ -92,7 +92,6 @@ LAZY = {
     *("scheduler.listeners", "dispatch.expression_preview"),
     *("cli.commands", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
     *(
-        "nodes.mail_message",
         "packs.agents.nodes.agent_turn",
         "packs.agents.tools",
         "packs.mcp.server",

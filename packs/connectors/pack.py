@@ -4,6 +4,7 @@ from packs.connectors import api, connector_files
 from packs.connectors.app_triggers import hook_keeper, registered_webhooks, trigger_files
 from registry import Registry
 
+NEEDS = ("mail",)  # whose messages the operations of Gmail send
 EXTENDS = ("reference",)  # whose pages of connectors pages.py writes
 
 

@@ -1,12 +1,12 @@
 """Mail: sends mail and notices by a hundred services, and starts a run for each new mail of a mailbox."""
 
-from packs.mail import send, trigger
+from packs.mail import mailbox, send
 from packs.mail.credential_types import Imap, ServiceUrl, Smtp
 from registry import Registry
 
 
 def setup(registry: Registry) -> None:
-    registry.add_nodes(send, trigger)
+    registry.add_nodes(send, mailbox)
     registry.add_credential_types(smtp=Smtp(), imap=Imap(), service_url=ServiceUrl())
     registry.send_notice = "packs.mail.apprise_client:send_text"
-    registry.send_mail = "packs.mail.server_mail:send"
+    registry.send_mail = "packs.mail.send:send_server_mail"

@@ -1,20 +1,34 @@
-"""Sending nodes: mail, and notifications by a hundred other services."""
+"""Sending: nodes for mail and for notices by a hundred services, the SMTP client, and mail of the server itself."""
 
 from __future__ import annotations
 
+import base64
+import logging
+import re
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from config import Config
 from errors import NodeError, TimedOut
 from fields import Schema
-from nodes.base import Context, Node
+from net.egress import Rule
+from net.egress_guard import dial
+from nodes.base import Context, Node, Services
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import anything, choice, credential, number, text
+from packs.mail import apprise_client
+from packs.mail.message import Mailbox, Message, attachments, get_texts, parse_mailbox, parse_mailboxes
+from packs.mail.wire import Wire
+from packs.mail.xoauth2 import MailToken, find_token, refusal
 
 if TYPE_CHECKING:
-    from nodes.mail_message import Mailbox, Message
+    from smtplib import SMTP
+
 
 MAX_SECONDS = 60.0  # for a notice
 PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a list"
@@ -69,8 +83,6 @@ class EmailNode(Node):
             }
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.mail_message import Message, attachments, get_texts, parse_mailboxes
-
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         server = ctx.credential(config["credential"], "smtp")
         attached = config.get("attachments") or []
@@ -101,8 +113,6 @@ def _written(config: Mapping[str, Any]) -> list[str]:
 
 
 def _sender(given: str | None, server: DecryptedCredential) -> Mailbox:
-    from nodes.mail_message import parse_mailbox
-
     if given:
         return parse_mailbox(given, "from")
     if server.data.get("sender"):
@@ -114,15 +124,12 @@ def _sender(given: str | None, server: DecryptedCredential) -> Mailbox:
 
 
 def _send(message: Message, server: DecryptedCredential, ctx: Context, end: float) -> dict[str, str]:
-    from packs.mail import smtp
-    from packs.mail.xoauth2 import find_token
-
     encoded = message.encode()
     left = end - time.monotonic()
     if left <= 0:
         raise TimedOut("timed out before the mail was sent")
-    with smtp.open_session(server, ctx.need_services(), left, find_token(server, ctx)) as client:
-        return smtp.send(client, message.sender.address, message.recipients, encoded, message.is_international)
+    with open_session(server, ctx.need_services(), left, find_token(server, ctx)) as client:
+        return send_message(client, message.sender.address, message.recipients, encoded, message.is_international)
 
 
 class Notify(Node):
@@ -172,9 +179,6 @@ class Notify(Node):
         attachments = anything(ATTACHED, title="Attachments", names="files")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from nodes.mail_message import attachments, get_texts
-        from packs.mail import apprise_client
-
         seconds = ctx.seconds_left(MAX_SECONDS)
         service = ctx.credential(config["credential"], "service_url")
         attached = config.get("attachments") or []
@@ -186,8 +190,6 @@ class Notify(Node):
 @checks("service_url")
 def try_service(service: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Check which service the URL is of, and send it a test message if `asked` is `{"send": true}`."""
-    from packs.mail import apprise_client
-
     seconds = ctx.seconds_left(15)
     if asked.get("send") is not True:
         name = apprise_client.identify_service(service, ctx, seconds)
@@ -200,12 +202,188 @@ def try_service(service: DecryptedCredential, ctx: Context, asked: Mapping[str, 
 @checks("smtp")
 def try_mail_server(server: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, start TLS and log in, without sending anything."""
-    from packs.mail import smtp
-    from packs.mail.xoauth2 import find_token
-
-    with smtp.open_session(server, ctx.need_services(), ctx.seconds_left(15), find_token(server, ctx)) as client:
+    with open_session(server, ctx.need_services(), ctx.seconds_left(15), find_token(server, ctx)) as client:
         name = (client.ehlo_resp or client.helo_resp or b"").split(b"\n")[0].split(b" ")[0].decode("ascii", "replace")
         client.noop()
     who = f"{name[:100] or server.data['host']} answers"
     username = server.data.get("username")
     return f"{who}, and accepts the login of {username}" if username else f"{who}; the login was not tested"
+
+
+# SMTP client, under the egress rule, with the encryption of the credential and a deadline
+
+MAX_ANSWERS = 2**20
+MAX_REASON = 300
+
+
+@contextmanager
+def open_session(
+    credential: DecryptedCredential, services: Services, seconds: float, token: MailToken | None = None
+) -> Iterator[SMTP]:
+    """Connect and log in, with the token if there is one, and `seconds` for everything within.
+
+    Raises: NodeError if anything fails.
+    """
+    import smtplib
+
+    host, port, end = _host(credential), int(credential.data["port"]), time.monotonic() + seconds
+    wire = None
+    try:
+        wire = Wire(dial(services.egress, host, port, seconds), end, MAX_ANSWERS)
+        # EHLO names our address as the server sees it, or nearly (RFC 5321, 4.1.3).
+        own = str(wire.sock.getsockname()[0]).partition("%")[0]
+        client = smtplib.SMTP(local_hostname=f"[IPv6:{own}]" if ":" in own else f"[{own}]")
+        client.sock = wire  # type: ignore[assignment]
+        _start_session(client, wire, credential, services)
+        if credential.data.get("username"):
+            _log_in(client, credential, token)
+        yield client
+        with suppress(smtplib.SMTPException, OSError):
+            client.quit()
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        raise _to_node_error(f"{host}:{port}", error, late=time.monotonic() >= end, seconds=seconds) from None
+    finally:
+        if wire is not None:
+            wire.close()
+
+
+def _host(credential: DecryptedCredential) -> str:
+    host = str(credential.data["host"])
+    credential.check_host(host)
+    return host.strip("[]")
+
+
+def _start_session(client: SMTP, wire: Wire, credential: DecryptedCredential, services: Services) -> None:
+    security, host = credential.data["security"], _host(credential)
+    if security == "tls":
+        wire.start_tls(services.tls("smtp"), host)
+    _expect(220, client.getreply())
+    client.ehlo_or_helo_if_needed()
+    if security == "starttls":
+        # An attacker could strip STARTTLS from the response to read the mail: stop here.
+        if not client.has_extn("starttls"):
+            raise NodeError(f"{host} does not offer STARTTLS; nothing was sent. Use another security", permanent=True)
+        _expect(220, client.docmd("STARTTLS"))
+        wire.start_tls(services.tls("smtp"), host)
+        # Discard everything received before TLS was started (RFC 3207, section 6).
+        client.file = None
+        client.helo_resp = client.ehlo_resp = None
+        client.esmtp_features = {}
+        client.does_esmtp = False
+        client.ehlo_or_helo_if_needed()
+
+
+def _log_in(client: SMTP, credential: DecryptedCredential, token: MailToken | None) -> None:
+    if not client.has_extn("auth"):
+        raise NodeError(f"{credential.data['host']} does not offer a login on this connection", permanent=True)
+    if token is not None:
+        _log_in_with(client, credential, token)
+        return
+    username, password = credential.data["username"], credential.data["password"]
+    if (username + password).isascii():
+        client.login(username, password)
+        return
+    # smtplib supports only ASCII; PLAIN is in UTF-8 (RFC 4616).
+    sent = base64.b64encode(f"\0{username}\0{password}".encode()).decode()
+    _expect(235, client.docmd("AUTH", f"PLAIN {sent}"))
+
+
+def _log_in_with(client: SMTP, credential: DecryptedCredential, token: MailToken) -> None:
+    """Log in with an access token; once more with another one if the server refuses the first."""
+    for is_last in (False, True):
+        code, said = client.docmd("AUTH", f"XOAUTH2 {base64.b64encode(token.make_login().encode()).decode()}")
+        if code == 334:  # the reasons of a refusal, which the client confirms
+            code, said = client.docmd("")
+        if code == 235:
+            return
+        if code < 500:
+            _expect(235, (code, said))
+        if not token.renew(is_last):
+            raise refusal(str(credential.data["host"]), reason(code, said))
+
+
+def _expect(code: int, answer: tuple[int, bytes]) -> None:
+    if answer[0] != code:
+        import smtplib
+
+        raise smtplib.SMTPResponseException(*answer)
+
+
+def send_message(
+    client: SMTP, sender: str, recipients: list[str], message: bytes, international: bool
+) -> dict[str, str]:
+    """Send the message; return the rejected recipients with the reasons.
+
+    Raises: NodeError if all recipients were rejected; errors of smtplib, which `open_session` converts.
+    """
+    import smtplib
+
+    if international and not client.has_extn("smtputf8"):
+        raise NodeError(
+            "the server does not support such addresses (SMTPUTF8); use ASCII addresses", True, kind="refused"
+        )
+    try:
+        refused = client.sendmail(sender, recipients, message, ["SMTPUTF8", "BODY=8BITMIME"] if international else [])
+    except smtplib.SMTPRecipientsRefused as error:
+        shown = "; ".join(f"{address}: {reason(*answer)}" for address, answer in list(error.recipients.items())[:5])
+        permanent = all(code >= 500 for code, _ in error.recipients.values())
+        raise NodeError(f"the mail server rejected all recipients: {shown}", permanent, kind="refused") from None
+    return {address: reason(*answer) for address, answer in refused.items()}
+
+
+def reason(code: int, text: bytes | str) -> str:
+    """Return a server's response in one line."""
+    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    shown = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", shown).strip()
+    return f"{code} {shown}"[:MAX_REASON].strip() if code > 0 else f"not SMTP: {shown}"[:MAX_REASON]
+
+
+def _to_node_error(who: str, error: Exception, late: bool, seconds: float) -> NodeError:
+    """Convert an error. Permanent if the server rejected something for good, not if the connection was lost."""
+    import smtplib
+
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        answer = reason(error.smtp_code, error.smtp_error)
+        text = f"{who} rejected the user name or the password: {answer}"
+        return NodeError(text, error.smtp_code >= 500, kind="credential")
+    if isinstance(error, smtplib.SMTPResponseException):
+        permanent, text = error.smtp_code >= 500, reason(error.smtp_code, error.smtp_error)
+        return NodeError(f"{who} answered {text}", permanent, kind="refused" if permanent else "remote")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return NodeError(f"{who}: the certificate is not valid: {error.verify_message}", True, kind="remote")
+    if late or isinstance(error, TimeoutError):
+        return TimedOut(f"{who}: timed out after {round(seconds, 1):g} s")
+    if type(error) is smtplib.SMTPException or isinstance(error, smtplib.SMTPNotSupportedError | ValueError):
+        return NodeError(f"{who}: {error}", permanent=True, kind="refused")
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return NodeError(f"{who}: {text[:MAX_REASON] or type(error).__name__}")
+
+
+# Mail of the server itself, by the server of HEADRACE_SMTP_URL
+
+SERVER_SECONDS = 10.0  # for a mail of the server itself
+
+log = logging.getLogger("headrace.mail")
+
+
+def send_server_mail(config: Config, services: Services, to: str, subject: str, body: str, key: str) -> bool:
+    """Send plain text to one address within SERVER_SECONDS. Return True if the mail server accepted it.
+
+    Logs errors, without the body. `key` is the idempotency key of the message.
+    """
+    server = config.mail_server
+    if server is None:
+        return False
+    # The administrator chose this host, so it may be in a private network. Exempt this host only.
+    exempt = replace(services, egress=Rule([server.host]))
+    try:
+        sender = parse_mailbox(f"Headrace <{server.sender}>", "HEADRACE_SMTP_URL")
+        message = Message(sender=sender, key=key, to=[parse_mailbox(to, "to")], subject=subject, body=body)
+        message.check()
+        credential = DecryptedCredential("HEADRACE_SMTP_URL", "smtp", asdict(server), (server.host,))
+        with open_session(credential, exempt, SERVER_SECONDS) as client:
+            send_message(client, sender.address, message.recipients, message.encode(), message.is_international)
+    except NodeError as error:
+        log.warning("Could not send mail to %s: %s", to, error.message)
+        return False
+    return True

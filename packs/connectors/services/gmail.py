@@ -11,7 +11,8 @@ from typing import Any
 
 from errors import LimitExceeded, NodeError
 from nodes.fields import text_of
-from nodes.mail_message import (
+from packs.connectors.exchange import ConnectorExchange
+from packs.mail.message import (
     MAX_BYTES,
     Mailbox,
     attachments,
@@ -22,7 +23,6 @@ from nodes.mail_message import (
     parse_mailboxes,
     to_valid_text,
 )
-from packs.connectors.exchange import ConnectorExchange
 
 SHOWN = {
     "from": "from", "to": "to", "cc": "cc", "reply_to": "reply-to", "subject": "subject", "message_id": "message-id",

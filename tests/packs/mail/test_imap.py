@@ -10,7 +10,7 @@ import pytest
 
 from errors import NodeError
 from nodes import REGISTRY
-from packs.mail.imap import MAX_LINES, about_of, session
+from packs.mail.mailbox import MAX_LINES, about_of, session
 
 PASSWORD = "secret-of-the-mailbox"
 
@@ -162,7 +162,7 @@ def test_the_error_for_a_closed_connection_names_the_server(poll, fake):
 
 
 def test_messages_read_before_the_timeout_are_returned(poll, fake, monkeypatch):
-    monkeypatch.setattr("packs.mail.folder_poll.RESERVED_SECONDS", 0.0)
+    monkeypatch.setattr("packs.mail.mailbox.RESERVED_SECONDS", 0.0)
     over, asked = threading.Event(), []
     raw = "Message-ID: <{0}@a>\r\nSubject: Mail {0}\r\n\r\n"
 
@@ -185,7 +185,7 @@ def test_messages_read_before_the_timeout_are_returned(poll, fake, monkeypatch):
 
     try:
         for seconds in (1.0, 4.0, 16.0, 40.0):
-            monkeypatch.setattr("packs.mail.imap.SESSION_SECONDS", seconds)
+            monkeypatch.setattr("packs.mail.mailbox.SESSION_SECONDS", seconds)
             poll.state = {"validity": 1, "uid": 0, "marks": []}
             with contextlib.suppress(NodeError):  # a busy machine may not reach the second message
                 polled = poll({**fake(answer), "security": "none"})

@@ -11,9 +11,7 @@ from marshmallow import ValidationError
 from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.checks import CHECKS
-from packs.mail.folder_poll import MAX_BATCH, safe_name
-from packs.mail.imap import ImapSession
-from packs.mail.trigger import try_mailbox
+from packs.mail.mailbox import MAX_BATCH, ImapSession, safe_name, try_mailbox
 from parsers.process import Reader
 
 pytestmark = pytest.mark.skipif(dovecot.why_not() is not None, reason=str(dovecot.why_not()))
@@ -462,7 +460,7 @@ def test_a_malicious_message_does_not_block_the_reader(name):
 
 @pytest.mark.slow
 def test_an_unreadable_message_still_starts_a_run(box, poll_again, monkeypatch):
-    monkeypatch.setattr("packs.mail.folder_poll.READ_SECONDS", 2.0)
+    monkeypatch.setattr("packs.mail.mailbox.READ_SECONDS", 2.0)
     box.add(HARMFUL["deep, with many lines"])
     box.add(subject="After")
     harmful, after = poll_again().items

@@ -11,7 +11,7 @@ from errors import NodeError
 from net.egress import Rule
 from nodes import REGISTRY
 from nodes.credentials.checks import CHECKS
-from nodes.mail_message import MAX_BYTES, parse_mailbox, parse_mailboxes
+from packs.mail.message import MAX_BYTES, parse_mailbox, parse_mailboxes
 
 HERE = {"host": "127.0.0.1", "security": "none"}
 LOADED = REGISTRY["email"].Config().load({"credential": "mail"})

@@ -10,7 +10,7 @@ from mail_servers import Mails, Server
 
 from config import Config
 from dispatch import make_services
-from packs.mail import server_mail
+from packs.mail import send as sending
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def send(tmp_path, authority):
     def go(url, to="jane@example.com"):
         settings = {"HEADRACE_SMTP_URL": url, "HEADRACE_CA_FILE": str(authority.file)}
         config = replace(Config.from_env(settings), data_dir=tmp_path)
-        return server_mail.send(config, make_services(config), to, "Hello", "Dear Jane,\nGrüße\n", "inv_1")
+        return sending.send_server_mail(config, make_services(config), to, "Hello", "Dear Jane,\nGrüße\n", "inv_1")
 
     return go
 
@@ -91,7 +91,7 @@ def test_a_refused_connection_is_logged(send, caplog):
 
 
 def test_a_silent_server_times_out(send, monkeypatch, caplog):
-    monkeypatch.setattr(server_mail, "SECONDS", 0.2)
+    monkeypatch.setattr(sending, "SERVER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not send(f"smtp://127.0.0.1:{silent.getsockname()[1]}?from=flows@example.org&starttls=false")
     assert "timed out after 0.2 s" in caplog.text
