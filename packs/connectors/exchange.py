@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from errors import ErrorKind, NodeError
+from errors import ErrorKind, LimitExceeded, NodeError
 from net.egress import HttpResponse
 from nodes.base import Context
 from nodes.credentials.keyring import DecryptedCredential
@@ -24,12 +23,12 @@ from nodes.http.client import HTTPClient, HttpRequest, Told
 from nodes.http.graphql import split_response, to_node_error
 from nodes.http.pagination import PageLocation, PageRequests
 from nodes.http.response import Download, parse_json, to_text
+from packs.connectors.services import find_handler
 from packs.connectors.shapes import QUERY_METHODS, fill_body, flatten_form, place_inputs
 
 MAX_PAGES = 1_000
 END_OF_ID = re.compile("[/?#&]")
 BRACES = re.compile(r"\{(\+?)([a-z][a-z0-9_]{0,63})\}")
-SERVICES = "packs.connectors.services"  # a module for each service with handlers
 MAX_OFFERED, MAX_SHOWN = 100, 20  # values of a list from which the only one is taken
 MAX_SAID = 300  # characters of a service's message
 EMPTY: tuple[Any, ...] = (None, "", [], {})
@@ -173,7 +172,7 @@ class ConnectorExchange:
         """Return the output of the operation. Raises: NodeError."""
         with self.stack:
             if handler := self.operation.get("handler"):
-                return getattr(importlib.import_module(f"{SERVICES}.{self.type}"), handler)(self)
+                return find_handler(self.type, handler)(self)
             if self.operation.get("list"):
                 return self._list()
             return self._one()
@@ -327,6 +326,15 @@ class ConnectorExchange:
         return self._collect(
             pagination, result, PageLocation(bodies.append_query(self.url(path), query or {}), body), method
         )
+
+    def read_file(self, name: str, most: int) -> tuple[str, bytes]:
+        """Return the type and the content of the file in this input. Raises: NodeError if it is larger than `most`."""
+        named = bodies.FileName(self.inputs[name], name)
+        with self.ctx.need_files().reading(named.path) as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise LimitExceeded(f"{name}: {named.path!r} has more than {most:,} bytes")
+        return named.content_type, content
 
     def save(self, content: bytes, name: str, number: int = 0) -> dict[str, Any]:
         """Save what a service sent within JSON as the file number `number`. Return the file as other nodes take it."""

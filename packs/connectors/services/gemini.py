@@ -10,7 +10,6 @@ from typing import Any
 from errors import MalformedData, NodeError
 from nodes.files.files import guess_content_type
 from packs.connectors.exchange import ConnectorExchange
-from packs.connectors.services.inline_files import read_file
 
 MODEL = "/models/{model}:generateContent"
 MAX_FILE = 14 * 2**20  # with base64, a request of 20 MB
@@ -46,8 +45,8 @@ def create_image(x: ConnectorExchange) -> dict[str, Any]:
 
 
 def _inline(x: ConnectorExchange) -> dict[str, Any]:
-    found = read_file(x, x.inputs["file"], "file", MAX_FILE)
-    return {"inlineData": {"mimeType": found.content_type, "data": found.base64}}
+    content_type, content = x.read_file("file", MAX_FILE)
+    return {"inlineData": {"mimeType": content_type, "data": base64.b64encode(content).decode()}}
 
 
 def _save(x: ConnectorExchange, image: dict[str, Any], number: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from errors import MalformedData, NodeError
 from packs.connectors.exchange import ConnectorExchange
-from packs.connectors.services.inline_files import read_file
 
 PLACE = "/repos/{owner}/{repo}/contents/{+path}"
 MAX_FILE = 50 * 2**20
@@ -51,7 +50,7 @@ def delete_file(x: ConnectorExchange) -> dict[str, Any]:
 
 def _put(x: ConnectorExchange, verb: str, sha: str | None) -> dict[str, Any]:
     if "file" in x.inputs:
-        content = read_file(x, x.inputs["file"], "file", MAX_FILE)[1]
+        _, content = x.read_file("file", MAX_FILE)
     else:
         content = x.inputs.get("text", "").encode()
     body = {**_commit(x, verb), "content": base64.b64encode(content).decode(), **({"sha": sha} if sha else {})}

@@ -8,7 +8,6 @@ from typing import Any
 
 from errors import MalformedData, NodeError
 from packs.connectors.exchange import ConnectorExchange
-from packs.connectors.services.inline_files import read_file
 
 OPTIONS = ("size", "quality", "n", "background", "output_format")
 MAX_IMAGE = 20 * 2**20
@@ -50,8 +49,8 @@ def analyze_image(x: ConnectorExchange) -> dict[str, Any]:
     """Answer a question about images. Return `{"text", "model", "usage"}`."""
     addresses = list(x.inputs.get("images", []))
     if "file" in x.inputs:
-        found = read_file(x, x.inputs["file"], "file", MAX_IMAGE)
-        addresses.append(f"data:{found.content_type};base64,{found.base64}")
+        content_type, data = x.read_file("file", MAX_IMAGE)
+        addresses.append(f"data:{content_type};base64,{base64.b64encode(data).decode()}")
     if not addresses:
         raise NodeError("images: give an address or a file", permanent=True)
     detail = {"detail": x.inputs["detail"]} if "detail" in x.inputs else {}

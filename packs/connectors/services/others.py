@@ -1,0 +1,123 @@
+"""Handlers of services with one or two: `slack_upload_file` is the handler `upload_file` of slack.json."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from typing import Any
+
+from errors import MalformedData, NodeError
+from nodes.http.body import FileName
+from nodes.http.response import parse_json
+from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.services.google_drive import upload
+
+DISCORD_PAGE = 100
+
+
+def discord_list_messages(x: ConnectorExchange) -> list[Any]:
+    """Return messages of a channel, newest first: the newest, or those next to the given ones."""
+    most = x.config["max_items"]
+    found: list[Any] = []
+    side = "after" if "after" in x.inputs else "before"
+    query = {side: x.inputs[side]} if side in x.inputs else {}
+    while len(found) < most:
+        x.ctx.pause(0)
+        size = min(DISCORD_PAGE, most - len(found))
+        page = x.read(x.send("GET", "/channels/{channel}/messages", query={**query, "limit": size}))
+        found += page
+        if len(page) < size:
+            break
+        ids = [int(message["id"]) for message in page]
+        query = {side: str(max(ids) if side == "after" else min(ids))}
+    return sorted(found, key=lambda message: int(message["id"]), reverse=True)
+
+
+def discord_send_direct_message(x: ConnectorExchange) -> dict[str, Any]:
+    """Write to a person. Return the message."""
+    channel = x.read(x.send("POST", "/users/@me/channels", body={"recipient_id": x.inputs["person"]}, part=":channel"))
+    names = {"text": "content", "embeds": "embeds"}
+    body = {theirs: x.inputs[ours] for ours, theirs in names.items() if ours in x.inputs}
+    path = x.url("/channels/{channel}/messages", {"channel": channel["id"]})
+    return dict(x.read(x.send("POST", path, body=body)))
+
+
+def linkedin_upload_image(x: ConnectorExchange) -> dict[str, str]:
+    """Upload the image of `file` for `owner`. Return `{"image": urn}` for a post."""
+    asked: dict[str, Any] = {"initializeUploadRequest": {"owner": x.inputs["owner"]}}
+    made = parse_json(x.send("POST", "/rest/images", query={"action": "initializeUpload"}, body=asked))
+    place = made.get("value") if isinstance(made, dict) else None
+    if not isinstance(place, dict) or not all(isinstance(place.get(key), str) for key in ("uploadUrl", "image")):
+        raise MalformedData("LinkedIn gave no address for the upload")
+    x.send("PUT", place["uploadUrl"], body=x.encode(x.inputs["file"], "file"), part=":2")
+    return {"image": place["image"]}
+
+
+def mailchimp_tag_member(x: ConnectorExchange) -> dict[str, Any]:
+    """Add tags to a member. Return `{"ok": true}`."""
+    address = x.inputs["email"].strip().lower()
+    member = hashlib.md5(address.encode(), usedforsecurity=False).hexdigest() if "@" in address else address
+    tags = [{"name": tag, "status": "active"} for tag in x.inputs["tags"]]
+    path = x.url("/lists/{audience}/members/{member}/tags", {**x.inputs, "member": member})
+    x.send("POST", path, body={"tags": tags})
+    return {"ok": True}
+
+
+SLACK_NAMES = {"channel": "channel_id", "comment": "initial_comment", "thread": "thread_ts"}
+
+
+def slack_upload_file(x: ConnectorExchange) -> dict[str, Any]:
+    """Upload a file in three steps: get an address, send the content there, share the file. Return the file."""
+    named = FileName(x.inputs["file"], "file")
+    about = {"filename": named.name, "length": x.ctx.need_files().size(named.path)}
+    place = x.read(x.send("GET", "/files.getUploadURLExternal", query=about))
+    x.send("POST", place["upload_url"], body=x.encode(x.inputs["file"], "file"), part=":content")
+    body = {"files": [{"id": place["file_id"], "title": x.inputs.get("title") or named.name}]}
+    body |= {theirs: x.inputs[ours] for ours, theirs in SLACK_NAMES.items() if ours in x.inputs}
+    files = x.read(x.send("POST", "/files.completeUploadExternal", body=body, part=":share")).get("files")
+    if not files:
+        raise NodeError("Slack did not confirm the upload")
+    return dict(files[0])
+
+
+def telegram_download_file(x: ConnectorExchange) -> dict[str, Any]:
+    """Save a file that was sent to the bot. Return the file with its id."""
+    found = x.read(x.send("POST", "/getFile", body={"file_id": x.inputs["file_id"]}))["result"]
+    if "file_path" not in found:
+        raise NodeError("file_id: Telegram does not offer this file; bots can download up to 20 MB", permanent=True)
+    path = found["file_path"]
+    base = x.config.get("address") or x.connector["base"]
+    place = x.url(f"{base.replace('/bot{credential}', '/file/bot{credential}')}/{{+path}}", {"path": path})
+    made = x.download("GET", place, name=path.rpartition("/")[2])
+    return {"file_id": found["file_id"], "file_path": path, **made}
+
+
+def whatsapp_download_media(x: ConnectorExchange) -> dict[str, Any]:
+    """Save a file that somebody sent. Return the file with its id."""
+    found = x.read(x.send("GET", "/{media}"))
+    type_ = found["mime_type"].partition(";")[0]
+    name = found["id"] + (mimetypes.guess_extension(type_) or "")
+    made = x.download("GET", found["url"], name=name)
+    return {"id": found["id"], "mime_type": found["mime_type"], **made}
+
+
+def youtube_upload_video(x: ConnectorExchange) -> dict[str, Any]:
+    """Upload a video. Return `{"id", "title", "url"}`."""
+    given = x.inputs
+    snippet = {"title": given["title"], "categoryId": given["category"]}
+    snippet |= {name: given[name] for name in ("description", "tags") if name in given}
+    status = {"privacyStatus": given["privacy"], "selfDeclaredMadeForKids": given["for_kids"]}
+    if "publish_at" in given:
+        status["publishAt"] = given["publish_at"]
+    query = {"part": "snippet,status", **({"notifySubscribers": given["notify"]} if "notify" in given else {})}
+    about = {"snippet": snippet, "status": status}
+    made = upload(x, query, about, x.encode(given["file"], "file"))
+    title = made.get("snippet", {}).get("title", given["title"])
+    return {"id": made["id"], "title": title, "url": f"https://www.youtube.com/watch?v={made['id']}"}
+
+
+def youtube_list_playlists(x: ConnectorExchange) -> list[Any]:
+    """Return the playlists of a channel, or one's own."""
+    whose = {"channelId": x.inputs["channel"]} if "channel" in x.inputs else {"mine": "true"}
+    query = {"part": "snippet,contentDetails,status", **whose}
+    return x.items("GET", "/playlists", query=query, result="items")
