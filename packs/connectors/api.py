@@ -82,7 +82,7 @@ def list_options(body: dict[str, Any], connector: str) -> Any:
 
     `config` needs the credential, and the settings that the list depends on. Expressions in it are not evaluated.
     """
-    from packs.connectors.offered_values import list_options as read_options
+    from packs.connectors.forms import list_options as read_options
 
     node: Any = connector_files.find(connector)
     if node is None:

@@ -15,6 +15,7 @@ import orjson
 
 from nodes.credentials import oauth_providers
 from nodes.plugins import TYPE
+from packs.connectors.inputs import POLL
 
 if TYPE_CHECKING:
     from nodes.base import Node
@@ -100,7 +101,6 @@ def types() -> frozenset[str]:
     return frozenset({path.stem for path in FOLDER.glob("*.json")} | _own.keys())
 
 
-POLL = "_poll"  # at the end of the type of a connector's trigger
 PROVIDERS = "oauth_providers"  # the name of a team's file that is no connector
 
 
@@ -117,8 +117,7 @@ def find(type_: str) -> Node | None:
 
 @cache
 def _make(type_: str) -> Node | None:
-    from packs.connectors.node import make
-    from packs.connectors.poll_node import make as make_trigger
+    from packs.connectors.node import make, make_trigger
 
     if type_ in types():
         return make(type_, read(type_))
@@ -128,15 +127,15 @@ def _make(type_: str) -> Node | None:
 @cache
 def list_entries() -> tuple[dict[str, Any], ...]:
     """Return the catalog entries of all connectors by name, as `nodes.catalogue` describes them."""
-    from packs.connectors.connector_forms import make_entries
+    from packs.connectors.forms import make_entries
 
     found = [entry for type_ in types() for entry in make_entries(type_, read(type_), is_own(type_))]
     return tuple(sorted(found, key=lambda entry: str(entry["name"]).casefold()))
 
 
 def describe(type_: str) -> dict[str, Any] | None:
-    """Return all that a form needs, see `connector_forms.describe_node`; None if there is no such connector."""
-    from packs.connectors.connector_forms import describe_node
+    """Return all that a form needs, see `forms.describe_node`; None if there is no such connector."""
+    from packs.connectors.forms import describe_node
 
     node: Any = find(type_)
     return None if node is None else describe_node(node, is_own(type_.removesuffix(POLL)))

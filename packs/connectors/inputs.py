@@ -10,6 +10,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from nodes.fields import MAX_TEXT, Number, Text, Values, credential, number, path, setting, text, web_address
 
+POLL = "_poll"  # at the end of the type of a connector's trigger
 MAX_LINE = 8_000
 MAX_LIST = 10_000  # values of a list
 MAX_ITEMS, MOST_ITEMS = 100, 100_000  # of the result of an operation: the default, and what may be set

@@ -1,15 +1,21 @@
-"""The node type of a connector, made from its file."""
+"""The node types of a connector, made from its file: its operations, and a trigger for each new entry of its lists."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar
 
 from marshmallow import Schema
 
-from nodes.base import Context, Node
-from packs.connectors.inputs import make_schema
+from nodes.base import Context, Node, Polled
+from nodes.core.triggers import TriggerNode
+from nodes.fields import flag, number
+from nodes.http.poll_trigger import Entries, make_polled
+from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.inputs import POLL, make_schema
 
 
 class ConnectorNode(Node):
@@ -51,8 +57,6 @@ class ConnectorNode(Node):
         return make_schema(self.connector, operation)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        from packs.connectors.exchange import ConnectorExchange
-
         return ConnectorExchange(self.type, self.connector, self.operations[config["operation"]], config, ctx).result()
 
 
@@ -76,3 +80,141 @@ def make_example(operation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the example of an operation as the catalog shows those of other nodes."""
     told = operation.get("example") or {"config": {}, "output": None}
     return {"config": {"operation": operation["id"], **told["config"]}, "output": told["output"]}
+
+
+# Entries that a poll reads: of a list that begins with the newest, and of one in which a new entry may be anywhere.
+MOST, WHOLE = 500, 10_000
+DEFAULT_SECONDS = 300.0
+
+
+class ConnectorPoll(ConnectorNode, TriggerNode):
+    """Starts a run for each new entry of one of a service's lists."""
+
+    category = "trigger"
+    pure = True
+    trigger = True
+    polls = True
+
+    @property
+    def service_type(self) -> str:
+        return self.type.removesuffix(POLL)
+
+    @property
+    def offered(self) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = narrow(self.connector)["operations"]
+        return found
+
+    def make_schema(self, operation: Mapping[str, Any] | None) -> Schema:
+        made = make_schema(narrow(self.connector), operation)
+        own = {name: field for name, field in type(made)._declared_fields.items() if name != "max_items"}
+        own["operation"].metadata = {
+            **own["operation"].metadata,
+            "title": "Event",
+            "description": "The event that starts a run",
+        }
+        return Schema.from_dict({**own, **_rhythm()}, name=self.title)(unknown=made.unknown)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return input
+
+    def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
+        operation = self.operations[config["operation"]]
+        told = operation["poll"]
+        since = told.get("since")
+        before = state if isinstance(state, dict) else {}
+        most = _choose_most(told, bool(config["backlog"]), before)
+        given = {**config, "max_items": most}
+        given |= {name: value for name, value in told.get("inputs", {}).items() if config.get(name) in NOT_GIVEN}
+        if since and given.get(since["input"]) is None and before.get("since") is not None:
+            given[since["input"]] = _limit_age(before["since"], since.get("days"), ctx.now_ms())
+        # A service that honours idempotency keys would answer each poll like the first one.
+        ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
+        found = ConnectorExchange(self.service_type, self.connector, operation, given, ctx).result()
+        how = Entries(told["key"], since and since["value"], told.get("order") == "newest_first", config["updates"])
+        items = found if isinstance(found, list) else []
+        return make_polled(items, how, before, len(items) < most and since is None)
+
+
+NOT_GIVEN: tuple[Any, ...] = (None, "", [], {})
+
+
+def _limit_age(since: Any, days: int | None, now_ms: int) -> Any:
+    """Return a time in ISO format, or the one of so many days ago if that is later.
+
+    Nothing is missed: the polls in between saw what is older.
+    """
+    if days is None:
+        return since
+    oldest = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(days=days)
+    try:
+        return since if datetime.fromisoformat(since) > oldest else f"{oldest:%Y-%m-%dT%H:%M:%SZ}"
+    except (TypeError, ValueError):  # not a time, or one without a zone
+        return since
+
+
+def _choose_most(told: Mapping[str, Any], backlog: bool, before: Mapping[str, Any]) -> int:
+    """Return how many entries a poll reads. `before` is the state of the last poll."""
+    if told.get("order") == "newest_first":
+        return MOST
+    # Of a list that is asked for newer entries, the oldest first, each poll reads the next ones. The first poll has to
+    # reach the newest, unless older ones start runs, too: otherwise they would start runs in the next polls.
+    if told.get("order") == "oldest_first" and "since" in told and (backlog or before.get("since") is not None):
+        return MOST
+    return WHOLE
+
+
+def describe_poll(told: Mapping[str, Any]) -> str:
+    """Return the limits of a list as a trigger, in sentences; empty if the trigger finds all new entries."""
+    found = [told["note"]] if "note" in told else []
+    if "since" in told and told.get("order") != "newest_first":
+        found.append(f"The first poll reads at most {WHOLE:,} entries.")
+    elif told.get("order") != "newest_first":
+        found.append(f"Each poll reads the whole list, at most {WHOLE:,} entries.")
+    return " ".join(found)
+
+
+def _rhythm() -> dict[str, Any]:
+    """Return the settings of every polling trigger."""
+    return {
+        "every": number(
+            "Seconds between two polls", 10, 366 * 86_400, literal=True, load_default=DEFAULT_SECONDS,
+            title="Interval (seconds)",
+        ),
+        "backlog": flag(
+            "Whether entries that exist at the first poll also start runs", False, title="Include existing entries"
+        ),
+        "updates": flag("Whether a changed entry starts another run", False, title="Include updates"),
+    }  # fmt: skip
+
+
+def narrow(connector: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the connector with only the operations that can be polled, named by what they find."""
+    found = [each for each in connector["operations"] if "poll" in each]
+    return {**connector, "operations": [_as_event(each) for each in found]}
+
+
+def _as_event(operation: Mapping[str, Any]) -> dict[str, Any]:
+    description = f"{operation['description']} {describe_poll(operation['poll'])}".rstrip()
+    return {**operation, "name": operation["poll"].get("title", operation["name"]), "description": description}
+
+
+def make_trigger(type_: str, connector: Mapping[str, Any]) -> ConnectorPoll | None:
+    """Return the trigger of a connector, of the type `<its type>_poll`; None if none of its lists can be polled."""
+    few = narrow(connector)
+    if not few["operations"]:
+        return None
+    first = few["operations"][0]
+    shown = make_example(first)
+    entry = shown["output"][0] if isinstance(shown["output"], list) and shown["output"] else shown["output"]
+    values = {
+        "__doc__": f"Starts a run for each new entry of a list in {connector['name']}, with the entry as input.",
+        "__module__": __name__,
+        "connector": connector,
+        "title": f"New in {connector['name']}",
+        "also": (*connector.get("also", ()), "poll", "watch", "trigger"),
+        "examples": ({"config": shown["config"], "input": entry, "output": entry},),
+        "Config": type(make_schema(few, None)),
+    }
+    cls: type[ConnectorPoll] = type(f"Poll_{type_}", (ConnectorPoll,), values)
+    cls.type = type_
+    return cls()

@@ -1,7 +1,7 @@
 """Connectors: services as nodes and as triggers, each written as a JSON file, and webhooks that we add in services."""
 
 from packs.connectors import api, connector_files
-from packs.connectors.app_triggers import hook_keeper, registered_webhooks, trigger_files
+from packs.connectors.app_triggers import app_trigger, registered_webhooks, registration
 from registry import Registry
 
 NEEDS = ("mail",)  # whose messages the operations of Gmail send
@@ -9,8 +9,8 @@ EXTENDS = ("reference",)  # whose pages of connectors pages.py writes
 
 
 def setup(registry: Registry) -> None:
-    registry.node_finders += [trigger_files, connector_files]
+    registry.node_finders += [app_trigger, connector_files]
     registry.add_api(api.blueprint, registered_webhooks.blueprint)
-    registry.server_jobs.append(hook_keeper.make_jobs)
+    registry.server_jobs.append(registration.make_jobs)
     registry.reference_pages.append("packs.connectors.pages")
     registry.preparations.append(lambda config: connector_files.load_own(config.connectors_dir))

@@ -10,10 +10,9 @@ import orjson
 
 from nodes.credentials.types import TYPES
 from packs.connectors import connector_files
-from packs.connectors.connector_forms import describe_operation
-from packs.connectors.inputs import RESERVED
-from packs.connectors.poll_node import SUFFIX as POLL
-from packs.connectors.poll_node import describe_poll
+from packs.connectors.forms import describe_operation
+from packs.connectors.inputs import POLL, RESERVED
+from packs.connectors.node import describe_poll
 from packs.reference.reference import describe_type, link_rows, make_anchor
 
 PAGE = "connectors"  # which lists them

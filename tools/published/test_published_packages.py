@@ -8,7 +8,7 @@ import published_packages as published
 import pytest
 from connector_requests import operations_of, requests_of, responses_of
 
-from packs.connectors.app_triggers import trigger_files
+from packs.connectors.app_triggers import app_trigger
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("github"))
@@ -21,7 +21,7 @@ def test_github_knows_what_is_sent(type_, id_):
 
 @pytest.mark.parametrize("scope", ["repos/octocat/hello-world", "orgs/octocat"])
 def test_github_knows_how_its_trigger_registers_webhooks(scope):
-    trigger = trigger_files.read("github")
+    trigger = app_trigger.read("github")
     register, url = trigger["register"], f"https://api.github.com/{scope}/hooks"
     assert {register[call]["path"].partition("?")[0] for call in ("find", "create")} == {"/{scope}/hooks"}
     body = {**register["create"]["body"], "events": list(trigger["events"])}

@@ -11,7 +11,7 @@ from published_apis import ANY, Call
 from published_packages import path_pattern
 from typescript_types import Type
 
-from packs.connectors.app_triggers import trigger_files
+from packs.connectors.app_triggers import app_trigger
 
 METHODS = {
     "baserow": services.baserow_methods,
@@ -166,7 +166,7 @@ def test_salesforce_knows_what_is_sent(type_, id_):
 
 @pytest.mark.parametrize("name", ["jotform", "shopify", "typeform"])
 def test_services_know_how_their_triggers_register_webhooks(name):
-    register, unknown = trigger_files.read(f"{name}_trigger")["register"], set()
+    register, unknown = app_trigger.read(f"{name}_trigger")["register"], set()
     for call in ("find", "create", "remove"):
         path, _, query = register[call]["path"].partition("?")
         told = told_of(METHODS[name](), register[call]["method"], path)

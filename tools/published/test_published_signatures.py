@@ -12,13 +12,13 @@ from werkzeug.datastructures import Headers
 
 from api.webhooks.auth import is_authentic
 from nodes.credentials.types import TYPES
-from packs.connectors.app_triggers import trigger_files
+from packs.connectors.app_triggers import app_trigger
 from packs.connectors.app_triggers.app_events import is_signed
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 NOW = 1_767_600_000
 BODY = '{"id": "evt_1", "text": "Grüße, 3 €"}'.encode()
-TRIGGERS = {type_.removesuffix("_trigger"): trigger_files.read(type_) for type_ in sorted(trigger_files.types())}
+TRIGGERS = {type_.removesuffix("_trigger"): app_trigger.read(type_) for type_ in sorted(app_trigger.types())}
 OTHERWISE = {  # compared by their texts below, or by nothing
     "telegram": "sends the secret itself",
     "shopify": "its own client is for JavaScript",

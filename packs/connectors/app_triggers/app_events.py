@@ -30,7 +30,7 @@ from definition import PlannedNode
 from dispatch import Ticket
 from errors import Forbidden, Unavailable, VaultError
 from packs.connectors.app_triggers.app_trigger import SECRET_TYPES, AppTrigger
-from packs.connectors.app_triggers.hook_keeper import make_secret
+from packs.connectors.app_triggers.registration import make_secret
 from security.vault import Vault
 
 log = logging.getLogger("headrace.webhooks")

@@ -1,17 +1,23 @@
-"""App triggers: a node type for the webhook of one service, made from its file.
+"""App triggers: a node type for the webhook of one service, made from its file in `packs/connectors/data/triggers/`.
 
 The file says how the service signs its calls, which events it sends, what identifies a repeated call, and how its API
-adds and removes a webhook. What the server does with it is in app_events.py and hook_keeper.py.
+adds and removes a webhook: see `_schema.json` there. What the server does with it is in app_events.py and
+registration.py. `github.json` defines the node type `github_trigger`. Nothing but the names is read before a type is
+used.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
+import orjson
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from nodes import entry_of
 from nodes.core.triggers import EventTrigger, WebhookPath
 from nodes.fields import credential, line, setting, web_address
 
@@ -150,18 +156,15 @@ def _make_config(preset: Mapping[str, Any]) -> type[Schema]:
             title="Verify token",
         )
     if register:
+        origin = "/".join(register["base"].split("/")[:3])
         found["api_url"] = line(
-            f"Another address of the API of {name}, such as that of your own server. Default: {_origin_of(register)}",
+            f"Another address of the API of {name}, such as that of your own server. Default: {origin}",
             web_address,
             most=200,
             title="API address",
         )
     found["has_proof"] = _make_check(preset)
     return type("Config", (Schema,), found)
-
-
-def _origin_of(register: Mapping[str, Any]) -> str:
-    return "/".join(str(register["base"]).split("/")[:3])
 
 
 def _fits(pattern: str, help: str) -> Any:
@@ -191,3 +194,46 @@ def _make_check(preset: Mapping[str, Any]) -> Any:
             raise ValidationError(f"Cannot be combined with {given[0]}; remove one of them.", given[1])
 
     return validates_schema(has_proof)
+
+
+# The library of app triggers
+
+FOLDER = Path(__file__).parents[1] / "data" / "triggers"
+SUFFIX = "_trigger"
+
+
+@cache
+def types() -> frozenset[str]:
+    """Return the node types of all files."""
+    return frozenset(path.stem + SUFFIX for path in FOLDER.glob("*.json") if not path.name.startswith("_"))
+
+
+def find(type_: str) -> AppTrigger | None:
+    """Return the node type of this name, or None if there is no file for it."""
+    return _make(type_) if type_ in types() else None
+
+
+@cache
+def list_entries() -> tuple[dict[str, Any], ...]:
+    """Return the entries of all app triggers by name."""
+    found = [{**entry_of(cast(Any, type(node))), "mark": node.preset["icon"]} for node in map(_make, types())]
+    return tuple(sorted(found, key=lambda entry: str(entry["name"]).casefold()))
+
+
+def describe(type_: str) -> None:
+    """Return None: the entry in the catalogue has all."""
+
+
+def list_broken() -> tuple[()]:
+    """Return no files: the tests check all."""
+    return ()
+
+
+def read(type_: str) -> dict[str, Any]:
+    """Return the content of the file of this type, which is one of `types`. The tests check all files."""
+    return dict(orjson.loads((FOLDER / f"{type_.removesuffix(SUFFIX)}.json").read_bytes()))
+
+
+@cache
+def _make(type_: str) -> AppTrigger:
+    return make(type_, read(type_))

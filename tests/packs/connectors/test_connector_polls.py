@@ -7,7 +7,7 @@ from connector_stub import HOST, Stub, aim, answer
 
 from packs.connectors import connector_files
 from packs.connectors.file_schema import check
-from packs.connectors.poll_node import MOST, WHOLE, describe_poll, make
+from packs.connectors.node import MOST, WHOLE, describe_poll, make_trigger
 
 FILES = {type_: connector_files.read(type_) for type_ in sorted(connector_files.types())}
 POLLS = [(type_, each) for type_, file in FILES.items() for each in file["operations"] if "poll" in each]
@@ -71,7 +71,7 @@ def poll(httpserver, make_ctx):
     def execute(connector, state, *pages, **config):
         stub = Stub(httpserver, [answer(page) for page in pages])
         check(connector)
-        node = make("shop_poll", aim(connector, stub.port))
+        node = make_trigger("shop_poll", aim(connector, stub.port))
         ctx, _ = make_ctx(credentials={})
         given = {"operation": connector["operations"][0]["id"], **config}
         return node.poll(node.schema(given).load(given), state, ctx), [one["query"] for one in stub.seen]
@@ -138,7 +138,7 @@ def test_a_poll_asks_for_the_order_unless_the_setting_says_another(poll):
 def test_a_trigger_says_what_a_poll_reads():
     told = shop({"order": "unordered", "note": "Mind the gap."})["operations"][0]["poll"]
     assert describe_poll(told) == "Mind the gap. Each poll reads the whole list, at most 10,000 entries."
-    (offered, *_) = make("trello_poll", FILES["trello"]).offered
+    (offered, *_) = make_trigger("trello_poll", FILES["trello"]).offered
     assert offered["description"].endswith("Each poll reads the whole list, at most 10,000 entries.")
 
 
@@ -154,7 +154,7 @@ def test_a_trigger_says_what_a_poll_reads():
 )
 def test_services_are_asked_for_the_order(httpserver, make_ctx, type_, operation, config, asked):
     stub = Stub(httpserver, [answer({})])
-    node = make(f"{type_}_poll", {**aim(FILES[type_], stub.port), "auth": [{"type": "http_bearer"}]})
+    node = make_trigger(f"{type_}_poll", {**aim(FILES[type_], stub.port), "auth": [{"type": "http_bearer"}]})
     ctx, _ = make_ctx(credentials={"mine": ("http_bearer", {"token": "tok-1"}, [HOST])})
     given = {"operation": operation, "credential": "mine", **config}
     node.poll(node.schema(given).load(given), None, ctx)

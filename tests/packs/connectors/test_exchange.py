@@ -11,9 +11,8 @@ from errors import NodeError
 from nodes.credentials.oauth_providers import providers
 from packs.connectors import connector_files
 from packs.connectors.file_schema import check
-from packs.connectors.node import make
-from packs.connectors.offered_values import list_options
-from packs.connectors.poll_node import make as make_trigger
+from packs.connectors.forms import list_options
+from packs.connectors.node import make, make_trigger
 
 BEARER = {"type": "http_bearer", "title": "Token"}
 EXAMPLE = {"config": {}, "request": {"method": "GET", "url": "https://api.example.com/x"}, "output": None}

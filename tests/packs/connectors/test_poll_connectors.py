@@ -13,7 +13,7 @@ from world import flow, fresh_database, node
 from definition import check
 from models import Run
 from packs.connectors import connector_files
-from packs.connectors.app_triggers import trigger_files
+from packs.connectors.app_triggers import app_trigger
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -75,7 +75,7 @@ def test_new_entries_start_one_run_each_and_the_list_is_asked_for_newer_ones(sho
 
 def test_the_catalogue_has_the_triggers_of_connectors_and_of_apps(owner):
     found = {node["type"] for node in owner.get("/api/nodes?category=trigger").json["items"]}
-    assert "clickup_poll" in found and found >= trigger_files.types()
+    assert "clickup_poll" in found and found >= app_trigger.types()
 
 
 def test_only_lists_that_can_be_polled_are_offered():

@@ -12,15 +12,15 @@ from jsonschema import Draft202012Validator
 
 from models import LogEntry, Run
 from nodes import catalogue
-from packs.connectors.app_triggers import trigger_files
+from packs.connectors.app_triggers import app_trigger
 from packs.connectors.app_triggers.app_events import is_signed
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
-FOLDER = trigger_files.FOLDER
-NAMES = sorted(type_.removesuffix("_trigger") for type_ in trigger_files.types())
-PRESETS = {name: trigger_files.read(f"{name}_trigger") for name in NAMES}
+FOLDER = app_trigger.FOLDER
+NAMES = sorted(type_.removesuffix("_trigger") for type_ in app_trigger.types())
+PRESETS = {name: app_trigger.read(f"{name}_trigger") for name in NAMES}
 PATH = "apps/7f3a9c0e5b2d48d1a6c47f3a"
 
 

@@ -7,7 +7,7 @@ from database import execute, write
 from database.base import now_ms
 from database.queries import registered_hooks
 from models import AuditEntry, RegisteredHook
-from packs.connectors.app_triggers.hook_keeper import MANY, SELDOM_MS
+from packs.connectors.app_triggers.registration import MANY, SELDOM_MS
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 __all__ = ["keeper", "register", "service"]

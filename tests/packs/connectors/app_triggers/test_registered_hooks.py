@@ -13,7 +13,7 @@ from database import execute, write
 from models import LogEntry, OAuthGrant, RegisteredHook, Run
 from net.egress import HttpClient, Rule
 from nodes.base import Once
-from packs.connectors.app_triggers.hook_keeper import HookKeeper
+from packs.connectors.app_triggers.registration import HookKeeper
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
