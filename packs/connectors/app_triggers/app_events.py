@@ -24,11 +24,11 @@ from api.webhooks import begin_guess, load_secret, make_limit_key, note_refusal,
 from api.webhooks.auth import TIMESTAMP
 from api.webhooks.body import build_input
 from database.base import now_ms
-from database.queries import registered_hooks
 from database.queries.webhooks import WebhookTarget
 from definition import PlannedNode
 from dispatch import Ticket
 from errors import Forbidden, Unavailable, VaultError
+from packs.connectors.app_triggers import hook_queries
 from packs.connectors.app_triggers.app_trigger import SECRET_TYPES, AppTrigger
 from packs.connectors.app_triggers.registration import make_secret
 from security.vault import Vault
@@ -90,7 +90,7 @@ def load_signing_secrets(hook: WebhookTarget, node: PlannedNode) -> list[str | N
     if "credential" in node.config.static:
         values = load_secret(vault, hook, SECRET_TYPES)
         return [str(values["value" if hook.secret_type == "secret" else "secret"])]
-    rows = registered_hooks.of_node(hook.flow.id, hook.node_id)
+    rows = hook_queries.of_node(hook.flow.id, hook.node_id)
     if not rows:
         raise Unavailable("The webhook is not registered in the service yet: activate the flow", retry_after=60)
     try:

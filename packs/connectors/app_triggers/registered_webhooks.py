@@ -10,11 +10,12 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
-from database.queries import registered_hooks, workflows
+from database.queries import workflows
 from errors import Conflict, NotFound
 from fields import Out, Time, choice
 from models import RegisteredHook
 from nodes import REGISTRY
+from packs.connectors.app_triggers import hook_queries
 from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("registered_webhooks", "Webhooks that the server adds in services")
@@ -44,7 +45,7 @@ class RegisteredWebhookOut(Out):
 @blueprint.response(200, listed(RegisteredWebhookOut))
 def list_failing(args: dict[str, Any]) -> Any:
     """List the webhooks that could not be added or removed in their services, the newest first."""
-    rows = registered_hooks.failing(get_workspace_id(), MOST)
+    rows = hook_queries.failing(get_workspace_id(), MOST)
     names = {flow.id: flow.name for flow in workflows.of_ids(sorted({row.workflow_id for row in rows}), brief=True)}
     return slice_of([_show(row, names.get(row.workflow_id)) for row in rows], args)
 
@@ -61,7 +62,7 @@ def forget(hook_id: str) -> None:
     if row is None or row.workspace_id != get_workspace_id():
         raise NotFound(f"This workspace has no registered webhook {hook_id[:64]!r}")
     with begin_entry("webhook.forgotten").target("webhook", row.id, row.url or row.path).written():
-        if not registered_hooks.forget(row):
+        if not hook_queries.forget(row):
             raise Conflict("The webhook belongs to an active flow; deactivate the flow first")
 
 

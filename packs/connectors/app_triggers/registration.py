@@ -21,8 +21,7 @@ import orjson
 from constants import FORM
 from database import execute, write
 from database.base import now_ms
-from database.queries import logs, registered_hooks
-from database.queries.registered_hooks import CHECK_MS
+from database.queries import logs
 from definition.triggers import NO_ADDRESS
 from dispatch import Dispatcher
 from errors import NodeError
@@ -37,9 +36,11 @@ from nodes.http.body import RequestBody
 from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.pagination import find_next_link
 from nodes.http.response import is_permanent, kind_of_status
+from packs.connectors.app_triggers import hook_queries
 from scheduler.polls import run_in_thread
 
 AT_ONCE = 4
+CHECK_MS = 86_400_000  # between two checks that the service still has the webhook
 WORK_SECONDS = 45.0  # timeout for one row; shorter than a claim
 FIRST_BACKOFF_MS, MAX_BACKOFF_MS = 30_000, 3_600_000
 MANY = 100  # attempts, which take about four days; after them, one a day
@@ -71,7 +72,7 @@ class HookKeeper:
         """Begin due work, if this process leads."""
         if self.dispatcher.is_paused or not self.leads():
             return
-        for row in registered_hooks.claim_due(now_ms(), AT_ONCE):
+        for row in hook_queries.claim_due(now_ms(), AT_ONCE):
             self.start(lambda row=row: self.work(row))  # type: ignore[misc]
 
     def work(self, row: RegisteredHook) -> None:
@@ -88,7 +89,7 @@ class HookKeeper:
             log.exception("the registered hook %s could not be worked on", row.id)
             self._fail(row, "an internal error; the server's log has the details")
         finally:
-            registered_hooks.give_back(row)
+            hook_queries.give_back(row)
 
     def _add(self, row: RegisteredHook, keyring: Any) -> None:
         base = self.dispatcher.config.public_url.rstrip("/")
@@ -97,28 +98,28 @@ class HookKeeper:
         url = f"{base}/api/webhooks/{row.path}"
         registration = self._open(row, keyring)
         if row.state == row.ADDED and row.url == url and registration.has(url):
-            registered_hooks.put(row, next_at=now_ms() + CHECK_MS, claimed_until=0, attempts=0, last_error=None)
+            hook_queries.put(row, next_at=now_ms() + CHECK_MS, claimed_until=0, attempts=0, last_error=None)
             return
         if row.url not in (None, url):
             registration.remove(str(row.url))  # the address of the server has changed
         # Known before the service is asked: whatever happens from here on, the hook can be found and removed.
-        if not registered_hooks.put(row, url=url):
+        if not hook_queries.put(row, url=url):
             return
         secret = registration.add(
             url, make_secret(self.vault, row.id), orjson.loads(row.events), row.id.replace("_", "-")
         )
         sealed = None if secret is None else self.vault.seal(secret)
         done = {"state": row.ADDED, "secret": sealed, "attempts": 0, "last_error": None}
-        if registered_hooks.put(row, **done, next_at=now_ms() + CHECK_MS, claimed_until=0):
+        if hook_queries.put(row, **done, next_at=now_ms() + CHECK_MS, claimed_until=0):
             self._log(row, "info", "The webhook was added in the service")
 
     def _remove(self, row: RegisteredHook, keyring: Any) -> None:
         if row.url is not None:
-            if registered_hooks.hand_over(row):
+            if hook_queries.hand_over(row):
                 return
             self._open(row, keyring).remove(row.url)
-            registered_hooks.check_others(row)
-        if registered_hooks.end(row) and row.url is not None:
+            hook_queries.check_others(row)
+        if hook_queries.end(row) and row.url is not None:
             self._log(row, "info", "The webhook was removed from the service")
 
     def _open(self, row: RegisteredHook, keyring: Any) -> Any:
@@ -141,7 +142,7 @@ class HookKeeper:
         wait = SELDOM_MS if attempts >= MANY else min(FIRST_BACKOFF_MS * 2 ** min(attempts - 1, 20), MAX_BACKOFF_MS)
         is_new = message != row.last_error or attempts == MANY
         if (
-            registered_hooks.put(row, attempts=attempts, last_error=message, next_at=now_ms() + wait, claimed_until=0)
+            hook_queries.put(row, attempts=attempts, last_error=message, next_at=now_ms() + wait, claimed_until=0)
             and is_new
         ):
             done = "removed" if row.state == row.REMOVING else "added"

@@ -5,8 +5,8 @@ from test_registered_hooks import ACCOUNTS, SETTINGS, URL, due, keeper, logged, 
 
 from database import execute, write
 from database.base import now_ms
-from database.queries import registered_hooks
 from models import AuditEntry, RegisteredHook
+from packs.connectors.app_triggers import hook_queries
 from packs.connectors.app_triggers.registration import MANY, SELDOM_MS
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -98,7 +98,7 @@ def test_a_webhook_that_was_replaced_in_vain_is_removed(owner, service, keeper, 
     definition = owner.get(f"/api/workflows/{flow['id']}").json["definition_json"].replace('"push"', '"issues"')
     assert owner.put(f"/api/workflows/{flow['id']}", {"definition_json": definition}).status_code == 200
     removing = RegisteredHook.get(RegisteredHook.state == "removing")
-    keeper.work(registered_hooks._claim(removing.id, now_ms()))
+    keeper.work(hook_queries._claim(removing.id, now_ms()))
     (row,) = RegisteredHook.select()
     assert (row.state, row.url) == ("adding", URL) and service.urls == [URL]
     deactivate(owner, flow)
@@ -115,7 +115,7 @@ def test_a_webhook_of_another_account_that_is_removed_by_its_address_is_added_ag
     changed = definition.replace('"account":"account"', '"account":"other"')
     assert owner.put(f"/api/workflows/{flow['id']}", {"definition_json": changed}).status_code == 200
     for row in sorted(RegisteredHook.select(), key=lambda row: row.state):  # adding before removing
-        keeper.work(registered_hooks._claim(row.id, now_ms()))
+        keeper.work(hook_queries._claim(row.id, now_ms()))
     assert service.urls == []
     keeper.tick()
     assert service.urls == [URL] and [row.state for row in RegisteredHook.select()] == ["added"]
