@@ -39,38 +39,27 @@ class Placed(NamedTuple):
 
 
 def place_inputs(
-    told: Mapping[str, Any], inputs: Mapping[str, Any], path: str, method: str, body_type: str = "json"
+    told: Mapping[str, Any], inputs: Mapping[str, Any], path: str, method: str, is_form: bool = False
 ) -> Placed:
-    """Return the given inputs by their place. `path` is that of the operation, with names in braces."""
+    """Return the given inputs by their place. `path` is that of the operation, with names in braces.
+
+    In the body of a form (`is_form`), data of any shape is JSON.
+    """
     placed = Placed({}, {}, {}, {})
     for name, value in inputs.items():
         how = told[name]
         place = how.get("in") or _default_place(name, how, path, method)
         theirs = how.get("name", name)
         if place == "query":
-            _put_query(placed.query, theirs, value, how.get("style"), name)
+            put_query(placed.query, theirs, value, how.get("style"), name)
         elif place == "header":
             placed.headers[theirs] = text_of(value)
         elif place == "file":
             placed.files[theirs] = value
         elif place == "body":
-            put(placed.body, theirs, _as_text(value, how) if body_type in ("form", "multipart") else value, name)
+            is_data = how.get("type") in ("object", "items", "any") and isinstance(value, dict | list)
+            put(placed.body, theirs, text_of(value) if is_form and is_data and theirs else value, name)
     return placed
-
-
-def _put_query(query: dict[str, Any], name: str, value: Any, style: str | None, key: str) -> None:
-    """Put a value into the query; without a name, merge an object into it."""
-    if not name:
-        put(query, "", value, key)
-        return
-    theirs, listed = name_list(name, value, style)
-    query[theirs] = listed
-
-
-def _as_text(value: Any, how: Mapping[str, Any]) -> Any:
-    """Return a value as a form has it: data of any shape is JSON there."""
-    is_data = how.get("type") in ("object", "items", "any") and isinstance(value, dict | list)
-    return text_of(value) if is_data and how.get("name") != "" else value
 
 
 def _default_place(name: str, how: Mapping[str, Any], path: str, method: str) -> str:
@@ -81,13 +70,16 @@ def _default_place(name: str, how: Mapping[str, Any], path: str, method: str) ->
     return "query" if method in QUERY_METHODS else "body"
 
 
-def name_list(name: str, value: Any, style: str | None) -> tuple[str, Any]:
-    """Return the name and the value of a query parameter, a list as `style` says: repeat, comma or brackets."""
-    if not isinstance(value, list) or style in (None, "repeat"):
-        return name, value
-    if style == "comma":
-        return name, ",".join(map(text_of, value))
-    return f"{name}[]", value
+def put_query(query: dict[str, Any], name: str, value: Any, style: str | None, key: str) -> None:
+    """Put a value into the query, a list as `style` says: repeat, comma, brackets. Without a name, merge an object."""
+    if not name:
+        put(query, "", value, key)
+    elif not isinstance(value, list) or style in (None, "repeat"):
+        query[name] = value
+    elif style == "comma":
+        query[name] = ",".join(map(text_of, value))
+    else:
+        query[f"{name}[]"] = value
 
 
 def put(body: dict[str, Any], name: str, value: Any, key: str) -> None:
@@ -368,16 +360,14 @@ class ConnectorExchange:
         """Return the URL of the operation and its body, made from the inputs."""
         operation = self.operation
         path = operation.get("url") or operation.get("path", "")
-        placed = place_inputs(self.told, self.inputs, path, self.method, self._written())
+        # With brackets, a form has nested data as it is.
+        is_form = operation.get("body_type") in ("form", "multipart") and not operation.get("brackets")
+        placed = place_inputs(self.told, self.inputs, path, self.method, is_form)
         query = {**self.connector.get("query", {}), **operation.get("query", {}), **placed.query}
         url = bodies.append_query(self.url(path), query)
         self.headers = self._all_headers({**operation.get("headers", {}), **placed.headers})
         self.files = placed.files
         return PageLocation(url, self._body(placed.body))
-
-    def _written(self) -> str:
-        """Return how the body writes nested data: as JSON in a form without brackets."""
-        return "json" if self.operation.get("brackets") else str(self.operation.get("body_type", "json"))
 
     def _all_headers(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a request: the connector's and these, with the secret where they name it."""

@@ -122,7 +122,11 @@ def list_options(
     told = {**node.connector.get("inputs", {}), **(operation or {}).get("inputs", {})}.get(name, {}).get("options")
     if told is None:
         raise NodeError(f"there are no values to choose from for {name!r}", permanent=True)
-    given = {theirs: _value(ours, config) for theirs, ours in told.get("inputs", {}).items()}
+    # The values of the list's inputs: each that of the setting of a name, or a constant in an object.
+    given = {
+        theirs: ours["constant"] if isinstance(ours, dict) and "constant" in ours else config.get(str(ours))
+        for theirs, ours in told.get("inputs", {}).items()
+    }
     asked = {
         "operation": told["operation"], "max_items": MAX_OPTIONS,
         **{key: config[key] for key in ("credential", "address") if config.get(key)},
@@ -132,11 +136,6 @@ def list_options(
     found = _run(node, asked, ctx)
     items = found if isinstance(found, list) else []
     return [_show(told, item) for item in items if search(told["value"], item) is not None], len(items) >= MAX_OPTIONS
-
-
-def _value(ours: Any, config: Mapping[str, Any]) -> Any:
-    """Return the value of the list's input: that of the setting of this name, or a constant in an object."""
-    return ours["constant"] if isinstance(ours, dict) and "constant" in ours else config.get(str(ours))
 
 
 def _run(node: ConnectorNode, asked: dict[str, Any], ctx: Context) -> Any:

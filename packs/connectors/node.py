@@ -189,13 +189,12 @@ def _rhythm() -> dict[str, Any]:
 
 def narrow(connector: Mapping[str, Any]) -> dict[str, Any]:
     """Return the connector with only the operations that can be polled, named by what they find."""
-    found = [each for each in connector["operations"] if "poll" in each]
-    return {**connector, "operations": [_as_event(each) for each in found]}
-
-
-def _as_event(operation: Mapping[str, Any]) -> dict[str, Any]:
-    description = f"{operation['description']} {describe_poll(operation['poll'])}".rstrip()
-    return {**operation, "name": operation["poll"].get("title", operation["name"]), "description": description}
+    events = []
+    for each in connector["operations"]:
+        if told := each.get("poll"):
+            description = f"{each['description']} {describe_poll(told)}".rstrip()
+            events.append({**each, "name": told.get("title", each["name"]), "description": description})
+    return {**connector, "operations": events}
 
 
 def make_trigger(type_: str, connector: Mapping[str, Any]) -> ConnectorPoll | None:

@@ -157,7 +157,7 @@ def _input_meaning(field: Mapping[str, Any]) -> str:
     title, text = field.get("title", ""), field.get("description", "")
     labels = field.get("x-enum-labels") or field.get("items", {}).get("x-enum-labels") or {}
     choices = "; ".join(f"`{value}`: {label}" for value, label in labels.items() if value != label)
-    told = _plain_cell(". ".join(part.rstrip(".") for part in (text, choices) if part))
+    told = _plain(". ".join(part.rstrip(".") for part in (text, choices) if part)).replace("|", "\\|")
     return f"*{title}*: {told}" if told else f"*{title}*"
 
 
@@ -179,7 +179,3 @@ def _plain(text: str) -> str:
     parts = text.replace("\n", " ").split("`")
     parts[::2] = [re.sub(r"([*_<\[])", r"\\\1", part) for part in parts[::2]]
     return "`".join(parts)
-
-
-def _plain_cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import mimetypes
 from typing import Any
 
@@ -52,7 +51,7 @@ def _inline(x: ConnectorExchange) -> dict[str, Any]:
 def _save(x: ConnectorExchange, image: dict[str, Any], number: int) -> dict[str, Any]:
     try:
         content = base64.b64decode(image["data"])
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise MalformedData("the model answered with an image that is not base64") from None
     return x.save(content, "image" + (mimetypes.guess_extension(image.get("mimeType", "")) or ".png"), number)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 from errors import MalformedData, NodeError
@@ -21,7 +20,7 @@ def get_file(x: ConnectorExchange) -> dict[str, Any]:
         raise NodeError(f"path: {found['path']!r} is too large; GitHub gives files of up to 1 MB", permanent=True)
     try:
         content = base64.b64decode(found["content"])
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise MalformedData("GitHub answered with a file that is not base64") from None
     if x.config.get("save_to"):
         return {**about, **x.save(content, found["name"])}

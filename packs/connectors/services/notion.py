@@ -272,16 +272,12 @@ def flatten(value: Mapping[str, Any]) -> Any:
     if kind in ("created_by", "last_edited_by"):
         return found and (found.get("name") or found.get("id"))
     if kind == "files":
-        return [_url(each) for each in found or []]
+        return [(each.get("file") or each.get("external") or {}).get("url") for each in found or []]
     if kind == "unique_id":
         return found and "-".join(str(part) for part in (found.get("prefix"), found.get("number")) if part is not None)
     if kind == "array":
         return [flatten(each) for each in found or []]
     return flatten(found) if kind in ("formula", "rollup") and found else found
-
-
-def _url(file: Mapping[str, Any]) -> Any:
-    return (file.get("file") or file.get("external") or {}).get("url")
 
 
 # Blocks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 from errors import MalformedData, NodeError
@@ -39,7 +38,7 @@ def _save(x: ConnectorExchange, answer: dict[str, Any]) -> dict[str, Any]:
     for number, image in enumerate(answer["data"]):
         try:
             content = base64.b64decode(image["b64_json"])
-        except (KeyError, binascii.Error, ValueError):
+        except (KeyError, ValueError):
             raise MalformedData("OpenAI answered without an image") from None
         files.append(x.save(content, f"image.{end}", number))
     return {**files[0], "files": files, "usage": answer.get("usage")}
