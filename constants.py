@@ -29,8 +29,10 @@ OPERATORS = {
 DAY = 86_400  # seconds
 # A change in the audit log whose values are not shown.
 CHANGED = {"changed": True}
-# The types of credentials that a request over HTTP may be sent with. How is in nodes/http/authorization.py.
+# The types of credentials for which a server issues access tokens, all of the pack oauth.
+TOKEN_TYPES = ("oauth2", "oauth2_refresh_token", "oauth2_client_credentials", "google_service_account")
+# The types of credentials that a request over HTTP may be sent with: those with an `authorization`.
 HTTP_CREDENTIALS = (
     *("http_basic", "http_bearer", "http_header", "http_headers", "http_query", "http_digest", "oauth1", "aws", "mtls"),
-    *("oauth2_client_credentials", "oauth2", "oauth2_refresh_token", "google_service_account"),
+    *TOKEN_TYPES,
 )

@@ -72,6 +72,33 @@ class Referrer(NamedTuple):
     flows: frozenset[str]
 
 
+class AccountKeeper:
+    """Keeps the tokens of credentials that change while they are used, such as those of connected accounts.
+
+    This one keeps none, as in a server without such a pack. `kept` is the server's `security.credentials.Credentials`,
+    a `row` a `models.Credential` of any type.
+    """
+
+    def open(self, kept: Any, row: Any, made: Any) -> Any:
+        """Return the `DecryptedCredential` that was made of the row, with its tokens."""
+        return made
+
+    def describe(self, kept: Any, rows: Sequence[Any]) -> dict[str, dict[str, Any]]:
+        """Return how credentials are connected, by id, for the API. One without tokens of its own has no entry."""
+        return {}
+
+    def find_problems(self, rows: Sequence[Any]) -> dict[str, str]:
+        """Return why the accounts of credentials cannot be used, by id."""
+        return {}
+
+    def change(self, kept: Any, row: Any, values: Mapping[str, Any]) -> None:
+        """Delete the tokens if they are not those of the new values. Called in the transaction of the change."""
+
+    def begin_removal(self, kept: Any, services: Any, row: Any) -> Callable[[], object]:
+        """Return the function that revokes the tokens, if possible, to call once the credential has been deleted."""
+        return lambda: None
+
+
 @dataclass
 class Registry:
     """What the packs of this process have added, in the order of the packs' names.
@@ -79,6 +106,7 @@ class Registry:
     `node_modules`: modules that define node types, in the order of the catalogue.
     `node_finders`: node types made from files.
     `credential_types`: the types of credentials by name, with those of the core.
+    `accounts`: keeps the tokens of accounts of credentials.
     `agents`: the services of agents in a run, `Context.agents`: "module:class".
     `agent_tools`: families of tools for agents, by the type in an agent's `tools`: "module:function" of each.
     `blueprints`: resources of the API, each a blueprint, or "module:blueprint", which only a server loads.
@@ -114,6 +142,7 @@ class Registry:
     node_modules: list[ModuleType] = field(default_factory=list)
     node_finders: list[NodeFinder] = field(default_factory=list)
     credential_types: dict[str, Any] = field(default_factory=ByType)
+    accounts: AccountKeeper = field(default_factory=AccountKeeper)
     agents: str = ""
     agent_tools: dict[str, str] = field(default_factory=dict)
     blueprints: list[Any] = field(default_factory=list)

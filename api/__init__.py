@@ -24,7 +24,6 @@ from api import (
     logs,
     metrics,
     no_agents,
-    oauth,
     people,
     profile,
     resume_links,
@@ -60,7 +59,6 @@ RESOURCES = (
     catalogue,
     metrics,
     credentials,
-    oauth,
     webhooks,
     test_calls,
     resume_links,
@@ -74,7 +72,7 @@ RESOURCES = (
 def list_blueprints() -> list[Any]:
     """Return the blueprints of the core and of the packs, in the order of the OpenAPI document."""
     of_packs = [pkgutil.resolve_name(one) if isinstance(one, str) else one for one in registry.blueprints]
-    ours = [*(module.blueprint for module in RESOURCES), oauth.callback]
+    ours = [module.blueprint for module in RESOURCES]
     return [*ours, *([] if "agents" in registry.packs else [no_agents.blueprint]), *of_packs]
 
 

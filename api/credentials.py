@@ -22,9 +22,9 @@ from fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, text
 from models import Credential
 from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
+from registry import explain_off, registry
 from schemas import CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
 from security.credentials import USER_TYPES, Trial, find_host_warnings, make_credential, run_test
-from security.oauth_connections import Connections
 
 blueprint = Resource("credentials", "Secrets that flows use")
 TRIALS = threading.BoundedSemaphore(4)  # tests in a process, whose threads have other requests to serve too
@@ -183,10 +183,10 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 @blueprint.response(204)
 def delete(credential: Credential) -> None:
     """Delete a credential, and revoke its tokens if the service can. Refused while an active flow uses it."""
-    connections = Connections(get_server().credentials, get_dispatcher().resources.services)
-    told = connections.read_tokens(credential)
-    get_server().credentials.remove(begin_entry("credential.deleted"), credential)
-    connections.revoke(credential, told)
+    kept, services = get_server().credentials, get_dispatcher().resources.services
+    revoke = registry.accounts.begin_removal(kept, services, credential)
+    kept.remove(begin_entry("credential.deleted"), credential)
+    revoke()
 
 
 @blueprint.post("/credentials/<credential>/test")
@@ -219,7 +219,7 @@ def test_unsaved(body: dict[str, Any]) -> Any:
 
 def _add_connections(rows: list[Credential]) -> list[Credential]:
     """Set `connection` of the rows."""
-    connections = get_server().credentials.describe_connections(rows)
+    connections = registry.accounts.describe(get_server().credentials, rows)
     for row in rows:
         row.connection = connections.get(row.id)
     return rows
@@ -259,7 +259,7 @@ def _encode_hosts(hosts: list[str] | None) -> str | None:
 def _validate(type_: str, data: dict[str, Any]) -> dict[str, Any]:
     """Return the values, validated by the type. Raises: BadInput with the wrong keys, but no values."""
     if type_ not in TYPES:
-        raise BadInput(f"type: must be one of {', '.join(TYPES)}")
+        raise BadInput(f"type: must be one of {', '.join(TYPES)}{explain_off()}")
     check_depth(data, "data")
     try:
         values: dict[str, Any] = TYPES[type_].load(data)

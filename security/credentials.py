@@ -9,7 +9,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -18,8 +17,9 @@ from marshmallow import ValidationError
 
 import definition as definitions
 import models
+from constants import TOKEN_TYPES
 from database.base import new_id
-from database.queries import credentials, oauth_grants, registered_hooks, workflows
+from database.queries import credentials, registered_hooks, workflows
 from database.queries.audit import NewAuditEntry, differences
 from database.queries.locks import lock_names
 from definition.messages import join_messages
@@ -28,14 +28,11 @@ from models import ServerFact
 from nodes.base import Context, Services
 from nodes.credentials.checks import CHECKS, Untested
 from nodes.credentials.keyring import DecryptedCredential, Keyring
-from nodes.credentials.oauth_providers import CUSTOM
-from nodes.credentials.oauth_types import ACCOUNT, GRANT_TYPES, TOKEN_TYPES, is_same_account, settings_of
 from nodes.credentials.types import TYPES
 from nodes.files.files import WorkspaceFiles
-from registry import registry
+from registry import explain_off, registry
 from schemas import CredentialIn
 
-from .oauth_grants import DatabaseGrants, describe_connection, find_instance_hosts
 from .vault import Vault
 
 log = logging.getLogger("headrace.credentials")
@@ -65,37 +62,13 @@ class Credentials:
         """Return the credential of a row, bound to the row's hosts, by default to the hosts in its values."""
         data = self.values_of(row)
         made = make_credential(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
-        return self._with_grant(row, made) if row.type in GRANT_TYPES else made
+        opened: DecryptedCredential = registry.accounts.open(self, row, made)
+        return opened
 
     def values_of(self, row: models.Credential) -> Mapping[str, Any]:
         """Return the decrypted values of a row. Raises: VaultError if the key does not fit."""
         data: Mapping[str, Any] = self.vault.unseal(row.id, row.updated_at, row.data)
         return data
-
-    def _with_grant(self, row: models.Credential, made: DecryptedCredential) -> DecryptedCredential:
-        """Return the credential with its grant, and with the host that the service gave the account, if any."""
-        grant = models.OAuthGrant.find(row.id)
-        details = {} if grant is None else oauth_grants.details_of(grant)
-        hosts = (*made.hosts, *find_instance_hosts(details, settings_of(row.type, made.data)))
-        return replace(made, grants=self.grants_of(row, made.data), details=details, hosts=hosts)
-
-    def describe_connections(self, rows: Iterable[models.Credential]) -> dict[str, dict[str, Any]]:
-        """Return how credentials are connected, by id; other types have no entry. See `describe_connection`."""
-        accounts = [row for row in rows if row.type in GRANT_TYPES]
-        grants = oauth_grants.of([row.id for row in accounts])
-        return {row.id: describe_connection(row, grants.get(row.id), self._provider_of(row)) for row in accounts}
-
-    def _provider_of(self, row: models.Credential) -> str | None:
-        try:
-            return str(self.values_of(row).get("provider", CUSTOM))
-        except VaultError:
-            return None
-
-    def grants_of(self, row: models.Credential, data: Mapping[str, Any]) -> DatabaseGrants:
-        """Return the store of the grant of a credential with these values."""
-        return DatabaseGrants(
-            self.vault, row, data.get("refresh_token", ""), lambda: self.find_users(row.workspace_id, [row])[row.id]
-        )
 
     def find_users(self, workspace_id: str, rows: Iterable[models.Credential]) -> dict[str, list[UsedBy]]:
         """Return the users of each credential by its id; those of a mail server's use the account that logs in, too.
@@ -156,17 +129,9 @@ class Credentials:
             entry.note(**differences({"name": row.name, "hosts": _parse_hosts(row.hosts)}, _list_changes(values)))
             if sealed:
                 entry.note(data={"changed": True})
-                if row.type in GRANT_TYPES and not self._keeps_grant(row, values["data"]):
-                    oauth_grants.drop(row.id)
+                registry.accounts.change(self, row, values["data"])
             credentials.change(row, **{**values, **sealed})
             registered_hooks.try_again(row.id)
-
-    def _keeps_grant(self, row: models.Credential, after: Mapping[str, Any]) -> bool:
-        """Return True if the grant of the credential is also one for these new values."""
-        try:
-            return is_same_account(self.values_of(row), after)
-        except VaultError:
-            return False
 
     def remove(self, entry: NewAuditEntry, row: models.Credential) -> None:
         """Delete the row. Raises: Conflict while an active flow uses it; NotFound if it is already deleted."""
@@ -174,7 +139,6 @@ class Credentials:
         with entry.about(row).written():
             if not credentials.remove(row):
                 raise NotFound("The credential was already deleted")
-            oauth_grants.drop(row.id)
 
     def is_key_current(self) -> bool:
         """Return True if the database still uses this process's key."""
@@ -222,7 +186,7 @@ def _parse_entry(name: str, entry: Any, file: str) -> DecryptedCredential:
     try:
         given = CredentialIn().load({**entry, "name": name})
         if given["type"] not in TYPES:
-            raise BadInput(f"{file}: {name!r}: type: must be one of {', '.join(TYPES)}")
+            raise BadInput(f"{file}: {name!r}: type: must be one of {', '.join(TYPES)}{explain_off()}")
         return make_credential(name, given["type"], _load_values(given["type"], given["data"]), given["hosts"])
     except ValidationError as error:
         raise BadInput(f"{file}: {name!r}: {join_messages(error.messages)}") from None
@@ -307,16 +271,20 @@ def check_uses(uses: list[definitions.Use], workspace_id: str, open_: Opener) ->
         if row is not None and row.type in LOGIN_TYPES:
             login = _find_login(open_, workspace_id, name)
             row = find(login) if login else None
-        if row is not None and row.type in GRANT_TYPES:
+        if row is not None and row.type in TOKEN_TYPES:
             accounts[name] = row
-    if not accounts:
-        return found
-    grants = oauth_grants.of([row.id for row in accounts.values()])
-    texts = {name: _explain_state(row, grants.get(row.id)) for name, row in accounts.items()}
+    problems = _find_problems(list(accounts.values()))
     for use in uses[:MAX_WARNINGS]:
-        if text := texts.get(use.name):
+        if use.name in accounts and (text := problems.get(accounts[use.name].id)):
             found.append(Issue(use.path, text, use.node_id, "warning"))
     return found
+
+
+def _find_problems(accounts: list[models.Credential]) -> dict[str, str]:
+    """Return why accounts cannot be used, by id."""
+    unknown = [row for row in accounts if row.type not in TYPES]
+    texts = {row.id: f"the credential {row.name!r} has the unknown type {row.type}{explain_off()}" for row in unknown}
+    return {**registry.accounts.find_problems(accounts), **texts}
 
 
 def _find_login(open_: Opener, workspace_id: str, name: str) -> str:
@@ -329,15 +297,6 @@ def _find_login(open_: Opener, workspace_id: str, name: str) -> str:
     except (VaultError, NodeError):
         return ""
     return "" if server is None else server.data.get("token_from") or ""
-
-
-def _explain_state(row: models.Credential, grant: models.OAuthGrant | None) -> str | None:
-    """Return why an account cannot be used, or None."""
-    if grant is not None and grant.status == models.OAuthGrant.REVOKED:
-        return f"the credential {row.name!r} is not connected any more; connect its account again in Credentials"
-    if grant is None and row.type == ACCOUNT:
-        return f"the credential {row.name!r} is not connected yet; connect its account in Credentials"
-    return None
 
 
 def find_host_warnings(row: models.Credential) -> list[Issue]:

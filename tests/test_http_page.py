@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import engine
+from constants import HTTP_CREDENTIALS
 from nodes import catalogue
 from nodes.credentials.types import TYPES
-from nodes.http.authorization import CREDENTIALS
 from nodes.http.pagination import KEYS
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ def test_each_example_is_a_node_of_a_flow(block):
 def test_every_type_of_body_of_pages_and_of_authentication_has_its_row():
     rows = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) - {"type", "body_type"}
     (http,) = [entry for entry in catalogue() if entry["type"] == "http"]
-    assert rows == {*http["config_schema"]["properties"]["body_type"]["enum"], *KEYS, *CREDENTIALS}
+    assert rows == {*http["config_schema"]["properties"]["body_type"]["enum"], *KEYS, *HTTP_CREDENTIALS}
 
 
 def test_every_setting_that_it_names_is_one():

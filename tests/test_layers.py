@@ -67,7 +67,7 @@ HOMES = {
     "marshmallow": {"fields", "schemas", "nodes", "definition", "security", "api", "packs"},
     "apscheduler": {"scheduler"},
     **dict.fromkeys(("celery", "kombu"), {"packs"}),
-    "opentelemetry": {"packs"},
+    **dict.fromkeys(("opentelemetry", "authlib"), {"packs"}),
     "gunicorn": {"workflow_server", "gunicorn.conf", "net"},
     "jinja2": {"expressions"},
     "dotenv": {"config"},

@@ -28,7 +28,7 @@ from werkzeug.datastructures import Headers
 
 from errors import NodeError, Unavailable
 from net.egress import RequestOptions
-from nodes.credentials.oauth_types import check_secure_url
+from nodes.credentials.base import check_secure_url
 
 SIGNATURE_HEADERS = {"github": "X-Hub-Signature-256", "stripe": "Stripe-Signature"}
 TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")

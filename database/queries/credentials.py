@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from database import fetch_value, write
+from database import execute, fetch_value, write
 from database.base import Rows, now_ms
 from database.queries.locks import lock_names
 from errors import Conflict, NotFound
@@ -82,7 +82,10 @@ def change(credential: Credential, **values: Any) -> None:
 
 
 def remove(credential: Credential) -> bool:
-    """Delete the row. Return True if it existed. Raises: Conflict if an active flow's webhook uses it."""
+    """Delete the row, and the tokens of its account. Return True if the row existed.
+
+    Raises: Conflict if an active flow's webhook uses it.
+    """
     with write():
         lock_names("credentials", (credential.workspace_id,))
         check_unused(credential, "deleted")
@@ -91,7 +94,15 @@ def remove(credential: Credential) -> bool:
                 f"The webhook {waits} must still be removed from its service with this credential, which cannot be "
                 "deleted until then. Wait, or remove the webhook by hand and confirm that on the Dashboard"
             )
+        forget_account(credential.id)
         return bool(credential.delete_instance())
+
+
+def forget_account(credential_id: str) -> bool:
+    """Delete the tokens of a credential's account, and attempts to connect it. Return True if it had tokens."""
+    with write():
+        execute("DELETE FROM oauth_attempts WHERE credential_id = ?", (credential_id,))
+        return bool(execute("DELETE FROM oauth_grants WHERE credential_id = ?", (credential_id,)).rowcount)
 
 
 def check_unused(credential: Credential, done: str) -> None:

@@ -28,6 +28,7 @@ class CredentialType(Schema):
     `needs_hosts`: its values name no host, so it cannot be sent anywhere until its owner lists hosts. `without_hosts`
     is the warning if it is saved without hosts; empty if its values name them. `url_field` is the field with the URL
     that names the host, if there is no field `host`. `login` is the format of a login that is sent in base64.
+    `authorization` puts it on HTTP requests: a class of `nodes/http/authorization.py`, None if it cannot be sent so.
     """
 
     main: ClassVar[str] = ""
@@ -36,6 +37,7 @@ class CredentialType(Schema):
     without_hosts: ClassVar[str] = ""
     url_field: ClassVar[str] = ""
     login: ClassVar[str] = ""
+    authorization: ClassVar[Any] = None
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
@@ -97,6 +99,26 @@ def check_url(value: str) -> None:
         good = False
     if not good:
         raise ValidationError("Must be a URL that starts with https:// or http://, without a user name.")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return True if the host is this machine by name or address."""
+    if not host:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_secure_url(value: str) -> None:
+    """Reject an address that others on the way can read or change: only https, except on this machine."""
+    check_url(value)
+    parts = urlsplit(value)
+    if parts.scheme != "https" and not is_loopback(parts.hostname):
+        raise ValidationError("Must start with https://.")
+    if parts.fragment:
+        raise ValidationError("Must not contain #.")
 
 
 def check_host(value: str) -> None:

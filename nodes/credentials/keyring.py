@@ -15,7 +15,6 @@ from typing import Any
 import orjson
 
 from errors import ExpressionError, NodeError, VaultError
-from nodes.credentials.grants import GrantStore
 from nodes.credentials.redaction import (
     FRAGMENT,
     HIDDEN,
@@ -30,7 +29,7 @@ from nodes.credentials.redaction import (
     redact_beginnings,
     whole_values,
 )
-from nodes.credentials.types import TYPES
+from registry import registry
 
 MAX_DEPTH = 250
 MAX_ONCE = 50  # values that ended steps have used once and that are still redacted
@@ -41,7 +40,7 @@ MAX_IN_STEPS = 2_000  # values that the steps in progress may have used once
 class DecryptedCredential:
     """A decrypted credential. `hosts` are the hosts it may be sent to: names, or `*.example.com` for subdomains.
 
-    `grants` keeps its tokens if they change while it is used; None for a type without, and outside of a server.
+    `grants` keeps its tokens if they change while it is used, for the pack that renews them; else None.
     `details` has other values of the account from the service, without secrets, such as Salesforce's `instance_url`.
     """
 
@@ -49,7 +48,7 @@ class DecryptedCredential:
     type: str
     data: Mapping[str, Any] = field(repr=False)
     hosts: tuple[str, ...] = ()
-    grants: GrantStore | None = field(default=None, repr=False, compare=False)
+    grants: Any = field(default=None, repr=False, compare=False)
     details: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -111,7 +110,7 @@ class Keyring(Mapping[str, Any]):
         except VaultError as error:
             raise NodeError(f"the credential {name!r} cannot be read: {error}", True, kind="credential") from None
         if found is not None:
-            self.hide(*TYPES[found.type].secrets(found.data))
+            self.hide(*registry.credential_types[found.type].secrets(found.data))
         return found
 
     def __getitem__(self, name: str) -> Any:
@@ -122,7 +121,7 @@ class Keyring(Mapping[str, Any]):
         if found is None:
             raise ExpressionError(f"there is no credential {name[:100]!r} in this workspace")
         self._shown[found.name] = found
-        return TYPES[found.type].shown(found.data)
+        return registry.credential_types[found.type].shown(found.data)
 
     def __iter__(self) -> Iterator[str]:
         return iter(())
@@ -137,7 +136,7 @@ class Keyring(Mapping[str, Any]):
             return
         text = "\n".join(sent)
         for found in unbound:
-            if any(is_in(value, text) for value in TYPES[found.type].secrets(found.data)):
+            if any(is_in(value, text) for value in registry.credential_types[found.type].secrets(found.data)):
                 found.check_host(host)
 
     # Redaction

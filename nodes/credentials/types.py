@@ -18,11 +18,12 @@ from nodes.credentials.base import (
     MAX_KEY,
     NO_HOSTS,
     CredentialType,
-    check_url,
+    check_secure_url,
     secret,
     text,
 )
-from nodes.credentials.http_types import (
+from nodes.fields import choice, header_name, header_value, setting, whole
+from nodes.http.authorization import (
     AwsCredential,
     ClientCertificateCredential,
     HttpBasic,
@@ -33,13 +34,6 @@ from nodes.credentials.http_types import (
     HttpQuery,
     OAuth1Credential,
 )
-from nodes.credentials.oauth_types import (
-    GoogleServiceAccount,
-    OAuth2,
-    OAuth2RefreshToken,
-    check_secure_url,
-)
-from nodes.fields import choice, header_name, header_value, setting, whole
 from registry import registry
 
 PUBLIC_KEY = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]{1,20000}-----END PUBLIC KEY-----\Z")
@@ -52,32 +46,6 @@ class Secret(CredentialType):
     needs_hosts = True
     without_hosts = NO_HOSTS + "what stays in the flow."
     value = secret("The secret value", most=MAX_KEY, lines=True, required=True, title="Value")
-
-
-class OAuth2ClientCredentials(CredentialType):
-    """A client id and its secret, exchanged for access tokens (RFC 6749, section 4.4)."""
-
-    title = "OAuth2 client credentials"
-    without_hosts = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
-    url_field = "token_url"
-    login = "{client_id}:{client_secret}"
-    token_url = text(
-        "The URL that issues tokens: https://login.example.com/oauth2/token",
-        check_url,
-        required=True,
-        title="Token URL",
-    )
-    client_id = text("The client's id", required=True, title="Client ID")
-    client_secret = secret("The client's secret", required=True, title="Client secret")
-    scope = text("The requested scopes, separated by spaces", title="Scope")
-    audience = text("The audience, if the server requires one", title="Audience")
-    auth = choice(
-        "Whether the token request contains id and secret in its header or its body",
-        {"header": "Header", "body": "Body"},
-        literal=False,
-        load_default="header",
-        title="Send client credentials in",
-    )
 
 
 class Hmac(CredentialType):
@@ -203,10 +171,6 @@ TYPES |= {
     "oauth1": OAuth1Credential(),
     "aws": AwsCredential(),
     "mtls": ClientCertificateCredential(),
-    "oauth2_client_credentials": OAuth2ClientCredentials(),
-    "oauth2": OAuth2(),
-    "oauth2_refresh_token": OAuth2RefreshToken(),
-    "google_service_account": GoogleServiceAccount(),
     "hmac": Hmac(),
     "jwt": Jwt(),
     "secret": Secret(),

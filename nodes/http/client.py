@@ -10,15 +10,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from constants import HTTP_CREDENTIALS
 from errors import ErrorKind, NodeError
 from net.egress import SAFE_HEADERS, HttpClient, HttpResponse, RequestOptions, Save, get_host
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.redaction import is_in
 from nodes.credentials.types import TYPES
-from nodes.http.authorization import CREDENTIALS, AccessToken, GrantToken, authorize
+from nodes.http.authorization import Authorization, authorize
 from nodes.http.body import NO_BODY, RequestBody
-from nodes.http.oauth2 import TOKENS, Tokens, check_grant, get_token_host
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
 from server_log import CURRENT
 
@@ -59,7 +59,8 @@ class Told(NamedTuple):
 
 class HTTPClient:
     """Sends the requests of one execution. `allow` raises NodeError for a host that may not be called, also after a
-    redirect. `explain` reads the body of an error; None: its beginning is shown as it is.
+    redirect. `explain` reads the body of an error; None: its beginning is shown as it is. `authorization` is that of
+    the credential, if there is one already.
     """
 
     def __init__(
@@ -68,14 +69,14 @@ class HTTPClient:
         credential: DecryptedCredential | None = None,
         *,
         may_wait: bool = True,
-        tokens: Tokens = TOKENS,
+        authorization: Authorization | None = None,
         allow: Callable[[str], None] | None = None,
         explain: Callable[[HttpResponse], Told | None] = lambda answer: None,
     ) -> None:
         self.ctx, self.credential, self.may_wait, self.allow = ctx, credential, may_wait, allow
         self.explain = explain
         self.egress_client = ctx.need_services().http()
-        self.authorization = None if credential is None else authorize(credential, ctx, tokens)
+        self.authorization = authorization or (None if credential is None else authorize(credential, ctx))
 
     def answer(self, call: HttpRequest) -> HttpResponse:
         """Return the response. Raises: NodeError if there is none, or it is an error."""
@@ -222,21 +223,18 @@ def has_user(url: str) -> bool:
     return bool(httpx2.URL(url).userinfo)
 
 
-@checks(*CREDENTIALS)
+@checks(*HTTP_CREDENTIALS)
 def check_credential(credential: DecryptedCredential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Get a token if the type has one, and request `url` with the credential if it is given."""
-    url, tokens, found = asked.get("url"), Tokens(), []
-    authorization, has_url = authorize(credential, ctx, tokens), isinstance(url, str) and url.strip()
-    if isinstance(authorization, GrantToken):
-        if not has_url:
-            return check_grant(credential, ctx)
-    elif isinstance(authorization, AccessToken):
-        token = authorization.get_token()
-        found.append(f"{get_token_host(credential)} issued a token valid for {token.life:g} s")
-    if isinstance(url, str) and has_url:
-        client = HTTPClient(ctx, credential, may_wait=False, tokens=tokens)
-        answer = client.answer(HttpRequest("GET", url.strip(), ctx.seconds_left(15)))
-        found.append(f"{get_host(url.strip())} answered {answer.status} {answer.reason}".rstrip())
-    if not found:
-        raise Untested("Enter a URL to test against")
-    return "; ".join(found)
+    """Test the login of the type, such as getting a token, and request `url` with the credential if it is given."""
+    url = asked.get("url")
+    url = url.strip() if isinstance(url, str) else ""
+    authorization = authorize(credential, ctx)
+    found = authorization.test(bool(url))
+    if not url:
+        if not found:
+            raise Untested("Enter a URL to test against")
+        return found
+    client = HTTPClient(ctx, credential, may_wait=False, authorization=authorization)
+    answer = client.answer(HttpRequest("GET", url, ctx.seconds_left(15)))
+    answered = f"{get_host(url)} answered {answer.status} {answer.reason}".rstrip()
+    return f"{found}; {answered}" if found else answered

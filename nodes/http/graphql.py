@@ -6,11 +6,11 @@ from typing import Any
 
 from marshmallow import fields
 
+from constants import HTTP_CREDENTIALS
 from errors import ErrorKind, MalformedData, NodeError
 from fields import Schema
 from nodes.base import Context, Node, setting
 from nodes.fields import credential, flag, headers, text, text_of
-from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import encode_data
 from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.request import timeout
@@ -64,7 +64,7 @@ class GraphQL(Node):
         )
         operation_name = text("The operation to execute, if the query has several", most=200, title="Operation name")
         headers = headers('Additional headers: {"X-Shop": "{{ vars.shop }}"}', title="Headers")
-        credential = credential("The credential to send with the request", *CREDENTIALS, title="Authentication")
+        credential = credential("The credential to send with the request", *HTTP_CREDENTIALS, title="Authentication")
         timeout = timeout()
         fail_on_errors = flag(
             "Whether errors in the response fail the node. If not, the output is {data, errors}",
@@ -73,7 +73,7 @@ class GraphQL(Node):
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
+        found = ctx.credential(config["credential"], *HTTP_CREDENTIALS) if "credential" in config else None
         url = config["url"].strip()
         asked = {"query": config["query"]}
         asked |= {"variables": config["variables"]} if "variables" in config else {}

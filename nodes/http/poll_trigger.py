@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from marshmallow import fields
 
+from constants import HTTP_CREDENTIALS
 from errors import NodeError
 from fields import Schema
 from nodes.base import Context, Item, Polled, setting
 from nodes.core.triggers import TriggerNode
 from nodes.data.jmespath_query import MAX_QUERY, search
 from nodes.fields import choice, credential, flag, headers, kind_of, number, text, text_of, web_address
-from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import append_query
 from nodes.http.client import HTTPClient
 from nodes.http.pagination import PageLocation, PageRequests, Pagination, jmespath
@@ -89,7 +89,7 @@ def poll_list(config: Mapping[str, Any], items: str | None, how: Entries, state:
 
     Raises: NodeError if there is no list.
     """
-    found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
+    found = ctx.credential(config["credential"], *HTTP_CREDENTIALS) if "credential" in config else None
     before = state if isinstance(state, dict) else {}
     # A service that honours keys would answer each poll like the first one.
     ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
@@ -166,7 +166,7 @@ class PollTrigger(TriggerNode):
             title="Query parameters",
         )
         headers = headers('The headers: {"Accept-Language": "en"}', title="Headers")
-        credential = credential("The credential to send with the request", *CREDENTIALS, title="Authentication")
+        credential = credential("The credential to send with the request", *HTTP_CREDENTIALS, title="Authentication")
         body = setting(fields.Raw, "The body, sent as JSON, for POST", lines="json", title="Body")
         items = _path("JMESPath of the list in the body: data.items. Default: the body is the list", title="Items path")
         key = _path(

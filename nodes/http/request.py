@@ -11,14 +11,13 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from constants import HTTP_METHODS
+from constants import HTTP_CREDENTIALS, HTTP_METHODS
 from errors import NodeError
 from fields import Schema
 from nodes.base import Context, Node, setting
 from nodes.fields import anything, choice, credential, flag, headers, number, path, text
 from nodes.files.node import check_secrets
 from nodes.http import body as bodies
-from nodes.http.authorization import CREDENTIALS
 from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.pagination import PageLocation, PageRequests, Pagination
 from nodes.http.response import Download, decode
@@ -83,7 +82,7 @@ class HTTPRequest(Node):
             title="Query parameters",
         )
         headers = headers('The headers: {"Authorization": "Bearer {{ secrets.token }}"}', title="Headers")
-        credential = credential("The credential to send with the request", *CREDENTIALS, title="Authentication")
+        credential = credential("The credential to send with the request", *HTTP_CREDENTIALS, title="Authentication")
         body = anything(
             "The body; without it, none is sent. For the body type file: the path of a file", lines="json", title="Body"
         )
@@ -128,7 +127,7 @@ class HTTPRequest(Node):
                 raise ValidationError("Must be auto or json if pagination is set.", "response")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
+        found = ctx.credential(config["credential"], *HTTP_CREDENTIALS) if "credential" in config else None
         client = HTTPClient(ctx, found)
         place = PageLocation(bodies.append_query(config["url"].strip(), config.get("query", {})), config.get("body"))
         if "pagination" in config:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from nodes.credentials import oauth_providers
 from nodes.plugins import TYPE
 from packs.connectors.inputs import POLL
+from packs.oauth import settings as oauth_settings
 
 if TYPE_CHECKING:
     from nodes.base import Node
@@ -41,7 +41,7 @@ def load_own(folder: Path | None) -> list[BrokenConnector]:
     """Replace the team's connectors by those in the folder (None: remove them). Return the files that are not valid."""
     _own.clear()
     _broken.clear()
-    oauth_providers.load_own(None)
+    oauth_settings.load_own(None)
     forget()
     if folder is None:
         return []
@@ -54,7 +54,7 @@ def load_own(folder: Path | None) -> list[BrokenConnector]:
     for path in paths:
         try:
             if path.stem == PROVIDERS:
-                oauth_providers.load_own(path)
+                oauth_settings.load_own(path)
             else:
                 _own[path.stem] = read_valid(path)
         except (OSError, ValueError) as error:

@@ -14,7 +14,6 @@ from errors import ErrorKind, LimitExceeded, NodeError
 from net.egress import HttpResponse
 from nodes.base import Context
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.credentials.oauth_types import CLIENT_CREDENTIALS
 from nodes.data.jmespath_query import search
 from nodes.fields import kind_of, text_of
 from nodes.files.files import describe_file
@@ -24,6 +23,7 @@ from nodes.http.graphql import split_response, to_node_error
 from nodes.http.pagination import PageLocation, PageRequests
 from nodes.http.response import Download, parse_json, to_text
 from packs.connectors.services import find_handler
+from packs.oauth.settings import CLIENT_CREDENTIALS
 
 QUERY_METHODS = {"GET", "DELETE", "HEAD"}
 MAX_DEPTH = 20

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from marshmallow import ValidationError, validates_schema
 
+from constants import TOKEN_TYPES
 from nodes.credentials.base import CredentialType, check_host, port, secret, text
-from nodes.credentials.oauth_types import TOKEN_TYPES
 from nodes.fields import choice, credential
 
 PLAIN_LOGIN = "\0{username}\0{password}"  # SASL's PLAIN, RFC 4616

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from constants import TOKEN_TYPES
 from errors import NodeError
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.credentials.oauth_types import TOKEN_TYPES
 from nodes.http.authorization import AccessToken, authorize
-from nodes.http.oauth2 import TOKENS
 
 if TYPE_CHECKING:
     from nodes.base import Context
@@ -23,15 +22,14 @@ class MailToken:
     def __init__(self, server: DecryptedCredential, ctx: Context) -> None:
         source = ctx.credential(server.data["token_from"], *TOKEN_TYPES)
         source.check_host(server.data["host"])
-        authorization = authorize(source, ctx, TOKENS)
+        authorization = authorize(source, ctx)
         assert isinstance(authorization, AccessToken)
         self.server, self.ctx, self.authorization = server, ctx, authorization
 
     def make_login(self) -> str:
         """Return the text to send, before its encoding in base64. Raises: NodeError if there is no token."""
         self.authorization.prepare()
-        assert self.authorization.token is not None
-        login = f"user={self.server.data['username']}\x01auth=Bearer {self.authorization.token.value}\x01\x01"
+        login = f"user={self.server.data['username']}\x01auth=Bearer {self.authorization.value}\x01\x01"
         self.ctx.hide(login)
         return login
 

@@ -23,7 +23,7 @@ OPEN = {
     "GET /api/docs",
     "GET /api/docs/",
     "GET /api/docs/<path:path>",
-    # The page to which services send people back; it checks the session itself: see test_oauth.py.
+    # The page to which services send people back; it checks the session itself: see test_connecting.py.
     "GET /api/oauth/callback",
     # The documentation, which says the same to everybody.
     "GET /docs",
@@ -200,6 +200,9 @@ OF_PACKS = {
     "/api/connectors": "connectors",
     "/api/registered-webhooks": "connectors",
     "/docs/connectors": "connectors",
+    "/api/oauth": "oauth",
+    "/api/credentials/<credential>/connect": "oauth",
+    "/api/credentials/<credential>/disconnect": "oauth",
     "/mcp": "mcp",
     "/api/agent": "agents",
 }
@@ -229,8 +232,9 @@ BY_TOKEN = {route: "viewer" for route in ("POST /mcp",) if is_on(route)}
 # What only admins of the server may do, whatever their role.
 BY_ADMIN = ("POST /api/workspaces", "POST /api/members/password", "GET /metrics")
 # What people do for themselves and for others: no API token counts there.
-BY_SESSION = (
-    "POST /api/credentials/<credential>/connect",
+CONNECT = "POST /api/credentials/<credential>/connect"
+BY_SESSION = [
+    *([CONNECT] if is_on(CONNECT) else []),
     "POST /api/workspaces",
     "PATCH /api/workspaces/<workspace>",
     "GET /api/members",
@@ -249,7 +253,7 @@ BY_SESSION = (
     "PATCH /api/profile",
     "GET /api/profile/sessions",
     "DELETE /api/profile/sessions/<session_id>",
-)
+]
 
 # What changes only what the user alone sees.
 OWN_THINGS = (

@@ -16,8 +16,8 @@ from flask import request
 from playwright.sync_api import expect
 from serving import serving
 
-from nodes.credentials import oauth_providers
 from packs.connectors import connector_files
+from packs.oauth import settings
 
 MOST_SECONDS = 180
 
@@ -80,7 +80,7 @@ def server(equipped, google, tmp_path_factory):
 
 def provider():
     """Return our entry of Google, without the addresses of which the local server has none."""
-    entries = json.loads(oauth_providers.FILE.read_text(encoding="utf-8"))["providers"]
+    entries = json.loads(settings.FILE.read_text(encoding="utf-8"))["providers"]
     google = next(entry for entry in entries if entry["id"] == "google")
     return {key: value for key, value in google.items() if key not in ("issuer", "revocation_url")}
 

@@ -19,7 +19,7 @@ from record import ask, settled
 from servers import PATIENCE
 from write_locks import another_writer
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.pack("oauth")]
 
 # The points of a refresh, in order. At `given up`, the service has given up the token before the present one.
 ASKED, ROTATED, ARRIVED, USED, GIVEN_UP = "asked", "rotated", "arrived", "used", "given up"

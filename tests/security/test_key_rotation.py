@@ -20,11 +20,12 @@ import database
 import workflow_server
 from config import KEY_FILE, Config, table
 from database import backups
-from database.queries import credentials, leases, oauth_grants, runs, steps, workflows
+from database.queries import credentials, leases, runs, steps, workflows
 from database.queries.audit import NewAuditEntry
 from database.queries.steps import STEP_COLUMNS
 from errors import ConfigError, Conflict, VaultError
 from models import Credential, Lease, OAuthGrant, ServerFact, Wait
+from packs.oauth import grants
 from security import key_rotation
 from security.credentials import Credentials
 from security.vault import GRANTS, Vault
@@ -432,20 +433,18 @@ def test_the_tokens_of_accounts_are_under_the_new_key_too(filled):
     """They are encrypted for a purpose of their own. Attempts to connect an account are dropped."""
     tokens = {"access_token": f"{SECRET}-access", "refresh_token": f"{SECRET}-refresh"}
     vault = kept(filled).vault
-    oauth_grants.put("cred_1", "ws_0", details="{}", tokens=vault.seal(tokens, GRANTS))
-    oauth_grants.put("cred_2", "ws_0", details="{}", tokens=None)
-    oauth_grants.start_attempt(
-        "state", 60_000, credential_id="c", workspace_id="w", session_id="s", user_id="u", sealed="x"
-    )
+    grants.put("cred_1", "ws_0", details="{}", tokens=vault.seal(tokens, GRANTS))
+    grants.put("cred_2", "ws_0", details="{}", tokens=None)
+    grants.start_attempt("state", 60_000, credential_id="c", workspace_id="w", session_id="s", user_id="u", sealed="x")
     key_rotation.rotate_key(filled)
     new = kept(filled).vault
     assert new.fingerprint() != vault.fingerprint()
     assert new.unseal("x", 1, OAuthGrant.find("cred_1").tokens, GRANTS) == tokens
-    assert OAuthGrant.find("cred_2").tokens is None and oauth_grants.attempt_by_state("state") is None
+    assert OAuthGrant.find("cred_2").tokens is None and grants.attempt_by_state("state") is None
 
 
 def test_an_account_that_cannot_be_read_is_named_and_stops_the_rotation(filled):
-    oauth_grants.put("cred_1", "ws_0", details="{}", tokens=Vault(b"another key of the test", "x").seal({}, GRANTS))
+    grants.put("cred_1", "ws_0", details="{}", tokens=Vault(b"another key of the test", "x").seal({}, GRANTS))
     with pytest.raises(Conflict, match="the account of 'cred_1' of ws_0"):
         key_rotation.rotate_key(filled)
     assert key_rotation.rotate_key(filled, skip_unreadable=True).unreadable == ["the account of 'cred_1' of ws_0"]

@@ -6,7 +6,7 @@ What differs stands here with its reason, and what no package confirms with the 
 import published_oauth as published
 import pytest
 
-from nodes.credentials.oauth_providers import providers
+from packs.oauth.settings import providers
 
 URLS = ("authorization_url", "token_url", "revocation_url")
 OLD_X = "its address before the service was renamed"

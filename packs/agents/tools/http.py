@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from constants import HTTP_METHODS
+from constants import HTTP_CREDENTIALS, HTTP_METHODS
 from errors import NodeError
 from net.egress import HttpResponse, get_host
 from nodes.credentials.keyring import DecryptedCredential, or_list
 from nodes.fields import CONTROL, TOKEN
-from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import NO_BODY, RequestBody, encode_data
 from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
@@ -125,7 +124,7 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     """Return the tool `http_request`."""
     methods, hosts = _methods(spec), Hosts(spec.options.get("hosts"))
     name = tool_ctx.credential_name(spec)
-    tool = HTTPTool(tool_ctx, hosts, tool_ctx.ctx.credential(name, *CREDENTIALS) if name else None)
+    tool = HTTPTool(tool_ctx, hosts, tool_ctx.ctx.credential(name, *HTTP_CREDENTIALS) if name else None)
     properties: dict[str, Any] = {
         "method": {"type": "string", "enum": methods, "description": "The HTTP method. Default: GET."},
         "url": text("The complete URL, with https:// or http:// and the query.", MAX_URL),

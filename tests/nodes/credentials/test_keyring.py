@@ -58,12 +58,12 @@ def clean(ring, value):
 
 
 def test_a_credential_is_found_by_name_and_must_have_an_accepted_type():
-    ring = keyring(mail=("smtp", {"host": "mail.example", "username": "ada", "password": "hunter2hunter2"}))
-    found = ring.use("mail", "smtp", "imap")
-    assert (found.name, found.type, found.data["password"]) == ("mail", "smtp", "hunter2hunter2")
+    ring = keyring(shop=("http_basic", {"username": "ada", "password": "hunter2hunter2"}))
+    found = ring.use("shop", "http_basic", "http_digest")
+    assert (found.name, found.type, found.data["password"]) == ("shop", "http_basic", "hunter2hunter2")
     assert "hunter2" not in repr(found)
-    with pytest.raises(NodeError, match="is of type smtp; it must be imap or hmac") as error:
-        ring.use("mail", "imap", "hmac")
+    with pytest.raises(NodeError, match="is of type http_basic; it must be aws or hmac") as error:
+        ring.use("shop", "aws", "hmac")
     assert error.value.permanent
     with pytest.raises(NodeError, match="there is no credential 'other' in this workspace"):
         ring.use("other")

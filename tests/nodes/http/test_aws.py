@@ -11,7 +11,7 @@ from botocore.credentials import Credentials
 from sites import address, failure
 from werkzeug import Response
 
-from nodes.http.aws import Scope, encode_query, find_scope, sign
+from nodes.http.authorization import AwsScope, encode_query, find_aws_scope, sign_for_aws
 
 KEYS = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 GIVEN = {"access_key": KEYS[0], "secret_key": KEYS[1], "region": "us-east-1", "service": "service"}
@@ -90,7 +90,7 @@ def test_the_signatures_are_those_of_the_suite_of_aws(method, target, headers, b
     path, _, query = target.partition("?")
     headers = {"Host": "example.amazonaws.com", "X-Amz-Date": "20150830T123600Z", **headers}
     digest = hashlib.sha256(body.encode()).hexdigest()
-    made = sign(method, path, encode_query(query), headers, digest, Scope("us-east-1", "service"), KEYS)
+    made = sign_for_aws(method, path, encode_query(query), headers, digest, AwsScope("us-east-1", "service"), KEYS)
     assert made.partition(HEAD)[2] == signature
     assert made.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, ")
 
@@ -169,7 +169,7 @@ def test_headers_of_the_signature_are_not_set_twice(run, store):
     ],
 )
 def test_the_name_of_a_host_tells_region_and_service(host, scope):
-    assert find_scope(host) == scope
+    assert find_aws_scope(host) == scope
 
 
 def test_a_host_that_tells_no_region_needs_one_in_the_credential(run, store):

@@ -7,10 +7,10 @@ import pytest
 from connector_stub import answer
 
 from errors import NodeError
-from nodes.credentials import oauth_providers
 from packs.connectors import connector_files
+from packs.oauth import settings
 
-PROVIDERS = {each["id"]: each for each in orjson.loads(oauth_providers.FILE.read_bytes())["providers"]}
+PROVIDERS = {each["id"]: each for each in orjson.loads(settings.FILE.read_bytes())["providers"]}
 FILES = {type_: connector_files.read(type_) for type_ in sorted(connector_files.types())}
 ACCOUNTS = [(type_, way) for type_, file in FILES.items() for way in file.get("auth", ()) if way["type"] == "oauth2"]
 

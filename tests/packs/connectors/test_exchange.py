@@ -8,11 +8,11 @@ from marshmallow import ValidationError
 
 from definition import check as check_flow
 from errors import NodeError
-from nodes.credentials.oauth_providers import providers
 from packs.connectors import connector_files
 from packs.connectors.file_schema import check
 from packs.connectors.forms import list_options
 from packs.connectors.node import make, make_trigger
+from packs.oauth.settings import providers
 
 BEARER = {"type": "http_bearer", "title": "Token"}
 EXAMPLE = {"config": {}, "request": {"method": "GET", "url": "https://api.example.com/x"}, "output": None}

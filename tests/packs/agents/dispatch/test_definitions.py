@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from world import run
 
 import definition as workflows
+from constants import HTTP_CREDENTIALS
 from definition.builder import NODE_KEYS
 from definition.schema import SETTING_CHECKS
 from errors import DefinitionError
 from nodes.core.waits import MAX_WAIT as MAX_APPROVAL
 from nodes.credentials.types import TYPES
-from nodes.http.authorization import CREDENTIALS
 from packs.agents import definition
 from packs.agents.definition import (
     KINDS,
@@ -243,7 +243,7 @@ def test_the_credentials_that_it_names_are_found_with_their_types():
     agent = parse({**LEAST, "credential": "key", "tools": tools, "approval": {"notify": "chat"}})
     assert list(find_credentials(agent)) == [
         ("credential", "key", ("llm",)),
-        ("tools[0].credential", "my http", CREDENTIALS),
+        ("tools[0].credential", "my http", HTTP_CREDENTIALS),
         ("tools[1].credential", "my sql", ("database_url",)),
         ("tools[2].credential", "my mcp", ("mcp",)),
         ("approval.notify", "chat", ("service_url",)),
@@ -253,7 +253,7 @@ def test_the_credentials_that_it_names_are_found_with_their_types():
 
 def test_credentials_methods_and_waits_are_described_as_by_the_nodes():
     types = {type_ for kind in KINDS.values() for type_ in kind.credentials} | {definition.LLM, definition.SERVICE}
-    assert types <= set(TYPES) and set(KINDS["http"].credentials) == set(CREDENTIALS)
+    assert types <= set(TYPES) and set(KINDS["http"].credentials) == set(HTTP_CREDENTIALS)
     assert definition.MAX_WAIT == MAX_APPROVAL
 
 

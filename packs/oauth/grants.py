@@ -1,33 +1,37 @@
-"""OAuth grants of credentials in the database: their tokens, the lease of a refresh, revocation, and their JSON.
+"""Grants of credentials in the database: their encrypted tokens, the lease of a refresh, and revocation.
 
-The refresh itself is `nodes/http/oauth2.py`: `get_token`.
-
-When a service revokes a grant, the workspace's log says so once, with the flows that need the account.
+A refresh (`tokens.get_token`) holds the lease of the row while it asks the service, outside of a transaction. `version`
+increments with each change, so that a refresh that was overtaken, by another one, a new consent or a change of the
+credential, changes nothing. When a service revokes a grant, the workspace's log says so once, with the flows that need
+the account.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
 import models
-from database import DatabaseFailed, LockTimeout, execute, write
-from database.base import Write, now_ms
-from database.queries import logs, oauth_grants
+from database import DatabaseFailed, LockTimeout, execute, lease_clock, write
+from database.base import IN_LIST, Write, encode_list, insert, now_ms
+from database.queries import logs
+from database.queries.leases import is_there, this_process
+from database.queries.users import hash_token
 from errors import DatabaseLost, NodeError, VaultError
-from models import OAuthGrant
-from nodes.credentials.grants import ENDED, Grant, Issued, make_times
-from nodes.credentials.oauth_providers import get_provider
-from nodes.credentials.oauth_types import ACCOUNT, OAuthSettings
-
-from .vault import GRANTS, Vault
+from models import OAuthAttempt, OAuthGrant
+from packs.oauth.token_requests import Issued, make_times
+from packs.oauth.tokens import Grant
+from security.vault import GRANTS, Vault
 
 log = logging.getLogger("headrace.credentials")
+LEASE_MS = 60_000  # longer than a refresh may take
+NO_LEASE = "lease_id = NULL, lease_process = NULL, lease_clock = NULL, lease_until = NULL"
+OWN = "credential_id = ? AND lease_id = ?"
 MAX_REASON = 500
 MAX_NAMED = 10  # flows in a log entry
 MAX_UNSAVED = 200
@@ -56,7 +60,7 @@ class DatabaseGrants:
         row = OAuthGrant.find(self.id)
         if row is None and self.first_token:
             with _storing():
-                oauth_grants.begin(self.id, self.workspace_id)
+                insert_empty(self.id, self.workspace_id)
             row = OAuthGrant.find(self.id)
         return None if row is None else self.open(row)
 
@@ -86,7 +90,7 @@ class DatabaseGrants:
         if row is None or row.version != grant.version:
             return None
         with _storing():
-            return oauth_grants.claim(row, _abandoned.get(self.id))
+            return take_lease(row, _abandoned.get(self.id))
 
     def unsaved(self, grant: Grant) -> Issued | None:
         return _unsaved.get((self.id, grant.version))
@@ -100,7 +104,7 @@ class DatabaseGrants:
         values = seal_tokens(self.vault, issued, grant.refresh_token if is_renewable else "")
         values |= make_times(issued, now, is_renewable)
         with _storing():
-            is_kept = oauth_grants.refresh(
+            is_kept = store_refresh(
                 self.id, lease, **values, status=OAuthGrant.CONNECTED, reason=None, refreshed_at=now
             )
         _unsaved.pop(key, None)
@@ -109,7 +113,7 @@ class DatabaseGrants:
 
     def release(self, lease: str) -> None:
         try:
-            oauth_grants.release(self.id, lease)
+            give_up_lease(self.id, lease)
         except (DatabaseFailed, DatabaseLost, LockTimeout):
             _abandoned[self.id] = lease
 
@@ -124,7 +128,7 @@ class DatabaseGrants:
             values |= {"tokens": None, "expires_at": None, "refresh_at": None}
         told = self._make_entry(is_revoked, reason) if is_news else None
         with _storing(), write():
-            if oauth_grants.refresh(self.id, lease, **values) and told is not None:
+            if store_refresh(self.id, lease, **values) and told is not None:
                 execute(*told)
         if is_news:
             log.warning("the credential %s of %s: %s: %s", self.id, self.workspace_id, status, reason)
@@ -169,36 +173,94 @@ def seal_tokens(vault: Vault, issued: Issued, refresh_token: str = "") -> dict[s
     return values
 
 
-def find_instance_hosts(details: Mapping[str, str], settings: OAuthSettings) -> tuple[str, ...]:
-    """Return the host of the account's own address, if the provider has such ones: `*.salesforce.com`."""
-    try:
-        parts = urlsplit(details.get(settings.instance_field, ""))
-        host = (parts.hostname or "").lower() if parts.scheme == "https" else ""
-    except ValueError:
-        host = ""
-    is_known = host and any(
-        host == pattern or host.endswith(pattern.removeprefix("*")) for pattern in settings.instance_hosts
+# Rows of grants
+
+
+def list_grants(credential_ids: Collection[str]) -> dict[str, OAuthGrant]:
+    """Return the grants of these credentials by the credential's id."""
+    found = OAuthGrant.each(f"credential_id {IN_LIST}", (encode_list(credential_ids),)) if credential_ids else ()
+    return {row.credential_id: row for row in found}
+
+
+def details_of(grant: OAuthGrant) -> dict[str, Any]:
+    """Return the details as an object."""
+    found: dict[str, Any] = orjson.loads(grant.details)
+    return found
+
+
+def put(credential_id: str, workspace_id: str, **values: Any) -> None:
+    """Replace the grant after a new consent. A refresh in progress will then be discarded."""
+    row = {"credential_id": credential_id, "workspace_id": workspace_id, "status": OAuthGrant.CONNECTED, **values}
+    with write():
+        found = execute("SELECT version FROM oauth_grants WHERE credential_id = ?", (credential_id,)).fetchone()
+        execute("DELETE FROM oauth_grants WHERE credential_id = ?", (credential_id,))
+        execute(*insert("oauth_grants", {**row, "version": found[0] + 1 if found else 1}))
+
+
+def insert_empty(credential_id: str, workspace_id: str) -> None:
+    """Insert a grant without tokens, for a credential whose values contain its first refresh token."""
+    sql = (
+        "INSERT INTO oauth_grants (credential_id, workspace_id, status, details, version) "
+        "VALUES (?, ?, ?, '{}', 0) ON CONFLICT (credential_id) DO NOTHING"
     )
-    return (host,) if is_known else ()
+    with write():
+        execute(sql, (credential_id, workspace_id, OAuthGrant.CONNECTED))
 
 
-def describe_connection(row: models.Credential, grant: OAuthGrant | None, provider: str | None) -> dict[str, Any]:
-    """Return how a credential is connected, for the API, without secrets.
+def take_lease(grant: OAuthGrant, abandoned: str | None = None) -> str | None:
+    """Take the lease to refresh this version. Return its id; None if another process has it, or has refreshed it.
 
-    `{status, provider, connected_at, expires_at, scopes, reason, details}`; `expires_at` only if nothing renews it, or
-    nothing but its use.
+    `abandoned` is a lease that this process failed to release.
     """
-    status, reason = "not_connected" if row.type == ACCOUNT else OAuthGrant.CONNECTED, None
-    shown: dict[str, Any] = {"connected_at": None, "expires_at": None, "scopes": [], "details": {}}
-    if grant is not None:
-        status, reason = grant.status, grant.reason
-        shown |= {
-            "connected_at": grant.connected_at,
-            "scopes": (grant.scope or "").split(),
-            "details": oauth_grants.details_of(grant),
-        }
-        if grant.refresh_at is None or get_provider({"provider": provider}).get("longer_grant"):
-            shown["expires_at"] = grant.expires_at
-            if status == OAuthGrant.CONNECTED and grant.expires_at is not None and grant.expires_at <= now_ms():
-                status, reason = OAuthGrant.REVOKED, ENDED
-    return {"status": status, "reason": reason, "provider": provider, **shown}
+    clock, lease = lease_clock(), secrets.token_hex(8)
+    # The lease of a killed process on this machine is free at once.
+    if grant.lease_process is not None and is_there(grant.lease_process) is False:
+        abandoned = grant.lease_id
+    free = f"lease_id IS NULL OR lease_id = ? OR lease_clock <> ? OR lease_until <= {clock.sql}"
+    sql = (
+        f"UPDATE oauth_grants SET lease_id = ?, lease_process = ?, lease_clock = ?, lease_until = {clock.sql} "
+        f"WHERE credential_id = ? AND version = ? AND ({free})"
+    )
+    held = (lease, this_process(), clock.identity(), clock.now() + LEASE_MS)
+    with write():
+        params = (*held, grant.credential_id, grant.version, abandoned or "", clock.identity())
+        return lease if execute(sql, (*params, clock.now())).rowcount else None
+
+
+def store_refresh(credential_id: str, lease: str, **values: Any) -> bool:
+    """Store the result of a refresh and release the lease. Return False if the grant has changed meanwhile."""
+    names = ", ".join(f"{name} = ?" for name in values)
+    sql = f"UPDATE oauth_grants SET {names}, version = version + 1, {NO_LEASE} WHERE {OWN}"
+    with write():
+        return bool(execute(sql, (*values.values(), credential_id, lease)).rowcount)
+
+
+def give_up_lease(credential_id: str, lease: str) -> None:
+    """Release the lease after a refresh without a result."""
+    with write():
+        execute(f"UPDATE oauth_grants SET {NO_LEASE} WHERE {OWN}", (credential_id, lease))
+
+
+# Attempts to connect an account
+
+
+def start_attempt(state: str, lifetime_ms: int, **values: Any) -> None:
+    """Insert an attempt, which replaces others of the same session for the same credential."""
+    row = {"id": hash_token(state), "expires_at": now_ms() + lifetime_ms, **values}
+    replaced = "DELETE FROM oauth_attempts WHERE credential_id = ? AND session_id = ?"
+    with write():
+        execute(replaced, (row["credential_id"], row["session_id"]))
+        execute(*insert("oauth_attempts", row))
+
+
+def attempt_by_state(state: str) -> OAuthAttempt | None:
+    """Return the attempt of this state, used or not, or None."""
+    return OAuthAttempt.find(hash_token(state))
+
+
+def use_attempt(attempt: OAuthAttempt) -> bool:
+    """Take the attempt. Return False if it was used or has expired: of several answers, one succeeds."""
+    now = now_ms()
+    sql = "UPDATE oauth_attempts SET used_at = ? WHERE id = ? AND used_at IS NULL AND expires_at > ?"
+    with write():
+        return bool(execute(sql, (now, attempt.id, now)).rowcount)

@@ -22,6 +22,12 @@ FLOW = {
 
 
 @pytest.fixture
+def client(app):
+    """Somebody who is not logged in, as in tests/conftest.py, and not the client of nodes."""
+    return app.test_client()
+
+
+@pytest.fixture
 def config(config):
     return replace(config, egress_allow=("127.0.0.1",))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import orjson
@@ -16,23 +16,52 @@ import orjson
 from constants import FORM
 from errors import ErrorKind, MalformedData, NodeError
 from net.egress import HttpResponse, get_host
-from nodes.credentials.grants import SHARE, Issued
-from nodes.credentials.oauth_types import MAX_SCOPE, OAuthSettings
 from nodes.fields import text_of
 from nodes.http.response import get_retry_after, is_permanent, parse_json, quote_body
+from packs.oauth.settings import OAuthSettings
 
 if TYPE_CHECKING:
     from nodes.base import Context
 
-MAX_TOKEN = 20_000
+MAX_TOKEN, MAX_SCOPE = 20_000, 4_000
 MAX_WAIT = 30.0  # seconds, for an answer
 REVOCATION_WAIT = 5.0
+MARGIN, SHARE = 60.0, 5  # an access token is not used in its last seconds, at most a part of its lifetime
+MAX_LIFE = 10 * 365 * 86_400.0
 RENEWED_AFTER = 86_400.0  # seconds after which a lasting access token is exchanged for a new one
 MAX_DETAIL, MAX_CODE = 1_000, 100
 BEARER_TYPES = {"bearer", "bot", "user", "token"}  # Slack says bot and user
 ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 # Answers that are as if the server were down, whatever their status (RFC 6749, section 4.1.2.1).
 TRANSIENT_ERRORS = {"temporarily_unavailable", "server_error", "slow_down", "rate_limited", "ratelimited"}
+
+
+class Issued(NamedTuple):
+    """The answer of a token server. `life` is the lifetime of the access token in seconds; None: it did not say.
+
+    `refresh_token` and `scope` are empty if the answer has none. `details` has other values without secrets.
+    `renew_after` is set for an access token that is exchanged for a new one while it is valid: after how many seconds.
+    """
+
+    access_token: str
+    refresh_token: str = ""
+    life: float | None = None
+    scope: str = ""
+    details: Mapping[str, str] = {}
+    renew_after: float | None = None
+
+
+def make_times(issued: Issued, now: int, is_renewable: bool = True) -> dict[str, int | None]:
+    """Return `obtained_at`, `refresh_at` and `expires_at` in ms of tokens that were issued now."""
+    # Some services say 0 for a token that never ends.
+    if issued.life is None or (issued.life == 0 and not is_renewable):
+        return {"obtained_at": now, "refresh_at": None, "expires_at": None}
+    life = min(max(issued.life, 0.0), MAX_LIFE)
+    ends = now + round(life * 1000)
+    due = ends - round(min(MARGIN, life / SHARE) * 1000) if is_renewable else None
+    if issued.renew_after is not None:
+        due = min(now + round(issued.renew_after * 1000), ends)
+    return {"obtained_at": now, "refresh_at": due, "expires_at": ends}
 
 
 class TokenRefused(NodeError):

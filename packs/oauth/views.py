@@ -20,22 +20,25 @@ from api.http.static_app import hash_inline
 from errors import BadInput, Conflict, Forbidden, HeadraceError, NodeError
 from fields import Out, Time, visible
 from models import Credential
-from nodes.credentials.oauth_providers import providers
-from nodes.credentials.oauth_types import is_loopback
+from nodes.credentials.base import is_loopback
+from packs.oauth.accounts import Connections, Person
+from packs.oauth.settings import providers
 from schemas import Error, SliceArgs, listed, slice_of
-from security.oauth_connections import Connections, Person
 
 # Services add parameters of their own to their answers.
 callback = Resource("oauth", "The answers of services to people who connect an account", any_query=True)
 blueprint = Resource("oauth_accounts", "Accounts that people connect (OAuth2)")
 PATH = "/api/oauth/callback"
-PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+PAGE = Path(__file__).with_name("callback.html").read_text(encoding="utf-8")
 POLICY = f"default-src 'none'; style-src {hash_inline(PAGE, 'style')}; script-src {hash_inline(PAGE, 'script')}"
 MAX_PARAMETER = 8_000
-TEXT = {"schema": {"type": "string"}}
+STRING = {"schema": {"type": "string"}}
 SHOWN = ("id", "name", "instructions", "client_url", "docs_url", "authorization_url", "token_url")
 REFUSALS = {
-    code: {"description": "A page that says why", "content": {"text/html": TEXT, "application/json": {"schema": Error}}}
+    code: {
+        "description": "A page that says why",
+        "content": {"text/html": STRING, "application/json": {"schema": Error}},
+    }
     for code in ("400", "403", "404", "409", "502", "503")
 }
 QUERY = {
@@ -124,8 +127,8 @@ def disconnect(credential: Credential) -> None:
 @allow_anyone
 @callback.doc(
     security=[],
-    parameters=[{"in": "query", "name": name, "description": text, **TEXT} for name, text in QUERY.items()],
-    responses={"200": {"description": "A page with the result", "content": {"text/html": TEXT}}, **REFUSALS},
+    parameters=[{"in": "query", "name": name, "description": text, **STRING} for name, text in QUERY.items()],
+    responses={"200": {"description": "A page with the result", "content": {"text/html": STRING}}, **REFUSALS},
 )
 def receive() -> Response:
     """Take the answer of a service, and show the result. It is the same page for all services."""

@@ -1,7 +1,8 @@
-"""Connecting an account: sending a person to a service for their consent, and taking the answer.
+"""Accounts of credentials: their tokens when a credential is opened, changed or deleted, and connecting one.
 
-An attempt is one row, found by the hash of `state`: it is bound to the session, the credential and what the credential
-is then, can be used once, and lasts ten minutes.
+To connect an account, a person is sent to the service for their consent, and the answer is taken. An attempt is one
+row, found by the hash of `state`: it is bound to the session, the credential and what the credential is then, can be
+used once, and lasts ten minutes.
 """
 
 from __future__ import annotations
@@ -9,34 +10,154 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import orjson
 
 import models
 from database.base import now_ms
-from database.queries import oauth_grants, registered_hooks
+from database.queries import credentials, registered_hooks
 from database.queries.audit import NewAuditEntry
 from database.queries.locks import lock_names
 from errors import BadInput, Conflict, Forbidden, NodeError, VaultError
-from models import OAuthAttempt
+from models import OAuthAttempt, OAuthGrant
 from nodes.base import Context, Services
-from nodes.credentials.grants import make_times
-from nodes.credentials.keyring import Keyring
-from nodes.credentials.oauth_types import ACCOUNT, bind, is_same_account, settings_of
+from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.credentials.types import TYPES
-from nodes.http.token_requests import describe_refusal, exchange_code, is_issuer, make_authorization_url, revoke
-
-from .credentials import Credentials
-from .oauth_grants import seal_tokens
-from .vault import GRANTS
+from packs.oauth import grants
+from packs.oauth.settings import (
+    ACCOUNT,
+    CUSTOM,
+    GRANT_TYPES,
+    OAuthSettings,
+    bind,
+    get_provider,
+    is_same_account,
+    settings_of,
+)
+from packs.oauth.token_requests import (
+    describe_refusal,
+    exchange_code,
+    is_issuer,
+    make_authorization_url,
+    make_times,
+    revoke,
+)
+from packs.oauth.tokens import ENDED
+from registry import AccountKeeper
+from security.credentials import Credentials
+from security.vault import GRANTS
 
 log = logging.getLogger("headrace.credentials")
 LIFETIME_MS = 600_000
 EXCHANGE_SECONDS = 30.0
 MAX_DETAIL = 200
 BEGIN_AGAIN = "Go back to Headrace and select Connect account again"
+
+
+class Accounts(AccountKeeper):
+    """Keeps the grants of credentials of GRANT_TYPES."""
+
+    def open(self, kept: Credentials, row: models.Credential, made: DecryptedCredential) -> DecryptedCredential:
+        """Return the credential with its grant, and with the host that the service gave the account, if any."""
+        if row.type not in GRANT_TYPES:
+            return made
+        grant = OAuthGrant.find(row.id)
+        details = {} if grant is None else grants.details_of(grant)
+        hosts = (*made.hosts, *find_instance_hosts(details, settings_of(row.type, made.data)))
+        return replace(made, grants=store_of(kept, row, made.data), details=details, hosts=hosts)
+
+    def describe(self, kept: Credentials, rows: Sequence[models.Credential]) -> dict[str, dict[str, Any]]:
+        """Return how credentials are connected, by id; other types have no entry. See `describe_connection`."""
+        accounts = [row for row in rows if row.type in GRANT_TYPES]
+        found = grants.list_grants([row.id for row in accounts])
+        return {row.id: describe_connection(row, found.get(row.id), _provider_of(kept, row)) for row in accounts}
+
+    def find_problems(self, rows: Sequence[models.Credential]) -> dict[str, str]:
+        """Return why accounts cannot be used, by id."""
+        accounts = [row for row in rows if row.type in GRANT_TYPES]
+        found = grants.list_grants([row.id for row in accounts])
+        return {row.id: text for row in accounts if (text := _explain_state(row, found.get(row.id)))}
+
+    def change(self, kept: Credentials, row: models.Credential, values: Mapping[str, Any]) -> None:
+        """Delete the grant, unless it is also one for these new values."""
+        if row.type in GRANT_TYPES and not _keeps_grant(kept, row, values):
+            credentials.forget_account(row.id)
+
+    def begin_removal(self, kept: Credentials, services: Services, row: models.Credential) -> Callable[[], object]:
+        """Return the function that revokes the tokens that the credential has now."""
+        return Connections(kept, services).begin_revocation(row)
+
+
+def store_of(kept: Credentials, row: models.Credential, data: Mapping[str, Any]) -> grants.DatabaseGrants:
+    """Return the store of the grant of a credential with these values."""
+    return grants.DatabaseGrants(
+        kept.vault, row, data.get("refresh_token", ""), lambda: kept.find_users(row.workspace_id, [row])[row.id]
+    )
+
+
+def _provider_of(kept: Credentials, row: models.Credential) -> str | None:
+    try:
+        return str(kept.values_of(row).get("provider", CUSTOM))
+    except VaultError:
+        return None
+
+
+def _keeps_grant(kept: Credentials, row: models.Credential, after: Mapping[str, Any]) -> bool:
+    try:
+        return is_same_account(kept.values_of(row), after)
+    except VaultError:
+        return False
+
+
+def _explain_state(row: models.Credential, grant: OAuthGrant | None) -> str | None:
+    """Return why an account cannot be used, or None."""
+    if grant is not None and grant.status == OAuthGrant.REVOKED:
+        return f"the credential {row.name!r} is not connected any more; connect its account again in Credentials"
+    if grant is None and row.type == ACCOUNT:
+        return f"the credential {row.name!r} is not connected yet; connect its account in Credentials"
+    return None
+
+
+def find_instance_hosts(details: Mapping[str, str], settings: OAuthSettings) -> tuple[str, ...]:
+    """Return the host of the account's own address, if the provider has such ones: `*.salesforce.com`."""
+    try:
+        parts = urlsplit(details.get(settings.instance_field, ""))
+        host = (parts.hostname or "").lower() if parts.scheme == "https" else ""
+    except ValueError:
+        host = ""
+    is_known = host and any(
+        host == pattern or host.endswith(pattern.removeprefix("*")) for pattern in settings.instance_hosts
+    )
+    return (host,) if is_known else ()
+
+
+def describe_connection(row: models.Credential, grant: OAuthGrant | None, provider: str | None) -> dict[str, Any]:
+    """Return how a credential is connected, for the API, without secrets.
+
+    `{status, provider, connected_at, expires_at, scopes, reason, details}`; `expires_at` only if nothing renews it, or
+    nothing but its use.
+    """
+    status, reason = "not_connected" if row.type == ACCOUNT else OAuthGrant.CONNECTED, None
+    shown: dict[str, Any] = {"connected_at": None, "expires_at": None, "scopes": [], "details": {}}
+    if grant is not None:
+        status, reason = grant.status, grant.reason
+        shown |= {
+            "connected_at": grant.connected_at,
+            "scopes": (grant.scope or "").split(),
+            "details": grants.details_of(grant),
+        }
+        if grant.refresh_at is None or get_provider({"provider": provider}).get("longer_grant"):
+            shown["expires_at"] = grant.expires_at
+            if status == OAuthGrant.CONNECTED and grant.expires_at is not None and grant.expires_at <= now_ms():
+                status, reason = OAuthGrant.REVOKED, ENDED
+    return {"status": status, "reason": reason, "provider": provider, **shown}
+
+
+# Connecting
 
 
 class Started(NamedTuple):
@@ -67,7 +188,7 @@ class Connections:
         settings = settings_of(row.type, data)
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         known = {"verifier": verifier, "redirect_url": redirect_url, "data": bind(data)}
-        oauth_grants.start_attempt(
+        grants.start_attempt(
             state, LIFETIME_MS, credential_id=row.id, workspace_id=row.workspace_id, session_id=person.session_id,
             user_id=person.user_id, sealed=self.vault.seal(known, GRANTS),
         )  # fmt: skip
@@ -78,7 +199,7 @@ class Connections:
 
         Raises: BadInput for an unknown state; Forbidden for another session; Conflict if it was used or has expired.
         """
-        attempt = oauth_grants.attempt_by_state(state) if state else None
+        attempt = grants.attempt_by_state(state) if state else None
         if attempt is None:
             raise BadInput(f"This answer belongs to no connection that was begun here. {BEGIN_AGAIN}.")
         if (attempt.session_id, attempt.user_id) != person:
@@ -96,7 +217,7 @@ class Connections:
         another issuer, or none although the credential has one; Conflict if the credential was changed meanwhile;
         NodeError if the service gives no tokens.
         """
-        if not oauth_grants.use_attempt(attempt):
+        if not grants.use_attempt(attempt):
             raise Conflict(f"This answer was used already. {BEGIN_AGAIN} if the account is not connected.")
         row = models.Credential.find(attempt.credential_id)
         known = self._open_attempt(attempt)
@@ -125,7 +246,7 @@ class Connections:
         now = now_ms()
         values = {
             "details": "{}",
-            **seal_tokens(self.vault, issued),
+            **grants.seal_tokens(self.vault, issued),
             **make_times(issued, now, bool(issued.refresh_token)),
             "connected_at": now,
         }
@@ -134,41 +255,46 @@ class Connections:
             present = models.Credential.find(row.id)
             if present is None or not is_same_account(data, self._open(present)):
                 raise Conflict(f"The credential was changed or deleted meanwhile. {BEGIN_AGAIN}.")
-            oauth_grants.put(row.id, row.workspace_id, **values)
+            grants.put(row.id, row.workspace_id, **values)
             registered_hooks.try_again(row.id)
             entry.note(scopes=issued.scope.split()[:20])
 
     def disconnect(self, row: models.Credential, entry: NewAuditEntry) -> None:
         """Delete the grant of a credential, and revoke it if the service can. Raises: Conflict if there is none."""
-        told = self.read_tokens(row)
+        revoke_tokens = self.begin_revocation(row)
         with entry.about(row).written():
             lock_names("credentials", (row.workspace_id,))
-            if not oauth_grants.drop(row.id):
+            if not credentials.forget_account(row.id):
                 raise Conflict("The account is not connected")
-        self.revoke(row, told)
+        revoke_tokens()
 
-    def read_tokens(self, row: models.Credential) -> tuple[Mapping[str, Any], str, str] | None:
-        """Return values, token and kind of token to revoke; None if there is nothing that could be revoked."""
+    def begin_revocation(self, row: models.Credential) -> Callable[[], object]:
+        """Return a function that revokes the tokens that the credential has now, as well as possible."""
+        data, token, hint = self._read_tokens(row)
+        ctx = self._context(row) if token else None
+
+        def revoke_token() -> None:
+            if ctx is None:
+                return
+            try:
+                revoke(settings_of(row.type, data), token, hint, ctx)
+            except NodeError as error:
+                log.info("the grant of the credential %s could not be revoked: %s", row.id, error.message)
+
+        return revoke_token
+
+    def _read_tokens(self, row: models.Credential) -> tuple[Mapping[str, Any], str, str]:
+        """Return values, token and kind of token to revoke; the token is empty if nothing can be revoked."""
         try:
             data = self.credentials.values_of(row)
-            grant = None if row.type != ACCOUNT else self.credentials.grants_of(row, data).read()
+            grant = None if row.type != ACCOUNT else store_of(self.credentials, row, data).read()
         except (VaultError, NodeError):
-            return None
+            return {}, "", ""
         if grant is None or not settings_of(row.type, data).revocation_url:
-            return None
+            return {}, "", ""
         if grant.refresh_token:
             return data, grant.refresh_token, "refresh_token"
-        return (data, grant.access_token, "access_token") if grant.access_token else None
-
-    def revoke(self, row: models.Credential, told: tuple[Mapping[str, Any], str, str] | None) -> None:
-        """Revoke what `read_tokens` returned, as well as possible."""
-        if told is None:
-            return
-        data, token, hint = told
-        try:
-            revoke(settings_of(row.type, data), token, hint, self._context(row))
-        except NodeError as error:
-            log.info("the grant of the credential %s could not be revoked: %s", row.id, error.message)
+        return data, grant.access_token, "access_token"
 
     def _open(self, row: models.Credential) -> Mapping[str, Any]:
         try:

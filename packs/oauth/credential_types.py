@@ -1,52 +1,34 @@
-"""Credential types of OAuth2 accounts, and their settings: the values of a credential over those of its provider."""
+"""Types of credentials with OAuth2: an account that a person connects, and three kinds of clients without a person."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl
 
-import orjson
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from nodes.credentials.base import MAX_KEY, CredentialType, check_ascii, check_url, host_of, secret, text
-from nodes.credentials.oauth_providers import CUSTOM, get_provider, providers
+from nodes.credentials.base import (
+    MAX_KEY,
+    CredentialType,
+    check_ascii,
+    check_secure_url,
+    check_url,
+    host_of,
+    secret,
+    text,
+)
 from nodes.fields import choice, header_value, setting
+from packs.oauth.settings import ACCOUNT, CUSTOM, get_provider, providers, read_key, settings_of
+from packs.oauth.token_requests import MAX_SCOPE
+from packs.oauth.tokens import GrantToken, ServerToken
 
-ACCOUNT, REFRESH_TOKEN, SERVICE_ACCOUNT = "oauth2", "oauth2_refresh_token", "google_service_account"
-CLIENT_CREDENTIALS = "oauth2_client_credentials"
-# The types whose tokens are kept in a grant; a user connects an ACCOUNT.
-GRANT_TYPES = (ACCOUNT, REFRESH_TOKEN)
-# The types with access tokens.
-TOKEN_TYPES = (ACCOUNT, REFRESH_TOKEN, CLIENT_CREDENTIALS, SERVICE_ACCOUNT)
-GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
-MAX_SCOPE = 4_000
+NO_HOST = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
 # Parameters of an authorization request that are ours alone to set.
 OWN_PARAMETERS = {
     *("response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"),
     *("response_mode", "request", "request_uri", "client_secret"),
 }
-
-
-def is_loopback(host: str | None) -> bool:
-    """Return True if the host is this machine by name or address."""
-    if not host:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def check_secure_url(value: str) -> None:
-    """Reject an address that others on the way can read or change: only https, except on this machine."""
-    check_url(value)
-    parts = urlsplit(value)
-    if parts.scheme != "https" and not is_loopback(parts.hostname):
-        raise ValidationError("Must start with https://.")
-    if parts.fragment:
-        raise ValidationError("Must not contain #.")
 
 
 def check_parameters(value: str) -> None:
@@ -72,6 +54,7 @@ class OAuth2(CredentialType):
     """An account that a person connects: they give their consent on the service's own page (OAuth2)."""
 
     title = "OAuth2 account"
+    authorization = GrantToken
     login = "{client_id}:{client_secret}"
     provider = text("The service: google, or custom for one that is not in the list", title="Service")
     client_id = text("The client's id, from the service's settings for developers", required=True, title="Client ID")
@@ -127,7 +110,8 @@ class OAuth2RefreshToken(CredentialType):
     """A refresh token that was made elsewhere, and the client that it was made for."""
 
     title = "OAuth2 refresh token"
-    without_hosts = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
+    authorization = GrantToken
+    without_hosts = NO_HOST
     url_field = "token_url"
     login = "{client_id}:{client_secret}"
     token_url = _url("The URL that issues tokens: https://login.example.com/token", "Token URL", required=True)
@@ -144,10 +128,38 @@ class OAuth2RefreshToken(CredentialType):
     )
 
 
+class OAuth2ClientCredentials(CredentialType):
+    """A client id and its secret, exchanged for access tokens (RFC 6749, section 4.4)."""
+
+    title = "OAuth2 client credentials"
+    authorization = ServerToken
+    without_hosts = NO_HOST
+    url_field = "token_url"
+    login = "{client_id}:{client_secret}"
+    token_url = text(
+        "The URL that issues tokens: https://login.example.com/oauth2/token",
+        check_url,
+        required=True,
+        title="Token URL",
+    )
+    client_id = text("The client's id", required=True, title="Client ID")
+    client_secret = secret("The client's secret", required=True, title="Client secret")
+    scope = text("The requested scopes, separated by spaces", title="Scope")
+    audience = text("The audience, if the server requires one", title="Audience")
+    auth = choice(
+        "Whether the token request contains id and secret in its header or its body",
+        {"header": "Header", "body": "Body"},
+        literal=False,
+        load_default="header",
+        title="Send client credentials in",
+    )
+
+
 class GoogleServiceAccount(CredentialType):
     """A Google service account: a robot's account with a key file, without a person's consent."""
 
     title = "Google service account"
+    authorization = ServerToken
     key = secret(
         "The content of the JSON key file, or enter the fields below",
         most=MAX_KEY,
@@ -186,94 +198,3 @@ class GoogleServiceAccount(CredentialType):
             check_secure_url(read["token_url"])
         except ValidationError:
             raise ValidationError("Its token_uri must start with https://.", "key") from None
-
-
-def read_key(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return client_email, private_key, private_key_id and token_url of a service account; empty if missing."""
-    try:
-        found = orjson.loads(data["key"]) if "key" in data else data
-    except ValueError:
-        found = {}
-    known = found if isinstance(found, Mapping) else {}
-    names = {"client_email": "client_email", "private_key": "private_key", "private_key_id": "private_key_id"}
-    read = {ours: value if isinstance(value := known.get(name), str) else "" for ours, name in names.items()}
-    url = known.get("token_uri")
-    return read | {"token_url": url if isinstance(url, str) and url else GOOGLE_TOKEN_URL}
-
-
-class OAuthSettings(NamedTuple):
-    """Settings of the requests to a service. `scopes` are the requested ones, `kept` the values of answers to keep.
-
-    `token_path` leads to the tokens within an answer. `revoked_errors` are errors that mean invalid_grant.
-    `longer_grant` is a grant that makes a lasting token of a valid one, which is its parameter of the same name.
-    """
-
-    client_id: str
-    client_secret: str
-    scopes: tuple[str, ...]
-    token_url: str
-    authorization_url: str = ""
-    revocation_url: str = ""
-    issuer: str = ""
-    auth: str = "header"
-    pkce: bool = True
-    separator: str = " "
-    token_format: str = "form"
-    parameters: tuple[tuple[str, str], ...] = ()
-    token_path: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    callback_kept: tuple[str, ...] = ()
-    instance_field: str = "instance_url"
-    instance_hosts: tuple[str, ...] = ()
-    revoked_errors: tuple[str, ...] = ()
-    scope_parameter: str = "scope"
-    longer_grant: str = ""
-
-
-def settings_of(type_: str, data: Mapping[str, Any]) -> OAuthSettings:
-    """Return the settings of a credential of one of GRANT_TYPES, or of client credentials."""
-    provider = get_provider(data)
-
-    def read(name: str, default: Any = "") -> Any:
-        return data.get(name, provider.get(name, default))
-
-    usual = [scope["value"] for scope in provider.get("scopes", ()) if scope.get("default")]
-    scopes = data["scope"].split() if data.get("scope") else usual if type_ == ACCOUNT else []
-    client_secret = data.get("client_secret", "")
-    parameters = parse_qsl(data["parameters"]) if "parameters" in data else provider.get("parameters", {}).items()
-    return OAuthSettings(
-        client_id=data["client_id"],
-        client_secret=client_secret,
-        scopes=tuple(dict.fromkeys(scopes)),
-        token_url=read("token_url"),
-        authorization_url=read("authorization_url"),
-        revocation_url=read("revocation_url"),
-        issuer=read("issuer"),
-        auth=read("auth", "header") if client_secret or type_ == ACCOUNT else "none",
-        pkce=read("pkce", True),
-        separator="," if read("separator", "space") == "comma" else " ",
-        token_format=read("token_format", "form"),
-        parameters=tuple(parameters),
-        token_path=tuple(provider.get("token_path", ())),
-        kept=tuple(provider.get("token_details", ())),
-        callback_kept=tuple(provider.get("callback_details", ("realmId",))),
-        instance_field=provider.get("instance_field", "instance_url"),
-        instance_hosts=tuple(provider.get("instance_hosts", ())),
-        revoked_errors=tuple(provider.get("revoked_errors", ())),
-        scope_parameter=provider.get("scope_parameter", "scope"),
-        longer_grant=provider.get("longer_grant", ""),
-    )
-
-
-# The values to which a grant is bound: if one differs, the tokens are of another account or another server.
-BINDING = (*("provider", "client_id", "authorization_url", "token_url", "revocation_url", "issuer", "refresh_token"),)
-
-
-def bind(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a grant is bound to."""
-    return {name: data[name] for name in BINDING if name in data}
-
-
-def is_same_account(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Return True if a grant for the values `before` is one for `after`, such as with a new secret or other scopes."""
-    return bind(before) == bind(after)

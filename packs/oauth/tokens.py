@@ -10,44 +10,127 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from errors import NodeError, TimedOut
 from net.egress import get_host
 from nodes.credentials.checks import Untested
-from nodes.credentials.grants import ENDED, Grant, GrantStore, Issued, MemoryGrants
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.credentials.oauth_types import (
-    ACCOUNT,
-    CLIENT_CREDENTIALS,
-    GRANT_TYPES,
-    REFRESH_TOKEN,
-    SERVICE_ACCOUNT,
-    read_key,
-    settings_of,
+from nodes.http.authorization import AccessToken
+from packs.oauth.settings import ACCOUNT, GRANT_TYPES, REFRESH_TOKEN, SERVICE_ACCOUNT, read_key, settings_of
+from packs.oauth.token_requests import (
+    MAX_WAIT,
+    Issued,
+    TokenRefused,
+    make_times,
+    refresh,
+    request_by_assertion,
+    request_for_client,
 )
-from nodes.http.token_requests import MAX_WAIT, TokenRefused, refresh, request_by_assertion, request_for_client
 
 if TYPE_CHECKING:
     from nodes.base import Context
 
-OAUTH2 = CLIENT_CREDENTIALS
 MAX_TOKENS = 500
-# Lifetime in seconds if the server does not say, and the maximum.
-DEFAULT_LIFE, MAX_LIFE = 300.0, 86_400.0
-# Not used in its last seconds, because it must still be valid on arrival.
-MARGIN = 30.0
+# Of tokens in the cache: lifetime in seconds if the server does not say, and the maximum.
+DEFAULT_LIFE, MAX_CACHED_LIFE = 300.0, 86_400.0
+# A token in the cache is not used in its last seconds, because it must still be valid on arrival.
+CACHE_MARGIN = 30.0
 POLL = 0.1  # seconds between two looks at a grant that another thread or process refreshes
 # Seconds without another renewal after a service has rejected the token of one, too: that does not help.
 USELESS = 30.0
 FRESH_MS = 30_000  # age up to which the test of a credential trusts a refresh
 AHEAD_MS = 60_000  # by how much the clock may have been set back before a token counts as due
 CONNECT_AGAIN = "connect the account again in Credentials"
+ENDED = "its access has ended, and the service gave nothing to renew it"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The present tokens, as one version of them. Times are in ms since 1970; None: never, or unknown.
+
+    `status` is connected, revoked, or error after a refusal that another attempt may overcome. `refresh_at` is when to
+    get a new access token, before `expires_at`. `refreshed_at` is None for tokens that were not got by a refresh.
+    """
+
+    version: int
+    status: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    obtained_at: int | None = None
+    refresh_at: int | None = None
+    expires_at: int | None = None
+    refreshed_at: int | None = None
+    reason: str | None = None
+
+
+class GrantStore(Protocol):
+    """Keeps the grant of one credential. A refresh holds the lease, which only one process and thread has."""
+
+    def read(self) -> Grant | None:
+        """Return the present grant, or None if there is none."""
+
+    def claim(self, grant: Grant) -> str | None:
+        """Take the lease to refresh this version. Return its id, or None if another has it or was faster."""
+
+    def unsaved(self, grant: Grant) -> Issued | None:
+        """Return the tokens that this process received for this version but could not store, or None."""
+
+    def keep(self, lease: str, grant: Grant, issued: Issued, now: int) -> bool:
+        """Store new tokens and give up the lease. Return False if the grant was replaced meanwhile.
+
+        Raises: NodeError if they cannot be stored; `unsaved` returns them then.
+        """
+
+    def release(self, lease: str) -> None:
+        """Give up the lease."""
+
+    def mark(self, lease: str, status: str, reason: str) -> None:
+        """Store that the service refused the grant, and give up the lease."""
+
+
+class MemoryGrants:
+    """Keeps a grant in memory, for a credential that brings its refresh token along and has no row. Thread-safe."""
+
+    def __init__(self, refresh_token: str) -> None:
+        self._grant = Grant(0, "connected", "", refresh_token)
+        self._lease: str | None = None
+        self._lock = threading.Lock()
+
+    def read(self) -> Grant | None:
+        return self._grant
+
+    def claim(self, grant: Grant) -> str | None:
+        with self._lock:
+            if self._lease is not None or grant.version != self._grant.version:
+                return None
+            self._lease = secrets.token_hex(8)
+            return self._lease
+
+    def unsaved(self, grant: Grant) -> Issued | None:
+        return None
+
+    def keep(self, lease: str, grant: Grant, issued: Issued, now: int) -> bool:
+        with self._lock:
+            times: dict[str, Any] = make_times(issued, now)
+            refresh_token = issued.refresh_token or grant.refresh_token
+            self._grant = Grant(
+                grant.version + 1, "connected", issued.access_token, refresh_token, refreshed_at=now, **times
+            )
+            self._lease = None
+        return True
+
+    def release(self, lease: str) -> None:
+        self._lease = None
+
+    def mark(self, lease: str, status: str, reason: str) -> None:
+        self._lease = None
 
 
 class IssuedToken(NamedTuple):
@@ -91,7 +174,7 @@ class Tokens:
             token = entry.token
             if token is None or self.clock() >= token.ends:
                 value, life = ask()
-                entry.token = token = IssuedToken(value, self.clock() + life - min(MARGIN, life / 10), life)
+                entry.token = token = IssuedToken(value, self.clock() + life - min(CACHE_MARGIN, life / 10), life)
             return token
         finally:
             entry.lock.release()
@@ -158,7 +241,7 @@ def _request_token(credential: DecryptedCredential, ctx: Context) -> tuple[str, 
             issued = request_for_client(settings_of(credential.type, data), data.get("audience", ""), ctx)
     except NodeError as error:
         raise error.at(f"{credential.label} got no token") from None
-    return issued.access_token, DEFAULT_LIFE if issued.life is None else min(issued.life, MAX_LIFE)
+    return issued.access_token, DEFAULT_LIFE if issued.life is None else min(issued.life, MAX_CACHED_LIFE)
 
 
 def get_token_host(credential: DecryptedCredential) -> str:
@@ -321,3 +404,47 @@ def check_grant(credential: DecryptedCredential, ctx: Context) -> str:
     if grant is None or grant.refreshed_at is None:
         raise Untested(f"The account is connected; {server} gives no way to test that without an address. Enter a URL")
     return f"{server} issued a token" + ("" if token.life == float("inf") else f" valid for {token.life:.6g} s")
+
+
+# Requests
+
+
+class ServerToken(AccessToken):
+    """A token that a server issues to the client itself, kept in the cache until it ends."""
+
+    tokens = TOKENS
+    token: IssuedToken | None = None
+    rejected = ""
+
+    def get_value(self) -> str:
+        self.token = get_token(self.credential, self.ctx, self.tokens, self.rejected)
+        return self.token.value
+
+    def reject(self) -> bool:
+        if self.token is not None:
+            self.tokens.forget(self.credential, self.token)
+        return True
+
+    def test(self, has_url: bool) -> str:
+        self.tokens = Tokens()  # a test gets a token of its own
+        token = get_token(self.credential, self.ctx, self.tokens)
+        return f"{get_token_host(self.credential)} issued a token valid for {token.life:g} s"
+
+
+class GrantToken(ServerToken):
+    """A token of a grant, which is refreshed once for all threads and processes if the service rejects it."""
+
+    def reject(self) -> bool:
+        if self.token is None or not may_renew(self.credential, self.token, self.ctx, self.tokens):
+            return False
+        self.rejected = self.token.value
+        return True
+
+    def note_rejected(self) -> None:
+        self.tokens.note_useless(self.credential)
+
+    def test(self, has_url: bool) -> str:
+        if not has_url:
+            return check_grant(self.credential, self.ctx)
+        self.tokens = Tokens()
+        return ""

@@ -13,19 +13,18 @@ from world import start_python
 
 import database
 from database.base import now_ms
-from database.queries import oauth_grants
 from database.queries.audit import NewAuditEntry
 from dispatch import make_services
 from errors import NodeError, TimedOut
 from models import Credential, LogEntry, OAuthGrant
 from nodes.base import Context
-from nodes.credentials.grants import make_times
 from nodes.credentials.keyring import Keyring
-from nodes.http import oauth2
 from nodes.http.client import check_credential
-from nodes.http.oauth2 import get_token
+from packs.oauth import grants
+from packs.oauth.token_requests import Issued, make_times
+from packs.oauth.tokens import Tokens, get_token
+from registry import registry
 from security.credentials import make_credential
-from security.oauth_grants import seal_tokens
 
 PATIENCE = 30
 CHILD = """
@@ -37,11 +36,13 @@ from dispatch import make_services
 from models import Credential
 from nodes.base import Context
 from nodes.credentials.keyring import Keyring
-from nodes.http.oauth2 import get_token
+from packs.oauth.tokens import get_token
+from registry import registry
 from security.credentials import Credentials
 from security.vault import Vault
 
 folder, url, id_ = sys.argv[1:]
+registry.load()
 config = Config(data_dir=Path(folder), database_url=url, egress_allow=("127.0.0.1",))
 database.connect(config.database, "normal")
 credential = Credentials(Vault.open(config, make=False)).open(Credential.find(id_))
@@ -91,12 +92,12 @@ def make_account(server, workspace, there):
         row = server.credentials.keep(entry, data, name=f"account{Credential.select().count()}", type=type_, hosts=None)
         if type_ == "oauth2":
             token = token or there.grant()
-            issued = oauth2.Issued(token.values["access_token"], token.values["refresh_token"])
+            issued = Issued(token.values["access_token"], token.values["refresh_token"])
             now = now_ms()
             times = {"obtained_at": now, "expires_at": now + 3_600_000, "refresh_at": now + 3_540_000}
             if due:
                 times |= {"obtained_at": now - 3_600_000, "expires_at": now - 1, "refresh_at": now - 60_000}
-            oauth_grants.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
+            grants.put(row.id, workspace.id, details="{}", **grants.seal_tokens(server.vault, issued), **times)
         return row
 
     return make
@@ -162,7 +163,7 @@ def test_threads_refresh_once(server, there, make_account, make_ctx):
 
 def test_who_waits_for_a_refresh_has_a_deadline(server, there, make_account, make_ctx):
     row = make_account()
-    oauth_grants.claim(OAuthGrant.find(row.id))
+    grants.take_lease(OAuthGrant.find(row.id))
     with pytest.raises(TimedOut, match="another process is refreshing it"):
         get_token(opened(server, row), make_ctx(seconds=0.3))
     assert not there.refreshes
@@ -171,13 +172,13 @@ def test_who_waits_for_a_refresh_has_a_deadline(server, there, make_account, mak
 def test_a_token_that_still_works_is_used_while_another_process_refreshes(server, there, make_account, make_ctx):
     row = make_account(due=False)
     OAuthGrant.update(refresh_at=now_ms() - 1).execute()
-    oauth_grants.claim(OAuthGrant.find(row.id))
+    grants.take_lease(OAuthGrant.find(row.id))
     assert works(there, get_token(opened(server, row), make_ctx()).value) and not there.refreshes
 
 
 def test_a_lease_that_has_ended_is_free(server, there, make_account, make_ctx):
     row = make_account()
-    oauth_grants.claim(OAuthGrant.find(row.id))
+    grants.take_lease(OAuthGrant.find(row.id))
     OAuthGrant.update(lease_until=-(10**12)).execute()
     assert works(there, get_token(opened(server, row), make_ctx()).value) and there.refreshes == 1
 
@@ -280,9 +281,9 @@ def test_a_refresh_that_was_overtaken_by_a_new_consent_changes_nothing(
         thread = threading.Thread(target=use)
         thread.start()
         assert gate.reached.wait(PATIENCE)
-        issued = oauth2.Issued(fresh.values["access_token"], fresh.values["refresh_token"])
+        issued = Issued(fresh.values["access_token"], fresh.values["refresh_token"])
         times = {"obtained_at": now_ms(), "expires_at": now_ms() + 3_600_000, "refresh_at": now_ms() + 3_500_000}
-        oauth_grants.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
+        grants.put(row.id, workspace.id, details="{}", **grants.seal_tokens(server.vault, issued), **times)
         gate.go.set()
         thread.join(PATIENCE)
     assert found == [fresh.values["access_token"]]
@@ -294,18 +295,18 @@ def test_tokens_that_could_not_be_stored_are_not_lost(server, there, make_accoun
     """On a full disk: the service has given up the old refresh token, and only this process has the new one."""
     there.is_strict = is_strict
     row = make_account()
-    write = oauth_grants.refresh
+    write = grants.store_refresh
 
     def fail(*args, **values):
         raise database.DatabaseFailed("database or disk is full")
 
-    monkeypatch.setattr(oauth_grants, "refresh", fail)
-    monkeypatch.setattr(oauth_grants, "release", fail)
+    monkeypatch.setattr(grants, "store_refresh", fail)
+    monkeypatch.setattr(grants, "give_up_lease", fail)
     with pytest.raises(NodeError, match="could not be stored: database or disk is full") as caught:
         get_token(opened(server, row), make_ctx())
     assert caught.value.kind == "storage" and not caught.value.permanent
     monkeypatch.undo()
-    assert write == oauth_grants.refresh
+    assert write == grants.store_refresh
     assert works(there, get_token(opened(server, row), make_ctx()).value) and there.refreshes == 1
     assert opened(server, row).grants.read().refresh_token == there.tokens[-1].values["refresh_token"]
 
@@ -366,9 +367,9 @@ def make_lasting(server, workspace, there):
         data = {"provider": "facebook", **there.credential(auth="body"), **values}
         entry = NewAuditEntry("credential.created", workspace.id)
         row = server.credentials.keep(entry, data, name="page", type="oauth2", hosts=None)
-        issued = oauth2.Issued(there.grant().values["access_token"], life=60 * 86_400.0, renew_after=renew_after)
+        issued = Issued(there.grant().values["access_token"], life=60 * 86_400.0, renew_after=renew_after)
         times = make_times(issued, now_ms() - age_ms, False)
-        oauth_grants.put(row.id, workspace.id, details="{}", **seal_tokens(server.vault, issued), **times)
+        grants.put(row.id, workspace.id, details="{}", **grants.seal_tokens(server.vault, issued), **times)
         return row
 
     return make
@@ -416,7 +417,7 @@ def test_threads_exchange_a_lasting_token_once(server, there, make_lasting, make
 
 def test_a_lasting_token_that_has_ended_is_marked_and_not_exchanged(server, there, make_lasting, make_ctx):
     row = make_lasting(61 * DAY_MS)
-    shown = server.credentials.describe_connections([row])[row.id]
+    shown = registry.accounts.describe(server.credentials, [row])[row.id]
     assert shown["status"] == "revoked" and shown["reason"].startswith("its access has ended")
     with pytest.raises(NodeError, match="its access has ended.*connect the account again"):
         get_token(opened(server, row), make_ctx())
@@ -426,7 +427,7 @@ def test_a_lasting_token_that_has_ended_is_marked_and_not_exchanged(server, ther
 
 def test_a_lasting_token_shows_its_end_because_only_its_use_renews_it(server, make_lasting):
     row = make_lasting(DAY_MS)
-    shown = server.credentials.describe_connections([row])[row.id]
+    shown = registry.accounts.describe(server.credentials, [row])[row.id]
     assert shown["status"] == "connected" and shown["expires_at"] == OAuthGrant.find(row.id).expires_at
 
 
@@ -461,7 +462,7 @@ def test_a_lasting_token_is_used_on_if_its_exchange_fails(server, there, make_la
 def test_a_refresh_token_without_a_row_is_rotated_in_memory(there, make_ctx):
     credential = make_credential("mine", "oauth2_refresh_token", there.brought_along(), None)
     there.is_strict, there.life = True, 1
-    tokens = oauth2.Tokens()
+    tokens = Tokens()
     first = get_token(credential, make_ctx(), tokens).value
     second = get_token(credential, make_ctx(ahead_ms=5_000), tokens).value
     assert first != second and there.refreshes == 2
@@ -478,7 +479,7 @@ def test_an_account_without_a_server_is_refused_with_what_to_do(there, make_ctx)
 
 def test_a_service_account_signs_for_its_tokens(there, make_ctx):
     credential = make_credential("robot", "google_service_account", there.robot(subject="zoe@example.com"), None)
-    tokens = oauth2.Tokens()
+    tokens = Tokens()
     token = get_token(credential, make_ctx(), tokens)
     assert works(there, token.value) and get_token(credential, make_ctx(), tokens).value == token.value
     (asked,) = there.asked
@@ -491,7 +492,7 @@ def test_a_service_account_with_a_wrong_key_says_so(there, make_ctx):
     data = {"client_email": "robot@example.com", "private_key": "no key", "scope": "read"}
     credential = make_credential("robot", "google_service_account", data, None)
     with pytest.raises(NodeError, match="is not one in PEM format") as caught:
-        get_token(credential, make_ctx(), oauth2.Tokens())
+        get_token(credential, make_ctx(), Tokens())
     assert caught.value.kind == "credential"
 
 

@@ -1,4 +1,4 @@
-"""The services with ready settings, in nodes/credentials/oauth_providers.json."""
+"""The services with ready settings, in packs/oauth/providers.json."""
 
 import json
 from urllib.parse import parse_qs, urlsplit
@@ -7,10 +7,10 @@ import jsonschema
 import pytest
 from werkzeug import Response
 
-from nodes.credentials.oauth_providers import FILE, SCHEMA, providers
-from nodes.credentials.oauth_types import OWN_PARAMETERS, settings_of
 from nodes.credentials.types import TYPES
-from nodes.http.token_requests import exchange_code, make_authorization_url
+from packs.oauth.credential_types import OWN_PARAMETERS
+from packs.oauth.settings import FILE, SCHEMA, providers, settings_of
+from packs.oauth.token_requests import exchange_code, make_authorization_url
 
 WANTED = {
     *("google", "microsoft", "github", "gitlab", "slack", "notion", "airtable", "hubspot", "linkedin", "x", "dropbox"),
