@@ -100,7 +100,7 @@ KILLED := $(addprefix killed_,schedules.py waits.py webhooks.py $(if $(filter fu
 FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py model.py threads.py leaders.py \
 	stopped_agents.py $(KILLED)) $(MACHINES)
 POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/api \
-	$(addprefix tests/packs/,agents forms oauth tables mcp connectors/app_triggers)
+	$(addprefix tests/packs/,agents forms oauth prometheus tables mcp connectors/app_triggers)
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/packs/agents/test_,hostile_models.py llm.py model_choice.py \
 	model_names.py) $(addprefix tests/api/test_,catalogue.py credential_checks.py description.py \

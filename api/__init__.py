@@ -86,7 +86,6 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     for blueprint in list_blueprints():
         app.register_blueprint(blueprint)
     app.add_url_rule("/api/openapi.json", "openapi", _send_openapi)
-    app.add_url_rule("/metrics", "prometheus", _export_metrics)
     app.add_url_rule("/api/docs", "docs", _redirect_to_docs, provide_automatic_options=False)
     app.register_blueprint(_make_docs_blueprint())
     for name in registry.pages:
@@ -96,14 +95,6 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.after_request(_add_security_headers)
     app.after_request(caching.add_etag)
     app.after_request(auth.redact_links)  # Flask calls these in reverse order
-
-
-@auth.require_role("viewer", admin=True)
-def _export_metrics() -> Response:
-    """Send the metrics for Prometheus."""
-    from api import prometheus
-
-    return prometheus.export()
 
 
 @auth.allow_anyone

@@ -1,4 +1,4 @@
-"""Metrics of a workspace and the health of the server, as JSON. Metrics of the server are in prometheus.py."""
+"""Metrics of a workspace and the health of the server, as JSON. Metrics of the server are in packs/prometheus/."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ HOMES = {
     "marshmallow": {"fields", "schemas", "nodes", "definition", "security", "api", "packs"},
     "apscheduler": {"scheduler"},
     **dict.fromkeys(("celery", "kombu"), {"packs"}),
-    **dict.fromkeys(("opentelemetry", "authlib"), {"packs"}),
+    **dict.fromkeys(("opentelemetry", "authlib", "prometheus_client"), {"packs"}),
     "gunicorn": {"workflow_server", "gunicorn.conf", "net"},
     "jinja2": {"expressions"},
     "dotenv": {"config"},
@@ -92,7 +92,6 @@ LAZY = {
         "packs.agents.tools",
         "packs.mcp.server",
     ),
-    "api.prometheus",
 }
 
 # A single file that may import what its folder may not.

@@ -204,6 +204,7 @@ OF_PACKS = {
     "/api/credentials/<credential>/connect": "oauth",
     "/api/credentials/<credential>/disconnect": "oauth",
     "/mcp": "mcp",
+    "/metrics": "prometheus",
     "/api/agent": "agents",
 }
 # What the core answers of a pack that is off: see api/no_agents.py.
@@ -230,7 +231,7 @@ LEAST_ROLE = {route: role for route, role in LEAST_ROLE.items() if is_on(route)}
 # What programs use with an API token alone: no session counts there. They have tests of their own.
 BY_TOKEN = {route: "viewer" for route in ("POST /mcp",) if is_on(route)}
 # What only admins of the server may do, whatever their role.
-BY_ADMIN = ("POST /api/workspaces", "POST /api/members/password", "GET /metrics")
+BY_ADMIN = ("POST /api/workspaces", "POST /api/members/password", *(["GET /metrics"] if is_on("GET /metrics") else []))
 # What people do for themselves and for others: no API token counts there.
 CONNECT = "POST /api/credentials/<credential>/connect"
 BY_SESSION = [

@@ -411,13 +411,3 @@ def test_the_metrics_have_the_size_of_the_database(owner, server):
     answer = owner.get("/api/metrics").json
     database.empty_log()
     assert answer["database_bytes"] == database.space().total > 100_000
-
-
-def test_prometheus_reads_text(token_client, run):
-    answer = token_client("viewer").get("/metrics")
-    assert answer.status_code == 200 and answer.content_type.startswith("text/plain; version=0.0.4")
-    lines = answer.text.splitlines()
-    assert 'headrace_runs{status="success"} 1.0' in lines and "headrace_paused 0.0" in lines
-    assert all(line.startswith("#") or len(line.rsplit(" ", 1)) == 2 for line in lines)
-    figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert float(figures["headrace_database_bytes"]) > float(figures["headrace_database_free_bytes"]) >= 0

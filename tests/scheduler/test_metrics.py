@@ -25,6 +25,7 @@ def test_the_api_counts_schedules_of_the_workspace(owner, workspace, other):
     assert other.get("/api/metrics").json["overdue_schedules"] == 0
 
 
+@pytest.mark.pack("prometheus")
 def test_prometheus_counts_all(token_client, workspace):
     assert "headrace_schedules_overdue 0.0" in token_client("viewer").get("/metrics").text
     schedule(START - 10**11, workspace=workspace.id, every=60)
@@ -32,6 +33,7 @@ def test_prometheus_counts_all(token_client, workspace):
     assert "headrace_schedules_overdue 2.0" in token_client("viewer").get("/metrics").text
 
 
+@pytest.mark.pack("prometheus")
 def test_failing_polls_are_counted(owner, token_client, workspace):
     for where, failures in ((workspace.id, 1), ("ws_else", 2), (workspace.id, 0)):
         made = add_flow(flow("a"), where)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
-from flask import Response
+from flask import Flask, Response
 
+from api.http.auth import require_role
 from api.http.server import get_dispatcher
 from constants import ENDED
 from database import space
@@ -68,6 +69,12 @@ METRICS = (
 )
 
 
+def install(app: Flask) -> None:
+    """Add the address of the metrics to the app."""
+    app.add_url_rule("/metrics", "prometheus", export)
+
+
+@require_role("viewer", admin=True)
 def export() -> Response:
     """Show the whole server's metrics as Prometheus text. Admins of the server only; use an API token of one."""
     # Counts tell a stranger how busy the server is; Prometheus can send a bearer token.

@@ -13,7 +13,6 @@ from servers import Server, until
 from world import add_flow, chain, flow, node
 
 from api.http.request_metrics import RUN, WEBHOOK, RequestMetrics, describe_route
-from api.prometheus import METRICS
 from database import write
 from database.base import now_ms
 from database.queries import leases, runs, server_metrics, server_state
@@ -23,11 +22,18 @@ from database.queries.units import execute_units
 from dispatch.histograms import SECONDS, Counter, Histogram
 from dispatch.queues import QueueState
 from models import RunDay, Workflow
+from packs.prometheus.metrics import METRICS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana.json").read_text(encoding="utf-8"))
 ROW = re.compile(r"^\| `(headrace_\w+)` \| (\w+) \|(.*?)\| .+ \|$", re.MULTILINE)
+
+
+@pytest.fixture
+def client(app):
+    """Somebody who is not logged in, as in tests/conftest.py, and not the client of nodes."""
+    return app.test_client()
 
 
 @pytest.fixture
@@ -91,6 +97,21 @@ def test_a_name_says_its_unit_and_kind():
 
 
 # Runs and flows
+
+
+def test_prometheus_reads_text(token_client, make_run):
+    make_run({"nodes": [{"id": "a", "type": "noop"}]})
+    answer = token_client("viewer").get("/metrics")
+    assert answer.status_code == 200 and answer.content_type.startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert 'headrace_runs{status="success"} 1.0' in lines and "headrace_paused 0.0" in lines
+    assert all(line.startswith("#") or len(line.rsplit(" ", 1)) == 2 for line in lines)
+    figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(figures["headrace_database_bytes"]) > float(figures["headrace_database_free_bytes"]) >= 0
+
+
+def test_a_paused_server_says_so(paused, read):
+    assert read("headrace_paused") == 1
 
 
 def test_runs_are_counted_by_state(paused, make_flow, read):
