@@ -26,9 +26,8 @@ from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable, VaultError
 from models import ServerFact
 from nodes.base import Context, Services
-from nodes.credentials.checks import CHECKS, Untested
 from nodes.credentials.keyring import DecryptedCredential, Keyring
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import CHECKS, TYPES, Untested
 from nodes.files.files import WorkspaceFiles
 from registry import explain_off, registry
 from schemas import CredentialIn

@@ -1,18 +1,19 @@
 """Credential types: the values of each. All values are secret: no message may repeat one.
 
 A type is one schema. It defines which fields are secret, which hosts the values name, and the value of `secrets.<name>`
-in expressions. The test of a type is in its family of nodes (see `checks`).
+in expressions. The test of a type, which asks a service whether it accepts a credential, is in its family of nodes.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
+from nodes.base import Context
 from nodes.catalogue_schema import json_schema
 from nodes.credentials.base import (
     MAX_KEY,
@@ -22,6 +23,7 @@ from nodes.credentials.base import (
     secret,
     text,
 )
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import choice, header_name, header_value, setting, whole
 from nodes.http.authorization import (
     AwsCredential,
@@ -192,3 +194,26 @@ def catalogue() -> list[dict[str, Any]]:
         }
         for type_, kind in TYPES.items()
     ]
+
+
+# Tests
+
+
+class Untested(Exception):
+    """The credential was not tested, because no request was made; the message names the missing value."""
+
+
+# Tests a credential of a type, and returns a message about the response. Raises NodeError if the test fails, Untested
+# if no request was made.
+Check = Callable[[DecryptedCredential, Context, Mapping[str, Any]], str]
+CHECKS: dict[str, Check] = {}
+
+
+def checks(*types: str) -> Callable[[Check], Check]:
+    """Register a function that tests credentials of these types. It also receives the caller's parameters."""
+
+    def note(check: Check) -> Check:
+        CHECKS.update(dict.fromkeys(types, check))
+        return check
+
+    return note

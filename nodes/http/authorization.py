@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
 from marshmallow import ValidationError, fields, validate, validates_schema
@@ -24,14 +24,12 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from constants import FORM
 from errors import NodeError
 from net.egress import Certificate, HttpClient, HttpResponse
+from nodes.base import Context
 from nodes.credentials.base import MAX_KEY, MAX_VALUE, NO_COLON, NO_HOSTS, CredentialType, secret, text
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import CONTROL, NamedValues, choice, header_name, setting
 from nodes.http.body import replace_query
 from registry import registry
-
-if TYPE_CHECKING:
-    from nodes.base import Context
 
 ONLY_WEBHOOKS = NO_HOSTS + "checking who calls a webhook."
 ONLY_FLOWS = "No host is named, so no flow can send it anywhere. Name the hosts that may have it."

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from constants import HTTP_CREDENTIALS
 from errors import ErrorKind, NodeError
 from net.egress import SAFE_HEADERS, HttpClient, HttpResponse, RequestOptions, Save, get_host
-from nodes.credentials.checks import Untested, checks
+from nodes.base import Context
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.redaction import is_in
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import TYPES, Untested, checks
 from nodes.http.authorization import Authorization, authorize
 from nodes.http.body import NO_BODY, RequestBody
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
 from server_log import CURRENT
-
-if TYPE_CHECKING:
-    from nodes.base import Context
 
 # Controlled by the transport: a wrong value would allow request smuggling.
 REFUSED_HEADERS = {"connection", "content-length", "transfer-encoding", "upgrade"}

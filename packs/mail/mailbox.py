@@ -17,8 +17,8 @@ from fields import Schema
 from net.egress_guard import dial
 from nodes.base import Context, Item, Polled
 from nodes.core.triggers import TriggerNode
-from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import checks
 from nodes.fields import credential, flag, header_value, line, number
 from packs.mail.wire import TooMuchData, Wire
 from packs.mail.xoauth2 import MailToken, find_token

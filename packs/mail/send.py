@@ -18,8 +18,8 @@ from fields import Schema
 from net.egress import Rule
 from net.egress_guard import dial
 from nodes.base import Context, Node, Services
-from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import Untested, checks
 from nodes.fields import anything, choice, credential, number, text
 from packs.mail import apprise_client
 from packs.mail.message import Mailbox, Message, attachments, get_texts, parse_mailbox, parse_mailboxes

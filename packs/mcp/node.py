@@ -19,8 +19,8 @@ from net.egress_guard import guard_connections, run_in_time
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.base import CredentialType, check_url, secret
 from nodes.credentials.base import text as credential_text
-from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import checks
 from nodes.fields import anything, credential, number, text, texts
 from nodes.http.response import is_permanent, kind_of_status
 

@@ -21,8 +21,8 @@ from fields import Schema
 from net.egress_guard import dial, guard_connections
 from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials import base
-from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import checks
 from nodes.data.jmespath_query import read_payload
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
 

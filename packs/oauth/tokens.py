@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from errors import NodeError, TimedOut
 from net.egress import get_host
-from nodes.credentials.checks import Untested
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import Untested
 from nodes.http.authorization import AccessToken
 from packs.oauth.settings import ACCOUNT, GRANT_TYPES, REFRESH_TOKEN, SERVICE_ACCOUNT, read_key, settings_of
 from packs.oauth.token_requests import (

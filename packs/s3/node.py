@@ -22,8 +22,8 @@ from fields import Schema, iso
 from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
 from nodes.credentials import base
-from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import checks
 from nodes.fields import anything, choice, credential, number, text, whole
 from nodes.files.files import MAX_READ, describe_file, get_path, parse_content, to_bytes
 from nodes.files.node import check_secrets

@@ -21,8 +21,8 @@ from fields import Schema
 from nodes.base import Context, Inbox, Item, Node, Polled, setting
 from nodes.core.triggers import TriggerNode
 from nodes.credentials.base import CredentialType, parts_of_url, secret
-from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import Untested, checks
 from nodes.data.jmespath_query import MAX_QUERY, make_key, read_payload
 from nodes.fields import anything, choice, credential, flag, no_expression, number, text, texts, whole
 from nodes.files.files import Absent

@@ -20,8 +20,8 @@ from fields import Schema
 from net.egress_guard import dial, run_in_time
 from nodes.base import Context, Node, check_installed
 from nodes.credentials import base
-from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import checks
 from nodes.fields import anything, credential, flag, number, setting, text, text_of
 
 MAX_OUTPUT, MAX_INPUT, MAX_ARGS, MAX_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000

@@ -11,8 +11,7 @@ from database.queries import credentials
 from database.queries.audit import NewAuditEntry
 from errors import NodeError, Unavailable
 from models import Credential
-from nodes.credentials.checks import CHECKS
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import CHECKS, TYPES
 from security.vault import Vault
 
 SECRET = "hunter2hunter2"

@@ -11,8 +11,8 @@ import orjson
 from errors import NodeError
 from net.egress import RequestOptions
 from nodes.base import Context
-from nodes.credentials.checks import checks
 from nodes.credentials.keyring import DecryptedCredential
+from nodes.credentials.types import checks
 from nodes.http.response import ERROR_BYTES, is_permanent, parse_json, quote_body
 from packs.agents.runtime.model_choice import (
     ANTHROPIC_VERSION,

@@ -20,10 +20,9 @@ from world import Types, chain, node, run, workers
 from errors import ExpressionError, NodeError, VaultError
 from expressions import compile_text
 from nodes.base import Context
-from nodes.credentials.checks import checks
 from nodes.credentials.keyring import MAX_IN_STEPS, MAX_ONCE, DecryptedCredential, Keyring
 from nodes.credentials.redaction import HIDDEN, Needles, forms
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import TYPES, checks
 
 TOKEN = "s3cr3t-T0ken/with+odd=signs&é'\"\\"
 BASIC = {"username": "ada", "password": "open sesame"}
@@ -367,7 +366,7 @@ def test_without_secrets_nothing_is_searched():
 
 
 def test_checks_registers_a_check_for_each_credential_type(monkeypatch):
-    monkeypatch.setattr("nodes.credentials.checks.CHECKS", found := {})
+    monkeypatch.setattr("nodes.credentials.types.CHECKS", found := {})
 
     @checks("one", "two")
     def check(credential, ctx, asked):

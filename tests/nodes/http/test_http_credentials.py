@@ -6,7 +6,7 @@ import pytest
 from sites import address, answering, echoing, failure, paths
 
 from errors import NodeError
-from nodes.credentials.checks import CHECKS, Untested
+from nodes.credentials.types import CHECKS, Untested
 from nodes.http.client import check_credential
 
 HERE = ["127.0.0.1"]

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.credentials.checks import CHECKS
+from nodes.credentials.types import CHECKS
 from packs.mail.mailbox import MAX_BATCH, ImapSession, safe_name, try_mailbox
 from parsers.process import Reader
 

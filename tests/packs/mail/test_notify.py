@@ -17,8 +17,7 @@ from werkzeug import Response
 
 from errors import NodeError
 from net.egress import MAX_BYTES, Rule
-from nodes.credentials.checks import CHECKS, Untested
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import CHECKS, TYPES, Untested
 from packs.mail.apprise_client import Notice, _apprise, _Throttle, send
 from packs.mail.credential_types import LOCAL_SERVICES
 

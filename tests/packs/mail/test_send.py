@@ -10,7 +10,7 @@ from mail_servers import PASSWORD, Mails, Server
 from errors import NodeError
 from net.egress import Rule
 from nodes import REGISTRY
-from nodes.credentials.checks import CHECKS
+from nodes.credentials.types import CHECKS
 from packs.mail.message import MAX_BYTES, parse_mailbox, parse_mailboxes
 
 HERE = {"host": "127.0.0.1", "security": "none"}

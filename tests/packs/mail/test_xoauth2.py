@@ -14,8 +14,7 @@ from werkzeug import Response
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.credentials.checks import CHECKS
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import CHECKS, TYPES
 
 USER = "zoe@example.com"
 HERE = ["127.0.0.1", "localhost"]

@@ -9,9 +9,8 @@ import pytest
 from sites import answering, failure, unplaced
 
 from errors import NodeError
-from nodes.credentials.checks import CHECKS
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import CHECKS, TYPES
 from packs.oauth.tokens import Tokens, get_token
 
 HERE = ["127.0.0.1"]

@@ -16,8 +16,7 @@ from sql_values import HOSTILE, column
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.credentials.checks import Untested
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import TYPES, Untested
 from packs.sql import mysql, postgres, sqlite
 from packs.sql import node as databases
 from packs.sql.statement import plain, prepare, rename_duplicates

@@ -12,8 +12,7 @@ from pydantic_ai.models import ModelRequestParameters
 
 from errors import NodeError
 from net.egress import HttpClient, Rule
-from nodes.credentials.checks import CHECKS
-from nodes.credentials.types import TYPES
+from nodes.credentials.types import CHECKS, TYPES
 from packs.agents.nodes.model_access import choose, model_access
 from packs.agents.runtime import open_model
 from packs.agents.runtime.model_choice import ANTHROPIC_VERSION, Choice, ModelFailed, Models, NoModel
