@@ -47,7 +47,7 @@ class HttpRequest(NamedTuple):
     part: str = ""
 
 
-class Told(NamedTuple):
+class ErrorText(NamedTuple):
     """The error text in a response, and the kind of the error if it differs from that of the status."""
 
     text: str
@@ -68,7 +68,7 @@ class HTTPClient:
         may_wait: bool = True,
         authorization: Authorization | None = None,
         allow: Callable[[str], None] | None = None,
-        explain: Callable[[HttpResponse], Told | None] = lambda answer: None,
+        explain: Callable[[HttpResponse], ErrorText | None] = lambda answer: None,
     ) -> None:
         self.ctx, self.credential, self.may_wait, self.allow = ctx, credential, may_wait, allow
         self.explain = explain
@@ -98,11 +98,11 @@ class HTTPClient:
         text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
         if asked is not None:
             text += f" and asks to wait {asked:.12g} s"
-        told = self.explain(answer) or Told(quote_body(answer, self.ctx.clean))
-        text = f"{text}: {told.text}" if told.text else text
-        kind = told.kind or kind_of_status(answer.status)
+        error = self.explain(answer) or ErrorText(quote_body(answer, self.ctx.clean))
+        text = f"{text}: {error.text}" if error.text else text
+        kind = error.kind or kind_of_status(answer.status)
         return NodeError(
-            text, is_permanent(answer.status) if told.kind is None else kind != "remote", asked or 0.0, kind
+            text, is_permanent(answer.status) if error.kind is None else kind != "remote", asked or 0.0, kind
         )
 
     def _send_authorized(self, call: HttpRequest) -> HttpResponse:

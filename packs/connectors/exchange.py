@@ -18,7 +18,7 @@ from nodes.data.jmespath_query import search
 from nodes.fields import kind_of, text_of
 from nodes.files.files import describe_file
 from nodes.http import body as bodies
-from nodes.http.client import HTTPClient, HttpRequest, Told
+from nodes.http.client import ErrorText, HTTPClient, HttpRequest
 from nodes.http.graphql import split_response, to_node_error
 from nodes.http.pagination import PageLocation, PageRequests
 from nodes.http.response import Download, parse_json, to_text
@@ -499,18 +499,18 @@ class ConnectorExchange:
             return
         data = parse_json(answer)
         if search(rules["when"], data):
-            told = self._read_error(data) or Told(self._shorten(data))
-            kind: ErrorKind = told.kind or "refused"
-            raise NodeError(f"{answer.who} refused: {told.text}", kind != "remote", kind=kind)
+            error = self._read_error(data) or ErrorText(self._shorten(data))
+            kind: ErrorKind = error.kind or "refused"
+            raise NodeError(f"{answer.who} refused: {error.text}", kind != "remote", kind=kind)
 
-    def _explain(self, answer: HttpResponse) -> Told | None:
+    def _explain(self, answer: HttpResponse) -> ErrorText | None:
         """Return the error in an answer with a bad status, found by the connector's rules; None if there is none."""
         try:
             return self._read_error(parse_json(answer))
         except NodeError:  # it is not JSON, or of another form
             return None
 
-    def _read_error(self, data: Any) -> Told | None:
+    def _read_error(self, data: Any) -> ErrorText | None:
         rules = self.connector.get("error", {})
         said = search(rules["message"], data) if "message" in rules else None
         code = text_of(search(rules["code"], data)) if "code" in rules else said
@@ -520,7 +520,7 @@ class ConnectorExchange:
         elif code in rules.get("transient", ()):
             kind = "remote"
         parts = [self._shorten(part) for part in (said if isinstance(said, list) else [said]) if part not in EMPTY]
-        return Told("; ".join(parts)[:MAX_SAID] or self._shorten(data), kind) if parts or kind else None
+        return ErrorText("; ".join(parts)[:MAX_SAID] or self._shorten(data), kind) if parts or kind else None
 
     def _shorten(self, data: Any) -> str:
         return " ".join(self.ctx.clean(text_of(data)).split())[:MAX_SAID]
