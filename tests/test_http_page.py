@@ -31,7 +31,7 @@ def test_every_type_of_body_of_pages_and_of_authentication_has_its_row():
 
 def test_every_setting_that_it_names_is_one():
     schemas = [entry["config_schema"] for entry in catalogue() if entry["type"] in ("http", "graphql")]
-    known = {"token_url", *TYPES, *KEYS}
+    known = {"token_url", *TYPES, *HTTP_CREDENTIALS, *KEYS}
     for schema in schemas:
         for key, field in schema["properties"].items():
             known |= {key, *field.get("properties", ())}

@@ -16,6 +16,8 @@ from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.types import CHECKS, TYPES
 
+pytestmark = pytest.mark.pack("oauth")
+
 USER = "zoe@example.com"
 HERE = ["127.0.0.1", "localhost"]
 CLIENTS = itertools.count()
