@@ -9,7 +9,7 @@ LOCK := $(BIN)/python -m piptools compile --quiet --no-header --strip-extras --a
 
 # Packages that only some nodes need: make run EXTRAS="mcp ssh". Installed extras are kept up to date.
 EXTRAS ?=
-ALL_EXTRAS := $(filter-out dev,$(patsubst extras/%.txt,%,$(wildcard extras/*.txt)))
+ALL_EXTRAS := $(patsubst packs/%/requirements.txt,%,$(wildcard packs/*/requirements.txt))
 INSTALLED := $(filter $(ALL_EXTRAS),$(patsubst .venv/%.stamp,%,$(wildcard .venv/*.stamp)))
 
 # `make run` builds the browser app if it is missing or older than its sources. WEB=no, or HEADRACE_WEB=0 in the
@@ -177,10 +177,10 @@ lock: $(BIN)/python  ## pin all packages of pyproject.toml and the .in files, ke
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
 	@$(call packages,p["dependencies"]) | $(LOCK) --output-file requirements.txt -
 	@for extra in $(ALL_EXTRAS); do $(call packages,extras[sys.argv[1]]) $$extra | \
-		$(LOCK) --constraint requirements.txt --output-file extras/$$extra.txt - || exit 1; done
+		$(LOCK) --constraint requirements.txt --output-file packs/$$extra/requirements.txt - || exit 1; done
 	@$(call packages,p["dependencies"] + sum(extras.values()$(comma) [])) | \
-		$(LOCK) --constraint requirements.txt --output-file extras/dev.txt -
-	@$(LOCK) --output-file extras/uv/uv.txt extras/uv/uv.in
+		$(LOCK) --constraint requirements.txt --output-file tests/requirements.txt -
+	@$(LOCK) --output-file tests/uv.txt tests/uv.in
 	@$(LOCK) --output-file web/node.txt web/node.in
 	@$(LOCK) --output-file tests/clients/python.txt tests/clients/python.in
 
@@ -200,12 +200,12 @@ clean:  ## remove everything that other targets created, but never data/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-# extras/dev.txt has the runtime packages too. uv needs a tenth of pip's time; where it does not work, pip does.
-.venv/dev.stamp: requirements.txt extras/dev.txt | $(BIN)/python
+# tests/requirements.txt has the runtime packages too. uv needs a tenth of pip's time; where it does not work, pip does.
+.venv/dev.stamp: requirements.txt tests/requirements.txt | $(BIN)/python
 	@echo "Installing packages for development"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r extras/uv/uv.txt && \
-		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r extras/dev.txt || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r extras/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/uv.txt && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r tests/requirements.txt || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@ .venv/runtime.stamp
 
 web/node_modules/.stamp: web/package.json web/package-lock.json | $(BIN)/python
@@ -230,12 +230,12 @@ web/dist/.stamp: $(WEB_SOURCES) | web/node_modules/.stamp
 		$(BIN)/python tools/published/download_npm.py .venv/descriptions && touch $@ || \
 		echo "They could not be downloaded; their tests are skipped"
 
-.venv/%.stamp: extras/%.txt .venv/runtime.stamp
+.venv/%.stamp: packs/%/requirements.txt .venv/runtime.stamp
 	@echo "Installing packages for $*"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-extras/%.txt:
+packs/%/requirements.txt:
 	@echo "There is no extra $*. Available extras: $(ALL_EXTRAS)"; exit 1
 
 $(BIN)/python:

@@ -562,7 +562,7 @@ class Config:
         "HEADRACE_OTLP_URL=",
         address("http://collector:4318"),
         "Address of a collector for OpenTelemetry traces by OTLP over HTTP. Needs the "
-        "extra `otel`; the `OTEL_…` variables of OpenTelemetry apply too. Empty: no traces.",
+        "extra `tracing`; the `OTEL_…` variables of OpenTelemetry apply too. Empty: no traces.",
     )
     audit_days: int = setting("HEADRACE_AUDIT_DAYS=365", number(0, 36_500), "Days to keep the audit log. 0: forever.")
 

@@ -384,7 +384,7 @@ class Node:
     - `also` has its names in other tools: a search finds it by these words, too.
     - `icon` is the name of a Tabler icon, such as `world-www`; default: the category's icon.
     - `examples` have `{"config", "input", "output"}` each. A test runs those of pure nodes.
-    - `extra` is the file in `extras/` that installs the modules in `requires`.
+    - `extra` is the pack whose `requirements.txt` installs the modules in `requires`.
     - `own` marks those of HEADRACE_NODES_DIR; `plugins` sets it, and `plugin_runner` calls them.
     """
 
@@ -498,7 +498,7 @@ REGISTRY = NodeTypes()
 def install_line(cls: type[Node]) -> str | None:
     """Return the command that installs what the node type requires; None if it is installed."""
     is_missing = any(importlib.util.find_spec(module) is None for module in cls.requires)
-    return f".venv/bin/python -m pip install -r extras/{cls.extra}.txt" if is_missing else None
+    return f".venv/bin/python -m pip install -r packs/{cls.extra}/requirements.txt" if is_missing else None
 
 
 def check_installed(cls: type[Node]) -> None:

@@ -42,8 +42,10 @@ BUILD = "npm run build -- --outDir node_modules/.dist --emptyOutDir --logLevel w
 def folder(tmp_path):
     """A folder with an empty `.venv`."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    shutil.copytree(ROOT / "extras", tmp_path / "extras")
-    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    for path in (*ROOT.glob("packs/*/requirements.txt"), *ROOT.glob("tests/*.txt"), ROOT / "requirements.txt"):
+        copied = tmp_path / path.relative_to(ROOT)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copied)
     download = tmp_path / "tools" / "published" / "download_npm.py"
     download.parent.mkdir(parents=True)
     download.touch()
@@ -85,31 +87,31 @@ def test_a_server_without_extras_installs_none(make):
 
 
 def test_extras_are_installed_once_before_the_server_starts(make):
-    lines = [f"{PIP} extras/agents.txt", f"{PIP} extras/mcp.txt", SERVE]
+    lines = [f"{PIP} packs/agents/requirements.txt", f"{PIP} packs/mcp/requirements.txt", SERVE]
     assert make("run", "EXTRAS=agents mcp") == [f"{PIP} requirements.txt", *lines]
     assert make("run", "EXTRAS=agents mcp") == [SERVE]
 
 
 def test_an_extra_can_be_added_later(make):
     make("run", "EXTRAS=mcp")
-    assert make("run", "EXTRAS=agents") == [f"{PIP} extras/agents.txt", SERVE]
+    assert make("run", "EXTRAS=agents") == [f"{PIP} packs/agents/requirements.txt", SERVE]
 
 
 def test_installed_extras_follow_their_file_without_being_named_again(make, folder):
     make("run", "EXTRAS=agents mcp")
-    change(folder / "extras" / "agents.txt")
-    assert make("run") == [f"{PIP} extras/agents.txt", SERVE]
+    change(folder / "packs/agents/requirements.txt")
+    assert make("run") == [f"{PIP} packs/agents/requirements.txt", SERVE]
 
 
 def test_a_removed_extra_does_not_prevent_a_start(make, folder):
     make("run", "EXTRAS=mqtt")
-    (folder / "extras" / "mqtt.txt").unlink()
+    (folder / "packs/mqtt/requirements.txt").unlink()
     assert make("run") == [SERVE]
 
 
 def test_an_unknown_extra_is_named_and_nothing_starts(make):
     assert SERVE not in make("run", "EXTRAS=agent", fails=True)
-    assert "There is no extra agent. Available extras: agents celery mcp" in make.said
+    assert "There is no extra agent. Available extras: agents celery formats mcp" in make.said
 
 
 # The tests
@@ -117,13 +119,13 @@ def test_an_unknown_extra_is_named_and_nothing_starts(make):
 
 def test_packages_for_development_are_installed_by_uv(make):
     by_pip, by_uv, tests = make("test")
-    assert by_pip == f"{PIP} extras/uv/uv.txt" and tests.startswith("-m pytest")
+    assert by_pip == f"{PIP} tests/uv.txt" and tests.startswith("-m pytest")
     assert by_uv.startswith("uv pip install --quiet --python .venv/bin/python --compile-bytecode")
-    assert by_uv.endswith("--require-hashes -r extras/dev.txt")
+    assert by_uv.endswith("--require-hashes -r tests/requirements.txt")
 
 
 def test_packages_for_development_are_installed_by_pip_if_uv_fails(make):
-    assert make("test", UV="1")[2] == f"{PIP} extras/dev.txt"
+    assert make("test", UV="1")[2] == f"{PIP} tests/requirements.txt"
 
 
 def ends(line):
@@ -345,17 +347,13 @@ def test_clean_removes_the_build_and_no_source(make, web):
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-# Their packages are in separate folders.
-OF_THEIR_OWN = (ROOT / "web", ROOT / "extras/uv", ROOT / "tests/clients")
-LOCKS = sorted(
-    [
-        ROOT / "requirements.txt",
-        *ROOT.glob("extras/*.txt"),
-        *ROOT.glob("extras/uv/*.txt"),
-        *ROOT.glob("web/*.txt"),
-        *ROOT.glob("tests/clients/*.txt"),
-    ]
-)
+PINNED = {name: ROOT / "packs" / name / "requirements.txt" for name in EXTRAS} | {
+    "dev": ROOT / "tests/requirements.txt",
+    None: ROOT / "requirements.txt",
+}
+# These are installed into folders of their own, from an `.in` file beside them.
+OF_THEIR_OWN = (ROOT / "web/node.txt", ROOT / "tests/uv.txt", ROOT / "tests/clients/python.txt")
+LOCKS = sorted((*PINNED.values(), *OF_THEIR_OWN))
 
 
 def pins(path):
@@ -364,35 +362,31 @@ def pins(path):
     return dict(line.split("==", 1) for line in text.split("\n") if line)
 
 
-@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_package_is_pinned_with_its_hashes(path):
-    if path.parent in OF_THEIR_OWN:
-        assert path.with_suffix(".in").exists()
-    else:
-        assert path.name == "requirements.txt" or path.stem in EXTRAS
+    assert path not in OF_THEIR_OWN or path.with_suffix(".in").exists()
     for name, rest in pins(path).items():
         assert re.fullmatch(r"[A-Za-z0-9.!+_-]+( *;[^#]*)?( +--hash=sha256:[0-9a-f]{64})+ *", rest), f"{name}=={rest}"
 
 
-@pytest.mark.parametrize("name", [None, *EXTRAS])
+@pytest.mark.parametrize("name", PINNED)
 def test_every_package_of_the_project_is_in_its_lock(name):
     """A library is added in two places: pyproject.toml and the source. `make lock` writes the rest."""
-    path = ROOT / (f"extras/{name}.txt" if name else "requirements.txt")
-    locked = {package.lower(): rest.split()[0] for package, rest in pins(path).items()}
+    locked = {package.lower(): rest.split()[0] for package, rest in pins(PINNED[name]).items()}
     for requirement in EXTRAS[name] if name else PROJECT["dependencies"]:
         package, version = re.fullmatch(r"([\w-]+)(?:\[.*\])?==(\S+)", requirement).groups()
         assert locked.get(package.lower()) == version, f"{requirement}: run `make lock`"
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in LOCKS if path.parent not in OF_THEIR_OWN], ids=lambda path: path.name
-)
-def test_packages_in_several_files_have_the_same_version(path):
+@pytest.mark.parametrize("name", PINNED)
+def test_packages_in_several_files_have_the_same_version(name):
     """Otherwise pip would refuse to install them together."""
-    common = pins(ROOT / "extras/dev.txt")
-    assert {name: rest.split() for name, rest in pins(path).items()} == {
-        name: common[name].split() for name in pins(path)
-    }
+    common, found = pins(PINNED["dev"]), pins(PINNED[name])
+    assert {name: rest.split() for name, rest in found.items()} == {name: common[name].split() for name in found}
+
+
+def test_the_requirements_of_a_pack_are_an_extra():
+    assert {path.parent.name for path in ROOT.glob("packs/*/requirements.txt")} == EXTRAS.keys() - {"dev"}
 
 
 def test_no_lock_of_packages_contains_an_address():

@@ -99,6 +99,6 @@ def test_it_tells_how_many_node_types_there_are():
 
 
 def test_it_names_every_document_and_every_extra():
-    extras = {path.stem for path in (ROOT / "extras").glob("*.txt") if path.read_text().strip()} - {"dev"}
+    extras = {path.parent.name for path in ROOT.glob("packs/*/requirements.txt") if path.read_text().strip()}
     for name in [*(path.name for path in (ROOT / "docs").glob("*.md")), *(f"`{extra}`" for extra in extras)]:
         assert name in README, name

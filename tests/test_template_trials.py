@@ -251,7 +251,7 @@ def broken(id_, databases):
     return {**template, "trial": {**template["trial"], "databases": databases}}
 
 
-MODULES = {"ssh": "asyncssh", "mqtt": "paho", "spreadsheet": "openpyxl", "s3": "minio"}
+MODULES = {"ssh": "asyncssh", "mqtt": "paho", "formats": "openpyxl", "s3": "minio"}
 
 
 def types_of(template):

@@ -22,6 +22,6 @@ def make_broker(config: Config, lanes: Collection[Lane]) -> Broker:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"CELERY_BROKER_URL is set, but the package {error.name} is not installed; start with EXTRAS=celery, or "
-            "run `.venv/bin/python -m pip install -r extras/celery.txt`"
+            "run `.venv/bin/python -m pip install -r packs/celery/requirements.txt`"
         ) from None
     return CeleryQueue(config.broker_url, lanes if config.role == "worker" else (), config.run_threads)

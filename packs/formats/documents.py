@@ -31,7 +31,7 @@ class Spreadsheet(Node):
     icon = "file-spreadsheet"
     also = ("xlsx", "sheet", "convert to file", "extract from file")
     pure = False
-    extra = "spreadsheet"
+    extra = "formats"
     requires = ("openpyxl",)
     examples = (
         {

@@ -177,7 +177,7 @@ def _list_remarks(entry: dict[str, Any]) -> Iterator[str]:
     if not entry["pure"]:
         yield "*Has effects.*"
     if entry["extra"]:
-        yield f"Needs an extra: `.venv/bin/python -m pip install -r extras/{entry['extra']}.txt`."
+        yield f"Needs an extra: `.venv/bin/python -m pip install -r packs/{entry['extra']}/requirements.txt`."
 
 
 def _list_settings(schema: dict[str, Any], within: str = "", literal: bool = False) -> Iterator[str]:

@@ -237,7 +237,7 @@ def check_values(config: Config) -> None:
     if find_spec("minio") is None:
         raise ConfigError(
             "HEADRACE_VALUES_URL is set, but the package minio is not installed; start with EXTRAS=s3, or run "
-            "`.venv/bin/python -m pip install -r extras/s3.txt`"
+            "`.venv/bin/python -m pip install -r packs/s3/requirements.txt`"
         )
     store = ValueStore(config)
     try:

@@ -61,7 +61,7 @@ def check_packages() -> None:
     if not is_there:
         raise ConfigError(
             "HEADRACE_OTLP_URL is set, but the packages for traces are not installed; install them with "
-            "`.venv/bin/python -m pip install -r extras/otel.txt`, or remove the setting"
+            "`.venv/bin/python -m pip install -r packs/tracing/requirements.txt`, or remove the setting"
         )
 
 

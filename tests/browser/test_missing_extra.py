@@ -7,7 +7,7 @@ from serving import serving
 from world import ROOT
 
 FLOW = {"nodes": [{"id": "start", "type": "manual"}, {"id": "send", "type": "mqtt"}], "edges": [["start", "send"]]}
-COMMAND = ".venv/bin/python -m pip install -r extras/mqtt.txt"
+COMMAND = ".venv/bin/python -m pip install -r packs/mqtt/requirements.txt"
 
 
 @pytest.fixture(scope="module")

@@ -194,7 +194,7 @@ def test_nothing_is_imported_without_the_setting(tmp_path):
 
 def test_missing_packages_are_named_at_the_start(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    with pytest.raises(ConfigError, match="pip install -r extras/otel.txt"):
+    with pytest.raises(ConfigError, match="pip install -r packs/tracing/requirements.txt"):
         check_packages()
 
 
