@@ -158,7 +158,7 @@ class Wait(Base):
 
 
 class RunOptions(Base):
-    """`value` is JSON as dispatch/active_run.py makes it, or in a file of `value_bytes` (dispatch/payloads.py)."""
+    """`value` is JSON as dispatch/acceptance.py makes it, or in a file of `value_bytes` (dispatch/payloads.py)."""
 
     run_id = TextField(primary_key=True)
     value = TextField(null=True)
@@ -393,7 +393,7 @@ class Webhook(Base):
 
 
 class WebhookListener(Base):
-    """A listener takes one call before `until` (ms). `options` is JSON as dispatch/active_run.py makes it.
+    """A listener takes one call before `until` (ms). `options` is JSON as dispatch/acceptance.py makes it.
 
     `called_at` is set by the call that claims it, and `run_id` once this call has started its run.
     """
@@ -944,7 +944,7 @@ class AgentMemory(Base):
 class Lease(Base):
     """A process that is alive until `until` unless it renews the lease; or a right that `owner` holds until then.
 
-    `until` of a process is in milliseconds by the clock `owner` (see database/clock.py): with SQLite since boot, and
+    `until` of a process is in milliseconds by the clock `owner` (see database/shared.py): with SQLite since boot, and
     `owner` is the boot id, since a change of the time of day must not kill processes. `process` is the identity of the
     process: if it no longer exists, others need not wait. Rights use the time of day, and PostgreSQL its own clock.
 

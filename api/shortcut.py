@@ -32,10 +32,10 @@ from api.webhooks.rate_limit import Guesses
 from constants import ROLES
 from database import DatabaseRefused, limit_waits, settings_commits
 from database.base import now_ms
-from database.changes import QueryCache
 from database.queries.sessions import Caller
 from database.queries.webhooks import WebhookTarget
 from database.queries.workflows import Startable
+from database.shared import QueryCache
 from definition import Plan
 from dispatch import Dispatcher, QuickRuns, Start
 from engine import Outcome

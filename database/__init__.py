@@ -22,26 +22,26 @@ from peewee import Database, DatabaseError, OperationalError
 from errors import ConfigError
 from registry import registry
 
-from . import clock, sqlite
-from .clock import LeaseClock as LeaseClock
-from .clock import get_clock as get_clock
+from . import shared, sqlite
 from .migration_runner import BASELINE, apply, former
 from .migration_runner import MIGRATIONS as MIGRATIONS
 from .migration_runner import migrations as migrations
 from .migration_runner import replace_former as replace_former
+from .shared import ConnectionLost as ConnectionLost
+from .shared import Deadlock as Deadlock
+from .shared import Execute as Execute
+from .shared import LeaseClock as LeaseClock
+from .shared import LockTimeout as LockTimeout
+from .shared import OutcomeUnknown as OutcomeUnknown
+from .shared import Space as Space
+from .shared import get_clock as get_clock
+from .shared import is_write_blocked as is_write_blocked
+from .shared import lock_wait as lock_wait
 from .sqlite import checkpoint as checkpoint
 from .sqlite import db as db
 from .sqlite import is_checkpoint_due as is_checkpoint_due
 from .sqlite import on_checkpoint_due as on_checkpoint_due
 from .sqlite import restart_log as restart_log
-from .write_lock import ConnectionLost as ConnectionLost
-from .write_lock import Deadlock as Deadlock
-from .write_lock import Execute as Execute
-from .write_lock import LockTimeout as LockTimeout
-from .write_lock import OutcomeUnknown as OutcomeUnknown
-from .write_lock import Space as Space
-from .write_lock import is_write_blocked as is_write_blocked
-from .write_lock import lock_wait as lock_wait
 
 log = logging.getLogger("headrace.database")
 # For modules that may not import Peewee.
@@ -72,7 +72,7 @@ def connect(target: Path | str, durability: str = "full") -> None:
     if engine is not _engine:
         _engine.disconnect()
     engine.connect(target, durability)
-    clock.follow(None)
+    shared.follow(None)
     if engine is not _engine:
         _engine, db = engine, engine.db
         for bind in _on_change:
@@ -99,7 +99,7 @@ def synchronize_clock() -> None:
     """Adjust `now_ms` to the clock of PostgreSQL; call this every few seconds. Does nothing with SQLite."""
     if is_postgres():
         by = lease_clock()
-        clock.follow(lambda: int(fetch_value(f"SELECT {by.sql}", (by.now(),))))
+        shared.follow(lambda: int(fetch_value(f"SELECT {by.sql}", (by.now(),))))
 
 
 def limit_waits(seconds: float | None) -> None:

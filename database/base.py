@@ -15,8 +15,8 @@ from peewee import BooleanField, Database, Model, make_snake_case
 
 from constants import DAY
 from database import db, execute, is_postgres, on_engine_change, write
-from database.clock import monotonic_ms as monotonic_ms
-from database.clock import now_ms as now_ms
+from database.shared import monotonic_ms as monotonic_ms
+from database.shared import now_ms as now_ms
 
 DAY_MS = DAY * 1000
 STEP_SECONDS = 0.01  # of one of the transactions that delete many rows

@@ -19,10 +19,8 @@ from typing import Any
 
 from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
 
-from . import write_lock
-from .changes import ALL, SETTINGS, Changes
-from .clock import LeaseClock, boot_id, monotonic_ms
-from .write_lock import Execute, Space
+from . import shared
+from .shared import ALL, SETTINGS, Changes, Execute, LeaseClock, Space, boot_id, monotonic_ms
 
 log = logging.getLogger("headrace.database")
 
@@ -67,7 +65,7 @@ def connect(path: Path, durability: str) -> None:
         "wal_autocheckpoint": FALLBACK_PAGES,
     }
     db.init(str(path), pragmas=pragmas)
-    write_lock.use(write_lock.WriteLock(f"{path}.lock"))
+    shared.use(shared.WriteLock(f"{path}.lock"))
     _changes = Changes(f"{path}.lock")
 
 
@@ -80,7 +78,7 @@ def disconnect_thread() -> None:
 def disconnect() -> None:
     """Close this thread's connection and the lock file. Call before a fork, so that no child inherits them."""
     disconnect_thread()
-    write_lock.lock.close()
+    shared.lock.close()
 
 
 def commits() -> int:
@@ -96,7 +94,7 @@ def settings_commits() -> int:
 @contextmanager
 def write() -> Iterator[None]:
     """Open a write transaction, exclusive among all writers. It may be nested; the outermost one commits."""
-    with write_lock.lock:
+    with shared.lock:
         if db.in_transaction():
             with db.atomic():
                 yield
@@ -116,7 +114,7 @@ def write_runs() -> Iterator[Execute]:
     Yield the function that executes its statements. It is never nested, and does not use Peewee's transactions, which
     take twice the time that SQLite needs for one.
     """
-    with write_lock.lock, _peewee_errors:
+    with shared.lock, _peewee_errors:
         changes = _begin_commit(ALL)
         try:
             cursor = db.cursor()
@@ -143,7 +141,7 @@ def _forget_if_read_only(error: BaseException) -> None:
 @contextmanager
 def write_leases() -> Iterator[None]:
     """Open a write transaction for leases. It changes no counter: no response or `QueryCache` depends on leases."""
-    with write_lock.lock, _transaction():
+    with shared.lock, _transaction():
         yield
 
 
@@ -205,7 +203,7 @@ def statements() -> Iterator[Execute]:
 @contextmanager
 def migrating() -> Iterator[None]:
     """Hold the write lock while the database is migrated. A new file is prepared first."""
-    with write_lock.lock:
+    with shared.lock:
         _prepare_new()
         yield
 
@@ -296,7 +294,7 @@ def empty_log() -> bool:
 
 
 def _checkpoint_alone(mode: str) -> bool:
-    with write_lock.lock:
+    with shared.lock:
         execute("PRAGMA busy_timeout = 0")
         try:
             return not _fetch_value(f"PRAGMA wal_checkpoint({mode})")

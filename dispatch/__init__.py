@@ -1,6 +1,6 @@
 """Dispatch of runs: accept, claim, execute, record, recover. The database decides which process gets a run."""
 
-from dispatch.active_run import Start, Ticket
+from dispatch.acceptance import Start, Ticket
 from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS
 from dispatch.limits import CHECKS, PREVIEWS, SAVES, SEARCHES

@@ -25,8 +25,7 @@ from errors import BadInput, Conflict, ExpressionError, NodeError, Unavailable
 from expressions import Template
 from models import Run
 
-from .acceptance import check_input
-from .active_run import Start, Ticket
+from .acceptance import Start, Ticket, check_input
 from .payloads import Kept
 from .resources import Flow, Resources
 

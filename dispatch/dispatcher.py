@@ -28,15 +28,13 @@ from models import Run, Workflow
 from nodes.base import Node
 
 from . import debounce
-from .acceptance import check_input, make_record
-from .active_run import Active, Note, Start, Ticket
-from .executor import Executor, ForAnotherProcess
+from .acceptance import Active, Note, Start, Ticket, check_input, make_record
+from .executor import Executor, ForAnotherProcess, answer_name
 from .group_commit import Done, Recorder
 from .lease import ProcessLease
 from .limits import limit_reached
 from .queues import LANES, Lane, LocalQueue, Offers, Queue
 from .resources import Resources
-from .resume_state import answer_name
 from .run_record import RunRecord
 from .run_retry import make_retry, make_run_of_one_node
 from .waiting import WaitingThreads

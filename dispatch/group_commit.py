@@ -26,7 +26,7 @@ from database import (
 )
 from database.queries import runs as run_queries
 from database.queries import steps as step_queries
-from database.queries.units import Item, Undone, Unit, execute_units
+from database.queries.runs import Item, Undone, Unit, execute_units
 from errors import Conflict, DatabaseLost, Unavailable
 from models import Run
 

@@ -26,8 +26,7 @@ from models import Run
 from nodes.credentials.keyring import Keyring
 from parsers.process import refuse_to_wait
 
-from .acceptance import check_input
-from .active_run import Start
+from .acceptance import Start, check_input
 from .dispatcher import Dispatcher
 from .limits import TimeLimit
 from .run_record import RunRecord

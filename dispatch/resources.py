@@ -11,7 +11,7 @@ import pkgutil
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -200,6 +200,38 @@ class StartOptions(NamedTuple):
 
 
 Flow: TypeAlias = Workflow | Fired | Task  # a row, or the columns of it that a run needs
+
+
+class NoTracing:
+    """Is told of runs and steps, and does nothing. The pack `tracing` has a subclass that sends them as spans.
+
+    No method raises or waits. A `place` is that of a run in a trace.
+    """
+
+    def find_place(self, run: Run) -> Any:
+        """Return the place of a run that begins; None if it has none."""
+        return None
+
+    def see_step(self, place: Any, run: Run, step: engine.StepRecord) -> None:
+        """See a step begin or end."""
+
+    def see_end(self, place: Any, run: Run) -> None:
+        """See a run end."""
+
+    def see_unexecuted_end(self, run_id: str) -> None:
+        """See a run end that was cancelled, or whose definition is not valid any more."""
+
+    def watch_steps(self, record: Callable[[engine.StepRecord], None]) -> tuple[Any, Collection[Any]]:
+        """Return the function that records each step of a quick run, and the steps for `see_quick_run`."""
+        return record, ()
+
+    def see_quick_run(self, run: Run, given: Any, steps: Collection[Any]) -> None:
+        """See a quick run end, with this input."""
+
+    def stop(self) -> None:
+        """Send what is left: the process ends."""
+
+
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.
 FindCredential: TypeAlias = Callable[[str, str], DecryptedCredential | None]
 

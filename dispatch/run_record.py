@@ -35,7 +35,7 @@ from database.base import Needed, Write, now_ms
 from database.queries import logs, runs, waits
 from database.queries import steps as step_queries
 from database.queries.locks import FlowLock
-from database.queries.units import Item, Undone, Unit
+from database.queries.runs import Item, Undone, Unit
 from errors import Conflict, NodeError, Unavailable
 from models import Run
 

@@ -22,8 +22,7 @@ from definition import Plan
 from errors import BadInput, Conflict, DatabaseLost, Issue, NodeError, NotFound
 from models import Run, Workflow
 
-from .acceptance import check_input
-from .active_run import Note, Start
+from .acceptance import Note, Start, check_input
 from .limits import limit_reached
 from .resources import Resources, StartOptions, find_version, is_task
 

@@ -16,7 +16,7 @@ from engine import Outcome, Plan
 from errors import DefinitionError, LimitExceeded, NodeError, Unavailable
 from models import Run, Workflow
 
-from .active_run import Active
+from .acceptance import Active
 from .limits import limit_reached
 from .resources import Resources
 from .run_record import AnyRecord

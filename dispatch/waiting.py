@@ -18,7 +18,7 @@ from errors import Unavailable
 from models import Run
 from nodes.base import REGISTRY
 
-from .active_run import Ticket
+from .acceptance import Ticket
 from .payloads import Kept
 from .resources import Resources
 

@@ -21,20 +21,25 @@ import orjson
 
 from errors import ExpressionError
 
-from .operators import COMPARISONS, Function, add, contains, pay_for_search, percent
 from .values import (
+    COMPARISONS,
     MAX_ITEMS,
+    Function,
     Missing,
     WorkBudget,
+    add,
     check_count,
     check_number,
     check_text_size,
+    contains,
     get_kind,
     json_text,
     need_int,
     need_items,
     need_number,
     need_text,
+    pay_for_search,
+    percent,
     read_member,
     slice_value,
     to_json,

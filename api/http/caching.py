@@ -2,7 +2,7 @@
 
 A page polls every second or two, so an unchanged response is a 304 without a body; all other API responses are
 `no-store`. The ETag is a digest of the body. If the body depends on the database alone, the digest is remembered until
-the next commit (see database/changes.py), and the 304 is sent without making the body.
+the next commit (see database/shared.py), and the 304 is sent without making the body.
 
 Responses are compressed here, since not every server has a proxy that does. The size of a compressed text leaks its
 secrets to an eavesdropper who can add text to it (BREACH). So nothing with a secret is compressed: no response to
@@ -24,7 +24,7 @@ from flask import Response, g, make_response, request
 from api.http.server import get_server
 from database import commits
 from database.base import now_ms
-from database.changes import QueryCache
+from database.shared import QueryCache
 
 NO_ETAG = ("webhooks.fire", "webhooks.fire_test")  # a flow sets its own headers
 MIN_COMPRESSED = 2_000  # bytes; compressing less is not worth the time

@@ -11,7 +11,7 @@ import orjson
 
 from database import LeaseClock, execute, fetch_value, is_postgres, lease_clock, write_leases
 from database.base import DAY_MS, encode_list, now_ms
-from database.clock import boot_id
+from database.shared import boot_id
 
 
 def this_process() -> str | None:

@@ -11,10 +11,10 @@ from typing import Any, Self
 from constants import ROLES
 from database import settings_commits, write
 from database.base import DAY_MS, Rows, Write, now_ms
-from database.changes import QueryCache
 from database.queries import users, workspaces
 from database.queries.locks import lock_names
 from database.queries.users import hash_token
+from database.shared import QueryCache
 from errors import NotFound
 from models import ApiToken, Session, User
 

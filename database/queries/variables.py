@@ -13,8 +13,8 @@ import orjson
 
 from database import execute, is_postgres, settings_commits, write
 from database.base import insert, made_at, now_ms
-from database.changes import QueryCache
 from database.queries.locks import lock_names
+from database.shared import QueryCache
 from errors import Conflict, TooLarge
 
 MAX_VARIABLES, MAX_BYTES = 200, 64 * 1024  # of a workspace, as JSON

@@ -25,9 +25,9 @@ import orjson
 from constants import ANY_METHOD, FORM_METHOD, WEBHOOK_METHODS
 from database import execute, fetch_value, settings_commits, write
 from database.base import insert, new_id, now_ms
-from database.changes import QueryCache
 from database.queries import credentials
 from database.queries.locks import lock_names
+from database.shared import QueryCache
 from errors import Conflict, DefinitionError, Issue, NotFound
 from models import WebhookListener
 
@@ -268,7 +268,7 @@ class WebhookTarget(NamedTuple):
 
     @classmethod
     def at(cls, path: str, method: str) -> WebhookTarget | None:
-        """Return the webhook at this address, cached (see database/changes.py); None if no active flow has it."""
+        """Return the webhook at this address, cached (see database/shared.py); None if no active flow has it."""
         return _hooks.get((path, method), lambda: cls._read(path, method))
 
     @classmethod

@@ -10,12 +10,12 @@ import orjson
 from constants import ENDED, TRIGGERS, UNFINISHED
 from database import execute, execute_all, fetch_value, settings_commits, write
 from database.base import IN_LIST, Rows, containing, encode_list, insert_all, join_given, now_ms
-from database.changes import QueryCache
 from database.queries import drafts, polls, registered_hooks, schedules, webhooks
 from database.queries.audit import NewAuditEntry, differences
 from database.queries.locks import lock_names
 from database.queries.users import names_of_users
 from database.queries.webhooks import Fired
+from database.shared import QueryCache
 from errors import Conflict, NotFound
 from models import Workflow, WorkflowVersion
 
@@ -397,7 +397,7 @@ def tags_of(flow: Workflow) -> tuple[str, ...]:
 
 
 class Startable(Fired):
-    """A flow to run, without its definition, so that it can be cached (see database/changes.py)."""
+    """A flow to run, without its definition, so that it can be cached (see database/shared.py)."""
 
     __slots__ = ()
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from database.write_lock import OutcomeUnknown
+from database.shared import OutcomeUnknown
 
 log = logging.getLogger("headrace.database")
 

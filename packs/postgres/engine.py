@@ -30,12 +30,12 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumperUnknown
 from psycopg_pool import ConnectionPool
 
-from database import write_lock
-from database.clock import LeaseClock
-from database.write_lock import (
+from database import shared
+from database.shared import (
     ConnectionLost,
     Deadlock,
     Execute,
+    LeaseClock,
     LockTimeout,
     Space,
     ThreadLock,
@@ -263,7 +263,7 @@ def connect(url: str, durability: str) -> None:
     ports = ports * len(hosts) if len(ports) == 1 else ports
     place = ",".join(f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False))
     db.init(f"postgresql://{place}/{parts.get('dbname', '')}")
-    write_lock.use(ThreadLock())  # never locked: writers of PostgreSQL do not exclude each other
+    shared.use(ThreadLock())  # never locked: writers of PostgreSQL do not exclude each other
 
 
 def url() -> str:

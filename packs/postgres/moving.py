@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from database import SET_FACT, execute, write, write_lock
+from database import SET_FACT, execute, shared, write
 from database.queries import leases, server_state
 from database.queries.server_state import MOVED, MOVED_FROM, MOVING
 from database.sqlite import db
@@ -40,7 +40,7 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
         ConfigError if the data was moved before.
     """
     place = transactions.describe_place(url)
-    with write_lock.lock:
+    with shared.lock:
         # The marks in this file must not be undone by a power failure: PostgreSQL has the data then.
         execute("PRAGMA synchronous = FULL")
         _check_stopped(lease_seconds)

@@ -20,8 +20,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from constants import ENDED, VERSION
-from dispatch.executor import NoTracing
-from dispatch.resources import Resources
+from dispatch.resources import NoTracing, Resources
 from engine import StepRecord
 from errors import ConfigError
 from models import Run

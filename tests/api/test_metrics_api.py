@@ -5,7 +5,7 @@ import pytest
 from database import write
 from database.base import first_id, now_ms
 from database.queries import runs
-from database.queries.units import execute_units
+from database.queries.runs import execute_units
 from fields import iso
 from models import Workflow
 

@@ -8,8 +8,8 @@ from children import end_child
 from world import start_python
 
 import database
-from database import changes, commits, execute, settings_commits, write, write_leases, write_runs
-from database.changes import QueryCache
+from database import commits, execute, settings_commits, shared, write, write_leases, write_runs
+from database.shared import QueryCache
 
 pytestmark = pytest.mark.sqlite_only("the counters are a file; test_postgres.py tests those of PostgreSQL")
 
@@ -142,7 +142,7 @@ def test_a_result_cached_before_a_commit_is_not_found_after_it(path):
 
 
 def test_a_cache_is_bounded(path, monkeypatch):
-    monkeypatch.setattr(changes, "MAX_CACHED", 10)
+    monkeypatch.setattr(shared, "MAX_CACHED", 10)
     memory = QueryCache(lambda: 2)
     for number in range(25):
         memory.get(number, lambda number=number: number)
@@ -150,6 +150,6 @@ def test_a_cache_is_bounded(path, monkeypatch):
 
 
 def test_without_a_file_nothing_is_remembered(tmp_path):
-    counters = changes.Changes(str(tmp_path / "missing" / "file"))
-    memory = QueryCache(lambda: counters.count(changes.ALL))
+    counters = shared.Changes(str(tmp_path / "missing" / "file"))
+    memory = QueryCache(lambda: counters.count(shared.ALL))
     assert (memory.get("a", lambda: 1), memory.get("a", lambda: 2)) == (1, 2)

@@ -148,7 +148,7 @@ def test_the_next_write_after_a_checkpoint_restarts_the_log(path):
 
 def test_a_checkpoint_copies_the_log_and_blocks_no_thread(path):
     commit(30)
-    writer = Background(lambda: database.write_lock.lock.__enter__())
+    writer = Background(lambda: database.shared.lock.__enter__())
     writer.result()  # and it keeps the lock
     step()
     assert path.stat().st_size > 30 * (ROW_PAGES - 3) * 4000

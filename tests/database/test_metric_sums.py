@@ -15,7 +15,7 @@ from database.base import DAY_MS
 from database.queries import metrics, runs
 from database.queries import metrics as metric_sums
 from database.queries.metrics import settle_days
-from database.queries.units import execute_units
+from database.queries.runs import execute_units
 from models import Run, RunDay, User, Workspace
 
 PLACES = ("ws_a", "ws_b")

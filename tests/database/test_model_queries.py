@@ -195,7 +195,7 @@ def test_a_changed_clock_kills_no_process(made, monkeypatch):
     leases.beat("me", 60_000)
     clock = time.time_ns
     for hours in (5, -5):
-        monkeypatch.setattr("database.clock.time.time_ns", lambda by=hours: clock() + by * 3_600_000_000_000)
+        monkeypatch.setattr("database.shared.time.time_ns", lambda by=hours: clock() + by * 3_600_000_000_000)
         assert run_queries.abandoned() == []
 
 

@@ -17,9 +17,8 @@ from database.queries import metrics as metric_sums
 from database.queries import retention, runs, steps, waits
 from database.queries.locks import FlowLock, lock_runs
 from database.queries.metrics import settle_days
-from database.queries.runs import QUEUED
+from database.queries.runs import QUEUED, EndedRun
 from database.queries.steps import STEP_COLUMNS
-from database.queries.units import EndedRun
 from models import Run, Step, Workspace
 from nodes.base import Suspend
 

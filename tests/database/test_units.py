@@ -5,9 +5,9 @@ from world import add_flow, flow, fresh_database
 
 from database import write
 from database.base import Decides, Needed, Write
+from database.queries import runs
 from database.queries import runs as run_queries
-from database.queries import units as run_units
-from database.queries.units import EndedRun, Undone, execute_units
+from database.queries.runs import EndedRun, Undone, execute_units
 from models import RunDay, Workspace
 
 
@@ -65,7 +65,7 @@ def test_runs_of_all_units_are_counted_in_one_statement():
         for run in (ended(first), ended(second), ended(first, "failed"))
     ]
     do(*units)
-    assert len(run_units.count_ended([item for unit in units for item in unit if isinstance(item, EndedRun)])) == 1
+    assert len(runs.count_ended([item for unit in units for item in unit if isinstance(item, EndedRun)])) == 1
     found = {day.workflow_id: (day.total, day.success, day.failed, day.duration_ms) for day in RunDay.select()}
     assert found == {first.id: (2, 1, 1, 4.0), second.id: (1, 1, 0, 2.0)}
 

@@ -7,7 +7,7 @@ from world import PATIENCE, Background, said, start_python
 from write_locks import HOLD, another_writer
 
 import database
-from database import LockTimeout, lock_wait, write, write_lock
+from database import LockTimeout, lock_wait, shared, write
 
 pytestmark = pytest.mark.sqlite_only("the lock is a file; test_postgres.py tests the lock of PostgreSQL")
 
@@ -122,7 +122,7 @@ def test_a_thread_that_gave_up_blocks_no_writer(path):
 
 
 def test_only_some_threads_wait_for_long_and_the_others_until_the_block_is_known(path, monkeypatch):
-    monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(shared, "STALL_SECONDS", 0.05)
     lock_wait.limit_threads(1)
     with another_writer(path):
         assert not hasty() and not database.is_write_blocked()
@@ -145,8 +145,8 @@ def test_only_some_threads_wait_for_long_and_the_others_until_the_block_is_known
 
 def test_all_threads_wait_their_full_time_for_a_writer_of_this_process(writer, monkeypatch):
     """The cause may be a slow disk, not another process, so no thread is refused early."""
-    monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.0)
-    monkeypatch.setattr(write_lock, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(shared, "STALL_SECONDS", 0.0)
+    monkeypatch.setattr(shared, "LOOK_SECONDS", 0.01)
     lock_wait.limit_threads(1)
 
     def patient():

@@ -220,7 +220,7 @@ def late(loop):
 
 @pytest.mark.usefixtures("unhurried")
 def test_turns_that_wait_too_long_are_revoked_and_never_recorded(loop, path, monkeypatch):
-    monkeypatch.setattr(database.write_lock, "STALL_SECONDS", PATIENCE)
+    monkeypatch.setattr(database.shared, "STALL_SECONDS", PATIENCE)
     early, later = add_flow(flow("early")), add_flow(flow("late"))
     with kept_from_writing(loop.dispatcher.recorder, path):
         for _ in range(3):
@@ -286,7 +286,7 @@ def test_runs_that_are_written_one_by_one_are_revoked_too(loop):
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.sqlite_only("on PostgreSQL, the recorder does not wait for other writers")
 def test_no_run_is_accepted_while_another_process_blocks_writes(loop, path, monkeypatch):
-    monkeypatch.setattr(database.write_lock, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(database.shared, "STALL_SECONDS", 0.05)
     made = add_flow(flow("a"))
     with another_writer(path):
         assert loop.start(made)

@@ -31,8 +31,8 @@ from database.queries import leases, workflows
 from database.queries import runs as run_queries
 from database.queries import steps as step_queries
 from dispatch import MAX_DEATHS
+from dispatch.executor import ResumeState
 from dispatch.payloads import Kept
-from dispatch.resume_state import ResumeState
 from errors import NodeError
 from models import Lease, Run, RunDay, Step, Workflow
 

@@ -17,7 +17,7 @@ from world import process as a_process
 import database
 from database.queries import leases
 from dispatch import Dispatcher, Resources, Start
-from dispatch.active_run import Active
+from dispatch.acceptance import Active
 from dispatch.executor import Executor
 from dispatch.group_commit import Recorder
 from dispatch.run_record import RunRecord

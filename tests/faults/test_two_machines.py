@@ -16,8 +16,8 @@ LEASE_MS = 3_000  # of the servers in servers.py
 # Starts a server on a machine that was booted at another time, and whose clock is an hour ahead.
 ELSEWHERE = """
 import time
-import database.clock
-database.clock.boot_id = lambda: "another-boot"
+import database.shared
+database.shared.boot_id = lambda: "another-boot"
 real, real_ns = time.time, time.time_ns
 time.time, time.time_ns = lambda: real() + 3600, lambda: real_ns() + 3600 * 10**9
 import workflow_server

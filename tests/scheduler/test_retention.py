@@ -14,7 +14,7 @@ import models
 from config import Config
 from database import execute, write
 from database.base import Write, first_id, now_ms
-from database.queries import agent_runs, metrics, polls, units
+from database.queries import agent_runs, metrics, polls, runs
 from database.queries import retention as rows
 from database.queries import runs as run_queries
 from database.queries.audit import NewAuditEntry
@@ -142,7 +142,7 @@ def test_agent_runs_are_deleted_with_their_run(make, keep):
 def test_the_counts_are_of_all_runs_ever(make, keep):
     for run in [Run.get_by_id(make(OLD)) for _ in range(3)]:
         with write():
-            units.execute_units([[run_queries.counted(run)]])
+            runs.execute_units([[run_queries.counted(run)]])
     before = metrics.totals()
     keep(days=30).work()
     assert kept() == [] and before["success"] == 3 and metrics.totals() == before

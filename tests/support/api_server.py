@@ -15,7 +15,7 @@ from strict_answers import Description
 import api
 import database
 from api.description import make_document
-from database import execute, write, write_lock
+from database import execute, shared, write
 from database.base import now_ms
 from database.queries import agent_memory, users
 from database.queries.agent_memory import MemoryName
@@ -76,7 +76,7 @@ class SharedServer:
             with write():
                 postgres_rows.replace_rows(database.db.connection(), rows.by_table, staying=("leases",))
             return
-        with write_lock.lock:
+        with shared.lock:
             leases = execute("SELECT name, until, owner, process FROM leases").fetchall()
             rows.execute("DELETE FROM leases")
             rows.executemany("INSERT INTO leases (name, until, owner, process) VALUES (?, ?, ?, ?)", leases)

@@ -3,8 +3,8 @@
 from database import write
 from database.base import now_ms
 from database.queries import runs, steps
+from database.queries.runs import execute_units
 from database.queries.steps import STEP_COLUMNS
-from database.queries.units import execute_units
 from models import Step
 
 

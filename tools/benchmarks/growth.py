@@ -41,7 +41,7 @@ from database.base import new_id, now_ms
 from database.checkpoints import Checkpoints
 from database.queries import runs as run_queries
 from database.queries import workflows
-from database.queries.units import execute_units
+from database.queries.runs import execute_units
 from dispatch.group_commit import Recorder, WholeRun, insertions
 from dispatch.payloads import Payloads
 from dispatch.run_record import RunRecord

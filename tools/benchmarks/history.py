@@ -42,7 +42,7 @@ from database.base import DAY_MS, now_ms, ulid
 from database.queries import runs as run_queries
 from database.queries import schedules, sessions, workflows, workspaces
 from database.queries.metrics import settle_days
-from database.queries.units import Unit, execute_units
+from database.queries.runs import Unit, execute_units
 from fields import iso
 from models import User, Workflow, Workspace
 from tools.benchmarks import common

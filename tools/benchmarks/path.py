@@ -38,7 +38,7 @@ from api.shortcut import ShortcutCall
 from config import Config
 from database.base import new_id
 from database.queries import runs as run_queries
-from database.queries.units import execute_units
+from database.queries.runs import execute_units
 from database.queries.webhooks import WebhookTarget
 from dispatch import quick_runs
 from dispatch.group_commit import WholeRun, insertions

@@ -14,13 +14,13 @@ from world import PATIENCE, Background, add_flow, flow, started_recorder
 from written import put
 
 import database
-from database import LockTimeout, execute, execute_together, fetch_value, lock_wait, write, write_lock, write_runs
+from database import LockTimeout, execute, execute_together, fetch_value, lock_wait, shared, write, write_runs
 from database.base import Decides, Write, now_ms
-from database.changes import QueryCache
 from database.queries import agent_memory, runs, users
 from database.queries.agent_memory import EXPIRED_AT_ONCE, MemoryName
+from database.queries.runs import execute_units
 from database.queries.store import WorkspaceStore
-from database.queries.units import execute_units
+from database.shared import QueryCache
 from errors import ConfigError, Conflict
 from models import AgentMemory, Run, RunDay, User, Workspace
 from packs.postgres import engine as postgres
@@ -284,7 +284,7 @@ def test_threads_that_wait_leave_connections_for_others(url, locked):
 
 def test_threads_get_a_place_in_their_order():
     """The thread that gives it back, and wants it again, is the last one."""
-    places, order = write_lock.TransactionLimit(1), []
+    places, order = shared.TransactionLimit(1), []
 
     def take(name):
         with places.taken():
@@ -305,7 +305,7 @@ def waits(url):
 
 
 def test_only_some_threads_wait_for_a_place_once_all_are_stuck(url, locked, monkeypatch):
-    monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(shared, "STALL_SECONDS", 0.05)
     waiting = [Background(rename) for _ in range(postgres.WRITES_AT_ONCE)]
     while len(waits(url)) < postgres.WRITES_AT_ONCE:
         assert all(each.thread.is_alive() for each in waiting)

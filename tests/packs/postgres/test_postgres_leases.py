@@ -12,10 +12,10 @@ from run_rows import running
 from world import PATIENCE, add_flow, flow
 
 import database
-from database import clock, write, write_runs
+from database import shared, write, write_runs
 from database.base import now_ms
 from database.queries import leases, runs
-from database.queries.units import execute_units
+from database.queries.runs import execute_units
 from models import Lease, Run
 from scheduler.leader import LEASE_MS, Leadership
 
@@ -31,7 +31,7 @@ def url(fresh_url):
     database.connect(url, "normal")
     yield url
     database.disconnect()
-    clock.follow(None)
+    shared.follow(None)
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def on_another_machine(monkeypatch):
 
     def move(hours=0):
         monkeypatch.setattr(leases, "boot_id", lambda: "another-machine")
-        real, monotonic = time.time_ns, clock.monotonic_ms
-        monkeypatch.setattr(clock.time, "time_ns", lambda: real() + hours * HOUR_NS)
-        monkeypatch.setattr(clock, "monotonic_ms", lambda: monotonic() + 10**9)
+        real, monotonic = time.time_ns, shared.monotonic_ms
+        monkeypatch.setattr(shared.time, "time_ns", lambda: real() + hours * HOUR_NS)
+        monkeypatch.setattr(shared, "monotonic_ms", lambda: monotonic() + 10**9)
 
     return move
 
@@ -95,7 +95,7 @@ def test_a_dead_process_is_known_only_on_its_own_machine(run, on_another_machine
     """Linux numbers the first pid namespace of every machine alike, and process ids repeat."""
     leases.beat("me", 60_000)
     space, _, started = Lease.find("me").process.split()
-    assert space.startswith(clock.boot_id())
+    assert space.startswith(shared.boot_id())
     with child(["true"]) as gone:
         gone.wait(PATIENCE)
     Lease.update(process=f"{space} {gone.pid} {started}").execute()

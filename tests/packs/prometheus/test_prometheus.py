@@ -17,8 +17,8 @@ from database import write
 from database.base import now_ms
 from database.queries import leases, runs, server_metrics, server_state
 from database.queries.leases import Load
+from database.queries.runs import execute_units
 from database.queries.server_metrics import MAX_FLOWS, Count
-from database.queries.units import execute_units
 from dispatch.histograms import SECONDS, Counter, Histogram
 from dispatch.queues import QueueState
 from models import RunDay, Workflow
