@@ -761,7 +761,7 @@ class StoreEntry(Expiring, Base):
 
 
 class DataTable(Base):
-    """`columns` is a JSON list of columns (table_columns.Column), `next_column` the number of the next new one's id."""
+    """`columns` is a JSON list of `TableColumn`s (packs/tables/columns.py), `next_column` the number of the next id."""
 
     prefix = "tbl"
     id = TextField(primary_key=True)
@@ -792,7 +792,7 @@ class DataRow(Base):
 
 
 class DataKey(Base):
-    """A cell of an indexed column, found by its digest (table_columns.digest_of)."""
+    """A cell of an indexed column, found by its digest (`digest_of` of packs/tables/columns.py)."""
 
     table_id = TextField()
     column_id = TextField()

@@ -1,7 +1,7 @@
 """Tables: rows of a workspace that its flows share, with a node, pages, CSV files and tools of agents."""
 
-from database.queries.row_imports import undo_interrupted
 from packs.tables import node
+from packs.tables.queries import undo_interrupted
 from registry import Registry
 
 EXTENDS = ("agents",)
@@ -10,7 +10,7 @@ UNDO_SECONDS = 30
 
 def setup(registry: Registry) -> None:
     registry.add_nodes(node)
-    registry.add_api("packs.tables.api:blueprint", "packs.tables.csv_files:blueprint")
-    registry.tables = "database.queries.workspace_tables:WorkspaceTables"
+    registry.add_api("packs.tables.api:blueprint", "packs.tables.api:csv_blueprint")
+    registry.tables = "packs.tables.queries:WorkspaceTables"
     registry.agent_tools["tables"] = "packs.tables.agent_tools:tools"
     registry.add_job(undo_interrupted, UNDO_SECONDS, everywhere=True)

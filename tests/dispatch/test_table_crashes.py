@@ -4,9 +4,9 @@ import pytest
 from crashes import crash_everywhere, first_run
 from world import add_flow, chain, node
 
-from database.queries import data_tables
 from dispatch import Start
 from models import DataRow
+from packs.tables import queries
 
 pytestmark = pytest.mark.postgres
 
@@ -16,7 +16,7 @@ def write(id_, operation, **config):
 
 
 def test_a_crash_at_any_moment_repeats_no_write(tmp_path, types):
-    data_tables.make("ws_1", "orders", [("number", "text"), ("total", "number")])
+    queries.make_table("ws_1", "orders", [("number", "text"), ("total", "number")])
     one = {"number": "A1"}
     made = chain(
         write("insert", "insert", values={**one, "total": 0}),

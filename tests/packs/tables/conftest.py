@@ -1,5 +1,6 @@
 """Fixtures with a server: see tests/support/api_server.py."""
 
+import pytest
 from api_server import (  # noqa: F401
     app,
     config,
@@ -9,3 +10,11 @@ from api_server import (  # noqa: F401
     shared_server,
     template,
 )
+from world import fresh_database
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A migrated database of its own."""
+    with fresh_database(tmp_path) as path:
+        yield path

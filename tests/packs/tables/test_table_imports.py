@@ -5,11 +5,10 @@ from io import BytesIO
 import pytest
 
 from database import write
-from database.queries import data_tables, row_imports
-from database.queries.data_rows import changing
-from database.queries.row_imports import RowImport, undo_interrupted
 from errors import Conflict
 from models import AuditEntry, DataKey, DataRow, DataTable, DataWrite
+from packs.tables import queries
+from packs.tables.queries import RowImport, changing, undo_interrupted
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 ROWS = 25
@@ -18,11 +17,11 @@ ROWS = 25
 @pytest.fixture
 def table(owner, monkeypatch):
     """A table with an indexed column; imports have ten rows in a transaction."""
-    monkeypatch.setattr(row_imports, "BATCH", 10)
-    made = data_tables.make(owner.workspace.id, "orders", [("number", "number")])
+    monkeypatch.setattr(queries, "BATCH", 10)
+    made = queries.make_table(owner.workspace.id, "orders", [("number", "number")])
     with write():
-        data_tables.lock(made)
-        data_tables.index_column(made, "c1")
+        queries.lock_table(made)
+        queries.index_column(made, "c1")
     return made
 
 
@@ -44,7 +43,7 @@ class Killed(BaseException):
 
 def stop_at(monkeypatch, number, error):
     """Raise the error instead of the transaction of this number."""
-    insert, calls = row_imports.insert_rows, []
+    insert, calls = queries.insert_rows, []
 
     def fail(*args, **more):
         calls.append(1)
@@ -52,7 +51,7 @@ def stop_at(monkeypatch, number, error):
             raise error
         return insert(*args, **more)
 
-    monkeypatch.setattr(row_imports, "insert_rows", fail)
+    monkeypatch.setattr(queries, "insert_rows", fail)
 
 
 def test_many_rows_are_added_in_their_order_by_several_transactions(owner, table):
@@ -76,12 +75,12 @@ def test_what_a_dead_process_has_added_is_removed(table, monkeypatch, number):
     texts = ['{"c1":1}'] * ROWS
     stop_at(monkeypatch, number, Killed())
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(row_imports, "undo", lambda *args: None)  # a process that is killed does nothing more
+        patch.setattr(queries, "undo", lambda *args: None)  # a process that is killed does nothing more
         RowImport(table, texts).run(lambda: None, write())
     assert DataRow.select().count() == 10 * (number - 1)
     undo_interrupted()
     assert DataRow.select().count() == 10 * (number - 1), "the process is still there"
-    monkeypatch.setattr(row_imports, "is_there", lambda process: False)
+    monkeypatch.setattr(queries, "is_there", lambda process: False)
     undo_interrupted()
     assert is_untouched(table)
 
@@ -94,7 +93,7 @@ def test_rows_of_others_stay_when_an_import_is_undone(owner, table, monkeypatch)
 
 
 def test_a_table_without_room_for_all_takes_none(owner, table, monkeypatch):
-    monkeypatch.setattr("database.queries.data_rows.MAX_ROWS", ROWS - 1)
+    monkeypatch.setattr("packs.tables.queries.MAX_ROWS", ROWS - 1)
     assert send(owner, table).status_code == 413 and is_untouched(table)
 
 
@@ -102,7 +101,7 @@ def test_columns_that_are_changed_meanwhile_stop_the_import(table):
     def change(seconds):
         found = DataTable.get_by_id(table.id)
         with changing(found):
-            data_tables.add_columns(found, [("later", "text")])
+            queries.add_columns(found, [("later", "text")])
 
     with pytest.raises(Conflict, match="columns of the table were changed"):
         RowImport(table, ['{"c1":1}'] * ROWS, change).run(lambda: None, write())

@@ -4,9 +4,9 @@ import pytest
 from contract import Case, Contract
 from world import fresh_database
 
-from database.queries import data_tables
 from database.queries.store import WorkspaceStore
 from errors import NodeError
+from packs.tables import queries
 
 pytestmark = pytest.mark.postgres
 
@@ -16,7 +16,7 @@ def table(run, make_ctx, tmp_path):
     """`table(operation, …)` runs the node on the table `orders`, each time as another step."""
     steps = iter(range(1_000))
     with fresh_database(tmp_path):
-        data_tables.make("ws_1", "orders", [("number", "text"), ("total", "number"), ("paid", "boolean")])
+        queries.make_table("ws_1", "orders", [("number", "text"), ("total", "number"), ("paid", "boolean")])
 
         def call(operation, input=None, key=None, name="orders", **config):
             ctx, _ = make_ctx()
@@ -118,7 +118,7 @@ class TestTheTableKeepsTheContract(Contract):
     @pytest.fixture
     def make_ctx(self, make_ctx, tmp_path):
         with fresh_database(tmp_path):
-            data_tables.make("ws_1", "orders", [("number", "text")])
+            queries.make_table("ws_1", "orders", [("number", "text")])
 
             def make(**options):
                 ctx, lines = make_ctx(**options)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from error_shape import check_shape
 
-from packs.tables import csv_files
+from packs.tables import api
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -193,9 +193,9 @@ def test_headers_are_mapped_and_missing_columns_made_with_guessed_types(owner, t
     ],
 )
 def test_a_file_that_cannot_be_imported(owner, table, monkeypatch, content, status, words):
-    monkeypatch.setattr(csv_files, "MAX_ROWS", 5)
+    monkeypatch.setattr(api, "MAX_ROWS", 5)
     if "1,000" in words:
-        monkeypatch.setattr(csv_files, "MAX_BYTES", 1_000)
+        monkeypatch.setattr(api, "MAX_BYTES", 1_000)
     assert words in check_shape(send_csv(owner, table, content), status)
     assert rows_of(owner, table).json["total"] == 0
 

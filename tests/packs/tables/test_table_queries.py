@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 import pytest
 from world import at_once
 
-from database.queries import data_rows, data_tables
-from database.queries.data_rows import changing, place_of, select
 from database.queries.store import WorkspaceStore
-from database.queries.table_columns import MAX_CELLS, SYSTEM, TableColumn, guess_type_of_texts, make_order, to_cell
-from database.queries.workspace_tables import MAX_WRITTEN, WorkspaceTables
 from errors import BadInput, Conflict, NodeError, NotFound, TooLarge
 from models import DataKey, DataRow, DataTable, DataWrite
+from packs.tables import queries
+from packs.tables.columns import MAX_CELLS, SYSTEM, TableColumn, guess_type_of_texts, make_order, to_cell
+from packs.tables.queries import MAX_WRITTEN, WorkspaceTables, changing, place_of, select
 from registry import registry
 
 pytestmark = [pytest.mark.usefixtures("path"), pytest.mark.postgres]
@@ -34,7 +33,7 @@ def tables():
 @pytest.fixture
 def people(tables):
     """A table with four rows."""
-    table = data_tables.make("ws_1", "people", COLUMNS)
+    table = queries.make_table("ws_1", "people", COLUMNS)
     tables.insert("people", PEOPLE, None)
     return table
 
@@ -99,7 +98,7 @@ def test_all_or_any_of_the_conditions_must_hold(tables, people):
 )
 @pytest.mark.parametrize("size", [1, 2, 10])
 def test_pages_follow_one_another_in_every_order(people, sort, expected, size):
-    order, after, found = make_order(data_tables.by_name(people), sort), None, []
+    order, after, found = make_order(queries.columns_by_name(people), sort), None, []
     while rows := select(people, order=order, limit=size, after=after):
         found += [row.cells["c2"] for row in rows]
         after = place_of(rows[-1], order)
@@ -128,10 +127,10 @@ def test_a_wrong_condition_says_what_is_wrong(tables, people, conditions, words)
 
 def test_columns_are_renamed_moved_and_deleted_without_a_change_of_rows(tables, people):
     with changing(people):
-        data_tables.change_column(people, "c1", "mail", 1)
-        data_tables.drop_column(people, "c2")
-        (new,) = data_tables.add_columns(people, [("total", "text")])
-    assert [column.name for column in data_tables.columns_of(people)] == ["mail", "vip", "born", "more", "total"]
+        queries.change_column(people, "c1", "mail", 1)
+        queries.drop_column(people, "c2")
+        (new,) = queries.add_columns(people, [("total", "text")])
+    assert [column.name for column in queries.columns_of(people)] == ["mail", "vip", "born", "more", "total"]
     assert new.id == "c6"  # not the id of the deleted one, whose cells are still there
     assert [row["total"] for row in tables.select("people", EVERYTHING, "", 9)] == [None] * 4
     tables.update("people", ([("mail", "eq", "ada@x.org")], False), {"total": "x"}, None)
@@ -141,25 +140,25 @@ def test_columns_are_renamed_moved_and_deleted_without_a_change_of_rows(tables, 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 61, *SYSTEM, 5])
 def test_a_column_needs_a_good_name(people, name):
     with pytest.raises(BadInput), changing(people):
-        data_tables.add_columns(people, [(name, "text")])
+        queries.add_columns(people, [(name, "text")])
 
 
 def test_names_are_taken_once(people):
     with pytest.raises(Conflict, match="already has a column"), changing(people):
-        data_tables.add_columns(people, [("Email", "text")])
+        queries.add_columns(people, [("Email", "text")])
     with pytest.raises(Conflict, match="already has a table"):
-        data_tables.make("ws_1", "people")
-    assert data_tables.make("ws_2", "people").name == "people"
+        queries.make_table("ws_1", "people")
+    assert queries.make_table("ws_2", "people").name == "people"
 
 
 def test_a_table_has_bounds(tables, people, monkeypatch):
     with pytest.raises(Conflict, match="at most 50 columns"), changing(people):
-        data_tables.add_columns(people, [(f"n{number}", "text") for number in range(46)])
+        queries.add_columns(people, [(f"n{number}", "text") for number in range(46)])
     with pytest.raises(TooLarge, match="bytes"):
         tables.insert("people", [{"email": "x" * MAX_CELLS}], None)
     with pytest.raises(TooLarge, match="1,000 rows"):
         tables.insert("people", [{}] * (MAX_WRITTEN + 1), None)
-    monkeypatch.setattr(data_rows, "MAX_ROWS", 5)
+    monkeypatch.setattr(queries, "MAX_ROWS", 5)
     with pytest.raises(TooLarge, match="more than 5 rows"):
         tables.insert("people", [{}, {}], None)
     assert tables.count("people", EVERYTHING) == DataRow.select().count() == 4
@@ -214,7 +213,7 @@ def test_an_upsert_updates_or_inserts_by_a_column_and_gives_it_an_index(tables, 
     tables.upsert("people", [{"email": "ada@x.org", "total": 1}, {"email": "new@x.org", "total": 2}], "email", None)
     assert totals(tables) == [1, 3, -7, 100, 2]
     assert tables.select("people", ([("email", "eq", "ada@x.org")], False), "", 5)[0]["vip"] is True
-    assert [column.name for column in data_tables.columns_of(DataTable.find(people.id)) if column.indexed] == ["email"]
+    assert [column.name for column in queries.columns_of(DataTable.find(people.id)) if column.indexed] == ["email"]
     assert DataKey.select().count() == 4  # an empty text has none
 
 
@@ -307,7 +306,7 @@ def test_secrets_are_redacted_in_cells(people):
 
 def test_a_deleted_table_leaves_nothing(tables, people):
     tables.upsert("people", [{"email": "a"}], "email", "k")
-    assert data_tables.remove(people)
+    assert queries.remove_table(people)
     assert [model.select().count() for model in (DataTable, DataRow, DataKey, DataWrite)] == [0, 0, 0, 0]
     with pytest.raises(NotFound):
         tables.insert("people", [{}], None)
