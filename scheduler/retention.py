@@ -15,7 +15,7 @@ from itertools import islice
 import database
 from config import Config
 from database.base import DAY_MS, STEP_SECONDS, first_id, new_id, now_ms
-from database.queries import agent_memory, partitions, polls
+from database.queries import partitions, polls
 from database.queries import retention as rows
 from dispatch.payloads import Payloads
 from models import Run
@@ -116,7 +116,7 @@ class Retention:
             yield from self._age("audit_entries", now - self.config.audit_days * DAY_MS)
         polls.prune(now)
         yield
-        while not agent_memory.remove_expired(now, self._time()):
+        while not rows.remove_expired_memories(now, self._time()):
             yield
         yield
 

@@ -54,10 +54,10 @@ def test_a_first_start_loads_nothing_that_only_some_nodes_need(told):
 LOOK = (
     START.replace("workflow_server.create_app(", "app = workflow_server.create_app(")
     + """
-from packs.agents.dispatch.task import explain_no_model
+from packs.agents.agent_runs import explain_no_model
 from packs.agents.runtime.model_choice import Models
 from nodes import catalogue
-from packs.agents.dispatch.definitions import list_built_in
+from packs.agents.agent_store import list_built_in
 print(len(catalogue()), len(list_built_in()), bool(explain_no_model("ws_none", Models())))
 print(*sys.modules)
 """

@@ -13,12 +13,13 @@ must start nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from database import execute, fetch_value, is_postgres, write
-from database.base import DAY_MS, IN_LIST, encode_list, first_id
+from database.base import DAY_MS, IN_LIST, UNLOCKED_ONLY, encode_list, first_id
+from database.full_text import EXPIRED
 from database.queries import partitions
 from database.queries.locks import lock_names, lock_runs
 from models import ServerFact
@@ -26,6 +27,7 @@ from models import ServerFact
 PAGE = 200
 RUNS_AT_ONCE = 20
 ROWS_AT_ONCE = 100
+MEMORIES_AT_ONCE = 10
 ALL_ROWS = 2**62  # a limit that is never reached
 REMOVING = "runs being removed"  # the name of the fact
 HasTime = Callable[[], bool]
@@ -144,6 +146,26 @@ def remove_rows(table: str, ids: Sequence[str], has_time: HasTime) -> int:
             execute(f"DELETE FROM {table} WHERE id {IN_LIST}", (encode_list(group),))
             taken += len(group)
     return taken
+
+
+def remove_expired_memories(now: int, has_time: HasTime) -> bool:
+    """Delete expired memories of agents in one transaction while there is time. Return True if none is left.
+
+    One that is being written at this moment is left, since it may not expire any more.
+    """
+    with write():
+        while has_time():
+            if delete_memories(f"{EXPIRED} LIMIT ? {UNLOCKED_ONLY}", (now, MEMORIES_AT_ONCE)) < MEMORIES_AT_ONCE:
+                return True
+    return False
+
+
+def delete_memories(numbers: str, params: tuple[Any, ...]) -> int:
+    """Delete the memories with the numbers of this SELECT. Return their count."""
+    # So PostgreSQL executes the SELECT once. In the IN, one with locks may be executed again for each row, and then it
+    # passes over the rows that it has locked, to others beyond its LIMIT.
+    sql = f"DELETE FROM agent_memories WHERE number IN (WITH chosen AS ({numbers}) SELECT number FROM chosen)"
+    return int(execute(sql, params).rowcount)
 
 
 def clear(ids: Sequence[str]) -> None:

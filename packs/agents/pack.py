@@ -10,6 +10,6 @@ def setup(registry: Registry) -> None:
     registry.add_credential_types(llm=LlmCredential())
     registry.add_api(*(f"packs.agents.api.{name}:blueprint" for name in ("definitions", "runs", "memory")))
     registry.agents = "packs.agents.dispatch.services:AgentServices"
-    registry.tasks["agent"] = "packs.agents.dispatch.task:AgentTask"
-    registry.referrers.append("packs.agents.dispatch.definitions:list_referrers")
-    registry.names.append("packs.agents.dispatch.definitions:find_name")
+    registry.tasks["agent"] = "packs.agents.agent_runs:AgentTask"
+    registry.referrers.append("packs.agents.agent_store:list_referrers")
+    registry.names.append("packs.agents.agent_store:find_name")

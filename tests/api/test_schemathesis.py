@@ -22,9 +22,10 @@ import database
 import workflow_server
 from config import Config
 from database.base import new_id
-from database.queries import agent_memory, credentials, runs, sessions, workflows
-from database.queries.agent_memory import MemoryName
+from database.queries import credentials, runs, sessions, workflows
 from models import Membership, User
+from packs.agents import agent_memory
+from packs.agents.agent_memory import MemoryName
 
 
 def no_error_of_the_server(ctx, response, case):

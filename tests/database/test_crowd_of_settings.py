@@ -14,20 +14,9 @@ from world import add_flow, at_once, flow
 
 import database
 from database import fetch_value, write
-from database.queries import (
-    agent_definitions,
-    agent_memory,
-    credentials,
-    locks,
-    polls,
-    retention,
-    sessions,
-    workflows,
-    workspaces,
-)
+from database.queries import credentials, locks, polls, retention, sessions, workflows, workspaces
 from database.queries import runs as run_queries
 from database.queries import users as user_queries
-from database.queries.agent_memory import MemoryName, MemoryScope
 from database.queries.audit import NewAuditEntry
 from database.queries.metrics import settle_days
 from database.queries.store import WorkspaceStore
@@ -38,6 +27,8 @@ from models import (
     User,
     Workflow,
 )
+from packs.agents import agent_memory, agent_store
+from packs.agents.agent_memory import MemoryName, MemoryScope
 from packs.importing import presets
 from packs.postgres import engine as postgres
 from security import accounts, invitations, login_throttle
@@ -175,8 +166,8 @@ class Person:
         presets.replace_source(self.workspace.id, self.name(), "t", [PRESET])
 
     def agent(self):
-        row = agent_definitions.named(self.workspace.id, name := self.name())
-        agent_definitions.change(row, "n", "{}") if row else agent_definitions.keep(self.workspace.id, name, "n", "{}")
+        row = agent_store.named(self.workspace.id, name := self.name())
+        agent_store.change(row, "n", "{}") if row else agent_store.keep(self.workspace.id, name, "n", "{}")
 
     def poll(self):
         for claim in polls.claim(self.name(), 10**15, 2):
@@ -192,7 +183,7 @@ class Person:
 
     def clean(self):
         run_queries.unqueue()
-        agent_memory.remove_expired(10**15, lambda: True)
+        retention.remove_expired_memories(10**15, lambda: True)
         polls.prune(10**15)
         settle_days(10**15)
         Session.prune()

@@ -16,8 +16,8 @@ from world import fresh_database
 
 from database import full_text
 from database.full_text import all_words, any_word, save_words
-from database.queries import agent_memory
-from database.queries.agent_memory import MemoryScope
+from packs.agents import agent_memory
+from packs.agents.agent_memory import MemoryScope
 
 SCOPE = MemoryScope("ws_1", "a", None, 5)
 INSERT = (

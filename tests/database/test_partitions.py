@@ -14,11 +14,12 @@ import database
 from config import Config
 from database import LockTimeout, execute, fetch_value, write, write_leases
 from database.base import encode_list, first_id, now_ms
-from database.queries import agent_runs, logs, partitions, runs, steps
+from database.queries import logs, partitions, runs, steps
 from database.queries.locks import LOCK_RUNS
 from database.queries.runs import RunFilters
 from dispatch.payloads import PayloadRows
 from models import AgentRun, AgentStep, IdempotencyKey, Run, RunOptions, Wait
+from packs.agents import agent_runs
 from packs.postgres import engine as postgres
 from scheduler.retention import DAY_MS, Retention
 

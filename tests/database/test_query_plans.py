@@ -17,8 +17,6 @@ from constants import RUN_STATUSES, TRIGGERS
 from database import execute, write
 from database.base import Rows, first_id
 from database.queries import (
-    agent_memory,
-    agent_runs,
     audit,
     logs,
     rate_limits,
@@ -29,7 +27,6 @@ from database.queries import (
     waits,
     workflows,
 )
-from database.queries.agent_memory import MemoryName, MemoryScope
 from database.queries.audit import ACTIONS, NewAuditEntry, present_names
 from database.queries.logs import LogFilters
 from database.queries.metrics import metrics, totals
@@ -41,7 +38,8 @@ from models import (
     Run,
     Workflow,
 )
-from packs.agents.dispatch.memory import WorkspaceMemory
+from packs.agents import agent_memory, agent_runs
+from packs.agents.agent_memory import MemoryName, MemoryScope, WorkspaceMemory
 
 pytestmark = pytest.mark.sqlite_only("the plans are those of SQLite; test_postgres_lists.py has some of PostgreSQL")
 
@@ -327,7 +325,7 @@ OTHERS = {
     "what was said in a session": lambda: agent_memory.listed(MemoryScope("ws_1", None, ("s",), 5), "", 50, "900"),
     "what agents remember of something": lambda: agent_memory.listed(MemoryScope("ws_1", None, None, 5), "wor", 5, "9"),
     "a memory": lambda: agent_memory.find("mem_1"),
-    "what agents were to remember for so long": lambda: agent_memory.remove_expired(5, lambda: True),
+    "what agents were to remember for so long": lambda: retention.remove_expired_memories(5, lambda: True),
     "what an agent is to forget": lambda: list(agent_memory.forget(MemoryScope("ws_2", "a", None, 5))),
 }
 

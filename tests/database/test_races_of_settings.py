@@ -12,18 +12,7 @@ from world import add_flow, flow
 
 from config import Config
 from database import write
-from database.queries import (
-    agent_definitions,
-    agent_memory,
-    credentials,
-    drafts,
-    polls,
-    schedules,
-    users,
-    workflows,
-    workspaces,
-)
-from database.queries.agent_memory import MemoryName
+from database.queries import credentials, drafts, polls, retention, schedules, users, workflows, workspaces
 from database.queries.audit import NewAuditEntry
 from database.queries.store import WorkspaceStore
 from dispatch.publishing import Publication, publish, publish_scheduled, save_draft
@@ -34,6 +23,8 @@ from models import (
     User,
     Workflow,
 )
+from packs.agents import agent_memory, agent_store
+from packs.agents.agent_memory import MemoryName
 from packs.importing import presets
 from security.accounts import make_first_owner
 from security.credentials import Credentials
@@ -126,10 +117,8 @@ def test_two_lists_of_presets_keep_to_the_maximum(race, monkeypatch):
 
 
 def test_two_agents_keep_to_the_maximum(race, monkeypatch):
-    monkeypatch.setattr(agent_definitions, "MAX_AGENTS", 1)
-    found = outcomes(
-        race.run(*(lambda id_=id_: agent_definitions.keep("ws_1", id_, "A", "{}").id for id_ in ("a", "b")))
-    )
+    monkeypatch.setattr(agent_store, "MAX_AGENTS", 1)
+    found = outcomes(race.run(*(lambda id_=id_: agent_store.keep("ws_1", id_, "A", "{}").id for id_ in ("a", "b"))))
     assert found == ["a", Conflict if race.cured else "b"]
 
 
@@ -150,13 +139,17 @@ NAME = MemoryName("ws_1", "agent", "", "a")
 
 def test_a_memory_that_is_renewed_does_not_expire(race):
     agent_memory.put(NAME, "old", "", expires_at=5, now=1)
-    race.run(lambda: agent_memory.put(NAME, "new", "", now=2), lambda: agent_memory.remove_expired(9, lambda: True))
+    race.run(
+        lambda: agent_memory.put(NAME, "new", "", now=2), lambda: retention.remove_expired_memories(9, lambda: True)
+    )
     assert value("SELECT content FROM agent_memories") == ("new" if race.cured else None)
 
 
 def test_a_memory_is_saved_while_it_expires(race):
     agent_memory.put(NAME, "old", "", expires_at=5, now=1)
-    race.run(lambda: agent_memory.remove_expired(9, lambda: True), lambda: agent_memory.put(NAME, "new", "", now=2))
+    race.run(
+        lambda: retention.remove_expired_memories(9, lambda: True), lambda: agent_memory.put(NAME, "new", "", now=2)
+    )
     assert value("SELECT content FROM agent_memories") == ("new" if race.cured else None)
 
 

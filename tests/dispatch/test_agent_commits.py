@@ -9,12 +9,12 @@ from crashes import crash_everywhere, first_run
 from llm_server import LlmServer, calls, forever, say
 from world import add_flow, chain, flow, node
 
-from database.queries import agent_definitions, agent_runs
 from database.queries.store import WorkspaceStore
 from dispatch import Start
 from models import AgentRun, Run, Wait
+from packs.agents import agent_runs, agent_store
+from packs.agents.agent_runs import AgentTask
 from packs.agents.definition import parse
-from packs.agents.dispatch.task import AgentTask
 
 pytestmark = [pytest.mark.slow, pytest.mark.pack("agents")]
 
@@ -35,7 +35,7 @@ def settings(llm):
 def add_agent(id_, *tools, **more):
     raw = {"id": id_, "name": id_, "instructions": "You help.", "tools": list(tools), **more}
     definition = orjson.dumps(parse(raw).snapshot()).decode()
-    agent_definitions.keep("ws_1", id_, id_, definition)
+    agent_store.keep("ws_1", id_, id_, definition)
 
 
 def agent(id_, agent_id="helper", task="Do it.", **more):

@@ -17,9 +17,10 @@ import database
 from api.description import make_document
 from database import execute, shared, write
 from database.base import now_ms
-from database.queries import agent_memory, users
-from database.queries.agent_memory import MemoryName
+from database.queries import users
 from models import AgentRun, Workspace
+from packs.agents import agent_memory
+from packs.agents.agent_memory import MemoryName
 from registry import registry
 
 

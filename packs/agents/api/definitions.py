@@ -13,15 +13,15 @@ from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
 from api.http.server import get_config, get_server
 from constants import CHANGED
-from database.queries import agent_definitions
 from database.queries.audit import differences
 from definition import Use
 from errors import BadInput, Conflict, Issue, NotFound
 from fields import Cursor, Out, Resendable, Time
 from models import Agent
+from packs.agents import agent_store
 from packs.agents import definition as definitions
-from packs.agents.dispatch.definitions import find_built_in, list_built_in
-from packs.agents.dispatch.task import explain_no_model
+from packs.agents.agent_runs import explain_no_model
+from packs.agents.agent_store import find_built_in, list_built_in
 from packs.agents.runtime.model_choice import Models
 from schemas import CheckIn, CheckOut, Detail, PageArgs, listed
 from security.credentials import check_uses
@@ -177,7 +177,7 @@ def list_agents(args: dict[str, Any]) -> Any:
     """List the agents by id: built-in ones (`builtin`) and the workspace's own."""
     limit, after = args["limit"], args["cursor"] or ""
     found = {agent["id"]: _show_built_in(agent) for agent in list_built_in() if agent["id"] > after}
-    found |= {row.id: _show_own(row) for row in agent_definitions.of(get_workspace_id(), after, limit + 1)}
+    found |= {row.id: _show_own(row) for row in agent_store.of(get_workspace_id(), after, limit + 1)}
     ids = sorted(found)
     return {
         "items": [found[id_] for id_ in ids[:limit]],
@@ -197,7 +197,7 @@ def create(body: dict[str, Any]) -> Any:
         raise Conflict(f"id: the agent {agent.id!r} is built in; choose another id")
     with record_change("agent.created") as entry:
         entry.target("agent", agent.id, agent.name)
-        row = agent_definitions.keep(get_workspace_id(), agent.id, agent.name, _to_text(agent))
+        row = agent_store.keep(get_workspace_id(), agent.id, agent.name, _to_text(agent))
     return _show_saved(row, agent)
 
 
@@ -217,7 +217,7 @@ def validate(body: dict[str, Any]) -> Any:
 @blueprint.response(200, AgentOut)
 def read(name: str) -> Any:
     """Show an agent by its id."""
-    row, built_in = agent_definitions.named(get_workspace_id(), name), find_built_in(name)
+    row, built_in = agent_store.named(get_workspace_id(), name), find_built_in(name)
     if row is not None:
         return _show_own(row)
     if built_in is None:
@@ -243,7 +243,7 @@ def change(body: dict[str, Any], name: str) -> Any:
     before = orjson.loads(row.definition)
     with record_change("agent.updated") as entry:
         entry.target("agent", row.id, row.name).note(**_diff(before, orjson.loads(_to_text(agent))))
-        if not agent_definitions.change(row, agent.name, _to_text(agent), expected):
+        if not agent_store.change(row, agent.name, _to_text(agent), expected):
             raise Conflict("updated_at: the agent has changed since; read it again and repeat your change")
     return _show_saved(row, agent)
 
@@ -264,7 +264,7 @@ def delete(name: str) -> None:
 
 
 def _find_changeable(name: str, done: str) -> Agent:
-    row = agent_definitions.named(get_workspace_id(), name)
+    row = agent_store.named(get_workspace_id(), name)
     if row is not None:
         return row
     if find_built_in(name) is None:

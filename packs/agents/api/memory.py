@@ -14,11 +14,11 @@ from api.http.auth import get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource
 from api.http.server import get_config
 from database.base import now_ms
-from database.queries import agent_memory
-from database.queries.agent_memory import MemoryName, MemoryScope
 from errors import NotFound
 from fields import Json, Out, Shape, Strict, Time, text
 from models import AgentMemory
+from packs.agents import agent_memory
+from packs.agents.agent_memory import MemoryName, MemoryScope
 from packs.agents.api.runs import SESSION
 from schemas import PageArgs, listed
 

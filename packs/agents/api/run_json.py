@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from api.http.json_io import check_depth
-from database.queries import agent_runs
 from errors import BadInput
 from models import AgentRun, AgentStep, Wait
+from packs.agents import agent_runs
 
 RUN_FIELDS = (
     "id", "agent_id", "run_id", "node_id", "status", "session", "model", "created_at", "finished_at", "duration_ms",

@@ -12,14 +12,14 @@ from api.audit import defer_entry, defer_start_entry
 from api.http.auth import get_user, get_workspace_id, has_role, require_role
 from api.http.json_io import Resource, check_depth
 from api.http.server import get_dispatcher
-from database.queries import agent_runs
 from dispatch import Start
 from errors import BadInput, Conflict, Forbidden
 from fields import PRECISE, Json, Milliseconds, Out, Shape, Strict, Time, Whole, choice, text
 from models import AgentRun, Run
+from packs.agents import agent_runs
+from packs.agents.agent_runs import AgentTask, agent_run_id, check
+from packs.agents.agent_store import find_agent
 from packs.agents.api.run_json import make_page, show_run
-from packs.agents.dispatch.definitions import find_agent
-from packs.agents.dispatch.task import AgentTask, agent_run_id, check
 from packs.agents.runtime.model_choice import Models
 from schemas import PageArgs, listed
 

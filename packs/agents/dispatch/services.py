@@ -7,16 +7,17 @@ from typing import Any
 
 import orjson
 
-from database.queries import agent_runs, credentials
+from database.queries import credentials
 from dispatch.lease import ProcessLease
 from dispatch.resources import Resources
 from dispatch.run_record import AnyRecord
 from nodes.credentials.keyring import Keyring
+from packs.agents import agent_runs
+from packs.agents.agent_memory import WorkspaceMemory
+from packs.agents.agent_runs import AgentRunJournal
+from packs.agents.agent_store import find_agent
 from packs.agents.definition import AgentDefinition
 from packs.agents.dispatch.callable_workflows import CallableFlow, callable_flows
-from packs.agents.dispatch.definitions import find_agent
-from packs.agents.dispatch.journal import AgentRunJournal
-from packs.agents.dispatch.memory import WorkspaceMemory
 from packs.agents.dispatch.workspace_view import WorkspaceView
 from packs.agents.runtime.model_choice import Models, find_credential
 

@@ -23,7 +23,7 @@ from packs.agents.runtime.journal import sum_seconds
 from packs.agents.runtime.types import AgentWait, AgentWork, Done, WaitOutcome
 
 if TYPE_CHECKING:
-    from packs.agents.dispatch.journal import AgentRunJournal
+    from packs.agents.agent_runs import AgentRunJournal
     from packs.agents.dispatch.services import AgentServices
 
 MAX_TURNS = 50

@@ -16,9 +16,10 @@ from world import PATIENCE, end_child, flow, node, start_python
 
 import database
 from config import KEY_FILE, Config
-from database.queries import agent_memory, leases
-from database.queries.agent_memory import MemoryName
+from database.queries import leases
 from errors import ConfigError, Conflict
+from packs.agents import agent_memory
+from packs.agents.agent_memory import MemoryName
 from packs.postgres import engine as postgres
 from packs.postgres import moving
 from workflow_server import create_app, prepare

@@ -16,13 +16,14 @@ from written import put
 import database
 from database import LockTimeout, execute, execute_together, fetch_value, lock_wait, shared, write, write_runs
 from database.base import Decides, Write, now_ms
-from database.queries import agent_memory, runs, users
-from database.queries.agent_memory import EXPIRED_AT_ONCE, MemoryName
+from database.queries import retention, runs, users
 from database.queries.runs import execute_units
 from database.queries.store import WorkspaceStore
 from database.shared import QueryCache
 from errors import ConfigError, Conflict
 from models import AgentMemory, Run, RunDay, User, Workspace
+from packs.agents import agent_memory
+from packs.agents.agent_memory import MemoryName
 from packs.postgres import engine as postgres
 from packs.postgres.engine import translate
 
@@ -452,8 +453,8 @@ def test_at_most_as_many_memories_are_deleted_as_meant(url):
     with write():
         for plan in plans:
             execute(f"SET LOCAL enable_{plan} = off")
-        assert not agent_memory.remove_expired(1, iter([True, False]).__next__)
-    assert AgentMemory.select().count() == 15 - EXPIRED_AT_ONCE
+        assert not retention.remove_expired_memories(1, iter([True, False]).__next__)
+    assert AgentMemory.select().count() == 15 - retention.MEMORIES_AT_ONCE
 
 
 # Start

@@ -7,10 +7,9 @@ from agent_samples import EXPECTED, FULL, LEAST
 from world import at_once
 
 from database import execute
-from database.queries import agent_definitions as rows
+from packs.agents import agent_store
+from packs.agents.agent_store import find_agent, find_built_in
 from packs.agents.definition import parse
-from packs.agents.dispatch import definitions
-from packs.agents.dispatch.definitions import find_agent, find_built_in
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -109,7 +108,7 @@ def test_of_two_concurrent_creations_with_one_id_one_succeeds(app, owner, member
 
 
 def test_a_workspace_has_no_more_agents_than_its_bound(owner, other, monkeypatch):
-    monkeypatch.setattr(rows, "MAX_AGENTS", 3)
+    monkeypatch.setattr(agent_store, "MAX_AGENTS", 3)
     for number in range(3):
         add(owner, id=f"a-{number}")
     assert add(owner, 409)["error"] == "The workspace has 3 agents, the maximum; delete some"
@@ -226,7 +225,7 @@ def test_a_run_finds_the_workspaces_own_agent_or_the_built_in_one(owner, other):
 def test_an_agent_that_was_there_before_one_of_its_id_was_built_in_stays(owner, monkeypatch):
     add(owner)
     later = {**find_built_in("researcher"), "id": "good"}
-    monkeypatch.setattr(definitions, "_read_built_in", lambda: (later,))
+    monkeypatch.setattr(agent_store, "_read_built_in", lambda: (later,))
     assert find_agent(owner.workspace.id, "good").name == "Good" == owner.get("/api/agents/good").json["name"]
     assert [agent["builtin"] for agent in agents(owner)] == [False]
     assert owner.put("/api/agents/good", {**LEAST, "name": "Still"}).status_code == 200

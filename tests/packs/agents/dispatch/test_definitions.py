@@ -19,6 +19,7 @@ from errors import DefinitionError
 from nodes.core.waits import MAX_WAIT as MAX_APPROVAL
 from nodes.credentials.types import TYPES
 from packs.agents import definition
+from packs.agents.agent_store import FOLDER, find_built_in, list_built_in
 from packs.agents.definition import (
     KINDS,
     AgentDefinition,
@@ -32,7 +33,6 @@ from packs.agents.definition import (
     restore,
     slug,
 )
-from packs.agents.dispatch.definitions import FOLDER, find_built_in, list_built_in
 
 
 def issues_of(**changes):

@@ -14,14 +14,14 @@ from config import Config
 from database import execute, fetch_value, is_postgres, write
 from database.base import now_ms
 from database.full_text import POSTGRES
-from database.queries import agent_memory
-from database.queries.agent_memory import MemoryName, MemoryScope
+from database.queries import retention
 from dispatch.payloads import Payloads
 from errors import NodeError
 from fields import iso
 from models import AgentMemory
 from nodes.credentials.keyring import Keyring
-from packs.agents.dispatch.memory import WorkspaceMemory
+from packs.agents import agent_memory
+from packs.agents.agent_memory import MemoryName, MemoryScope, WorkspaceMemory
 from scheduler.retention import Retention
 
 NOW = 1_800_000_000_000
@@ -103,7 +103,7 @@ def test_processes_that_write_the_same_keys_at_once_leave_one_entry_each(path):
     source = """
 import sys, database
 from chosen_engine import connect
-from packs.agents.dispatch.memory import WorkspaceMemory
+from packs.agents.agent_memory import WorkspaceMemory
 connect(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -124,7 +124,7 @@ def test_a_failed_write_changes_no_entry(memory, monkeypatch):
     def refuse(*_):
         raise OSError("the disk says no")
 
-    monkeypatch.setattr(agent_memory, "_delete", refuse)
+    monkeypatch.setattr(agent_memory, "delete_memories", refuse)
     with pytest.raises(OSError, match="the disk says no"):
         memory.write("a", "one more", "x")
     check_index()
@@ -242,7 +242,7 @@ def test_expired_entries_are_deleted_and_no_others(memory, clock):
     for number in range(5):
         memory.write("a", f"k{number}", "x", expires_in=60 if number % 2 else None)
     memory.write("b", "k", "x", expires_in=61)
-    assert agent_memory.remove_expired(NOW + 60_000, lambda: True)
+    assert retention.remove_expired_memories(NOW + 60_000, lambda: True)
     assert sorted(row.key for row in AgentMemory.select()) == ["k", "k0", "k2", "k4"]
     check_index()
 
@@ -365,7 +365,7 @@ class Remembering(RuleBasedStateMachine):
 
     @rule()
     def clean_up(self):
-        assert agent_memory.remove_expired(self.now, lambda: True)
+        assert retention.remove_expired_memories(self.now, lambda: True)
 
     def forget_the_expired(self):
         self.known = {name: (word, end) for name, (word, end) in self.known.items() if end is None or end > self.now}

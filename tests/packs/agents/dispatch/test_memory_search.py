@@ -14,10 +14,9 @@ from world import fresh_database
 from database import fetch_value, write
 from database.base import new_id
 from database.full_text import save_words
-from database.queries import agent_memory
-from database.queries.agent_memory import MemoryScope
 from fields import iso
-from packs.agents.dispatch.memory import WorkspaceMemory
+from packs.agents import agent_memory
+from packs.agents.agent_memory import MemoryScope, WorkspaceMemory
 
 NOW = 1_800_000_000_000
 

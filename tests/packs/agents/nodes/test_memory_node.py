@@ -9,7 +9,7 @@ from world import fresh_database
 import engine
 from errors import NodeError
 from nodes.credentials.keyring import Keyring
-from packs.agents.dispatch.memory import WorkspaceMemory
+from packs.agents.agent_memory import WorkspaceMemory
 
 SECRET = "correct-horse-battery"
 
