@@ -55,7 +55,7 @@ LOOK = (
     START.replace("workflow_server.create_app(", "app = workflow_server.create_app(")
     + """
 from packs.agents.agent_runs import explain_no_model
-from packs.agents.runtime.model_choice import Models
+from packs.agents.model_choice import Models
 from nodes import catalogue
 from packs.agents.agent_store import list_built_in
 print(len(catalogue()), len(list_built_in()), bool(explain_no_model("ws_none", Models())))

@@ -23,8 +23,8 @@ from errors import BadInput, NodeError, Unavailable
 from models import AgentRun, AgentStep, Run
 from nodes.credentials.keyring import Find, Keyring
 from packs.agents.definition import AgentDefinition, needs_credentials
+from packs.agents.model_choice import Models, NoModel, find_credential, resolve
 from packs.agents.runtime.journal import AgentUsage, Entry, sum_usage
-from packs.agents.runtime.model_choice import Models, NoModel, find_credential, resolve
 
 ENTRY_COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
 STEP_COLUMNS = ("agent_run_id", *ENTRY_COLUMNS)

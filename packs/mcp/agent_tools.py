@@ -17,7 +17,7 @@ from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import texts
 from nodes.limits import size_of
 from packs.agents.definition import ToolSpec
-from packs.agents.runtime.tools import Tool
+from packs.agents.runtime.types import Tool
 from packs.agents.tools.base import CALL_SECONDS, MAX_DESCRIPTION, MAX_NAME, ToolContext
 from packs.mcp.node import McpNode, ask, get_result, host_of
 from parsers.json_schema import MAX_ISSUE_TEXT, check

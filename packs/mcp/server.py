@@ -26,7 +26,7 @@ from constants import VERSION
 from database import DatabaseRefused
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from fields import Cursor
-from packs.agents.dispatch.workspace_view import cut
+from packs.agents.services import cut
 from packs.mcp import server_tools as mcp_tools
 from packs.mcp.server_tools import ToolCaller
 

@@ -18,9 +18,8 @@ from constants import RUN_STATUSES
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.payloads import Kept
 from errors import NodeError
-from packs.agents.dispatch.callable_workflows import CallableFlow, callable_flow, callable_flows
-from packs.agents.dispatch.workspace_view import WorkspaceView, cut
-from packs.agents.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
+from packs.agents.services import CallableFlow, WorkspaceView, callable_flow, callable_flows, cut
+from packs.agents.tools.toolbox import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
 from parsers.json_schema import issues_of
 
 VIEWER, OPERATOR = "viewer", "operator"  # the lowest roles for reading and for running

@@ -16,7 +16,7 @@ from typing import Any
 from errors import LimitExceeded, NodeError
 from nodes.credentials.keyring import or_list
 from packs.agents.definition import ToolSpec
-from packs.agents.runtime.tools import Tool
+from packs.agents.runtime.types import Tool
 from packs.agents.tools.base import ToolContext, text
 from packs.sql import node
 from packs.sql.statement import SqlWork, end_of_comment

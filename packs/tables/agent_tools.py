@@ -8,7 +8,7 @@ from errors import NodeError
 from nodes.base import Tables
 from nodes.limits import size_of
 from packs.agents.definition import ToolSpec
-from packs.agents.runtime.tools import Tool
+from packs.agents.runtime.types import Tool
 from packs.agents.tools.base import ToolContext, text
 from packs.tables.node import OPERATORS, read_where
 

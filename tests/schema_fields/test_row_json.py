@@ -11,13 +11,12 @@ import schemas
 from api import catalogue, credentials, logs, metrics, people, profile, schedules, sessions, workflows
 from fields import Json, Milliseconds, Out, Time, iso
 from models import Run
-from packs.agents.api import memory
-from packs.agents.api import runs as agents
+from packs.agents import api
 
 SCHEMAS = [
     made
     for module in (
-        *(schemas, agents, catalogue, credentials, logs, memory, metrics, people, profile, schedules, sessions),
+        *(schemas, api, catalogue, credentials, logs, api, metrics, people, profile, schedules, sessions),
         workflows,
     )
     for made in vars(module).values()

@@ -16,11 +16,10 @@ from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from errors import NodeError
-from packs.agents.nodes.model_access import to_json
+from packs.agents.model_choice import to_json
 from packs.agents.runtime.journal import Entry
-from packs.agents.runtime.loop import execute
-from packs.agents.runtime.tools import PendingResult, Tool
-from packs.agents.runtime.types import AgentWait, AgentWork, Done, WaitOutcome
+from packs.agents.runtime.loop import run_agent
+from packs.agents.runtime.types import AgentWait, AgentWork, Done, PendingResult, Tool, WaitOutcome
 from parsers.json_schema import issues_of
 
 STEPS = 8
@@ -194,7 +193,7 @@ def work(world, **more):
 def process(world, **more):
     """Run one process from the end of the journal to the answer or a wait. Raises: Cut if it is interrupted."""
     try:
-        outcome = execute(work(world, **more))
+        outcome = run_agent(work(world, **more))
     except NodeError as error:
         outcome = error
     if isinstance(outcome, AgentWait):

@@ -16,7 +16,7 @@ from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.credentials.types import TYPES
 from nodes.data.python_sandbox import Sandbox
 from nodes.files.files import WorkspaceFiles
-from packs.agents import tools as toolbox
+from packs.agents.tools import base, toolbox
 
 HERE = Rule(["127.0.0.1"])
 
@@ -116,7 +116,7 @@ def tools(make_ctx):
         ctx, build.lines = make_ctx(**context)
         ctx.flows, build.ctx = flows, ctx
         agents = Agents() if agents is None else agents
-        tool_ctx = toolbox.ToolContext(ctx, agents, "helper", session or "", lent or {}, given, listings or {})
+        tool_ctx = base.ToolContext(ctx, agents, "helper", session or "", lent or {}, given, listings or {})
         build.listings = tool_ctx.listings
         return toolbox.build(specs, tool_ctx)
 

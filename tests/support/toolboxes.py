@@ -2,8 +2,8 @@
 
 from errors import NodeError, NotFound
 from packs.agents.definition import ToolSpec
-from packs.agents.dispatch.callable_workflows import CallableFlow, arguments_schema
-from packs.agents.tools import find_issues
+from packs.agents.services import CallableFlow, arguments_schema
+from packs.agents.tools.base import find_issues
 
 
 def Spec(type, options=None, approval=False):

@@ -15,16 +15,20 @@ from constants import DAY
 from errors import NodeError
 from nodes.base import Context, Suspend
 from nodes.core.waits import notify, question
-from packs.agents import tools
 from packs.agents.definition import AgentDefinition as Definition
-from packs.agents.nodes.model_access import GRACE, choose, find_issues, model_access, price_of, redact, to_json
-from packs.agents.runtime import load_libraries, open_model, prompts, run_agent
+from packs.agents.model_choice import GRACE, choose, find_issues, model_access, price_of, redact, to_json
+from packs.agents.runtime import prompts
 from packs.agents.runtime.journal import sum_seconds
+from packs.agents.runtime.loop import run_agent
+from packs.agents.runtime.model_client import open_model
 from packs.agents.runtime.types import AgentWait, AgentWork, Done, WaitOutcome
+from packs.agents.tools.base import ToolContext, shorten
+from packs.agents.tools.base import find_issues as find_argument_issues
+from packs.agents.tools.toolbox import build
 
 if TYPE_CHECKING:
     from packs.agents.agent_runs import AgentRunJournal
-    from packs.agents.dispatch.services import AgentServices
+    from packs.agents.services import AgentServices
 
 MAX_TURNS = 50
 HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
@@ -59,7 +63,6 @@ class AgentTurn:
         name, credential = self.source = self.model()
         choice = choose(self.ctx, self.agents.models, name, credential)
         task, given = self.clean(self.config["task"]), self.clean(self.input)
-        load_libraries()
         self.record.begin(self.agent.id, task, given, self.session, choice.name)
         try:
             outcome = run_agent(self.work(choice, task, given))
@@ -82,7 +85,7 @@ class AgentTurn:
         ctx, record = self.ctx, self.record
         end = time.monotonic() + max(0.0, self.agent.limits.seconds - sum_seconds(record.entries))
         until = math.inf if ctx.deadline is None else ctx.deadline
-        tool_ctx = tools.ToolContext(
+        tool_ctx = ToolContext(
             dataclasses.replace(ctx, deadline=min(end, until)),  # no tool may take longer than the agent
             self.agents,
             self.agent.id,
@@ -91,7 +94,7 @@ class AgentTurn:
             input=given,
             listings={} if record.start is None else dict(record.start["listings"]),
         )
-        agent_tools = list(tools.build(self.agent.tools, tool_ctx).values())
+        agent_tools = list(build(self.agent.tools, tool_ctx).values())
         if record.start is None:
             record.keep_start(self.make_start(choice, task, given, tool_ctx.listings))
         schema = record.start["agent"]["output_schema"]
@@ -101,13 +104,13 @@ class AgentTurn:
             start=record.start,
             tools=agent_tools,
             open_model=lambda: open_model(choice, self.agents.models, model_access(ctx, choice), end + GRACE),
-            wrong=functools.partial(tools.find_issues, clean=ctx.clean, workspace_id=ctx.workspace_id),
+            wrong=functools.partial(find_argument_issues, clean=ctx.clean, workspace_id=ctx.workspace_id),
             wrong_output=functools.partial(find_issues, ctx, schema),
             deadline=end,
             until=until,
             clean=self.clean,
             clean_text=ctx.clean,
-            shorten=tools.shorten,
+            shorten=shorten,
             stopped=ctx.stopped,
             given=self.given(),
             cost_of=price_of(choice),
@@ -148,7 +151,7 @@ class AgentTurn:
             **said,
             "usage": self.record.usage()._asdict(),
             "tool_calls": [
-                {"name": call.name, "arguments": tools.shorten(call.request, MAX_SHOWN), "status": call.status}
+                {"name": call.name, "arguments": shorten(call.request, MAX_SHOWN), "status": call.status}
                 for call in calls
             ],
             "agent_run_id": self.record.id,

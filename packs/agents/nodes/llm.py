@@ -17,8 +17,8 @@ from errors import LimitExceeded, NodeError
 from fields import Schema
 from nodes.base import Branch, Context, Node, setting
 from nodes.fields import anything, credential, json_schema, number, text, whole
-from packs.agents.nodes.model_access import GRACE, choose, find_issues, model_access, price_of, redact
-from packs.agents.runtime import load_libraries, open_model, prompts, run_agent
+from packs.agents.model_choice import GRACE, choose, find_issues, model_access, price_of, redact
+from packs.agents.runtime import prompts
 from packs.agents.runtime.journal import Entry, sum_usage
 from packs.agents.runtime.types import AgentWork, Done
 
@@ -269,7 +269,10 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
     name = config.get("model")
     credential = config.get("credential") or ctx.need_agents().find_model_credential(name)
     choice = choose(ctx, settings, name, credential)
-    load_libraries()
+    # Loaded before the time limit begins: at first use, this may take seconds.
+    from packs.agents.runtime.loop import run_agent
+    from packs.agents.runtime.model_client import open_model
+
     end = time.monotonic() + ctx.seconds_left(config["timeout"])
     limits = {"steps": MAX_REQUESTS, "tokens": None, "seconds": config["timeout"]}
     agent = {"limits": limits, "output_schema": schema}

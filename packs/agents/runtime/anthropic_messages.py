@@ -22,9 +22,16 @@ from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.profiles.anthropic import anthropic_model_profile
 from pydantic_ai.settings import ModelSettings
 
-from packs.agents.runtime.chat_model import AnswerStream, ChatModel, instructions_of, must_call, text_of
-from packs.agents.runtime.model_choice import ANTHROPIC_VERSION, Choice
-from packs.agents.runtime.model_errors import IncompleteAnswer, WrongAnswer
+from packs.agents.model_choice import ANTHROPIC_VERSION, Choice
+from packs.agents.runtime.chat_model import (
+    AnswerStream,
+    ChatModel,
+    IncompleteAnswer,
+    WrongAnswer,
+    instructions_of,
+    must_call,
+    text_of,
+)
 
 # The API requires a maximum. Old models count it into their context window, so theirs is small.
 MAX_TOKENS, OLD_MAX_TOKENS = 16_384, 4_096

@@ -6,13 +6,17 @@ mistake) depend only on the model's answers and the tools' results, and both com
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import logging
+import queue
+import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, cast
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, NoReturn, TypeVar, cast
 
 import orjson
 from pydantic_ai import Agent, ModelRetry, StructuredDict, ToolOutput
@@ -36,11 +40,96 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 from errors import DatabaseLost, LimitExceeded, MalformedData, NodeError, TimedOut
 from fields import visible
 from packs.agents.runtime import prompts
-from packs.agents.runtime.approvals import write_question
 from packs.agents.runtime.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
-from packs.agents.runtime.thread_bridge import ThreadBridge
-from packs.agents.runtime.tools import PendingResult, Tool
-from packs.agents.runtime.types import AgentWait, AgentWork, Done, WaitOutcome
+from packs.agents.runtime.types import AgentWait, AgentWork, Done, PendingResult, Tool, WaitOutcome
+
+# The question that people are asked before an agent calls a tool, with its complete or shortened arguments
+#
+# An attacker who misleads a model controls the arguments. So none of them may hide or disguise itself: invisible
+# characters, and characters that reverse the order of others, are made visible.
+
+MAX_ARGUMENTS = 1_500  # characters
+
+
+def write_question(agent: str, tool: str, arguments: Any, shorten: Callable[[Any, int], Any]) -> str:
+    """Return the question about a call. `shorten(value, most)` truncates long values, marking each cut."""
+    written = json.dumps(arguments, ensure_ascii=False)
+    cut = ""
+    if len(written) > MAX_ARGUMENTS:
+        cut = f" (shortened: the arguments have {len(written):,} characters; the agent's run has all of them)"
+        written = json.dumps(shorten(arguments, MAX_ARGUMENTS), ensure_ascii=False)
+    return f"{visible(agent)} wants to call {tool} with {visible(written)}{cut}"
+
+
+# A bridge of threads lets an event loop execute work in an ordinary thread.
+#
+# The model libraries need an event loop. The run's tools and journal need its own thread, with its connections,
+# guards, and tools that run their own event loops.
+
+T = TypeVar("T")
+CHECK_SECONDS = 0.25  # interval of checks whether a run has to stop while a model answers
+END_SECONDS = 5.0  # for a cancelled loop to end
+
+
+class ThreadBridge:
+    """Runs a coroutine in a second thread with an event loop, and executes its orders in the current thread."""
+
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+
+    async def do(self, work: Callable[..., T], *args: Any) -> T:
+        """Execute `work(*args)` in the serving thread and return its result. Call within the loop."""
+        order: Future[T] = Future()
+        self._orders.put((order, lambda: work(*args)))
+        return await asyncio.wrap_future(order)
+
+    def serve(self, make: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[], None]) -> Any:
+        """Return the result of the coroutine. `check` is called repeatedly; an exception from it ends the coroutine."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_run, args=(loop,), name=f"{threading.current_thread().name}-loop")
+        thread.daemon = True
+        try:
+            thread.start()
+        except RuntimeError:
+            loop.close()
+            raise
+        outcome = asyncio.run_coroutine_threadsafe(make(), loop)
+        outcome.add_done_callback(lambda _: self._orders.put(None))
+        try:
+            while self._serve_one(check):
+                continue
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            # It may take longer to close, because of threads resolving host names.
+            thread.join(END_SECONDS)
+        return outcome.result()
+
+    def _serve_one(self, check: Callable[[], None]) -> bool:
+        """Execute one order. Return False if there will be no more."""
+        try:
+            order = self._orders.get(timeout=CHECK_SECONDS)
+        except queue.Empty:
+            check()
+            return True
+        if order is None:
+            return False
+        future, work = order
+        if not future.set_running_or_notify_cancel():
+            return True
+        try:
+            result = work()
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        return True
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped, then cancel its tasks and close it."""
+    with asyncio.Runner(loop_factory=lambda: loop):
+        loop.run_forever()
+
 
 log = logging.getLogger("headrace.agent")
 
@@ -66,7 +155,7 @@ class Suspended(BaseException):
         self.waiting = waiting
 
 
-def execute(work: AgentWork) -> Done | AgentWait:
+def run_agent(work: AgentWork) -> Done | AgentWait:
     """Run the agent from the end of its journal. Raises: NodeError if it fails to answer."""
     replay, bridge = Replay(work.journal), ThreadBridge()
     try:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx2
 import pydantic_ai
+from genai_prices import data  # noqa: F401 - prices of models, which pydantic_ai would load within the time limit
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.models import Model
@@ -25,10 +26,9 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from net.http_transport import LimitedTransport
+from packs.agents.model_choice import TEST, Choice, ModelAccess, ModelFailed, Models
 from packs.agents.runtime import anthropic_messages, openai_chat
-from packs.agents.runtime.chat_model import ChatModel
-from packs.agents.runtime.model_choice import TEST, Choice, ModelAccess, ModelFailed, Models
-from packs.agents.runtime.model_errors import to_failure
+from packs.agents.runtime.chat_model import ChatModel, to_failure
 
 MAX_TRIES = 3
 MAX_BYTES = 8 * 2**20  # of one answer

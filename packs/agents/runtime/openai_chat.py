@@ -25,9 +25,17 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile, openai_model_profile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
-from packs.agents.runtime.chat_model import AnswerStream, ChatModel, instructions_of, list_of, must_call, text_of
-from packs.agents.runtime.model_choice import Choice
-from packs.agents.runtime.model_errors import IncompleteAnswer, WrongAnswer
+from packs.agents.model_choice import Choice
+from packs.agents.runtime.chat_model import (
+    AnswerStream,
+    ChatModel,
+    IncompleteAnswer,
+    WrongAnswer,
+    instructions_of,
+    list_of,
+    must_call,
+    text_of,
+)
 
 AZURE = ".openai.azure.com"
 OPENAI = "api.openai.com"

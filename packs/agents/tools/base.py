@@ -12,11 +12,11 @@ from errors import HeadraceError, NodeError
 from nodes.base import Context
 from nodes.limits import MAX_INTEGER, MIN_INTEGER, size_of
 from packs.agents.definition import ToolSpec
-from packs.agents.runtime.tools import PendingResult, Tool
+from packs.agents.runtime.types import PendingResult, Tool
 from parsers.json_schema import issues_of
 
 if TYPE_CHECKING:
-    from packs.agents.dispatch.services import AgentServices
+    from packs.agents.services import AgentServices
 
 MAX_SHOWN = 20_000  # characters of a result, about 5,000 tokens
 MAX_ERROR, MAX_ISSUE = 4_000, 500

@@ -17,7 +17,7 @@ from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
 from packs.agents.definition import ToolSpec
-from packs.agents.runtime.tools import Tool
+from packs.agents.runtime.types import Tool
 from packs.agents.tools.base import ToolContext, text
 from parsers.process import PARSE_PAGE_SECONDS, Unreadable, read_apart
 

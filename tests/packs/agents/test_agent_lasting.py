@@ -11,14 +11,13 @@ from agent_ends import ended
 from llm_server import call, calls, raw, say, stall
 
 import models
+import packs.agents.nodes.agent_turn  # noqa: F401 - this takes longer than some of the timeouts here
 from database import write
 from database.queries import runs
 from database.queries.store import WorkspaceStore
 from models import AgentRun, AgentStep, Run, Wait
-from packs.agents.api.run_json import show_run
-from packs.agents.runtime import load_libraries
+from packs.agents.api import show_run
 
-load_libraries()  # this takes longer than some of the timeouts here
 ASKING = {"type": "store", "approval": ["store_set"]}
 SET = call("store_set", {"key": "a", "value": 1})
 

@@ -14,10 +14,9 @@ from pydantic_ai.models.function import FunctionModel
 
 from errors import NodeError
 from nodes.credentials.keyring import Keyring
-from packs.agents.nodes.model_access import to_json
+from packs.agents.model_choice import to_json
 from packs.agents.runtime.journal import sum_seconds
-from packs.agents.runtime.loop import execute
-from packs.agents.runtime.thread_bridge import CHECK_SECONDS, ThreadBridge
+from packs.agents.runtime.loop import CHECK_SECONDS, ThreadBridge, run_agent
 from packs.agents.runtime.types import Done
 
 
@@ -211,7 +210,7 @@ def test_a_full_disk_does_not_prevent_the_release_of_a_run():
 
     made = [tool._replace(call=act) if tool.name == "act" else tool for tool in tools(world)]
     with pytest.raises(HandedBack):
-        execute(work(world, tools=made))
+        run_agent(work(world, tools=made))
 
 
 # Threads and loops

@@ -8,7 +8,7 @@ from llm_server import call, calls, data, drop_connection, forever, huge, raw, r
 from database.queries.store import WorkspaceStore
 from models import AgentRun, Run
 from packs.agents.agent_store import list_built_in
-from packs.agents.runtime.model_choice import Models
+from packs.agents.model_choice import Models
 
 SCHEMA = {
     "type": "object",

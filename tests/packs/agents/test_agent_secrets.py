@@ -11,7 +11,7 @@ from werkzeug import Response
 
 from models import Run
 from nodes.credentials.keyring import Keyring
-from packs.agents.tools import shorten
+from packs.agents.tools.base import shorten
 
 KEY = "sk-Model/Key+0123456789=abcdef"
 TOKEN = "t0k&n of the/shop+42"

@@ -15,8 +15,8 @@ from test_readme import free_port
 from config import Config
 from nodes import REGISTRY
 from packs.agents import definition
-from packs.agents.api.runs import AgentRunOut, AgentStepOut, TaskIn
-from packs.agents.runtime.model_choice import DEFAULT_MODELS, OWN, Models, resolve
+from packs.agents.api import AgentRunOut, AgentStepOut, TaskIn
+from packs.agents.model_choice import DEFAULT_MODELS, OWN, Models, resolve
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")

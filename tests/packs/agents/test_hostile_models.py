@@ -9,7 +9,7 @@ import pytest
 from each import for_each
 from llm_server import call, raw, say, status
 
-from packs.agents.runtime.model_choice import Models
+from packs.agents.model_choice import Models
 
 ABOUT = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini"}
 SMALL = b'{"id":"a","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":%s}]}'

@@ -12,7 +12,7 @@ import engine
 from errors import DefinitionError
 from nodes import REGISTRY, catalogue
 from nodes.base import Context
-from packs.agents.runtime.model_choice import Models, NoModel
+from packs.agents.model_choice import Models, NoModel
 
 KEY = "sk-of-somebody-0123456789"
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

@@ -31,8 +31,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from net.egress import Rule, tls_context
-from packs.agents.runtime import load_libraries
-from packs.agents.runtime.model_choice import Choice, ModelAccess, ModelFailed, Models, cost_of, resolve
+from packs.agents.model_choice import Choice, ModelAccess, ModelFailed, Models, cost_of, resolve
 from packs.agents.runtime.model_client import open_model
 
 KEY = "sk-test-0123456789abcdef"
@@ -45,12 +44,6 @@ TOOL = ToolDefinition(
 )
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 EACH = pytest.mark.parametrize("provider", PROVIDERS)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded():
-    """Load the libraries before any measurement: it takes seconds on a busy machine."""
-    load_libraries()
 
 
 class Weather(BaseModel):

@@ -17,17 +17,10 @@ from test_model_choice import (
 )
 from world import start_python
 
+import packs.agents.runtime.model_client  # noqa: F401 - this takes seconds, which no test should measure
 from config import Config
 from errors import NodeError
-from packs.agents.runtime import load_libraries
-from packs.agents.runtime.model_choice import DEFAULT_MODELS, Choice, Models, NoModel, cost_of, find_credential, resolve
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded():
-    """Load the libraries before any measurement: it takes seconds on a busy machine."""
-    load_libraries()
-
+from packs.agents.model_choice import DEFAULT_MODELS, Choice, Models, NoModel, cost_of, find_credential, resolve
 
 # Choice
 
@@ -197,7 +190,7 @@ def test_the_settings_of_a_server_define_its_models():
 
 def test_choosing_a_model_loads_no_library():
     process = start_python(
-        "import sys, packs.agents.runtime.model_choice\nprint(*{name.partition('.')[0] for name in sys.modules})"
+        "import sys, packs.agents.model_choice\nprint(*{name.partition('.')[0] for name in sys.modules})"
     )
     loaded = set(process.communicate(timeout=60)[0].split())
     assert "packs" in loaded and process.returncode == 0

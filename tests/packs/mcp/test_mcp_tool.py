@@ -9,7 +9,7 @@ from toolboxes import Spec, called
 from werkzeug import Response
 
 from errors import NodeError
-from packs.agents.tools import find_issues
+from packs.agents.tools.base import find_issues
 from packs.mcp import agent_tools as mcp
 from packs.mcp.agent_tools import describe_problem
 

@@ -9,7 +9,7 @@ from sql_servers import PASSWORD, database
 from toolboxes import Spec, called
 
 from errors import NodeError
-from packs.agents.tools import find_issues
+from packs.agents.tools.base import find_issues
 from packs.sql.agent_tools import check_reads
 
 SQL = Spec("sql", {"credential": "shop"})

@@ -5,13 +5,7 @@ import re
 import pytest
 
 from errors import NodeError
-from packs.agents.dispatch.callable_workflows import (
-    MAX_NAME,
-    MAX_SCHEMA,
-    arguments_schema,
-    callable_flow,
-    callable_flows,
-)
+from packs.agents.services import MAX_NAME, MAX_SCHEMA, arguments_schema, callable_flow, callable_flows
 from parsers.json_schema import issues_of
 
 NULL = {"a": {"type": "null"}}

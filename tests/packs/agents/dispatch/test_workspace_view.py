@@ -7,7 +7,7 @@ import pytest
 
 from errors import BadInput, NotFound
 from models import LogEntry
-from packs.agents.dispatch.workspace_view import MAX_ISSUES, MAX_OUTPUTS, MAX_STEPS, MAX_TEXT, MAX_VALUE, WorkspaceView
+from packs.agents.services import MAX_ISSUES, MAX_OUTPUTS, MAX_STEPS, MAX_TEXT, MAX_VALUE, WorkspaceView
 
 FAILING = {
     "nodes": [

@@ -8,8 +8,8 @@ from llm_server import LlmServer, data, forever, say
 from sites import silent
 
 from packs.agents.definition import AgentDefinition, Limits
+from packs.agents.model_choice import Models
 from packs.agents.runtime.journal import sum_usage
-from packs.agents.runtime.model_choice import Models
 
 KEY = "sk-test-0123456789abcdef"
 

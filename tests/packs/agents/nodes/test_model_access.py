@@ -13,9 +13,8 @@ from pydantic_ai.models import ModelRequestParameters
 from errors import NodeError
 from net.egress import HttpClient, Rule
 from nodes.credentials.types import CHECKS, TYPES
-from packs.agents.nodes.model_access import choose, model_access
-from packs.agents.runtime import open_model
-from packs.agents.runtime.model_choice import ANTHROPIC_VERSION, Choice, ModelFailed, Models, NoModel
+from packs.agents.model_choice import ANTHROPIC_VERSION, Choice, ModelFailed, Models, NoModel, choose, model_access
+from packs.agents.runtime.model_client import open_model
 
 ALLOWS_LOCALHOST, ALLOWS_NOTHING = Rule(["127.0.0.1"]), Rule([])
 KEY, SERVER_KEY = "sk-test-0123456789abcdef", "sk-of-the-server-0123456789"

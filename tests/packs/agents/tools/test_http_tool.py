@@ -11,7 +11,7 @@ from toolboxes import Spec, called
 from werkzeug import Response
 
 from errors import NodeError
-from packs.agents.tools import find_issues
+from packs.agents.tools.base import find_issues
 
 TOKEN = "t0ken-of-the-shop"
 

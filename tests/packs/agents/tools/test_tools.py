@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from toolboxes import Agents, Flows, Spec, called, flow
 
 from errors import NodeError
-from packs.agents.dispatch.workspace_view import WorkspaceView
-from packs.agents.runtime.tools import PendingResult, Tool
-from packs.agents.tools import find_issues, shorten
-from packs.agents.tools.base import MAX_SHOWN
+from packs.agents.runtime.types import PendingResult, Tool
+from packs.agents.services import WorkspaceView
+from packs.agents.tools.base import MAX_SHOWN, find_issues, shorten
 from parsers.json_schema import check
 
 ALL = [Spec("http"), Spec("code"), Spec("store"), Spec("memory"), Spec("runs"), Spec("flows"), Spec("run_flow")]

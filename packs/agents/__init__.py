@@ -1,1 +1,0 @@
-"""Agents, and nodes that ask language models."""

@@ -1,1 +1,0 @@
-"""The API of agents: definitions, runs, memory."""

@@ -1,1 +1,0 @@
-"""The server side of agents: definitions, journal, memory, tasks, callable workflows and the view of a workspace."""

@@ -1,1 +1,0 @@
-"""AI nodes, which ask language models: prompts, agents, the memory of agents."""
