@@ -23,7 +23,7 @@ from database.queries.workflows import Startable
 from definition import PlannedNode
 from errors import NotFound, TooMany, Unavailable
 from models import Run
-from packs.forms.look import Look, show_message
+from packs.forms.form import Look, show_message
 from security.login_throttle import get_network
 
 BASIC = 'Basic realm="form", charset="UTF-8"'

@@ -44,7 +44,7 @@ def send(path: str) -> Response:
 @allow_anyone
 def show_test(flow: str, path: str) -> Response:
     """Show editors a form of a flow that may be inactive, as the editor's test or as it was saved last."""
-    from packs.forms.trial import open_test
+    from packs.forms.public import open_test
 
     return open_test(flow, path)
 
@@ -52,7 +52,7 @@ def show_test(flow: str, path: str) -> Response:
 @allow_anyone
 def send_test(flow: str, path: str) -> Response:
     """Take a page of the form under test. Sending it needs a listener of the editor."""
-    from packs.forms.trial import take_test
+    from packs.forms.public import take_test
 
     return take_test(flow, path)
 

@@ -11,21 +11,182 @@ import binascii
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
-from flask import Request, Response
+from flask import Request, Response, current_app
 
 from api.http.server import get_server
+from api.http.static_app import FullPolicyResponse, hash_inline
+from api.run_answer import SECURITY_HEADERS
 from database.base import now_ms
 from errors import HeadraceError
 from nodes.core.waits import complete, get_max_bytes, is_input, list_inputs, list_missing_files, takes_several
 from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import discard, renew
 from nodes.http.response import to_safe_name
-from packs.forms.answers import Item, Texts, make_start_texts, read_answers, take_texts
-from packs.forms.look import Look, render
-from packs.forms.upload import SentForm, Storage, merge_files, read_sent
+from packs.forms.answers import (
+    Item,
+    SentForm,
+    Storage,
+    Texts,
+    format_size,
+    make_start_texts,
+    merge_files,
+    read_answers,
+    read_sent,
+    take_texts,
+)
+
+# Colors: an accent color that can be read on a light and on a dark page (WCAG 2.2, 1.4.3 and 1.4.11).
+
+Rgb: TypeAlias = tuple[int, int, int]
+
+MIN_CONTRAST = 4.5
+STEPS = 50
+LIGHT_CARD, DARK_CARD = (255, 255, 255), (27, 33, 41)
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+class Accent(NamedTuple):
+    """An accent color for one theme, and that of text on it, in CSS."""
+
+    color: str
+    text: str
+
+
+@lru_cache(256)
+def choose_accents(color: str) -> tuple[Accent, Accent]:
+    """Return the accent `#rrggbb` for the light and for the dark theme, changed as little as its contrast requires."""
+    given = _parse(color)
+    return _fit(given, LIGHT_CARD, BLACK), _fit(given, DARK_CARD, WHITE)
+
+
+def get_contrast(one: Rgb, other: Rgb) -> float:
+    """Return the contrast ratio of two colors, from 1 to 21."""
+    darker, lighter = sorted((_get_luminance(one), _get_luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _fit(color: Rgb, card: Rgb, towards: Rgb) -> Accent:
+    """Mix the color with black or white until it is seen on the card."""
+    mixed = (_mix(color, towards, step / STEPS) for step in range(STEPS + 1))
+    found = next(one for one in mixed if get_contrast(one, card) >= MIN_CONTRAST)
+    text = max((BLACK, WHITE), key=lambda one: get_contrast(one, found))
+    return Accent(_format(found), _format(text))
+
+
+def _mix(color: Rgb, other: Rgb, share: float) -> Rgb:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(color, other, strict=True))
+    return red, green, blue
+
+
+def _get_luminance(color: Rgb) -> float:
+    """Return the relative luminance of a color, as WCAG defines it."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (one / 255 for one in color)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _parse(color: str) -> Rgb:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def _format(color: Rgb) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+# The look: one HTML template for all pages, with its style, its content policy and nothing to load or to run.
+
+FOLDER = Path(__file__).parent
+ACCENT = "#0b6e4f"
+MAX_RADIOS = 8  # choices that are all shown; more are a list to open
+INPUT_TYPES = {"email": "email", "date": "date", "time": "time", "datetime": "datetime-local"}
+
+
+class Look(NamedTuple):
+    """The look of a form's pages. `embed` are the origins that may show them in a frame."""
+
+    accent: str = ACCENT
+    theme: str = "auto"
+    embed: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Look:
+        """Return the look that the config of a form node describes."""
+        return cls(config["accent"], config["theme"], config.get("embed") or ())
+
+
+PLAIN = Look()
+
+
+@cache
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+@cache
+def _load_templates() -> Any:
+    """Return the templates, compiled once at the first page. Values are escaped."""
+    return current_app.jinja_env.from_string(_read("form.html"))
+
+
+def render(kind: str, look: Look, status: int = 200, refresh: str | None = None, **values: Any) -> Response:
+    """Return a page of this kind: `form`, or `message` with `title`, `text` and `link`.
+
+    `refresh` is the value of the header Refresh: seconds, and the address to open then.
+    """
+    light, dark = choose_accents(look.accent)
+    page = _load_templates().render(
+        kind=kind,
+        look=look,
+        light=light,
+        dark=dark,
+        style=_read("form.css"),
+        types=INPUT_TYPES,
+        max_radios=MAX_RADIOS,
+        format_size=format_size,
+        **values,
+    )
+    # The page has the person's answers, so it is kept in no shared cache; but the browser's own buttons Back and Reload
+    # restore typed text only if it may keep the page.
+    headers = {
+        **dict(SECURITY_HEADERS),
+        "Cache-Control": "private, no-cache",
+        "Content-Security-Policy": make_policy(page, look),
+        "X-Robots-Tag": "noindex",
+    }
+    if refresh is not None:
+        headers["Refresh"] = refresh
+    if look.embed:
+        del headers["X-Frame-Options"]
+    return FullPolicyResponse(page, status, headers, mimetype="text/html")
+
+
+def make_policy(page: str, look: Look) -> str:
+    """Return the content policy of a page: its own style, forms to this server, no scripts and nothing to load."""
+    frames = " ".join(look.embed) or "'none'"
+    return (
+        f"default-src 'none'; style-src {hash_inline(page, 'style')}; base-uri 'none'; form-action 'self'; "
+        f"frame-ancestors {frames}"
+    )
+
+
+def show_message(
+    title: str,
+    text: str = "",
+    look: Look = PLAIN,
+    status: int = 200,
+    link: tuple[str, str] | None = None,
+    refresh: str | None = None,
+    mark: str = "",
+) -> Response:
+    """Return a page with a message. `link` is its address and label, `mark` is `done`, `wait` or empty."""
+    return render("message", look, status, refresh, title=title, text=text, link=link, mark=mark)
+
 
 PURPOSE = "form page"
 MAX_AGE_MS = 24 * 3_600_000  # of an opened form: idempotency keys live as long

@@ -7,4 +7,4 @@ from registry import Registry
 def setup(registry: Registry) -> None:
     registry.add_nodes(nodes)
     registry.pages.append("packs.forms.addresses:install")
-    registry.question_pages = "packs.forms.questions"
+    registry.question_pages = "packs.forms.results"

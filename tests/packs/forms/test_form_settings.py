@@ -7,7 +7,7 @@ import engine
 from errors import DefinitionError
 from nodes.core.waits import complete, find_issues, make_schema
 from nodes.files.staged import MARKS
-from packs.forms.colors import DARK_CARD, LIGHT_CARD, _parse, choose_accents, get_contrast
+from packs.forms.form import DARK_CARD, LIGHT_CARD, _parse, choose_accents, get_contrast
 from scheduler.retention import Retention
 
 CHOICE = {"kind": "choice", "name": "room", "title": "Room", "options": ["north"]}

@@ -1,1 +1,0 @@
-"""The nodes of forms, and their pages."""
