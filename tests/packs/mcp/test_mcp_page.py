@@ -10,7 +10,7 @@ import pytest
 from test_readme import LOG_IN
 from test_readme import server as real_server
 
-from packs.mcp.server_tools import TOOLS
+from packs.mcp.server import TOOLS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "mcp.md").read_text(encoding="utf-8")
 server = real_server

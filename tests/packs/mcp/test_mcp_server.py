@@ -12,7 +12,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from test_readme import ROOT, free_port, wait_for
 
-from packs.mcp.server_tools import MAX_OUTPUT, TOOLS
+from packs.mcp.server import MAX_OUTPUT, TOOLS
 
 pytestmark = pytest.mark.slow
 EMAIL, PASSWORD = "me@example.com", "change-me-please"

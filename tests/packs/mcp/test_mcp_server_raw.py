@@ -10,8 +10,8 @@ from constants import VERSION
 from database import DatabaseRefused
 from database.queries import workflows
 from models import Workflow
+from packs.mcp import server
 from packs.mcp import server as mcp
-from packs.mcp import server_tools as mcp_tools
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -321,7 +321,7 @@ def test_every_tool_of_ours_is_called_by_its_own_schema(ask):
 def test_hints_say_which_tools_only_look(ask):
     tools = ask(message()).json["result"]["tools"]
     acting = {tool["name"] for tool in tools if not tool["annotations"]["readOnlyHint"]}
-    assert acting == {"run_flow", "cancel_run"} == {tool.name for tool in mcp_tools.TOOLS if tool.role != "viewer"}
+    assert acting == {"run_flow", "cancel_run"} == {tool.name for tool in server.TOOLS if tool.role != "viewer"}
     assert all(tool["annotations"]["destructiveHint"] for tool in tools if tool["name"] in acting)
 
 
@@ -343,8 +343,8 @@ def test_many_tools_are_listed_page_by_page(ask, workspace):
         names += [tool["name"] for tool in page["tools"]]
         sizes.append(len(page["tools"]))
         cursor = page.get("nextCursor")
-    assert sizes == [100, 100, len(mcp_tools.TOOLS) + 5]
-    assert names == [tool.name for tool in mcp_tools.TOOLS] + [f"flow_f{number}" for number in range(len(made))]
+    assert sizes == [100, 100, len(server.TOOLS) + 5]
+    assert names == [tool.name for tool in server.TOOLS] + [f"flow_f{number}" for number in range(len(made))]
 
 
 @pytest.mark.parametrize("cursor", [1, "", "%%%", "d2Y"])

@@ -1,1 +1,0 @@
-"""Model Context Protocol: a client, which is a node and a tool of agents, and a server at /mcp."""
