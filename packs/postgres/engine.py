@@ -44,11 +44,10 @@ from database.shared import (
 )
 from errors import ConfigError
 from packs.postgres.commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
-from packs.postgres.connection import NotAnswered, PostgresConnection, limit
+from packs.postgres.connection import NotAnswered, PostgresConnection, Primary, limit
 from packs.postgres.connection import limit_all_waits as limit_all_waits
 from packs.postgres.connection import limit_waits as limit_waits
 from packs.postgres.pipeline import Pipeline, RunTransaction, ThreadPipeline
-from packs.postgres.primary import Primary
 
 log = logging.getLogger("headrace.database")
 peewee_log = logging.getLogger("peewee")  # Peewee's own method logs each statement with it
