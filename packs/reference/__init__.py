@@ -1,1 +1,0 @@
-"""Reference: the documentation that the server shows at /docs."""
