@@ -38,17 +38,18 @@ from .table_rows import (
     Copied,
     CountedItems,
     Measure,
+    ReadObject,
     Report,
     RowSource,
     SqliteTables,
     TableLayout,
+    WrittenValue,
     copy_all,
     decode_row,
     encode_row,
     ordered,
     portable_rows,
 )
-from .value_copies import ReadObject, WrittenValue
 
 FORMAT = 1
 MAGIC = b"PK\x03\x04"

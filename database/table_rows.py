@@ -1,33 +1,95 @@
 """The rows of all tables, as they move between databases and archives.
 
-`SqliteTables` and `PostgresTables` read each table in the order of its key, a few rows at a time, and write rows that
-were read elsewhere. A row is a tuple of values that both engines have (text, int, float, bytes, None), in the order of
-the columns of its `TableLayout`; as a line it is a JSON list.
+`SqliteTables`, and `PostgresTables` of packs/postgres/transactions.py, read each table in the order of its key, a few
+rows at a time, and write rows that were read elsewhere. A row is a tuple of values that both engines have (text, int,
+float, bytes, None), in the order of the columns of its `TableLayout`; as a line it is a JSON list.
 
-Left out are tables of the database itself and of its present processes. Large values of runs are copied too: see
-value_copies.py.
+Left out are tables of the database itself and of its present processes. Large values of runs are copied too.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import re
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import orjson
 
-from database.queries import partitions
 from database.queries.server_state import OF_ONE_DATABASE
 from errors import Conflict
 
-from . import full_text
-from .value_copies import VALUE_ROWS, ReadObject, WrittenValue, read_files, read_rows, write_files, write_rows
+# Large values of runs, as they move between databases and archives: in files beside SQLite, in rows of PostgreSQL.
+# Values in an S3 store are read from there, and written into rows.
+#
+# dispatch/payloads.py has the form of the files: `<folder>/<run id>/<name>.json`, `<name>.2.json` for the second
+# claim.
+
+ReadObject: TypeAlias = Callable[[str], bytes]  # returns the content of the object with this name
+RUN = re.compile(r"run_[A-Za-z0-9_]+\Z")
+FILE = re.compile(r"([A-Za-z0-9_]+)(?:\.([1-9][0-9]*))?\.json\Z")
+VALUE_ROWS = "payloads"
+
+
+class WrittenValue(NamedTuple):
+    """A value that the run's claim of this number wrote: JSON text."""
+
+    run_id: str
+    name: str
+    claims: int
+    data: bytes
+
+    def line(self) -> bytes:
+        """Return bytes that identify the value, for a checksum."""
+        return f"{self.run_id} {self.name} {self.claims} ".encode() + hashlib.sha256(self.data).digest()
+
+    @property
+    def file(self) -> str:
+        """Return the path of its file in the folder."""
+        return f"{self.run_id}/{self.name}{f'.{self.claims}' if self.claims > 1 else ''}.json"
+
+    def is_valid(self) -> bool:
+        """Return True if the names are those of a value, so that its file is in the folder."""
+        return bool(RUN.match(self.run_id) and FILE.match(f"{self.name}.json")) and self.claims > 0
+
+
+def read_files(folder: Path) -> Iterator[WrittenValue]:
+    """Yield the values in files. Those that a server deletes meanwhile are left out."""
+    with suppress(FileNotFoundError), os.scandir(folder) as runs:
+        for run in runs:
+            if RUN.match(run.name):
+                yield from _read_run(folder, run.name)
+
+
+def _read_run(folder: Path, run_id: str) -> Iterator[WrittenValue]:
+    with suppress(FileNotFoundError):
+        for path in sorted((folder / run_id).iterdir()):
+            if found := FILE.match(path.name):
+                with suppress(FileNotFoundError):
+                    yield WrittenValue(run_id, found[1], int(found[2] or 1), path.read_bytes())
+
+
+def write_files(folder: Path, values: Iterable[WrittenValue]) -> None:
+    """Write values into new files, without bringing them to the disk. Equal values of a run are one file."""
+    for run_id, of_run in groupby(values, lambda value: value.run_id):
+        (folder / run_id).mkdir(parents=True, exist_ok=True)
+        written: dict[bytes, Path] = {}
+        for value in of_run:
+            path, digest = folder / value.file, hashlib.sha256(value.data).digest()
+            if digest in written:
+                os.link(written[digest], path)
+            else:
+                path.write_bytes(value.data)
+                written[digest] = path
+
 
 Item = TypeVar("Item")
 Row: TypeAlias = tuple[Any, ...]
@@ -52,10 +114,7 @@ KINDS = {
     **dict.fromkeys(("BLOB", "bytea"), "blob"),
 }
 FULL_TEXT = "_fts"  # part of the names of the tables of SQLite's index
-WORDS = "words"  # PostgreSQL's index of the texts of memories, in a column that is computed here
-INDEXED_TEXTS = ("key", "content", "tags")
 REPORTED_ROWS = 20_000
-ROWS_OF_SERVER = 200  # rows of PostgreSQL in memory; some have values of 64 KB
 NUL, REPLACEMENT = "\0", "\ufffd"
 NUL_IN_LINE = b"\\u0000"
 MAX_NAMED = 5
@@ -231,15 +290,17 @@ class CountedItems(Generic[Item]):
         return measure
 
 
-def _named(names: Iterable[str]) -> str:
+def quote_names(names: Iterable[str]) -> str:
+    """Return these names for SQL."""
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _select(table: TableLayout) -> str:
-    return f'SELECT {_named(table.columns)} FROM "{table.name}" ORDER BY {_named(table.key)}'
+def select_rows(table: TableLayout) -> str:
+    """Return the SELECT of all rows in the order of the key."""
+    return f'SELECT {quote_names(table.columns)} FROM "{table.name}" ORDER BY {quote_names(table.key)}'
 
 
-def _table(name: str, columns: list[tuple[str, str, int | None]]) -> TableLayout:
+def make_layout(name: str, columns: list[tuple[str, str, int | None]]) -> TableLayout:
     """Return a TableLayout; a column has a name, a type and its place in the key, or None."""
     key = sorted((place, column) for column, _, place in columns if place is not None)
     kinds = tuple(KINDS[kind] for _, kind, _ in columns)
@@ -263,12 +324,12 @@ class SqliteTables:
         sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
         info = "SELECT name, type, CASE WHEN pk > 0 THEN pk END FROM pragma_table_info(?)"
         names = [name for (name,) in self._connection.execute(sql) if name not in LEFT_OUT and FULL_TEXT not in name]
-        return {name: _table(name, self._connection.execute(info, (name,)).fetchall()) for name in names}
+        return {name: make_layout(name, self._connection.execute(info, (name,)).fetchall()) for name in names}
 
     def read(self, table: TableLayout) -> Iterator[Row]:
         """Yield the rows in the order of the key. Raises: Conflict if the file is damaged."""
         try:
-            yield from self._connection.execute(_select(table))
+            yield from self._connection.execute(select_rows(table))
         except sqlite3.Error as error:
             raise Conflict(f"The rows of {table.name} cannot be read: {error}") from error
 
@@ -276,7 +337,9 @@ class SqliteTables:
         """Insert the rows. Triggers index the texts of memories. Raises: Conflict if the file does not take them."""
         marks = ", ".join("?" * len(table.columns))
         try:
-            self._connection.executemany(f'INSERT INTO "{table.name}" ({_named(table.columns)}) VALUES ({marks})', rows)
+            self._connection.executemany(
+                f'INSERT INTO "{table.name}" ({quote_names(table.columns)}) VALUES ({marks})', rows
+            )
         except sqlite3.Error as error:
             raise Conflict(f"The rows of {table.name} cannot be written: {error}") from error
 
@@ -287,91 +350,3 @@ class SqliteTables:
     def write_values(self, values: Iterable[WrittenValue]) -> None:
         """Write large values into files."""
         write_files(self._folder, values)
-
-
-# PostgreSQL
-
-COLUMNS = """
-    SELECT c.relname, a.attname, format_type(a.atttypid, NULL), array_position(CAST(i.indkey AS int2[]), a.attnum)
-    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = current_schema()
-    LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-    ORDER BY c.relname, a.attnum
-"""
-# Objects of users, without those of extensions.
-OBJECTS = """
-    SELECT n.nspname || '.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname <> 'information_schema'
-    AND n.nspname NOT LIKE 'pg|_%' ESCAPE '|'
-    AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e') ORDER BY c.relkind <> 'r', 1
-"""
-
-
-class PostgresTables:
-    """The tables of a PostgreSQL database, read and written in the transaction of this connection (psycopg)."""
-
-    has_nul = False
-
-    def __init__(self, connection: Any, read_object: ReadObject | None = None) -> None:
-        """`read_object` reads large values in a store of objects."""
-        self._connection, self._read_object = connection, read_object
-
-    def objects(self) -> list[str]:
-        """Return the names of all tables, views and sequences: none in a new database."""
-        return [name for (name,) in self._connection.execute(OBJECTS)]
-
-    def tables(self) -> dict[str, TableLayout]:
-        """Return the tables by name."""
-        found: dict[str, list[tuple[str, str, int | None]]] = {}
-        for table, *column in self._connection.execute(COLUMNS):
-            if table not in LEFT_OUT and column[1] != "tsvector":
-                found.setdefault(table, []).append(tuple(column))
-        return {name: _table(name, columns) for name, columns in found.items()}
-
-    def read(self, table: TableLayout) -> Iterator[Row]:
-        """Yield the rows in the order of the key, which the server sorts by bytes."""
-        with self._connection.cursor(name="rows") as cursor:
-            cursor.itersize = ROWS_OF_SERVER
-            cursor.execute(_select(table), binary=True)
-            yield from cursor
-
-    def write(self, table: TableLayout, rows: Iterable[Row]) -> None:
-        """Copy the rows into the table, with the words of memories, and continue its sequence after them."""
-        names: tuple[str, ...] = table.columns
-        if table.name == "runs":
-            rows = self._make_partitions(table, rows)
-        if table.name == "agent_memories":
-            texts = [table.columns.index(name) for name in INDEXED_TEXTS]
-            names = (*names, WORDS)
-            rows = ((*row, full_text.POSTGRES.vector([row[at] for at in texts])) for row in rows)
-        with self._connection.cursor() as cursor:
-            with cursor.copy(f'COPY "{table.name}" ({_named(names)}) FROM STDIN') as copy:
-                for row in rows:
-                    copy.write_row(row)
-            self._set_sequence(cursor, table)
-
-    def _make_partitions(self, table: TableLayout, rows: Iterable[Row]) -> Iterable[Row]:
-        """Add partitions for the days of these runs, the oldest of which comes first, and return the runs."""
-        each = iter(rows)
-        first = next(each, None)
-        if first is None:
-            return ()
-        partitions.split_old(first[table.columns.index("id")], self._connection.execute)
-        return chain((first,), each)
-
-    def values(self) -> Iterator[WrittenValue]:
-        """Yield the large values."""
-        return read_rows(self._connection, self._read_object)
-
-    def write_values(self, values: Iterable[WrittenValue]) -> None:
-        """Write large values into rows."""
-        write_rows(self._connection, values)
-
-    def _set_sequence(self, cursor: Any, table: TableLayout) -> None:
-        if len(table.key) == 1 and table.kinds[table.columns.index(table.key[0])] == "integer":
-            (key,) = table.key
-            cursor.execute(
-                f"SELECT setval(pg_get_serial_sequence('{table.name}', '{key}'), "
-                f'COALESCE(MAX("{key}"), 0) + 1, false) FROM "{table.name}"'
-            )

@@ -101,7 +101,7 @@ EXCEPTIONS = {
     "dispatch/group_commit.py": {"peewee"},
     # Backups and copies of all data, which ask the tables whether a server is alive and where the data is.
     "database/backups.py": {"database.queries", "models"},
-    **dict.fromkeys(("database/table_rows.py", "database/value_copies.py"), {"database.queries"}),
+    "database/table_rows.py": {"database.queries"},
 }
 
 # Where a syntax tree has statements: in no expression.

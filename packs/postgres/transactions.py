@@ -6,9 +6,11 @@ Import this module at its first use: it loads the driver.
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain, groupby
 from typing import Any
 
 import psycopg
@@ -16,10 +18,22 @@ from peewee import PeeweeException
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import InsufficientPrivilege
 
-from database import HISTORY
+from database import HISTORY, full_text
 from database.migration_runner import apply
-from database.table_rows import MAX_NAMED, PostgresTables
-from database.value_copies import ReadObject
+from database.queries import partitions
+from database.queries.large_values import PART_BYTES
+from database.table_rows import (
+    LEFT_OUT,
+    MAX_NAMED,
+    VALUE_ROWS,
+    ReadObject,
+    Row,
+    TableLayout,
+    WrittenValue,
+    make_layout,
+    quote_names,
+    select_rows,
+)
 from errors import BadInput, Conflict, HeadraceError
 from packs.postgres import engine as postgres
 
@@ -37,6 +51,13 @@ BEGIN_SNAPSHOT = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; "
     "SET LOCAL idle_in_transaction_session_timeout = 0"
 )
+
+WORDS = "words"  # PostgreSQL's index of the texts of memories, in a column that is computed here
+INDEXED_TEXTS = ("key", "content", "tags")
+ROWS_OF_SERVER = 200  # rows of PostgreSQL in memory; some have values of 64 KB
+VALUES_OF_SERVER = 8  # large values in memory
+VALUE_COLUMNS = "run_id, name, claims, part, data"
+log = logging.getLogger("headrace.database")
 
 
 class UnknownOutcome(HeadraceError):
@@ -70,6 +91,128 @@ def report_errors(place: str) -> Iterator[None]:
         where = f" ({found[0]})" if found else ""
         hint = f" {IF_NO_RIGHTS}" if isinstance(error, InsufficientPrivilege) else ""
         raise Conflict(f"{place}: {said}{where}. Nothing was changed there.{hint}") from error
+
+
+# The tables of a database and its large values
+
+COLUMNS = """
+    SELECT c.relname, a.attname, format_type(a.atttypid, NULL), array_position(CAST(i.indkey AS int2[]), a.attnum)
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = current_schema()
+    LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+    ORDER BY c.relname, a.attnum
+"""
+# Objects of users, without those of extensions.
+OBJECTS = """
+    SELECT n.nspname || '.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname <> 'information_schema'
+    AND n.nspname NOT LIKE 'pg|_%' ESCAPE '|'
+    AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e') ORDER BY c.relkind <> 'r', 1
+"""
+
+
+class PostgresTables:
+    """The tables of a PostgreSQL database, read and written in the transaction of this connection (psycopg)."""
+
+    has_nul = False
+
+    def __init__(self, connection: Any, read_object: ReadObject | None = None) -> None:
+        """`read_object` reads large values in a store of objects."""
+        self._connection, self._read_object = connection, read_object
+
+    def objects(self) -> list[str]:
+        """Return the names of all tables, views and sequences: none in a new database."""
+        return [name for (name,) in self._connection.execute(OBJECTS)]
+
+    def tables(self) -> dict[str, TableLayout]:
+        """Return the tables by name."""
+        found: dict[str, list[tuple[str, str, int | None]]] = {}
+        for table, *column in self._connection.execute(COLUMNS):
+            if table not in LEFT_OUT and column[1] != "tsvector":
+                found.setdefault(table, []).append(tuple(column))
+        return {name: make_layout(name, columns) for name, columns in found.items()}
+
+    def read(self, table: TableLayout) -> Iterator[Row]:
+        """Yield the rows in the order of the key, which the server sorts by bytes."""
+        with self._connection.cursor(name="rows") as cursor:
+            cursor.itersize = ROWS_OF_SERVER
+            cursor.execute(select_rows(table), binary=True)
+            yield from cursor
+
+    def write(self, table: TableLayout, rows: Iterable[Row]) -> None:
+        """Copy the rows into the table, with the words of memories, and continue its sequence after them."""
+        names: tuple[str, ...] = table.columns
+        if table.name == "runs":
+            rows = self._make_partitions(table, rows)
+        if table.name == "agent_memories":
+            texts = [table.columns.index(name) for name in INDEXED_TEXTS]
+            names = (*names, WORDS)
+            rows = ((*row, full_text.POSTGRES.vector([row[at] for at in texts])) for row in rows)
+        with self._connection.cursor() as cursor:
+            with cursor.copy(f'COPY "{table.name}" ({quote_names(names)}) FROM STDIN') as copy:
+                for row in rows:
+                    copy.write_row(row)
+            self._set_sequence(cursor, table)
+
+    def _make_partitions(self, table: TableLayout, rows: Iterable[Row]) -> Iterable[Row]:
+        """Add partitions for the days of these runs, the oldest of which comes first, and return the runs."""
+        each = iter(rows)
+        first = next(each, None)
+        if first is None:
+            return ()
+        partitions.split_old(first[table.columns.index("id")], self._connection.execute)
+        return chain((first,), each)
+
+    def values(self) -> Iterator[WrittenValue]:
+        """Yield the large values."""
+        return read_rows(self._connection, self._read_object)
+
+    def write_values(self, values: Iterable[WrittenValue]) -> None:
+        """Write large values into rows."""
+        write_rows(self._connection, values)
+
+    def _set_sequence(self, cursor: Any, table: TableLayout) -> None:
+        if len(table.key) == 1 and table.kinds[table.columns.index(table.key[0])] == "integer":
+            (key,) = table.key
+            cursor.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table.name}', '{key}'), "
+                f'COALESCE(MAX("{key}"), 0) + 1, false) FROM "{table.name}"'
+            )
+
+
+def read_rows(connection: Any, read_object: ReadObject | None = None) -> Iterator[WrittenValue]:
+    """Yield the values in the rows of PostgreSQL (psycopg), in the order of their runs. Missing objects are left out.
+
+    Raises: Conflict if a value is an object, and there is nothing to read it.
+    """
+    with connection.cursor(name="value_rows") as cursor:
+        cursor.itersize = VALUES_OF_SERVER
+        cursor.execute(
+            f"SELECT {VALUE_COLUMNS}, object FROM {VALUE_ROWS} ORDER BY run_id, name, claims, part", binary=True
+        )
+        for (run_id, name, claims), rows in groupby(cursor, lambda row: row[:3]):
+            parts = list(rows)
+            if (object_name := parts[0][-1]) is None:
+                yield WrittenValue(run_id, name, claims, b"".join(bytes(data) for *_, data, _ in parts))
+                continue
+            if read_object is None:
+                raise Conflict("There are large values in a store of objects: set HEADRACE_VALUES_URL to its address")
+            try:
+                yield WrittenValue(run_id, name, claims, read_object(object_name))
+            except FileNotFoundError as error:
+                log.warning("The value %s of %s is left out: %s", name, run_id, error)
+
+
+def write_rows(connection: Any, values: Iterable[WrittenValue]) -> None:
+    """Write values into rows of PostgreSQL, in parts."""
+    with connection.cursor() as cursor, cursor.copy(f"COPY {VALUE_ROWS} ({VALUE_COLUMNS}) FROM STDIN") as copy:
+        for run_id, name, claims, data in values:
+            for part, start in enumerate(range(0, len(data), PART_BYTES)):
+                copy.write_row((run_id, name, claims, part, data[start : start + PART_BYTES]))
+
+
+# A new database, or one consistent state of the connected one
 
 
 class NewPostgres(PostgresTables):
