@@ -1,6 +1,7 @@
 """docs/packs.md works: its pack is written and used with a real server. Also packs that are wrong or installed."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,20 +70,20 @@ def test_a_pack_adds_what_its_setup_says(place, load):
     assert load(place / "own-nodes") == ["['shop'] []", "['acme_price'] 1 1"]
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("registry.add_credential_types(http_basic=None)", "'http_basic' exists already"),
-        ("registry.add_job(print, seconds=0.1)", "a job cannot be called more often than every 1 seconds"),
-        ("raise KeyError('no')", "KeyError"),
-        ("import missing_library", "missing_library"),
-    ],
-)
-def test_a_wrong_pack_leaves_nothing_behind(place, load, line, reason):
-    pack = place / "own-nodes" / "shop" / "pack.py"
-    pack.write_text(f"{pack.read_text()}    {line}\n")
-    packs, added = load(place / "own-nodes")
-    assert packs.startswith("[] [") and reason in packs and added == "[] 0 0"
+def test_a_wrong_pack_leaves_nothing_behind(place, load):
+    wrong = {
+        "registry.add_credential_types(http_basic=None)": "'http_basic' exists already",
+        "registry.add_job(print, seconds=0.1)": "a job cannot be called more often than every 1 seconds",
+        "raise KeyError('no')": "KeyError",
+        "import missing_library": "missing_library",
+    }
+    shop = place / "own-nodes" / "shop"
+    for number, line in enumerate(wrong):
+        copy = shutil.copytree(shop, place / "wrong" / f"shop{number}")
+        (copy / "pack.py").write_text(f"{(shop / 'pack.py').read_text()}    {line}\n")
+    packs, added = load(place / "wrong")
+    assert packs.startswith("[] [") and added == "[] 0 0"
+    assert all(reason in packs for reason in wrong.values())
 
 
 def test_an_installed_pack_is_loaded_by_its_entry_point(tmp_path, load):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from doc_pages import blocks_of, paste, write_files
+from sites import Site
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "writing-a-node.md").read_text(encoding="utf-8")
@@ -22,9 +23,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def desk():
     """The help desk service of the page."""
-    from pytest_httpserver import HTTPServer
-
-    with HTTPServer("127.0.0.1") as server:
+    with Site("127.0.0.1") as server:
         server.expect_request("/tickets", method="POST").respond_with_json({"number": 7})
         yield server
 

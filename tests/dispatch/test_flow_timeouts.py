@@ -10,7 +10,7 @@ from database import execute, write
 from database.base import now_ms
 from database.queries import waits
 
-TIMEOUT = 0.4
+TIMEOUT = 0.2
 RATE = {"calls": 1, "per": 3600, "key": "k"}
 
 

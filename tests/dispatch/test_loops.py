@@ -1,5 +1,7 @@
 """Loops whose items wait: sub-flows, questions, pauses and rate limits of items."""
 
+import time
+
 import pytest
 from crashes import crash_everywhere, first_run
 from test_calls import called, children, nothing_waits
@@ -223,6 +225,7 @@ def wait_for(dispatcher, run):
     end = now_ms() + PATIENCE * 1000
     while run_of(run.id).finished_at is None and now_ms() < end:
         dispatcher.wake()
+        time.sleep(0.01)
     return run_of(run.id)
 
 

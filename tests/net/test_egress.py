@@ -6,7 +6,7 @@ from each import for_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import examples
-from pytest_httpserver import HTTPServer
+from sites import Site
 
 from errors import ConfigError, NodeError
 from net.egress import HttpClient, Rule, describe_url, get_host, is_public, parse_url, tls_context
@@ -244,7 +244,7 @@ def test_urls_are_not_logged(client, httpserver, caplog):
 @pytest.fixture
 def secure(authority):
     """A server with a certificate from an authority of its own."""
-    with HTTPServer("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
+    with Site("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
         server.expect_request("/").respond_with_data("here")
         yield server
 

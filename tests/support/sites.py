@@ -5,9 +5,17 @@ import re
 import socket
 
 import pytest
+from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from errors import NodeError
+
+
+class Site(HTTPServer):
+    """A server that stops at once: one of pytest-httpserver looks every half a second whether it should stop."""
+
+    def thread_target(self):
+        self.server.serve_forever(0.01)
 
 
 def address(httpserver, path="/"):

@@ -14,8 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from marshmallow import ValidationError
-from pytest_httpserver import HTTPServer
-from sites import address, answering, echoing, failure
+from sites import Site, address, answering, echoing, failure
 from werkzeug import Response
 
 from constants import HTTP_CREDENTIALS, TOKEN_TYPES
@@ -296,7 +295,7 @@ def secure(authority):
         found = x509.load_pem_x509_certificate(request.environ["SSL_CLIENT_CERT"].encode())
         return Response(found.subject.rfc4514_string() + " " + request.headers.get("Authorization", ""))
 
-    with HTTPServer("127.0.0.1", ssl_context=context) as server:
+    with Site("127.0.0.1", ssl_context=context) as server:
         server.expect_request("/").respond_with_handler(answer)
         yield server
 
@@ -342,7 +341,7 @@ def test_a_certificate_is_not_presented_to_another_site_after_a_redirect(run, se
     context = authority.server("127.0.0.1")
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(authority.file)
-    with HTTPServer("127.0.0.1", ssl_context=context) as other:
+    with Site("127.0.0.1", ssl_context=context) as other:
         other.expect_request("/").respond_with_handler(
             lambda request: Response(str("SSL_CLIENT_CERT" in request.environ))
         )

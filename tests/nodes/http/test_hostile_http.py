@@ -14,8 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from marshmallow import ValidationError
-from pytest_httpserver import HTTPServer
-from sites import address, answering, echoing, failure, unplaced
+from sites import Site, address, answering, echoing, failure, unplaced
 from werkzeug import Response
 
 from errors import NodeError
@@ -134,7 +133,7 @@ def secure(identity):
     """An HTTPS server with the self-signed certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*identity)
-    with HTTPServer("127.0.0.1", ssl_context=context) as server:
+    with Site("127.0.0.1", ssl_context=context) as server:
         yield server
 
 

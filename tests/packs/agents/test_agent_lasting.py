@@ -69,7 +69,7 @@ def test_an_attempt_that_timed_out_is_followed_by_one_that_resumes(add_agent, ru
     never = threading.Event()
     add_agent(tools=["store"])
     llm.then(SET, stall(never), say("Done."))
-    made = run(agent(timeout=2.5, retry={"attempts": 2, "delay": 0}))
+    made = run(agent(timeout=1, retry={"attempts": 2, "delay": 0}))
     assert made["status"] == "success" and made["output"]["text"] == "Done.", made
     assert len(llm.requests) == 3 and llm.requests[1].messages == llm.requests[2].messages
     assert llm.requests[1].hung_up.wait(60)
@@ -80,7 +80,7 @@ def test_a_timeout_of_the_node_is_not_reported_as_the_agents(add_agent, run, llm
     never = threading.Event()
     add_agent()
     llm.then(stall(never))
-    made = run(agent(timeout=0.5))
+    made = run(agent(timeout=0.2))
     assert made["status"] == "failed" and "timed out" in made["error_text"] and "limit" not in made["error_text"]
     never.set()
 

@@ -79,8 +79,9 @@ def test_a_queued_agent_can_be_cancelled(add_agent, ask, llm, owner, server, go_
     assert statuses() == ["failed"] + ["success"] * 3 and len(llm.requests) == 3
 
 
-def test_long_waits_leave_request_threads_for_others(add_agent, llm, go_on, token_client):
+def test_long_waits_leave_request_threads_for_others(add_agent, llm, go_on, token_client, monkeypatch):
     """Only one of three requests may wait for a minute; a viewer's request may not either."""
+    monkeypatch.setattr("dispatch.waiting.SHORT_WAIT", 0.2)
     add_agent()
     llm.then(forever(stall(go_on, then=say("At last."))))
     answers = queue.SimpleQueue()

@@ -1,7 +1,7 @@
 """Agents as nodes of flows."""
 
 import pytest
-from llm_server import call, data, forever, say
+from llm_server import call, data, forever, say, status
 
 from models import AgentRun, Wait
 
@@ -94,10 +94,8 @@ def test_a_missing_agent_is_named(run):
 
 def test_another_attempt_resumes_where_the_first_one_failed(add_agent, run, llm, workspace):
     """A failed request to the model is repeated; completed calls are not."""
-    from llm_server import status
-
     add_agent(tools=["store"])
-    llm.then(call("store_set", {"key": "a", "value": 1}), *[status(500)] * 3, say("Done."))
+    llm.then(call("store_set", {"key": "a", "value": 1}), *[status(500, {"retry-after": "0"})] * 3, say("Done."))
     made = run(agent_node(retry={"attempts": 2, "delay": 0}))
     assert made["status"] == "success" and len(llm.requests) == 5
     assert made["output"]["usage"]["tool_calls"] == 1

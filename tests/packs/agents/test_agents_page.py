@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from llm_server import LlmServer, call, calls, data, forever, say, stall
+from sites import Site
 from test_readme import free_port
 
 from config import Config
@@ -94,10 +95,8 @@ def scripted(rates, never):
 @pytest.fixture(scope="module")
 def pasted(tmp_path_factory):
     """Run the commands of the page in order. Return their outputs and the requests to the model."""
-    from pytest_httpserver import HTTPServer
-
     never, port = threading.Event(), free_port()
-    with HTTPServer("127.0.0.1") as rates:
+    with Site("127.0.0.1") as rates:
         address = f"http://127.0.0.1:{rates.port}"
         rates.expect_request("/v1/latest").respond_with_json({"base": "EUR", "rates": {"CHF": 0.93, "USD": 1.16}})
         with LlmServer(scripted(address, never)) as llm:

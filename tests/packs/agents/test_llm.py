@@ -288,14 +288,14 @@ def test_a_model_that_stays_overloaded_fails_one_attempt_and_not_the_next(run, l
     assert "answered 429: Slow down. (after 3 attempts)" in run(ask())["error_text"]
 
 
-@pytest.mark.parametrize("made", [ask(timeout=2), {**ask(), "timeout": 2}], ids=["setting", "node"])
+@pytest.mark.parametrize("made", [ask(timeout=1), {**ask(), "timeout": 1}], ids=["setting", "node"])
 def test_a_slow_model_fails_one_attempt_and_not_the_next(run, llm, made):
     never = threading.Event()
     llm.then(stall(never), say("Here I am."))
     made = run({**made, "retry": {"attempts": 2, "delay": 0}})
     assert made["output"]["text"] == "Here I am." and llm.requests[0].hung_up.wait(60)
     llm.then(stall(never))
-    assert "the time ran out before openai:gpt-4o-mini answered" in run(ask(timeout=0.4))["error_text"]
+    assert "the time ran out before openai:gpt-4o-mini answered" in run(ask(timeout=0.2))["error_text"]
 
 
 def test_a_run_is_cancelled_while_the_model_thinks(run, llm, owner):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from contract import Case, Contract
 from marshmallow import ValidationError
-from pytest_httpserver import HTTPServer
+from sites import Site
 from werkzeug import Response
 
 from errors import NodeError
@@ -173,7 +173,7 @@ def test_the_error_for_a_tls_scheme_at_a_plain_server_explains_it(notify, hook):
 
 
 def test_the_error_for_a_plain_scheme_at_a_tls_server_explains_it(notify, authority):
-    with HTTPServer("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
+    with Site("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
         place = f"127.0.0.1:{server.port}"
         message = failure(notify, False, url=f"json://{place}/hook")
     assert message == f"JSON: {place} closed the connection without a response: it may require TLS, or not speak HTTP"
@@ -353,7 +353,7 @@ def test_apprise_does_not_change_requests_for_other_code(hook, monkeypatch):
 
 
 def test_a_certificate_is_trusted_only_with_its_ca_file(notify, authority):
-    with HTTPServer("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
+    with Site("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
         server.expect_request("/hook").respond_with_data("taken")
         url = f"jsons://127.0.0.1:{server.port}/hook"
         assert "certificate verify failed" in failure(notify, False, url=url)

@@ -79,7 +79,7 @@ def test_a_large_result_is_truncated(weather):
 
 
 def test_a_call_without_an_answer_ends_at_the_run_deadline(tools, server):
-    toolbox = tools(WEATHER, credentials=credential(server.url), seconds=2)
+    toolbox = tools(WEATHER, credentials=credential(server.url), seconds=1)
     began = time.monotonic()
     assert "did not answer in time" in fails(toolbox, "weather_never").message
     assert time.monotonic() - began < 20
