@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from test_dispatch import output, submit
+from dispatching import output, submit
 from world import Gate, chain, flow, node, run_of, steps_of
 
 from errors import Conflict, NodeError

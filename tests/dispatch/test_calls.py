@@ -3,17 +3,21 @@
 import orjson
 import pytest
 from crashes import crash_everywhere
-from engines import fill_disk, make_room, runs_with_values, statements_of_thread
-from test_dispatch import (
+from dispatching import (
     add_run_of_dead_process,
     at_gate,
+    call,
+    called,
+    children,
     finished,
+    nothing_waits,
     output,
     statuses,
     submit,
     take_from,
     wait_until_idle,
 )
+from engines import fill_disk, make_room, runs_with_values, statements_of_thread
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
 from database.queries import runs as run_queries
@@ -21,28 +25,7 @@ from database.queries import workflows
 from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import NodeError, Unavailable
-from models import LogEntry, Run, Step, Wait, Workflow
-
-
-def called(*nodes, **more):
-    """Add a flow with a `called` trigger that leads to a chain of these nodes."""
-    return add_flow(chain(node("called", "called"), *nodes), **{"name": "Child", **more})
-
-
-def call(made, id_="c", wait=None, input=None, **more):
-    """Return a node that runs the flow."""
-    config = {"workflow_id": made if isinstance(made, str) else made.id}
-    config |= {} if wait is None else {"wait": wait}
-    config |= {} if input is None else {"input": input}
-    return node(id_, "subflow", config, **more)
-
-
-def children(run):
-    return list(Run.select().where(Run.parent_run_id == run.id).order_by(Run.id))
-
-
-def nothing_waits():
-    return Wait.select().count() == 0 and Step.select().where(Step.status == "waiting").count() == 0
+from models import LogEntry, Run, Wait, Workflow
 
 
 def error_of(run_id):

@@ -1,7 +1,7 @@
 """Debounced webhooks: calls within a window start one run, and none is lost."""
 
 import pytest
-from test_dispatch import output
+from dispatching import output
 from world import add_flow, at_once, chain, node, run_of
 
 from database import write

@@ -1,13 +1,30 @@
 """A run is never lost, never stuck, never executed twice: accept, claim, execute, record, recover."""
 
 import threading
+import time
 
 import orjson
 import pytest
 from chosen_engine import ON_POSTGRES
-from engines import other_connection, runs_with_values
+from crashes import Copying, Moments, inline_process
+from dispatching import (
+    add_run,
+    add_run_of_dead_process,
+    at_gate,
+    call,
+    called,
+    children,
+    finished,
+    output,
+    statuses,
+    submit,
+    take_from,
+    wait_until_idle,
+)
+from engines import accept_inserts, other_connection, refuse_inserts, runs_with_values
 from world import (
     PATIENCE,
+    Background,
     add_flow,
     at_once,
     chain,
@@ -17,86 +34,23 @@ from world import (
     run_of,
     steps_of,
 )
-from world import run as run_engine
 
-import database
-from database.base import new_id, now_ms
+from config import Config
+from database import execute
+from database.base import now_ms
 from database.queries import leases, workflows
 from database.queries import runs as run_queries
 from database.queries.store import WorkspaceStore
-from dispatch import Start
-from dispatch.payloads import Kept
-from dispatch.run_record import RunRecord
-from errors import BadInput, Conflict, DefinitionError, Unavailable
-from models import IdempotencyKey, LogEntry, Run, RunDay
+from dispatch import MAX_DEATHS, Resources, Start, make_services
+from dispatch.group_commit import Recorder
+from dispatch.payloads import Kept, PayloadRows
+from dispatch.waiting import RunWatch
+from errors import BadInput, ConfigError, Conflict, DefinitionError, NodeError, Unavailable
+from models import IdempotencyKey, Lease, LogEntry, Run, RunDay
+from nodes.base import REGISTRY
+from registry import registry
 
 DAY_MS = 86_400_000
-
-
-def submit(dispatcher, definition, input=None, **more):
-    """Submit a run of a new flow."""
-    return dispatcher.submit(Start(add_flow(definition), input, "manual", **more)).run
-
-
-def finished(dispatcher, run):
-    """Return the run once it has ended."""
-    ended = dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
-    assert ended.finished_at is not None, "the run did not end in time"
-    return ended
-
-
-def at_gate(dispatcher, run, gate):
-    """Return the run's row once the run is at the gate."""
-    assert gate.reached.wait(PATIENCE)
-    dispatcher.waiting.wait(dispatcher.ticket_of(run), 0)
-    return run_of(run.id)
-
-
-def wait_until_idle(dispatcher, run):
-    """Return when no run is active in this process, for whatever reason."""
-    while dispatcher.active_count():
-        dispatcher.waiting.wait(dispatcher.ticket_of(run), 0.01)
-
-
-def output(dispatcher, run):
-    return dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
-
-
-def add_run(made, **values):
-    """Record a run of this flow that no process executes, and return its id."""
-    run = run_queries.accept(made, triggered_by="manual", **values)
-    with database.write():
-        database.execute(*run_queries.insertion(run))
-    return run.id
-
-
-def take_from(dispatcher, id_):
-    """Requeue the run as another process's sweep does while its owner is suspended. It is not claimed yet."""
-    leases.beat(dispatcher.lease.owner, -1)
-    with database.write():
-        assert database.execute(*run_queries.requeue_abandoned(id_)).rowcount == 1
-
-
-def add_run_of_dead_process(dispatcher, definition, input=None, steps=0, deaths=0):
-    """Record a run as a process leaves it that died after so many recorded steps, and return its id."""
-    id_ = new_id("run")
-    kept = dispatcher.resources.payloads.keep(id_, "input", orjson.dumps(input))
-    values = {"status": "running", "lease_owner": "proc_gone", "claims": 1, "deaths": deaths, "started_at": now_ms()}
-    add_run(add_flow(definition), id=id_, input=kept.text, input_bytes=kept.size, **values)
-    record_steps(dispatcher, id_, run_engine(definition, input).steps[:steps])
-    return id_
-
-
-def record_steps(dispatcher, id_, steps):
-    """Record steps as the process that executes the run does."""
-    record = RunRecord(dispatcher.recorder, dispatcher.resources.payloads, run_of(id_))
-    for step in steps:
-        record.step(step)
-    record.finish([])
-
-
-def statuses(run_id):
-    return [(step.node_id, step.status) for step in steps_of(run_id)]
 
 
 # Accepting and executing
@@ -467,3 +421,312 @@ def test_a_node_knows_the_workspace_of_its_run(dispatcher, types):
     types.offer("tell", lambda config, input, ctx: ctx.workspace_id)
     run = finished(dispatcher, submit(dispatcher, chain(node("a", "tell"))))
     assert output(dispatcher, run) == run.workspace_id == "ws_1"
+
+
+# A run whose node types this process lacks is left to a process that has them
+
+
+@pytest.fixture
+def run_id(types):
+    """A pending run of a flow with a node type that this process then lacks."""
+    types.offer("special", lambda config, input, ctx: 5)
+    run_id = add_run(add_flow(chain(node("a", "special"))))
+    del REGISTRY["special"]
+    return run_id
+
+
+def test_a_run_is_left_to_a_process_with_its_node_types(inline, types, run_id):
+    leases.beat("proc_other", 60_000, ["noop", "special"])
+    inline.sweep()
+    assert run_of(run_id).status == "pending" and run_of(run_id).claims == 0
+    types.offer("special", lambda config, input, ctx: 5)  # this process is the other one now
+    inline.sweep()
+    assert (run_of(run_id).status, steps_of(run_id)[0].output) == ("success", "5")
+
+
+def test_runs_left_to_others_delay_no_others(inline, run_id):
+    leases.beat("proc_other", 60_000, ["special"])
+    mine = add_run(add_flow(chain("a")))
+    inline.sweep()
+    assert run_of(mine).status == "success" and inline.is_open()
+
+
+@pytest.mark.parametrize("left", [None, "silent", "other types"])
+def test_a_run_fails_if_no_living_process_has_its_node_types(inline, run_id, left):
+    if left is not None:
+        leases.beat(
+            "proc_other", -1 if left == "silent" else 60_000, ["noop"] if left == "other types" else ["special"]
+        )
+    inline.sweep()
+    run = run_of(run_id)
+    assert (run.status, run.error_kind) == ("failed", "config") and "there is no node type 'special'" in run.error_text
+
+
+def test_a_run_fails_once_the_process_with_its_node_types_has_ended(inline, run_id):
+    leases.beat("proc_other", 60_000, ["special"])
+    inline.sweep()
+    leases.end("proc_other")
+    inline.sweep()
+    assert run_of(run_id).status == "failed"
+
+
+def test_a_process_publishes_its_node_types(inline):
+    assert leases.has_node_types({"http", "noop"}) and not leases.has_node_types({"noop", "special"})
+
+
+# The resources of runs, by the settings of the process
+
+
+POSTGRES = "postgresql://me@db/x"
+
+
+def resources(**settings):
+    config = Config(**settings)
+    return Resources(config, make_services(config))
+
+
+def test_files_are_in_the_data_folder(tmp_path):
+    resources(data_dir=tmp_path).files_of("ws_1").write("a/b.txt", b"x")
+    assert (tmp_path / "files" / "ws_1" / "a" / "b.txt").read_bytes() == b"x"
+
+
+def test_files_of_several_machines_are_in_the_folder_that_they_share(tmp_path):
+    made = resources(data_dir=tmp_path / "data", database_url=POSTGRES, files_dir=tmp_path / "shared")
+    made.files_of("ws_1").write("b.txt", b"x")
+    assert (tmp_path / "shared" / "ws_1" / "b.txt").read_bytes() == b"x" and not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda files: files.write("a.txt", b"x"),
+        lambda files: files.read("a.txt"),
+        lambda files: files.append("a.txt", b"x"),
+        lambda files: files.list(),
+        lambda files: files.find(),
+        lambda files: files.delete("a.txt"),
+        lambda files: files.move("a.txt", "b.txt"),
+        lambda files: files.real_path("a.sqlite3", make=True),
+        lambda files: files.uploading().__enter__(),
+    ],
+)
+def test_without_a_shared_folder_a_workspace_has_no_files(tmp_path, use):
+    files = resources(data_dir=tmp_path / "data", database_url=POSTGRES).files_of("ws_1")
+    with pytest.raises(NodeError, match="HEADRACE_FILES_DIR") as error:
+        use(files)
+    assert error.value.permanent and not (tmp_path / "data").exists()
+
+
+def test_large_values_of_several_machines_are_in_the_database(tmp_path):
+    assert isinstance(resources(data_dir=tmp_path, database_url=POSTGRES).payloads, PayloadRows)
+    assert not isinstance(resources(data_dir=tmp_path).payloads, PayloadRows)
+
+
+def test_a_store_of_large_values_without_its_pack_is_refused_by_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "value_store", "")
+    with pytest.raises(ConfigError, match="HEADRACE_VALUES_URL is set, but .* pack s3"):
+        resources(data_dir=tmp_path, database_url=POSTGRES, values_url="s3://bucket")
+
+
+# A random value, such as a UUID, is the same after a crash if anything outside has seen it
+
+
+def test_an_effect_sees_the_same_uuid_after_a_crash_at_any_moment(tmp_path, types):
+    moments, seen, before = Moments(tmp_path), [], []
+
+    def see(config, input, ctx):
+        before.append(len(moments))
+        seen.append((ctx.node_id, input))
+        return input
+
+    types.offer("see", see, pure=False)
+    made = chain(node("uuid", "crypto", {"operation": "uuid"}), node("first", "see"), node("second", "see"))
+    with inline_process(tmp_path, Copying(moments.copy)) as dispatcher:
+        dispatcher.submit(Start(add_flow(made), None, "manual"))
+        moments.copy()
+        run = run_of(Run.select(Run.id).scalar())
+        drawn = output(dispatcher, run)
+    assert seen == [("first", drawn), ("second", drawn)]
+    again = []
+    for moment in moments[before[0] :]:
+        moments.go_back_to(moment)
+        Lease.delete().execute()
+        seen.clear()
+        with inline_process(tmp_path, Recorder()) as dispatcher:
+            dispatcher.sweep()
+            assert output(dispatcher, run_of(run.id)) == drawn
+        assert {value for _, value in seen} <= {drawn}
+        again += seen
+    assert again, "no copy had anything left to execute"
+
+
+# A failed run leaves one log entry, written with its end. A successful run leaves none
+
+
+def entries(run=None):
+    """Return `(level, node_id, message)` of each entry of the run, or of all runs, oldest first."""
+    rows = LogEntry.select().order_by(LogEntry.id)
+    return [(row.level, row.node_id, row.message) for row in rows if run is None or row.run_id == run.id]
+
+
+def linger(config, input, ctx):
+    """Work until the deadline."""
+    while time.monotonic() < ctx.deadline:
+        pass
+
+
+@pytest.mark.parametrize("before", ["noop", "act"])
+def test_the_final_failure_of_a_node_is_logged(inline, before):
+    """For a run written as a whole at its end, and for a run with steps recorded earlier."""
+    run = submit(inline, chain(node("a", before), node("b", "fail", {"value": "no luck"})))
+    assert entries() == [("error", "b", "The run failed: no luck")]
+    entry = LogEntry.get()
+    assert (entry.run_id, entry.workspace_id, entry.data) == (run.id, "ws_1", None)
+
+
+def test_a_quick_run_that_fails_is_one_commit(inline, monkeypatch):
+    groups = []
+    commit = inline.recorder._commit
+    monkeypatch.setattr(inline.recorder, "_commit", lambda group: (groups.append(group), commit(group)))
+    submit(inline, chain("a", node("b", "fail")))
+    assert len(groups) == 1 and len(entries()) == 1
+
+
+def test_a_successful_run_with_a_failed_node_leaves_no_entry(inline):
+    assert submit(inline, chain(node("a", "fail", on_error="continue"), "b")).status == "success"
+    assert entries() == []
+
+
+def test_a_timeout_is_logged(inline, types):
+    types.offer("linger", linger)
+    run = submit(inline, chain(node("a", "linger"), "b", timeout=0.05))
+    assert run.status == "failed" and "timeout" in run.error_text
+    assert entries() == [("error", run.error_node_id, f"The run failed: {run.error_text}")]
+
+
+def test_a_run_abandoned_after_three_deaths_is_logged(inline):
+    id_ = add_run_of_dead_process(inline, flow(node("a", "act")), steps=1, deaths=MAX_DEATHS - 1)
+    inline.sweep()
+    assert entries() == [("error", None, f"The run failed: {run_of(id_).error_text}")]
+    assert "3 processes died" in run_of(id_).error_text
+
+
+def test_a_run_whose_flow_was_deleted_is_logged(inline):
+    made = add_flow(flow("a"))
+    id_ = add_run(made)
+    made.delete_instance()
+    Run.update(workflow_version=9).where(Run.id == id_).execute()
+    inline.sweep()
+    assert entries() == [("error", None, "The run failed: the flow was deleted before the run could start")]
+
+
+def test_a_failed_called_run_and_its_caller_have_an_entry_each(inline):
+    run = submit(inline, chain(call(called(node("b", "fail", {"value": "no luck"})))))
+    (child,) = children(run)
+    assert entries(child) == [("error", "b", "The run failed: no luck")]
+    assert entries(run) == [("error", "c", f"The run failed: {run_of(run.id).error_text}")]
+
+
+def test_a_cancellation_is_logged_once_and_not_as_an_error(dispatcher, gate):
+    run = submit(dispatcher, chain(node("g", "gate"), node("b", "fail")))
+    dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
+    gate.opened.set()
+    wait_until_idle(dispatcher, run)
+    assert entries() == [("info", None, "The run was stopped: cancelled by ann")]
+
+
+def test_a_process_that_lost_the_run_logs_nothing_about_its_end(start, gate, types):
+    slow = iter([gate])
+    types.offer("slow", lambda config, input, ctx: next(slow, lambda *args: input)(config, input, ctx), pure=False)
+    one, other = start(run_threads=1), start(inline=True)
+    run = submit(one, chain(node("a", "slow"), node("b", "fail", {"value": "no luck"})))
+    at_gate(one, run, gate)
+    take_from(one, run.id)
+    other.sweep()
+    gate.opened.set()
+    wait_until_idle(one, run)
+    assert entries() == [("error", "b", "The run failed: no luck")]
+
+
+def test_an_end_refused_by_the_disk_is_logged_once_when_it_is_written(start, gate):
+    dispatcher = start(run_threads=1)
+    run = submit(dispatcher, chain(node("g", "gate"), node("b", "fail", {"value": "no luck"})))
+    at_gate(dispatcher, run, gate)
+    refuse_inserts("log_entries", "NEW.run_id IS NOT NULL")
+    gate.opened.set()
+    wait_until_idle(dispatcher, run)
+    dispatcher.sweep()
+    assert run_of(run.id).status == "running" and entries() == []
+    accept_inserts()
+    dispatcher.sweep()
+    dispatcher.sweep()
+    assert finished(dispatcher, run_of(run.id)).status == "failed"
+    ((level, _, message),) = entries()
+    assert level == "error" and message.startswith("The run failed: could not be recorded")
+
+
+# Threads that wait for runs of other processes: one query for all of them
+
+
+@pytest.fixture
+def runs():
+    """Three pending runs."""
+    made = add_flow(chain(node("a", "act")))
+    found = [run_queries.accept(made, triggered_by="manual") for _ in range(3)]
+    for run in found:
+        execute(*run_queries.insertion(run))
+    return found
+
+
+def end(run):
+    execute("UPDATE runs SET status = 'success', finished_at = 1 WHERE id = ?", (run.id,))
+
+
+def test_each_thread_wakes_when_its_run_has_changed(runs):
+    watch = RunWatch()
+    waits = [Background(watch.wait, run, PATIENCE) for run in runs]
+    end(runs[1])
+    waits[1].result()
+    assert waits[0].thread.is_alive() and waits[2].thread.is_alive()
+    execute("UPDATE runs SET waiting = 'an answer' WHERE id = ?", (runs[0].id,))
+    execute("DELETE FROM runs WHERE id = ?", (runs[2].id,))
+    for wait in (waits[0], waits[2]):
+        wait.result()
+
+
+def test_a_change_before_the_wait_is_seen(runs):
+    end(runs[0])
+    began = time.monotonic()
+    RunWatch().wait(runs[0], PATIENCE)
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_a_wait_ends_after_its_time(runs):
+    began = time.monotonic()
+    RunWatch().wait(runs[0], 0.01)
+    assert 0.01 <= time.monotonic() - began < PATIENCE / 2
+
+
+def test_one_query_asks_for_all_and_none_without_waiting_threads(runs, monkeypatch):
+    asked, read = [], run_queries.read_states
+    monkeypatch.setattr(run_queries, "read_states", lambda ids: asked.append(set(ids)) or read(ids))
+    watch = RunWatch()
+    waits = [Background(watch.wait, run, PATIENCE) for run in runs]
+    everything = {run.id for run in runs}
+    deadline = time.monotonic() + PATIENCE
+    while everything not in asked:
+        assert time.monotonic() < deadline
+    for run in runs:
+        end(run)
+    for wait in waits:
+        wait.result()
+    while any(thread.name == "run-watch" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+
+
+def test_threads_look_themselves_if_the_watch_cannot_read(runs, monkeypatch):
+    def fail(ids):
+        raise OSError("no disk")
+
+    monkeypatch.setattr(run_queries, "read_states", fail)
+    RunWatch().wait(runs[0], PATIENCE)

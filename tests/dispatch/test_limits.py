@@ -1,5 +1,6 @@
 """`max_concurrent_runs`: the limit holds, and all runs end, in order. `overlap` can refuse runs instead."""
 
+import queue
 import random
 import threading
 import time
@@ -7,19 +8,20 @@ from collections import Counter
 
 import orjson
 import pytest
+from dispatching import add_run, at_gate, call, finished, output, stop_at_the_gate, submit, wait_until_idle
 from engines import runs_with_values
-from test_calls import call
-from test_dispatch import add_run, at_gate, finished, output, submit, wait_until_idle
-from test_ending import stop_at_the_gate
-from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
+from servers import until
+from world import PATIENCE, Background, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
 
 from database import execute
 from database.queries import leases, workflows
 from database.queries import runs as run_queries
 from database.queries.runs import QUEUED
 from dispatch import Start
+from dispatch.limits import RequestLimit
+from dispatch.queues import DELAY_SECONDS, MAX_NEW, MAX_REPEATED, REPEAT_SECONDS, LocalQueue, Offers, OfferTimes
 from dispatch.run_record import RunRecord
-from errors import Conflict
+from errors import Conflict, TooMany, Unavailable
 from models import IdempotencyKey, LogEntry, Run, Wait
 
 
@@ -51,13 +53,6 @@ def max_overlap(spans):
         present += change
         most = max(most, present)
     return most
-
-
-def until(holds):
-    """Return when this holds. Another thread makes it so."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
 
 
 def drained(dispatcher, runs):
@@ -430,3 +425,247 @@ def test_threads_that_claim_runs_at_the_same_time_start_each_once(start, gate):
             assert run_of(id_).claims == 1
         gate.opened.clear()
     assert dispatcher.queue.is_empty
+
+
+# Places limit the requests of one kind that a process serves at the same time
+
+
+def hold(places, who):
+    with places.taken(who):
+        return True
+
+
+def test_a_place_is_free_again_after_an_error():
+    places = RequestLimit("to test things", 1, 1, 0.01)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), places.taken("ada"):
+            raise ZeroDivisionError
+    with places.taken("ada"):
+        pass
+
+
+def test_the_places_of_one_person_are_limited_and_waiting_for_one_counts():
+    places = RequestLimit("to test things", 1, 2, PATIENCE)
+    with places.taken("bob"):
+        waiting = [Background(hold, places, "ada") for _ in range(2)]
+        end = time.monotonic() + PATIENCE
+        while places._in_use["ada"] < 2 and time.monotonic() < end:
+            waiting[0].thread.join(0.01)
+        with pytest.raises(TooMany, match="2 of your requests to test things"), places.taken("ada"):
+            pass
+    assert all(one.result() for one in waiting) and not places._in_use
+
+
+def test_a_request_that_waits_too_long_for_a_place_is_refused():
+    places = RequestLimit("to test things", 1, 1, 0.01)
+    with places.taken("ada"), pytest.raises(Unavailable, match="too many requests to test things"), places.taken("bob"):
+        pass
+    with places.taken("bob"):
+        pass
+
+
+# The queue of one process: threads that execute runs in the order of their offers, slow runs in their lane
+
+
+class Executed:
+    """The ids that the threads executed. Ids in `held` wait until the test opens the gate."""
+
+    def __init__(self, *held):
+        self.held, self.ids = held, []
+        self.opened, self.came = threading.Event(), queue.SimpleQueue()
+
+    def __call__(self, run_id):
+        self.came.put(run_id)
+        if run_id in self.held:
+            assert self.opened.wait(PATIENCE), "the test never opened the gate"
+        self.ids.append(run_id)
+
+
+@pytest.fixture
+def begin():
+    """`begin(executed, threads, max_slow)` returns a queue with its threads, which end after the test."""
+    begun = []
+
+    def make(executed, threads=1, max_slow=1):
+        made = LocalQueue(threads, max_slow)
+        made.start(executed)
+        begun.append((made, executed))
+        return made
+
+    yield make
+    for made, executed in begun:
+        executed.opened.set()
+        made.close()
+        made.stop(time.monotonic() + PATIENCE)
+
+
+def test_runs_are_executed_in_the_order_of_their_offers(begin):
+    executed = Executed()
+    made = begin(executed)
+    assert all([made.offer(f"run_{number}", "runs") for number in range(5)])
+    assert [executed.came.get(timeout=PATIENCE) for _ in range(5)] == [f"run_{number}" for number in range(5)]
+
+
+def test_a_thread_is_made_only_for_a_run_that_finds_none_idle(begin):
+    executed = Executed("run_0", "run_1", "run_2", "run_3")
+    made = begin(executed, threads=3)
+    assert len(made.threads) == 1
+    for number in range(3):
+        made.offer(f"run_{number}", "runs")
+        assert executed.came.get(timeout=PATIENCE) == f"run_{number}"
+        assert len(made.threads) == number + 1
+    made.offer("run_3", "runs")
+    assert len(made.threads) == 3 and made.state().depth == 1
+    executed.opened.set()
+    assert executed.came.get(timeout=PATIENCE) == "run_3"
+
+
+def test_every_run_gets_a_thread_at_once_while_there_is_one(begin):
+    """Runs come in bursts, from several threads, while others end; two that are held never delay a third."""
+    executed = Executed("held_1", "held_2")
+    made = begin(executed, threads=4)
+    for held in executed.held:
+        made.offer(held, "runs")
+        assert executed.came.get(timeout=PATIENCE) == held
+
+    def offer(name):
+        for number in range(200):
+            made.offer(f"{name}_{number}", "runs")
+
+    callers = [threading.Thread(target=offer, args=(name,)) for name in "abc"]
+    for caller in callers:
+        caller.start()
+    assert {executed.came.get(timeout=PATIENCE) for _ in range(600)} == {f"{a}_{n}" for a in "abc" for n in range(200)}
+    for caller in callers:
+        caller.join(PATIENCE)
+    assert 3 <= len(made.threads) <= 4 and made.state().depth == 0
+
+
+def test_a_slow_run_waits_for_a_place_while_others_get_a_thread(begin):
+    executed = Executed("slow_1")
+    made = begin(executed, threads=2)
+    assert made.offer("slow_1", "slow") and not made.offer("slow_2", "slow")
+    assert made.is_slow_lane_full and made.waiting == 1
+    assert made.offer("run_1", "runs")
+    assert {executed.came.get(timeout=PATIENCE) for _ in range(2)} == {"slow_1", "run_1"}
+    made.leave("slow_1")
+    assert executed.came.get(timeout=PATIENCE) == "slow_2" and made.waiting == 0
+
+
+def test_the_end_of_a_waiting_slow_run_leaves_the_lane_free(begin):
+    made = begin(Executed())
+    assert made.offer("slow_1", "slow") and not made.offer("slow_2", "slow")
+    made.leave("slow_1")
+    made.leave("slow_2")
+    assert not made.is_slow_lane_full
+
+
+def test_its_depth_counts_runs_without_a_thread_and_without_a_place():
+    made = LocalQueue(threads=0, max_slow=1)
+    made.start(Executed())
+    assert made.is_empty and made.state() == (0, False, 0.0)
+    for run_id, lane in (("run_1", "runs"), ("slow_1", "slow"), ("slow_2", "slow")):
+        made.offer(run_id, lane)
+    assert made.state().depth == 3 and not made.is_empty
+    assert [made.take(PATIENCE), made.take(PATIENCE)] == ["run_1", "slow_1"] and made.is_empty
+
+
+def test_closed_threads_end_after_what_was_offered_before(begin):
+    executed = Executed()
+    made = begin(executed, threads=2)
+    for number in range(20):
+        made.offer(f"run_{number}", "runs")
+    made.close()
+    made.stop(time.monotonic() + PATIENCE)
+    assert sorted(executed.ids) == sorted(f"run_{number}" for number in range(20))
+
+
+# When pending runs are offered to the broker, and again; and that a long backlog does not flood it
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+class Kept(list):
+    """A broker that keeps the offered ids."""
+
+    def offer(self, run_id, lane):
+        self.append(run_id)
+        return True
+
+
+@pytest.fixture
+def kept():
+    return Kept()
+
+
+@pytest.fixture
+def offers(kept, clock):
+    return Offers(kept, lambda run_id: "runs", clock)
+
+
+def pending(count):
+    made = add_flow(chain(node("a", "act")))
+    runs = [run_queries.accept(made, triggered_by="manual") for _ in range(count)]
+    for run in runs:
+        execute(*run_queries.insertion(run))
+    return [run.id for run in runs]
+
+
+def test_a_run_is_due_after_the_delay_and_then_once_a_minute(clock):
+    times = OfferTimes(DELAY_SECONDS, clock)
+    assert times.find_due(["a"]) == []
+    clock.now += DELAY_SECONDS
+    assert times.find_due(["a", "b"]) == ["a"]
+    clock.now += REPEAT_SECONDS - 1
+    assert times.find_due(["a", "b"]) == ["b"]
+    clock.now += 1
+    assert times.find_due(["a", "b"]) == ["a"]
+
+
+def test_a_run_that_is_not_pending_any_more_is_forgotten(clock):
+    times = OfferTimes(0, clock)
+    assert times.find_due(["a", "b"]) == ["a", "b"]
+    times.find_due(["b"])
+    assert len(times) == 1 and times.find_due(["a", "b"]) == ["a"]
+
+
+def test_new_runs_are_offered_once_except_those_that_this_process_has(offers, kept):
+    ids = pending(3)
+    offers.offer_new({ids[0]})
+    offers.offer_new({ids[0]})
+    assert kept == ids[1:]
+
+
+def test_the_leader_repeats_offers_of_runs_that_nobody_claims(offers, kept, clock):
+    ids = pending(2)
+    offers.repeat()
+    assert kept == []
+    clock.now += DELAY_SECONDS
+    offers.repeat()
+    offers.repeat()
+    assert kept == ids
+    execute("UPDATE runs SET status = 'running' WHERE id = ?", (ids[0],))
+    clock.now += REPEAT_SECONDS
+    offers.repeat()
+    assert kept == [*ids, ids[1]]
+
+
+def test_a_long_backlog_is_offered_in_part(offers, kept, clock):
+    pending(MAX_REPEATED + 20)
+    offers.offer_new(())
+    assert len(kept) == MAX_NEW
+    offers.repeat()
+    clock.now += DELAY_SECONDS
+    for _ in range(int(REPEAT_SECONDS)):
+        offers.repeat()
+    assert len(kept) == MAX_NEW + MAX_REPEATED

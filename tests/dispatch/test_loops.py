@@ -1,17 +1,16 @@
 """Loops whose items wait: sub-flows, questions, pauses and rate limits of items."""
 
-import time
-
 import pytest
 from crashes import crash_everywhere, first_run
-from test_calls import called, children, nothing_waits
-from test_dispatch import finished, output, submit
+from dispatching import called, children, finished, nothing_waits, output, submit, wait_for
 from world import PATIENCE, add_flow, chain, flow, node, run_of, steps_of
 
+from database import execute, write
 from database.base import now_ms
+from database.queries import data_tables, waits
 from dispatch import Start
 from errors import Conflict, NodeError, NotFound
-from models import Run
+from models import DataRow, Run
 
 
 def items_of(run, node_id="c"):
@@ -220,15 +219,6 @@ def test_a_crash_at_any_moment_of_a_loop_of_questions_asks_each_once(tmp_path, t
 # Pauses, rounds and rates
 
 
-def wait_for(dispatcher, run):
-    """Wake the dispatcher until the run ends. Return the row."""
-    end = now_ms() + PATIENCE * 1000
-    while run_of(run.id).finished_at is None and now_ms() < end:
-        dispatcher.wake()
-        time.sleep(0.01)
-    return run_of(run.id)
-
-
 def test_a_repeated_node_waits_without_a_thread_and_counts_its_rounds(start, types, monkeypatch):
     monkeypatch.setattr("execution.SHORT_PAUSE", 0.05)
     one = start(inline=True)
@@ -295,3 +285,184 @@ def test_a_routed_loop_resumes_with_its_lists(inline):
     run = submit(inline, made, [1, 2, 3])
     inline.answer(run_of(run.id), "w", "yes", 5, None)
     assert output(inline, run_of(run.id)) == {"w": {"answer": "yes", "value": 5, "by": None}, "small": [1]}
+
+
+# The timeout of a flow ends a run whatever it waits for, and `for_at_most` the rounds of a `repeat`
+
+
+TIMEOUT = 0.2
+RATE = {"calls": 1, "per": 3600, "key": "k"}
+
+
+def ask(**more):
+    return node("a", "approval", {"message": "Go?", "timeout": 86_400}, **more)
+
+
+WAITS = {
+    "a time": lambda: chain(node("a", "wait", {"seconds": 3600})),
+    "people": lambda: chain(ask()),
+    "a callback": lambda: chain(node("a", "callback", {"timeout": 86_400})),
+    "a flow": lambda: chain(node("a", "subflow", {"workflow_id": called(node("b", "wait", {"seconds": 3600})).id})),
+    "a round": lambda: chain(node("a", "act", repeat={"until": "{{ false }}", "every": 3600})),
+    "many rounds": lambda: chain(node("a", "act", repeat={"until": "{{ false }}", "every": 0.05, "at_most": 1000})),
+    "an attempt": lambda: chain(node("a", "broken", retry={"attempts": 9, "delay": 3600})),
+    "its turn": lambda: chain(node("first", "act", rate=RATE), node("a", "act", rate=RATE)),
+    "a turn of an item": lambda: chain(node("a", "act", foreach=[1, 2], rate=RATE)),
+    "items": lambda: chain(ask(foreach=[1, 2, 3])),
+    "items one by one": lambda: chain(ask(foreach=[1, 2, 3], concurrency=1)),
+    "flows one by one": lambda: chain(
+        node(
+            "a", "subflow", {"workflow_id": called(node("b", "wait", {"seconds": 3600})).id}, foreach=[1, 2, 3],
+            concurrency=1,
+        )
+    ),
+    "a delay between items": lambda: chain(node("a", "act", foreach=[1, 2], delay=3600)),
+    "two nodes": lambda: flow("start", ask(), node("b", "wait", {"seconds": 3600}), edges=["start a", "start b"]),
+}  # fmt: skip
+
+
+@pytest.fixture
+def one(start, types):
+    def broken(config, input, ctx):
+        raise RuntimeError("no")
+
+    types.offer("broken", broken, pure=False)
+    return start(inline=True)
+
+
+@pytest.mark.parametrize("waits_for", WAITS)
+def test_a_run_ends_at_the_timeout_of_its_flow(one, waits_for):
+    made = WAITS[waits_for]()
+    made["settings"] = {"timeout": TIMEOUT}
+    began = now_ms()
+    run = submit(one, made, [1])
+    row = wait_for(one, run)
+    assert (row.status, row.error_kind) == ("failed", "timeout"), row.error_text
+    assert row.error_node_id in ("a", "b") and f"timeout of {TIMEOUT:g} s" in row.error_text
+    assert TIMEOUT * 1000 <= row.finished_at - began < 10_000
+    assert not [step for step in steps_of(run.id) if step.status in ("running", "waiting")]
+    assert not waits.of(run.id)
+
+
+def test_a_long_wait_within_the_timeout_is_not_shortened(one):
+    run = submit(one, {**chain(node("a", "wait", {"seconds": 0.2}), "end"), "settings": {"timeout": 3600}})
+    assert wait_for(one, run).status == "success" and nothing_waits()
+
+
+def test_without_a_timeout_of_the_flow_waits_do_not_count(one):
+    run = submit(one, chain(ask()))
+    (wait,) = waits.of(run.id).values()
+    assert wait.wake_at > now_ms() + 86_000_000
+
+
+def test_the_timeout_of_an_approval_before_that_of_the_flow_is_its_branch(one):
+    made = flow(node("a", "approval", {"message": "Go?", "timeout": 1}), node("late", "act"), edges=["a late timeout"])
+    run = submit(one, {**made, "settings": {"timeout": 3600}})
+    with write():
+        execute("UPDATE waits SET wake_at = ? WHERE run_id = ?", (now_ms(), run.id))
+    assert wait_for(one, run).status == "success"
+
+
+def test_a_link_is_closed_at_the_timeout_of_the_flow(one):
+    run = submit(one, {**chain(ask()), "settings": {"timeout": 3600}})
+    ends_at = run_of(run.id).started_at + 3_600_000
+    assert waits.of(run.id)["a"].wake_at == ends_at
+    assert waits.explain_closed(run.id, "a", ends_at) == "The time to answer is over"
+
+
+def test_a_run_whose_machine_has_a_slow_clock_takes_no_branch_at_the_timeout(one):
+    """It was woken at its end by another machine."""
+    made = flow(ask(), node("late", "act"), edges=["a late timeout"])
+    run = submit(one, {**made, "settings": {"timeout": 3600}})
+    waits.wake(run_of(run.id).started_at + 3_600_000)
+    row = wait_for(one, run)
+    assert (row.status, row.error_kind, row.error_node_id) == ("failed", "timeout", "a")
+
+
+# for_at_most
+
+
+def test_rounds_end_after_their_time_over_all_pauses(one, types, monkeypatch):
+    monkeypatch.setattr("execution.SHORT_PAUSE", 0.0)
+    repeat = {"until": "{{ false }}", "every": 0.2, "for_at_most": 0.5}
+    run = submit(one, chain(node("a", "act", repeat=repeat)))
+    row = wait_for(one, run)
+    assert (row.status, row.error_kind, row.error_node_id) == ("failed", "limit", "a")
+    began = [int(key.rpartition(":")[2]) for key in types.effects]  # the rounds, by their idempotency keys
+    assert 1 <= len(began) <= 3
+    said = "1 round" if len(began) == 1 else f"{len(began)} rounds"
+    assert row.error_text == f"repeat: its condition was not met after {said} (for_at_most 0.5 s)"
+
+
+def test_a_round_that_is_woken_too_late_does_not_begin(one, types):
+    repeat = {"until": "{{ false }}", "every": 60, "for_at_most": 100}
+    run = submit(one, chain(node("a", "act", repeat=repeat)))
+    with write():
+        execute("UPDATE steps SET started_at = started_at - 101000 WHERE run_id = ?", (run.id,))
+        execute("UPDATE waits SET wake_at = ? WHERE run_id = ?", (now_ms(), run.id))
+    row = wait_for(one, run)
+    assert row.error_text == "repeat: its condition was not met after 1 round (for_at_most 100 s)"
+    assert len(types.effects) == 1
+
+
+def test_the_time_of_rounds_counts_from_the_first_one_after_a_restart(one):
+    repeat = {"until": "{{ false }}", "every": 60, "for_at_most": 100}
+    run = submit(one, chain(node("a", "act", repeat=repeat)))
+    assert run_of(run.id).waiting == "round 2 of at most 100"
+    with write():
+        execute("UPDATE steps SET started_at = started_at - 61000 WHERE run_id = ?", (run.id,))
+        execute("UPDATE waits SET wake_at = ? WHERE run_id = ?", (now_ms(), run.id))
+    row = wait_for(one, run)
+    assert row.error_text == "repeat: its condition was not met after 2 rounds (for_at_most 100 s)"
+
+
+def test_no_attempt_begins_after_the_time_of_the_rounds(one):
+    repeat = {"until": "{{ false }}", "for_at_most": 5}
+    row = run_of(submit(one, chain(node("a", "broken", repeat=repeat, retry={"attempts": 9, "delay": 60}))).id)
+    assert row.status == "failed" and "RuntimeError" in row.error_text
+
+
+def test_the_time_of_rounds_ends_a_node_that_is_executed(one, types):
+    def slow(config, input, ctx):
+        while True:
+            ctx.pause(ctx.seconds_left(10))
+
+    types.offer("slow", slow, pure=False)
+    repeat = {"until": "{{ false }}", "for_at_most": 0.3}
+    row = run_of(submit(one, chain(node("a", "slow", repeat=repeat))).id)
+    assert row.error_text == "repeat: its condition was not met after 1 round (for_at_most 0.3 s)"
+    assert row.error_kind == "limit"
+
+
+def test_a_loop_measures_the_time_of_each_item(one):
+    repeat = {"until": "{{ item == 1 }}", "every": 60, "for_at_most": 5}
+    made = chain(node("a", "act", foreach=[1, 2, 1], repeat=repeat, on_error="continue"))
+    run = submit(one, made)
+    row = run_of(run.id)
+    assert row.status == "success"
+    assert "for_at_most 5 s" in row.output and row.output.count("error") == 1
+
+
+# Runs that write to tables, and a crash at any moment: every write is done once
+
+
+def write_rows(id_, operation, **config):
+    return node(id_, "table", {"operation": operation, "table": "orders", **config})
+
+
+def test_a_crash_at_any_moment_repeats_no_write(tmp_path, types):
+    data_tables.make("ws_1", "orders", [("number", "text"), ("total", "number")])
+    one = {"number": "A1"}
+    made = chain(
+        write_rows("insert", "insert", values={**one, "total": 0}),
+        write_rows("add", "increment", where=one, column="total", by=2),
+        node("act", "act"),
+        write_rows("more", "increment", where=one, column="total", by="{{ steps.add.value }}"),
+        write_rows("again", "upsert", values={"number": "A2", "total": "{{ input.value }}"}, column="number"),
+        write_rows("sums", "list", sort="number"),
+        node("end", "give", {"value": "{{ [steps.sums[0].total, steps.sums[1].total] }}"}),
+    )
+    submit = [lambda dispatcher: dispatcher.submit(Start(add_flow(made), 1, "manual"))]
+    moments = crash_everywhere(tmp_path, types, submit, inline_value_bytes=8)
+    assert len(moments) > 6 and first_run().status == "success", first_run().error_text
+    assert DataRow.select().count() == 2

@@ -4,8 +4,8 @@ import time
 from contextlib import suppress
 
 import pytest
+from servers import until
 from tcp_proxy import TcpProxy
-from test_limits import until
 from world import PATIENCE, add_flow, chain, node, process, run_of, steps_of
 
 import database

@@ -5,9 +5,19 @@ import time
 
 import pytest
 from crashes import crash_everywhere, first_run, inline_process
-from test_calls import call, called, children, nothing_waits
-from test_dispatch import add_run, finished, output, record_steps, statuses, submit
-from test_waiting import ask
+from dispatching import (
+    add_run,
+    ask,
+    call,
+    called,
+    children,
+    finished,
+    nothing_waits,
+    output,
+    record_steps,
+    statuses,
+    submit,
+)
 from world import PATIENCE, add_flow, flow, node, run_at_once, run_of, steps_of
 
 from database import disconnect_thread

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from test_limits import until
+from servers import until
 from world import PATIENCE, Background, add_flow, chain, node, run_of, steps_of
 
 from database import execute

@@ -1,8 +1,8 @@
 """Runs that may occupy a thread for minutes (`slow` nodes), and unreadable runs: other runs still get a thread."""
 
 import pytest
-from test_dispatch import finished
-from test_limits import until
+from dispatching import finished
+from servers import until
 from world import PATIENCE, Gate, add_flow, chain, node, run_of
 
 from database import execute

@@ -14,15 +14,6 @@ from nodes.credentials.types import TYPES
 SECONDS = 30
 
 
-def until(holds, what="it holds"):
-    """Return what `holds` returns, as soon as it is true."""
-    end = time.monotonic() + SECONDS
-    while not (found := holds()):
-        assert time.monotonic() < end, f"in {SECONDS} s not: {what}"
-        time.sleep(0.01)
-    return found
-
-
 @contextmanager
 def listening(folder, credentials, **settings):
     """A process that ticks; `process.stop()` ends it as a server ends. `credentials`: type and data by name."""

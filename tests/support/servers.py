@@ -29,7 +29,7 @@ LINES_KEPT = 2_000
 COMMAND = ("workflow_server.py",)
 
 
-def until(holds, what, seconds=PATIENCE):
+def until(holds, what="it holds", seconds=PATIENCE):
     """Return the first true value of `holds()`: waits for an event in another process by polling."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):

@@ -1,7 +1,7 @@
 """A PostgreSQL server that hangs: it answers nothing, while its machine still acknowledges all packets."""
 
 import pytest
-from listening import until
+from servers import until
 from world import PATIENCE, add_flow, flow, started_recorder
 
 from database import ANSWER_SECONDS, ConnectionLost, execute, fetch_value, write
