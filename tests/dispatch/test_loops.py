@@ -7,10 +7,11 @@ from world import PATIENCE, add_flow, chain, flow, node, run_of, steps_of
 
 from database import execute, write
 from database.base import now_ms
-from database.queries import data_tables, waits
+from database.queries import waits
 from dispatch import Start
 from errors import Conflict, NodeError, NotFound
 from models import DataRow, Run
+from packs.tables import queries
 
 
 def items_of(run, node_id="c"):
@@ -451,7 +452,7 @@ def write_rows(id_, operation, **config):
 
 
 def test_a_crash_at_any_moment_repeats_no_write(tmp_path, types):
-    data_tables.make("ws_1", "orders", [("number", "text"), ("total", "number")])
+    queries.make("ws_1", "orders", [("number", "text"), ("total", "number")])
     one = {"number": "A1"}
     made = chain(
         write_rows("insert", "insert", values={**one, "total": 0}),

@@ -1,6 +1,6 @@
 /**
  * Conditions, and rules of a switch made of them: form -> expression -> form.
- * tests/test_web_conditions.py evaluates the expressions, which are written to build/conditions.json for it.
+ * tests/test_web.py evaluates the expressions, which are written to build/conditions.json for it.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { describe, expect, it, test } from "vitest";

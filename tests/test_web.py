@@ -1,10 +1,7 @@
-"""Conditions written by the browser app's form have, in the real evaluator, the result that the form says.
-
-The app's own tests write forms with their expressions, also those of switch nodes, and read each of them back: see
-condition.test.ts. Without a run of these tests, there are none to evaluate.
-"""
+"""The browser app and the server agree: names, conditions, links to the documentation, and the build."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import examples
+from world import ROOT
 
-from expressions import ExpressionError, compile_text
+from expressions import ExpressionError, compile_text, compile_value, escape, has_expression, quote
+from expressions.library import FILTERS, FUNCTIONS, METHODS, TESTS
 from expressions.values import WorkBudget
+from nodes import catalogue
+from nodes.base import REGISTRY
 from nodes.core.logic import Switch, is_true
+from nodes.data.python_sandbox import Sandbox
 
 FILE = Path(__file__).parent.parent / "build/conditions.json"
 MISSING = object()  # stands for the value of a missing name
@@ -258,3 +260,134 @@ def test_a_comparison_decides_the_branch_as_its_boolean_does(cases):
         except ExpressionError:
             continue
         assert isinstance(value, bool) and is_true(value) == value
+
+
+# The names that the browser app offers while one writes an expression are those that there are
+
+
+LANGUAGE = Path(__file__).parent.parent / "web/src/forms/expression/language.json"
+
+
+def test_the_app_offers_every_name_of_the_language_and_no_other():
+    language = json.loads(LANGUAGE.read_text())
+    for table, known in (("filters", FILTERS), ("functions", FUNCTIONS), ("tests", TESTS)):
+        assert [entry["name"] for entry in language[table]] == sorted(known), table
+    offered = {kind: [entry["name"] for entry in entries] for kind, entries in language["methods"].items()}
+    assert offered == {kind: sorted(methods) for kind, methods in METHODS.items()}
+
+
+DOCUMENTED = LANGUAGE.with_name("documented.json")
+
+
+def entries(part):
+    """Return the entries of the language by name, or by type and name."""
+    return {name: {**entry} for name, entry in part.items() if "does" in entry} or {
+        f"{kind}.{name}": entry for kind, named in part.items() for name, entry in named.items()
+    }
+
+
+def test_every_name_is_documented_with_an_example_that_has_this_result():
+    documented = json.loads(DOCUMENTED.read_text())
+    methods = [f"{kind}.{name}" for kind, named in METHODS.items() for name in named]
+    for table, names in (("filters", FILTERS), ("functions", FUNCTIONS), ("tests", TESTS), ("methods", methods)):
+        found = entries(documented[table])
+        assert sorted(found) == sorted(names), table
+        for name, entry in found.items():
+            assert name.rpartition(".")[2] in entry["example"]
+            assert compile_text(f"{{{{ {entry['example']} }}}}").evaluate({}) == entry["result"], name
+
+
+def test_python_is_completed_with_names_that_the_sandbox_has():
+    names = json.loads((LANGUAGE.parent.parent / "code/builtins.json").read_text())
+    sandbox = Sandbox(1)
+    try:
+        assert sandbox.run(f"{', '.join(names)}\n1", {}, 10, 64, print) == 1
+    finally:
+        sandbox.close()
+    scope = REGISTRY["code"].Config().fields["source"].metadata["x-scope"]
+    assert set(scope) == set(REGISTRY["code"].names)
+
+
+# The browsers that docs/app.md names are those that the app is built for
+
+
+PAGE = (ROOT / "docs" / "app.md").read_text(encoding="utf-8")
+CONFIG = (ROOT / "web" / "vite.config.ts").read_text(encoding="utf-8")
+
+
+def test_the_page_names_the_browsers_of_the_build():
+    (target,) = re.findall(r"^    target: \[(.+)\],$", CONFIG, re.MULTILINE)
+    built = dict(re.findall(r'"([a-z]+)([\d.]+)"', target))
+    assert built["chrome"] == built["edge"]
+    told = "Chrome and Edge from {chrome}, Firefox from {firefox} and Safari from {safari} on".format_map(built)
+    assert told in PAGE
+
+
+# The app links the documentation: each link leads to a page that is there, at a heading that it has
+
+
+SOURCES = Path(__file__).parent.parent / "web" / "src"
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted(SOURCES.rglob("*.tsx")))
+GUIDES = re.findall(r'^  (\w+): "([a-z#-]+)",$', TEXT.partition("const GUIDES")[2].partition("};")[0], re.MULTILINE)
+LINKED = sorted({*re.findall(r'(?:\bdocs|<DocsLink page)="([^"]+)"', TEXT), *(page for _, page in GUIDES)})
+NEEDED = {"expressions", "credentials", "agents", "definition", "webhooks", "triggers", "runs", "files"}
+
+
+def page_of(entry):
+    """Return the page that describes a node type, with its anchor."""
+    of_connector = entry["operations"] is not None
+    return f"connectors/{entry['service']['type']}" if of_connector else f"nodes#{entry['type']}"
+
+
+def test_what_has_a_page_links_it():
+    assert {page.partition("#")[0] for page in LINKED} >= NEEDED
+    assert 'href="/docs"' in TEXT and "`connectors/${type.service.type}` : `nodes#${type.type}`" in TEXT
+
+
+def test_a_link_of_the_app_leads_to_a_heading_that_is_there(client):
+    links = [page.partition("#") for page in [*LINKED, *map(page_of, catalogue())]]
+    answers = {name: client.get(f"/docs/{name}") for name, _, _ in links}
+    assert {name: answer.status_code for name, answer in answers.items() if answer.status_code != 200} == {}
+    assert [(name, anchor) for name, _, anchor in links if anchor and f'id="{anchor}"' not in answers[name].text] == []
+
+
+def test_every_guide_is_to_a_node_that_there_is():
+    assert {type_ for type_, _ in GUIDES} <= {entry["type"] for entry in catalogue()} and GUIDES
+
+
+# Literals: escaped text stays text, alone and beside expressions
+
+
+TEXTS = st.text(st.sampled_from("{}%#-\"'\\ \r\n\0é\x85\u2028ab🙂"), max_size=30)
+
+
+def value_of(source):
+    template = compile_value(source)
+    return source if template is None else template.evaluate({"x": "<x>"})
+
+
+@pytest.mark.parametrize("text", ["", "plain", "a}} b %} c #}", "{ { }", '{"a": 1}'])
+def test_text_without_special_characters_stays_unchanged(text):
+    assert escape(text) == text
+
+
+def test_text_with_an_expression_is_escaped():
+    assert escape('Hi {{ name }}, "{%"') == r'{{ "Hi {{ name }}, \"{%\"" }}'
+
+
+@given(TEXTS, TEXTS, st.integers(0, 3_200))
+@settings(max_examples=examples(500), deadline=None)
+def test_any_text_evaluates_to_itself_alone_and_beside_expressions(before, after, padding):
+    before += "-" * padding
+    assert value_of(escape(before) + escape(after)) == before + after
+    assert value_of(escape(before) + "{{ x }}" + escape(after)) == f"{before}<x>{after}"
+
+
+@pytest.mark.parametrize("text", ["{{" * 100_000, "{% x %}" * 20_000, "\0{{" * 60_000], ids=["braces", "tags", "nul"])
+def test_a_long_text_full_of_braces_stays_within_the_limits(text):
+    assert has_expression(escape(text)) and value_of(escape(text)) == text
+
+
+@given(TEXTS)
+def test_a_quoted_text_is_a_literal_of_the_language(text):
+    assert value_of(f"{{{{ {quote(text)} }}}}") == text
