@@ -103,7 +103,7 @@ POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/api \
 	$(addprefix tests/packs/,agents forms oauth prometheus tables mcp connectors/app_triggers)
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/packs/agents/test_,hostile_models.py llm.py model_choice.py \
-	model_names.py) $(addprefix tests/api/test_,catalogue.py credential_checks.py description.py \
+	model_names.py) $(addprefix tests/api/test_,credential_checks.py description.py \
 	error_shape.py every_route.py previews.py static_app.py) \
 	$(addprefix tests/api/webhooks/test_webhook_,auth.py body.py jwt.py) tests/packs/agents/dispatch/test_definitions.py
 POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(ALONE) $(NOT_POSTGRES)) -m 'not slow or postgres' $(PROFILE)

@@ -16,7 +16,7 @@ OPEN = {
     "GET /api/health",
     "GET /api/ready",
     "POST /api/auth/login",
-    # What they ask for is the token of the invitation: see test_invitations.py.
+    # What they ask for is the token of the invitation: see test_people.py.
     "POST /api/invitations/look",
     "POST /api/invitations/redeem",
     "GET /api/openapi.json",

@@ -1,16 +1,20 @@
-"""The workspace's files over HTTP: streaming uploads and downloads, atomic, inside their folder."""
+"""Files of a workspace, changes of them, and free disk space."""
 
 import os
 import resource
 import sys
 from io import BytesIO
+from multiprocessing import get_context
 from urllib.parse import quote
 
 import pytest
 from error_shape import check_shape
 from world import at_once
 
-from models import AuditEntry
+from dispatch.dispatcher import FreeSpace
+from models import AuditEntry, Run
+from nodes.files.files import NAME, OverQuota, WorkspaceFiles
+from scheduler import Scheduler
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -345,3 +349,242 @@ def test_a_refused_upload_leaves_no_entry(owner, files):
     upload(owner)
     owner.delete("/api/files/nothing")
     assert AuditEntry.select().count() == before
+
+
+# Files over HTTP: folders in pages, moving, deleting many, previews, parts of a file, and the quota
+
+
+def test_a_folder_is_listed_with_its_folders_in_pages(owner, files):
+    for path in ("a/x.txt", "a/b/y.txt", "a/b/c/z.txt", "a/c.txt", "top.txt"):
+        files.write(path, b"1")
+    found, cursor = [], ""
+    while cursor is not None:
+        page = owner.get(f"/api/files?folder=a&limit=1&cursor={cursor}").json
+        found, cursor = [*found, *page["items"]], page["next_cursor"]
+    assert [(one["path"], one["type"]) for one in found] == [
+        ("a/b/", "folder"),
+        ("a/c.txt", "file"),
+        ("a/x.txt", "file"),
+    ]
+    assert paths(owner, "?folder=") == ["a/", "top.txt"]
+    assert paths(owner, "?folder=none") == []
+    check_shape(owner.get("/api/files?folder=top.txt"), 400)
+    check_shape(owner.get("/api/files?folder=../x"), 400)
+
+
+def test_files_and_folders_are_moved(owner, files):
+    files.write("a/x.txt", b"1")
+    files.write("b.txt", b"2")
+    assert owner.post("/api/files-move", {"path": "a/x.txt", "to": "new/deep/x.txt"}).status_code == 204
+    assert owner.post("/api/files-move", {"path": "new", "to": "old"}).status_code == 204
+    assert paths(owner) == ["b.txt", "old/deep/x.txt"]
+    check_shape(owner.post("/api/files-move", {"path": "b.txt", "to": "old/deep/x.txt"}), 409)
+    check_shape(owner.post("/api/files-move", {"path": "old", "to": "old/deep/in"}), 400)
+    check_shape(owner.post("/api/files-move", {"path": "none", "to": "x"}), 404)
+    check_shape(owner.post("/api/files-move", {"path": "b.txt", "to": "../x"}), 400)
+
+
+def test_several_files_and_folders_are_deleted(owner, files):
+    for path in ("a/x.txt", "a/b/y.txt", "b.txt", "c.txt"):
+        files.write(path, b"1")
+    answer = owner.post("/api/files-delete", {"paths": ["a/", "b.txt", "none.txt", "none/"]})
+    assert answer.json == {"deleted": 3}, answer.text
+    assert paths(owner, "?folder=") == ["c.txt"]
+
+
+def test_a_link_in_a_deleted_folder_leads_nowhere(owner, files, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept.txt").write_text("kept")
+    files.write("a/x.txt", b"1")
+    (files.root / "a" / "link").symlink_to(outside)
+    assert owner.post("/api/files-delete", {"paths": ["a/"]}).json == {"deleted": 1}
+    assert (outside / "kept.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "how"),
+    [
+        ("a.html", "text/plain; charset=utf-8", "inline"),
+        ("a.json", "text/plain; charset=utf-8", "inline"),
+        ("a.png", "image/png", "inline"),
+        ("a.pdf", "application/pdf", "inline"),
+        ("a.svg", "image/svg+xml", "attachment"),
+        ("a.bin", "application/octet-stream", "attachment"),
+    ],
+)
+def test_a_preview_is_inert(owner, files, name, type_, how):
+    files.write(name, b"<script>alert(1)</script>")
+    answer = owner.get(f"/api/files/{name}?inline=true")
+    assert answer.headers["Content-Type"] == type_
+    assert answer.headers["Content-Disposition"].startswith(how)
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert ("sandbox" in answer.headers["Content-Security-Policy"]) == (name != "a.pdf")
+    assert owner.get(f"/api/files/{name}").headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "data"),
+    [
+        ("bytes=2-4", 206, b"234"),
+        ("bytes=7-", 206, b"789"),
+        ("bytes=-2", 206, b"89"),
+        ("bytes=0-9", 200, b"0123456789"),
+        ("bytes=50-", 200, b"0123456789"),
+        ("bytes=0-1,3-4", 200, b"0123456789"),
+        ("lines=1-2", 200, b"0123456789"),
+    ],
+)
+def test_a_part_of_a_file_is_sent_on_request(owner, files, wanted, status, data):
+    files.write("a.txt", b"0123456789")
+    answer = owner.get("/api/files/a.txt", headers={"Range": wanted})
+    assert (answer.status_code, answer.data) == (status, data)
+    assert answer.headers["Content-Length"] == str(len(data))
+    assert ("Content-Range" in answer.headers) == (status == 206)
+
+
+# The quota
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Files with a quota of 100 bytes."""
+    return WorkspaceFiles(tmp_path / "files", 1_000, 100)
+
+
+def test_every_way_to_write_counts(small):
+    small.write("a", b"x" * 60)
+    with pytest.raises(OverQuota, match="160 bytes, more than their quota of 100"):
+        small.write("b", b"x" * 100)
+    small.write("a", b"x" * 90)
+    with pytest.raises(OverQuota):
+        small.append("a", b"x" * 11)
+    with pytest.raises(OverQuota):
+        small.copy("a", "b")
+    assert small.append("a", b"x" * 10) == 100
+    with small.uploading() as uploaded, pytest.raises(OverQuota):
+        uploaded.write(b"x")
+        uploaded.keep("c")
+    with pytest.raises(OverQuota):
+        small.real_path("new.db", make=True)
+    small.move("a", "d")
+    assert small.usage() == 100
+    small.delete("d")
+    assert small.usage() == 0
+    small.write("deep/a", b"x" * 100)
+    assert small.delete_folder("deep") == 1
+    small.write("b", b"x" * 100)
+
+
+def test_what_something_else_changed_is_counted_again(small):
+    small.write("a", b"x" * 10)
+    (small.root / "b").write_bytes(b"x" * 50)
+    assert small.usage() == 10
+    os.truncate(small.root / NAME, 3)  # as a crash may leave it
+    assert small.usage() == 60
+
+
+def write_many(root, folder):
+    files, written = WorkspaceFiles(root, 1_000, 100), 0
+    for number in range(20):
+        try:
+            files.write(f"{folder}/{number}", b"x" * 10)
+            written += 1
+        except OverQuota:
+            continue
+    return written
+
+
+def test_processes_together_stay_within_the_quota(tmp_path):
+    with get_context("fork").Pool(4) as pool:
+        assert sum(pool.starmap(write_many, [(tmp_path / "files", each) for each in "abcd"], chunksize=1)) == 10
+    assert sum(file["size"] for file in WorkspaceFiles(tmp_path / "files", 1_000).find()) == 100
+
+
+def test_an_upload_beyond_the_quota_is_refused_and_the_usage_shown(owner, files, monkeypatch):
+    monkeypatch.setattr(files, "quota", 100)
+    assert upload(owner, b"x" * 80).status_code == 201
+    assert "quota of 100" in check_shape(upload(owner, b"x" * 30, name="b.csv"), 413)
+    usage = owner.get("/api/files-usage").json
+    assert usage == {"used": 80, "staged": 0, "quota": 100, "max_file_bytes": files.max_bytes}
+
+
+# Free disk space: the space that calls leave free, and the server's behaviour with a nearly full disk
+
+
+PATH = "/api/webhooks/orders"
+
+
+@pytest.fixture
+def hook(make_flow):
+    """`hook(**config)` makes an active flow that responds to its calls."""
+
+    def make(**config):
+        node = {"id": "hook", "type": "webhook", "config": {"path": "orders", **config}}
+        return make_flow({"nodes": [node], "edges": []}, status="active")
+
+    return make
+
+
+@pytest.mark.sqlite_only("PostgreSQL has values in rows")
+def test_a_large_call_is_on_the_disk_once(client, hook, server):
+    hook(respond="last")
+    # Each character takes six as JSON: the input, the output of the trigger and the output of the run are 1.8 MB each.
+    answer = client.open(PATH, method="POST", data="\x01" * 300_000)
+    assert answer.status_code == 200 and answer.json["body"] == "\x01" * 300_000
+    (run,) = Run.select()
+    files = [path.stat() for path in (server.config.data_dir / "values" / run.id).iterdir()]
+    assert len(files) == 3 and len({file.st_ino for file in files}) == 1
+    assert 1_800_000 < server.dispatcher.resources.payloads.size_of(run.id) < 1_900_000
+
+
+@pytest.fixture
+def nearly_full(server, monkeypatch):
+    """Require more free space than any disk has."""
+    monkeypatch.setattr(server.dispatcher, "free_space", FreeSpace([server.config.data_dir], 2**62))
+
+
+def test_with_a_nearly_full_disk_calls_are_refused_and_the_server_is_not_ready(client, owner, flow, hook, nearly_full):
+    hook()
+    answer = client.post(PATH)
+    assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+    told = owner.post(f"/api/workflows/{flow['id']}/run", {})
+    assert told.status_code == 503 and "HEADRACE_MIN_FREE_BYTES" in told.json["error"]
+    ready = client.get("/api/ready")
+    assert ready.status_code == 503 and "HEADRACE_MIN_FREE_BYTES" in ready.json["error"]
+    assert client.get("/api/health").status_code == 200 and Run.select().count() == 0
+
+
+def test_a_run_under_way_ends_though_the_disk_is_nearly_full(owner, make_flow, gate, server, monkeypatch):
+    flow = make_flow({"nodes": [{"id": "a", "type": "gate"}, {"id": "b", "type": "noop"}], "edges": [["a", "b"]]})
+    run = owner.post(f"/api/workflows/{flow['id']}/run?wait=0", {}).json
+    monkeypatch.setattr(server.dispatcher, "free_space", FreeSpace([server.config.data_dir], 2**62))
+    gate.set()
+    ticket = server.dispatcher.ticket_of(Run.get_by_id(run["id"]))
+    assert server.dispatcher.waiting.wait(ticket, 10).status == "success"
+
+
+def test_the_disk_is_looked_at_once_a_second(tmp_path):
+    now = [0.0]
+    space = FreeSpace([tmp_path], 2**62, lambda: now[0])
+    assert space.is_low()
+    space.floor = 0
+    assert space.is_low()
+    now[0] = 1.0
+    assert not space.is_low()
+
+
+def test_an_unreadable_folder_does_not_count_as_a_full_disk(tmp_path):
+    assert not FreeSpace([tmp_path / "gone"], 2**62).is_low()
+
+
+def test_nothing_that_is_due_starts_until_there_is_room_again(server):
+    scheduler, ticks = Scheduler(server.dispatcher), []
+    tick = scheduler._with_room(lambda: ticks.append(1))
+    now = [0.0]
+    server.dispatcher.free_space = FreeSpace([server.config.data_dir], 2**62, lambda: now[0])
+    tick()
+    server.dispatcher.free_space.floor, now[0] = 0, 1.0
+    assert not ticks
+    tick()
+    assert ticks == [1]

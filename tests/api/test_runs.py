@@ -1,13 +1,20 @@
 """Running flows, and the records of runs."""
 
 import time
+from urllib.parse import urlsplit
 
 import pytest
+from servers import until
 
 import database
-from database.base import now_ms
+from api.runs import MAX_CLOCK_AHEAD_MS, RunIn, RunItemOut, RunWholeOut
+from database import execute, fetch_value, write
+from database.base import DAY_MS, first_id, new_id, now_ms
+from database.queries import logs
+from models import IdempotencyKey, Run
 
 pytestmark = pytest.mark.usefixtures("shared_server")
+
 
 FAILING = {"nodes": [{"id": "a", "type": "stop", "config": {"message": "no more milk"}}]}
 SLOW = {"nodes": [{"id": "a", "type": "noop"}, {"id": "b", "type": "gate"}], "edges": [["a", "b"]]}
@@ -411,3 +418,352 @@ def test_the_metrics_have_the_size_of_the_database(owner, server):
     answer = owner.get("/api/metrics").json
     database.empty_log()
     assert answer["database_bytes"] == database.space().total > 100_000
+
+
+# Runs that another system executed, recorded by POST /api/runs: whole runs as another server returned them
+
+
+NO_STOCK = {"nodes": [{"id": "no", "type": "stop", "config": {"message": "No stock"}}], "edges": []}
+# The fields of the contract's Run, and of ours, that are recorded.
+KEPT = {
+    *("workflow_name", "status", "triggered_by", "duration_ms", "started_at", "finished_at", "output", "error_text"),
+    *("input", "error_kind", "cancelled"),
+}
+CONTRACT = {
+    "id": "run_01KDVDNSE8AX2R4D9Q7W3NYMTB",
+    "workflow_id": "wf_x",
+    "workflow_name": "Orders of last year",
+    "status": "success",
+    "triggered_by": "webhook",
+    "duration_ms": 1234,
+    "started_at": "2026-01-01T00:00:00.000Z",
+    "finished_at": "2026-01-01T00:00:05.000Z",
+    "output": {"ok": [True, None, 1]},
+    "error_text": None,
+}
+
+
+@pytest.fixture
+def whole(owner, make_run):
+    """A run of a flow as GET /api/runs/:id returns it, of which this server has nothing left."""
+    run = owner.get(f"/api/runs/{make_run(NO_STOCK, {'order': 7})['id']}").json
+    assert owner.delete(f"/api/runs/{run['id']}").status_code == 204
+    return run
+
+
+def kept(run):
+    return {name: run[name] for name in KEPT}
+
+
+def test_the_run_of_the_contract_is_recorded_with_all_of_its_fields(owner, flow):
+    body = {**CONTRACT, "id": new_id("run"), "workflow_id": flow["id"]}
+    answer = owner.post("/api/runs", body)
+    assert answer.status_code == 201 and body.items() <= answer.json.items(), answer.text
+    assert body.items() <= owner.get(f"/api/runs/{body['id']}").json.items()
+    (listed,) = owner.get("/api/runs?search=last year").json["items"]
+    assert body.items() <= listed.items()
+
+
+def test_a_run_of_another_server_is_recorded_as_it_was_returned(owner, flow, whole):
+    answer = owner.post("/api/runs", {**whole, "workflow_id": flow["id"]})
+    assert answer.status_code == 201, answer.text
+    again = owner.get(f"/api/runs/{whole['id']}").json
+    assert kept(again) == kept(whole) and again["input"] == {"order": 7}
+    assert (again["id"], again["created_at"], again["workflow_id"]) == (whole["id"], whole["created_at"], flow["id"])
+
+
+def test_a_run_goes_to_another_workspace_of_the_same_server_with_another_id_alone(owner, other, make_flow, run):
+    there = make_flow(who=other)
+    whole = owner.get(f"/api/runs/{run['id']}").json
+    refused = other.post("/api/runs", {**whole, "workflow_id": there["id"]})
+    assert refused.status_code == 409 and run["id"] in refused.json["error"] and "workspace" not in refused.text
+    made = other.post("/api/runs", {**whole, "workflow_id": there["id"], "id": new_id("run")})
+    assert made.status_code == 201 and made.json["workspace_id"] == there["workspace_id"]
+    assert kept(made.json) == kept(whole)
+
+
+@pytest.mark.parametrize("status", ["running", "pending"])
+def test_an_unfinished_run_is_recorded_with_its_nulls(owner, flow, status):
+    nulls = dict.fromkeys(("duration_ms", "finished_at", "output", "error_text"))
+    body = {**CONTRACT, **nulls, "id": new_id("run"), "workflow_id": flow["id"], "status": status}
+    assert body.items() <= owner.post("/api/runs", body).json.items()
+
+
+def test_every_field_of_a_run_may_be_sent_and_a_misspelt_one_not(owner, flow):
+    known = RunIn.read_only | RunIn._declared_fields.keys()
+    assert (RunWholeOut._declared_fields.keys() | RunItemOut._declared_fields.keys()) <= known
+    answer = owner.post("/api/runs", {"workflow_id": flow["id"], "workflow_nam": "x"})
+    assert answer.status_code == 400 and answer.json["error"].startswith("workflow_nam: ")
+
+
+def test_the_same_id_is_recorded_once(owner, flow, count_rows):
+    body = {**CONTRACT, "id": new_id("run"), "workflow_id": flow["id"]}
+    assert owner.post("/api/runs", body).status_code == 201
+    before, metrics = count_rows(), owner.get("/api/metrics").json
+    again = owner.post("/api/runs", {**body, "status": "failed"})
+    assert again.status_code == 409 and count_rows() == before and owner.get("/api/metrics").json == metrics
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        *("run_x", "run_", "01KDVDNSE8AX2R4D9Q7W3NYMTB", "wf_01KDVDNSE8AX2R4D9Q7W3NYMTB"),
+        *("run_01KDVDNSE8AX2R4D9Q7W3NYMT", "run_01KDVDNSE8AX2R4D9Q7W3NYMTBB", "run_01KDVDNSE8AX2R4D9Q7W3NYMTB\n"),
+        *("run_01kdvdnse8ax2r4d9q7w3nymtb", "run_01KDVDNSE8AX2R4D9Q7W3NYMTU", "run_../../etc/passwd", "", 5, ["x"]),
+        *("run_00000000000000000000000000", "run_7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "run_ZZZZZZZZZZZZZZZZZZZZZZZZZZ"),
+    ],
+)
+def test_a_malformed_or_absurd_id_is_400_and_leaves_nothing(owner, flow, count_rows, id_):
+    before = count_rows()
+    answer = owner.post("/api/runs", {"workflow_id": flow["id"], "id": id_})
+    assert answer.status_code == 400 and answer.json["error"].startswith("id: ")
+    assert count_rows() == before
+
+
+def test_an_id_of_the_future_is_refused_and_a_clock_ahead_is_not(owner, flow):
+    def post(ahead):
+        return owner.post("/api/runs", {"workflow_id": flow["id"], "id": first_id("run", now_ms() + ahead)}).status_code
+
+    assert (post(MAX_CLOCK_AHEAD_MS - 10_000), post(MAX_CLOCK_AHEAD_MS + 10_000)) == (201, 400)
+
+
+def test_an_id_that_retention_would_delete_is_refused(owner, server, flow):
+    def post(days):
+        body = {"workflow_id": flow["id"], "id": first_id("run", now_ms() - days * DAY_MS - 60_000)}
+        return owner.post("/api/runs", body)
+
+    days = server.config.retention_days
+    assert days > 1 and post(days - 1).status_code == 201
+    refused = post(days)
+    assert refused.status_code == 400 and f"deletes runs after {days} days" in refused.json["error"]
+
+
+def test_a_run_is_in_lists_at_the_time_of_its_id(owner, flow, run):
+    at = now_ms() - 3 * DAY_MS
+    made = owner.post("/api/runs", {"workflow_id": flow["id"], "id": first_id("run", at)}).json
+    assert [item["id"] for item in owner.get("/api/runs").json["items"]] == [run["id"], made["id"]]
+    query = {"since": made["created_at"], "until": made["created_at"]}
+    assert [item["id"] for item in owner.get("/api/runs", query_string=query).json["items"]] == [made["id"]]
+
+
+@pytest.mark.parametrize("left", ["a child", "a log entry"])
+def test_the_id_of_a_deleted_run_is_not_free_while_something_of_it_is_left(owner, other, make_flow, run, left):
+    there = make_flow(who=other)
+    owner.delete(f"/api/runs/{run['id']}")
+    with write():
+        if left == "a child":
+            child = owner.post("/api/runs", {"workflow_id": run["workflow_id"]}).json
+            execute("UPDATE runs SET parent_run_id = ? WHERE id = ?", (run["id"], child["id"]))
+        else:
+            execute(*logs.entry(run["workspace_id"], run["id"], None, "info", "secret", None))
+    answer = other.post("/api/runs", {"workflow_id": there["id"], "id": run["id"]})
+    assert answer.status_code == 409 and Run.find(run["id"]) is None
+
+
+@pytest.mark.parametrize("status", ["success", "running", "pending"])
+def test_only_a_failed_run_was_cancelled(owner, flow, status):
+    answer = owner.post("/api/runs", {"workflow_id": flow["id"], "status": status, "cancelled": True})
+    assert answer.status_code == 400 and answer.json["error"].startswith("cancelled: ")
+    made = owner.post("/api/runs", {"workflow_id": flow["id"], "status": "failed", "cancelled": True}).json
+    assert made["cancelled"] is True and fetch_value("SELECT recorded FROM runs WHERE id = ?", (made["id"],))
+
+
+# Questions of the items of a loop, answered by the API and by links
+
+
+FLOW = {
+    "nodes": [
+        {"id": "start", "type": "manual"},
+        {"id": "ask", "type": "approval", "config": {"message": "Pay {{ item }}?"}, "foreach": "{{ input }}"},
+        {"id": "yes", "type": "noop"},
+        {"id": "no", "type": "noop"},
+    ],
+    "edges": [["start", "ask"], ["ask", "yes", "approved"], ["ask", "no", "rejected"]],
+}
+
+
+def test_each_item_is_asked_and_answered_on_its_own(owner, client, make_flow):
+    flow = make_flow(FLOW, None, name="Payments")
+    flow_id = flow["id"] if isinstance(flow, dict) else flow.id
+    run = owner.post(f"/api/workflows/{flow_id}/run?wait=0", {"input": [10, 20, 30]}).json
+    path = f"/api/runs/{run['id']}"
+    until(lambda: len(owner.get(path).json["questions"]) == 3, "all items are asked")
+    asked = owner.get(path).json["questions"]
+    assert [(one["node_id"], one["item_index"], one["text"]) for one in asked] == [
+        ("ask:0", 0, "Pay 10?"), ("ask:1", 1, "Pay 20?"), ("ask:2", 2, "Pay 30?"),
+    ]  # fmt: skip
+    assert owner.post(f"{path}/resume", {"answer": "approved"}).status_code == 400
+    assert owner.post(f"{path}/resume", {"node_id": "ask:2", "answer": "rejected"}).status_code == 200
+    assert owner.post(f"{path}/resume", {"node_id": "ask:2", "answer": "approved"}).status_code == 409
+    steps = owner.get(f"{path}/steps").json["items"]
+    (link,) = [step["output"]["approved_url"] for step in steps if step.get("index") == 0 and step["node_id"] == "ask"]
+    relative = urlsplit(link)._replace(scheme="", netloc="").geturl()
+    assert "Pay 10?" in client.get(relative, headers={"Accept": "text/html"}).text
+    assert client.post(relative, {}).status_code == 200
+    assert owner.post(f"{path}/resume", {"node_id": "ask:1", "answer": "approved"}).status_code == 200
+    until(lambda: owner.get(path).json["status"] == "success", "the run ends")
+    ended = owner.get(path).json
+    assert [one["item"] for one in ended["output"]["yes"]] == [10, 20]
+    assert [one["item"] for one in ended["output"]["no"]] == [30]
+    counts = {one["node_id"]: one for one in owner.get(f"{path}/counts").json["items"]}
+    taken = {one["branch"]: one["count"] for one in counts["ask"]["branches"]}
+    assert taken == {"approved": 2, "rejected": 1, "timeout": 0}
+    (yes,) = [step for step in owner.get(f"{path}/steps").json["items"] if step["node_id"] == "yes"]
+    assert [one["item"] for one in yes["input"]] == [10, 20]
+
+
+# Flows with an input schema: an invalid input starts no run, from any trigger
+
+
+BOOKING = {
+    "type": "object",
+    "properties": {
+        "room": {"type": "string", "enum": ["north", "south"]},
+        "guests": {"type": "array", "items": {"type": "object", "properties": {"age": {"type": "integer"}}}},
+        "seats": {"type": "integer", "default": 4},
+    },
+    "required": ["room"],
+}
+RIGHT, WRONG = {"room": "north"}, {"room": "west", "guests": [{"age": 7}, {"age": "x"}]}
+
+
+def asking(schema=BOOKING, type_="manual", *more, **start):
+    config = {} if schema is None else {"input_schema": schema}
+    nodes = [{"id": "start", "type": type_, "config": config, **start}, {"id": "end", "type": "noop"}, *more]
+    return {"nodes": nodes, "edges": [["start", "end"]]}
+
+
+def run(client, flow, status=200, headers=None, **body):
+    answer = client.post(f"/api/workflows/{flow['id']}/run", body, headers=headers or {})
+    assert answer.status_code == status, answer.text
+    return answer.json
+
+
+def retry(client, done, status=200, **body):
+    answer = client.post(f"/api/runs/{done['id']}/retry", body)
+    assert answer.status_code == status, answer.text
+    return answer.json
+
+
+def change(client, flow, definition):
+    assert client.put(f"/api/workflows/{flow['id']}", {"definition": definition}).status_code == 200
+
+
+@pytest.mark.parametrize("type_", ["manual", "called"])
+def test_invalid_input_is_an_error_with_its_place_and_starts_no_run(owner, make_flow, count_rows, type_):
+    flow = make_flow(asking(type_=type_))
+    before = count_rows()
+    answer = run(owner, flow, 422, input=WRONG)
+    assert answer["error"].startswith("The input does not match the input schema: ")
+    assert {issue["path"] for issue in answer["details"]} == {"input.room", "input.guests[1].age"}
+    assert '"west" is not one of' in next(one["message"] for one in answer["details"] if one["path"] == "input.room")
+    assert count_rows() == before
+
+
+@pytest.mark.parametrize("given", [{}, {"input": None}, {"input": []}, {"input": "north"}])
+def test_an_input_that_is_not_an_object_is_an_error_of_the_whole_input(owner, make_flow, given):
+    (issue,) = run(owner, make_flow(asking()), 422, **given)["details"]
+    assert issue["path"] == "input" and 'is not of type "object"' in issue["message"]
+
+
+def test_a_right_input_is_taken_as_it_is_and_no_default_is_filled_in(owner, make_flow):
+    done = run(owner, make_flow(asking()), input=RIGHT)
+    assert (done["status"], done["input"], done["output"]) == ("success", RIGHT, RIGHT)
+
+
+def test_without_a_schema_everything_is_taken(owner, make_flow):
+    flow = make_flow(asking(None))
+    assert [run(owner, flow, input=given)["output"] for given in (None, 1, WRONG)] == [None, 1, WRONG]
+
+
+@pytest.mark.parametrize("role", ["operator", "editor"])
+def test_the_input_is_validated_for_every_role(make_flow, member, role):
+    assert run(member(role), make_flow(asking()), 422, input=WRONG)["details"]
+
+
+def test_a_refused_input_does_not_use_up_its_key(owner, make_flow):
+    flow, headers = make_flow(asking()), {"Idempotency-Key": "once"}
+    run(owner, flow, 422, headers, input=WRONG)
+    assert IdempotencyKey.select().count() == 0
+    first = run(owner, flow, 200, headers, input=RIGHT)
+    # The key answers for the run that it has started, whatever comes with it.
+    assert run(owner, flow, 200, headers, input=WRONG)["id"] == first["id"]
+
+
+def test_the_input_of_a_draft_run_is_validated_by_the_draft(owner, make_flow):
+    open_, strict = make_flow(asking(None)), make_flow(asking())
+    assert run(owner, open_, 422, input=WRONG, definition=asking())["details"]
+    assert run(owner, strict, input=WRONG, definition=asking(None))["status"] == "success"
+    assert Run.select().count() == 1
+
+
+def test_up_to_a_node_only_the_triggers_count_that_lead_to_it(owner, make_flow):
+    alone = {"id": "alone", "type": "noop"}
+    flow = make_flow(asking(BOOKING, "manual", alone))
+    assert run(owner, flow, 422, input=WRONG, until="end")["details"]
+    assert run(owner, flow, input=WRONG, until="alone")["status"] == "success"
+
+
+def test_a_trigger_that_is_not_executed_refuses_nothing(owner, make_flow):
+    flow, off = make_flow(asking()), make_flow(asking(disabled=True))
+    assert run(owner, flow, input=WRONG, pinned={"start": {"output": 1}})["output"] == 1
+    assert run(owner, off, input=WRONG)["status"] == "success"
+
+
+def test_other_triggers_start_the_flow_without_validation(owner, make_flow, client):
+    hook = {"id": "hook", "type": "webhook", "config": {"path": "rooms", "respond": "last"}}
+    make_flow(asking(BOOKING, "manual", hook), status="active")
+    assert client.post("/api/webhooks/rooms", {"room": "west"}).status_code == 200
+
+
+def test_repeating_is_checked_against_the_version_that_is_to_run(owner, make_flow):
+    flow = make_flow(asking(None))
+    first = run(owner, flow, input=WRONG)
+    change(owner, flow, asking())
+    assert {issue["path"] for issue in retry(owner, first, 422, **{"from": "start"})["details"]} >= {"input.room"}
+    assert Run.select().count() == 1
+    assert retry(owner, first, **{"from": "start", "version": "same"})["status"] == "success"
+
+
+def test_from_where_it_failed_a_trigger_that_has_done_its_part_is_not_asked_again(owner, make_flow):
+    broken, mended = asking(None), asking(None)
+    broken["nodes"][1] = {"id": "end", "type": "stop", "config": {"message": "no"}}
+    flow = make_flow(broken)
+    first = run(owner, flow, input=WRONG)
+    change(owner, flow, mended)
+    assert retry(owner, first)["status"] == "success"
+    change(owner, flow, asking())
+    assert retry(owner, first, 422)["details"]
+
+
+def test_invalid_input_of_a_called_flow_fails_its_trigger(owner, make_flow):
+    asked = make_flow(asking())
+    config = {"workflow_id": asked["id"], "input": WRONG}
+    caller = run(owner, make_flow({"nodes": [{"id": "call", "type": "subflow", "config": config}]}))
+    assert caller["status"] == "failed" and "the input does not match the input schema: room: " in caller["error_text"]
+
+
+def test_long_lists_of_issues_are_cut(owner, make_flow):
+    flow = make_flow(asking({"type": "array", "items": {"type": "integer"}}))
+    answer = run(owner, flow, 422, input=["x"] * 1000)
+    assert len(answer["details"]) == 50 and answer["details"][7]["path"] == "input[7]"
+    assert len(answer["error"]) < 500
+
+
+def test_a_schema_is_checked_when_the_flow_is(owner):
+    body = {"definition": asking({"type": "objekt"})}
+    issues = owner.post("/api/workflows/validate", body).json["issues"]
+    assert [(issue["node_id"], issue["path"]) for issue in issues] == [("start", "nodes[0].config.input_schema")]
+
+
+def test_an_expensive_schema_is_checked_in_a_separate_process(owner, make_flow):
+    flow = make_flow(asking({"properties": {"a": {"pattern": "^.{1,600}$"}}}))
+    assert run(owner, flow, 422, input={"a": ""})["details"][0]["path"] == "input.a"
+    assert run(owner, flow, input={"a": "b"})["status"] == "success"
+
+
+def test_input_that_cannot_be_validated_is_refused(owner, make_flow):
+    flow = make_flow(asking({"pattern": "(.{1,100}){1,50}!"}))
+    answer = run(owner, flow, 422, input="é" * 20_000)
+    assert answer["error"].startswith("The input cannot be checked: the data cannot be validated by this schema")
+    assert Run.select().count() == 0

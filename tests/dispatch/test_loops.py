@@ -452,7 +452,7 @@ def write_rows(id_, operation, **config):
 
 
 def test_a_crash_at_any_moment_repeats_no_write(tmp_path, types):
-    queries.make("ws_1", "orders", [("number", "text"), ("total", "number")])
+    queries.make_table("ws_1", "orders", [("number", "text"), ("total", "number")])
     one = {"number": "A1"}
     made = chain(
         write_rows("insert", "insert", values={**one, "total": 0}),

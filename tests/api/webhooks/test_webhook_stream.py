@@ -144,7 +144,7 @@ def test_no_webhook_caller_or_workspace_takes_all_places(threads, of_one, of_wor
 
 
 def test_a_run_that_takes_too_long_leaves_the_stream(client, hook, monkeypatch):
-    monkeypatch.setattr(stream, "MAX_SECONDS", 0.05)
+    monkeypatch.setattr(stream, "MAX_SECONDS", 0.3)
     hook(said("one", 1), {"id": "wait", "type": "wait", "config": {"seconds": 600}})
     *_, (name, _, data) = parse(client.post(PATH, {}).text)
     assert (name, json.loads(data)["status"]) == ("end", "pending")
