@@ -7,8 +7,8 @@ from io import BytesIO
 import pytest
 from audited_routes import AGENT, APPROVAL, BEARER, DOCUMENT, FAILS, LEAVES, PASSWORD, WITHOUT_ENTRY
 from engines import accept_inserts, refuse_inserts
+from moments import with_draft
 from oauth_accounts import connected_account
-from scheduled_draft import with_draft
 from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
 from world import at_once, said, start_python
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from error_shape import check_shape
+from strict_answers import check_shape
 from test_every_route import has_pack
 
 from api.http.auth import allow_anyone

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from urllib.parse import quote
 
 import pytest
-from error_shape import check_shape
+from strict_answers import check_shape
 from world import at_once
 
 from dispatch.dispatcher import FreeSpace

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from engines import wait_for_changes
-from error_shape import check_shape
+from strict_answers import check_shape
 from world import PATIENCE, at_once
 
 from api import workflows

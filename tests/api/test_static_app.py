@@ -9,7 +9,7 @@ import shutil
 import zlib
 
 import pytest
-from error_shape import check_shape
+from strict_answers import check_shape
 
 import workflow_server
 from api.http import static_app

@@ -1,7 +1,7 @@
 """Variables and the time zone of a workspace: what runs and schedules see of them, and when."""
 
 import pytest
-from error_shape import check_shape
+from strict_answers import check_shape
 from test_resume_links import ended
 from world import flow, node
 

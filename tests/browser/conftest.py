@@ -13,7 +13,7 @@ import chromium
 import pytest
 from editing import Editor
 from playwright.sync_api import expect
-from serving import serving
+from servers import serving
 
 SIZE = {"width": 1280, "height": 800}
 # Maximum wait for an expected element; generous, since the machine may be busy.

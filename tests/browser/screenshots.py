@@ -10,7 +10,7 @@ import chromium
 from editing import Editor
 from playwright.sync_api import expect
 from seeding import seed, settled
-from serving import serving
+from servers import serving
 from world import ROOT
 
 FOLDER = ROOT / "docs" / "img"

@@ -7,7 +7,7 @@ import pytest
 from editing import Editor
 from playwright.sync_api import expect
 from pytest_httpserver import HTTPServer
-from serving import serving
+from servers import serving
 from test_editor import placed
 from werkzeug import Response
 from world import chain, node

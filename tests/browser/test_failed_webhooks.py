@@ -3,8 +3,7 @@
 import pytest
 from hook_service import HookService
 from playwright.sync_api import expect
-from servers import until
-from serving import serving
+from servers import serving, until
 
 PUBLIC = "https://flows.example.com"
 

@@ -14,7 +14,7 @@ from connector_stub import HOST
 from editing import Editor
 from flask import request
 from playwright.sync_api import expect
-from serving import serving
+from servers import serving
 
 from packs.connectors import connector_files
 from packs.oauth import settings

@@ -5,8 +5,7 @@ import re
 import pytest
 from mail_servers import Mails, Server
 from playwright.sync_api import expect
-from servers import PASSWORD
-from serving import serving
+from servers import PASSWORD, serving
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 from editing import Editor
 from playwright.sync_api import expect
-from serving import serving
+from servers import serving
 from world import ROOT
 
 FLOW = {"nodes": [{"id": "start", "type": "manual"}, {"id": "send", "type": "mqtt"}], "edges": [["start", "send"]]}

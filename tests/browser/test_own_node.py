@@ -2,7 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
-from serving import serving
+from servers import serving
 from test_editor import placed
 from world import chain, flow, node
 

@@ -7,7 +7,7 @@ import pytest
 from editing import FRAMES
 from playwright.sync_api import expect
 from seeding import seed, settled
-from serving import serving
+from servers import serving
 from world import ROOT, flow, node
 
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}

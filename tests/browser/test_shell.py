@@ -2,7 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
-from serving import serving
+from servers import serving
 
 PHONE = {"width": 390, "height": 844}
 

@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 
 import pytest
-from run_rows import accept, do
+from seeding import accept, do
 from world import add_flow, at_once, flow
 
 import database

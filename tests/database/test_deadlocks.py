@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 from races import until_waiting
-from run_rows import accept
+from seeding import accept
 from world import PATIENCE, Background, add_flow, flow, started_recorder
 
 import database

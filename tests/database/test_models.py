@@ -10,7 +10,7 @@ import pytest
 from children import child
 from engines import statements_of_thread
 from query_plans import explain, is_full, log_each
-from run_rows import accept, add_step, do, running
+from seeding import accept, add_step, do, running
 from world import Background, add_flow, at_once, flow, run_of, steps_of
 
 import database

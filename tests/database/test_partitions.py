@@ -7,7 +7,7 @@ from itertools import count
 import psycopg
 import pytest
 from each import for_each
-from retention_world import strays
+from seeding import strays
 from world import add_flow, flow, steps_of
 
 import database

@@ -8,7 +8,7 @@ from functools import partial
 import peewee
 import pytest
 from races import outcomes, value
-from run_rows import accept, do, running
+from seeding import accept, do, running
 from world import add_flow, flow
 
 from database import write

@@ -3,8 +3,8 @@
 import threading
 
 import pytest
+from races import HOLD, another_writer
 from world import PATIENCE, Background, said, start_python
-from write_locks import HOLD, another_writer
 
 import database
 from database import LockTimeout, lock_wait, shared, write

@@ -6,6 +6,7 @@ import threading
 import orjson
 import pytest
 from engines import count_transactions, fill_disk, make_room, other_connection
+from races import kept_from_writing
 from world import (
     PATIENCE,
     Background,
@@ -18,7 +19,6 @@ from world import (
     started_recorder,
     steps_of,
 )
-from write_locks import kept_from_writing
 from written import put
 
 from database import LockTimeout, disconnect_thread, lock_wait, write
@@ -190,7 +190,7 @@ def test_the_recorder_continues_once_the_disk_has_space_again(path):
 import pathlib, resource, sys
 import database
 from world import started_recorder
-from write_locks import kept_from_writing
+from races import kept_from_writing
 from written import put
 database.connect(pathlib.Path(sys.argv[1]))
 with started_recorder() as recorder:

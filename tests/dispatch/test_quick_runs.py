@@ -9,9 +9,9 @@ from collections import namedtuple
 
 import pytest
 from engines import accept_inserts, count_transactions, refuse_inserts
+from races import another_writer, kept_from_writing, submit_blocked_batch
 from shortcuts import in_the_loop
 from world import PATIENCE, add_flow, chain, flow, node, run_of, steps_of
-from write_locks import another_writer, kept_from_writing, submit_blocked_batch
 from written import put
 
 import database

@@ -16,8 +16,7 @@ from effects import Effects
 from load import Load
 from message_brokers import RabbitMQ, serving
 from psycopg.rows import namedtuple_row
-from servers import Server
-from workers import Worker
+from servers import Server, Worker
 
 SHOWN = 30
 

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 from effects import http_node
-from insistence import insist
 from record import Crashes, ask, check_effects, is_interrupted, left_on_disk, settled, steps
+from servers import insist
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 

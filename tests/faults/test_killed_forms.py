@@ -8,8 +8,8 @@ from html import unescape
 
 import pytest
 from form_pages import make_definition
-from insistence import TRIES, answering
 from record import ask, left_on_disk, settled
+from servers import TRIES, answering
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 

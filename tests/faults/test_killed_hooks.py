@@ -8,8 +8,7 @@ import time
 
 import pytest
 from hook_service import HookService
-from servers import PATIENCE
-from serving import serving
+from servers import PATIENCE, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 PUBLIC = "https://flows.example.com"

@@ -15,9 +15,9 @@ import pytest
 from authorization_server import authorization_server
 from chosen_engine import ON_POSTGRES
 from engines import other_connection
+from races import another_writer
 from record import ask, settled
 from servers import PATIENCE
-from write_locks import another_writer
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.pack("oauth")]
 

@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from effects import http_node
-from insistence import insist
 from record import Crashes, ask, check_effects, describe, is_interrupted, left_on_disk, settled, steps
-from servers import until
+from servers import insist, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 

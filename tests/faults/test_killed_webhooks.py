@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from effects import http_node
-from insistence import TRIES, insist
 from record import Crashes, ask, left_on_disk, settled
+from servers import TRIES, insist
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 

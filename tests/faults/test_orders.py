@@ -11,8 +11,19 @@ from random import Random
 
 import pytest
 from flaky_service import FlakyService
-from order_bench import KINDS, MORE_KINDS, SETTLE_SECONDS, WAYS, DurablePostgres, Orders, Team, ordering, packing
-from order_checks import UNFINISHED, check
+from order_bench import (
+    KINDS,
+    MORE_KINDS,
+    SETTLE_SECONDS,
+    UNFINISHED,
+    WAYS,
+    DurablePostgres,
+    Orders,
+    Team,
+    check,
+    ordering,
+    packing,
+)
 from servers import until
 from sql_servers import POSTGRES, serving
 

@@ -9,12 +9,11 @@ import brokers
 import psycopg
 import pytest
 from brokers import PASSWORD
-from listening import hurry, inputs, listening
 from moments import logged
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from servers import until
-from sources import active, change, row
+from sources import active, change, hurry, inputs, listening, row
 from tcp_proxy import TcpProxy
 from world import flow, fresh_database, node
 

@@ -3,7 +3,7 @@ from itertools import count
 
 import pytest
 from chosen_engine import database_of
-from retention_world import NOW, OLD
+from seeding import NOW, OLD
 from sources import Source, polling, watched
 from world import add_flow, flow, fresh_database
 

@@ -11,7 +11,7 @@ from itertools import islice, pairwise, product
 import pytest
 import world
 from peewee import OperationalError
-from retention_world import A_LEASE, DAY, NOW, OLD, RECENT, check_consistent, kept, log_size, strays, tick
+from seeding import A_LEASE, DAY, NOW, OLD, RECENT, check_consistent, kept, log_size, strays, tick
 from world import add_flow, flow
 
 import database

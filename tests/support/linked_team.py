@@ -13,9 +13,8 @@ import psycopg
 from effects import http_node
 from psycopg.rows import namedtuple_row
 from record import check_effects
-from servers import PATIENCE, Server, until
+from servers import PATIENCE, Server, Worker, until
 from tcp_proxy import TcpProxy
-from workers import Worker
 
 LEASE_SECONDS = 3  # of the servers in servers.py
 # With this a recorder commits: the extended protocol has it as a statement without a name.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from workers import Worker
+from servers import Worker
 
 NETWORK = "10.213.0.0/16"  # not routed: it is between the namespaces and this machine only
 BEGIN = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'

@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 from world import add_flow, flow, node
 
 from database import write
+from database.base import now_ms
 from database.queries import schedules
+from fields import iso
 from models import LogEntry, Run, Schedule, ScheduleFire
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -90,3 +92,18 @@ def runs(made=None):
 def logged():
     """Return the log as level and message, oldest first."""
     return [(entry.level, entry.message) for entry in LogEntry.select().order_by(LogEntry.id)]
+
+
+# A flow with a draft whose publishing is scheduled, for tests of every route
+
+
+DEFINITION = {"nodes": [{"id": "a", "type": "noop"}], "edges": []}
+
+
+def with_draft(client, flow):
+    """Give the flow a draft whose publishing is scheduled. Return its id."""
+    body = {"definition": DEFINITION, "base_version": 1, "revision": 0}
+    assert client.put(f"/api/workflows/{flow['id']}/draft", body).status_code == 200
+    at = {"at": iso(now_ms() + 86_400_000)}
+    assert client.post(f"/api/workflows/{flow['id']}/publish", at).status_code == 202
+    return flow["id"]

@@ -4,10 +4,23 @@ The server must be started with HEADRACE_LLM_MODEL=test. No flow contacts anothe
 """
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
 
+import world
+from chosen_engine import ON_POSTGRES
 from chromium import PASSWORD
 from servers import until
 from world import chain, flow, node
+
+from database import execute, write
+from database.base import now_ms
+from database.queries import retention as rows
+from database.queries import runs, steps
+from database.queries.runs import execute_units
+from database.queries.steps import STEP_COLUMNS
+from dispatch.payloads import Kept
+from models import Run, ServerFact, Step
 
 DAYS = 6
 PEOPLE = (("Bo Chen", "editor"), ("Cleo Martin", "operator"), ("Dana Okafor", "viewer"))
@@ -247,9 +260,9 @@ def files(seeded):
     """Write files into the workspace's folder, as nodes do."""
     (workspace,) = seeded.call("GET", "/api/workspaces")["items"]
     folder = seeded.server.data_dir / "files" / workspace["id"]
-    for path, rows in (("price-list.csv", 400), ("reports/2026/may.csv", 40), ("reports/2026/june.csv", 60)):
+    for path, amount in (("price-list.csv", 400), ("reports/2026/may.csv", 40), ("reports/2026/june.csv", 60)):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text("order_id,total\n" + "A-1042,184.50\n" * rows, encoding="utf-8")
+        (folder / path).write_text("order_id,total\n" + "A-1042,184.50\n" * amount, encoding="utf-8")
 
 
 def settled(seeded):
@@ -259,3 +272,77 @@ def settled(seeded):
         return not seeded.call("GET", "/api/runs?status=running")["items"]
 
     until(quiet, "all runs have ended or wait")
+
+
+# Rows of runs and steps, created without the engine
+
+
+def accept(made, **values):
+    """Insert a run and return it."""
+    run = runs.accept(made, **{"triggered_by": "manual", **values})
+    do([runs.insertion(run)])
+    return run
+
+
+def running(made, **values):
+    return accept(made, status="running", lease_owner="me", claims=1, started_at=now_ms(), **values)
+
+
+def do(writes):
+    """Execute the writes and return their row counts."""
+    with write():
+        return execute_units([writes])[0]
+
+
+def add_step(run, seq, **values):
+    row = {
+        **dict.fromkeys(STEP_COLUMNS), "run_id": run.id, "seq": seq, "node_id": f"n{seq}", "node_type": "noop",
+        "node_name": "N", "status": "success", "attempt": 1, "started_at": 1, "final": False, **values,
+    }  # fmt: skip
+    do(steps.insertions([list(row.values())]))
+    return Step.one("run_id = ? AND seq = ?", run.id, seq)
+
+
+# Helpers for tests of retention: times, and the remaining rows and files
+
+
+DAY = 86_400_000
+NOW = 1_800_000_000_000
+OLD = NOW - 31 * DAY
+RECENT = NOW - 29 * DAY
+A_LEASE = 10_000  # bytes in the emptied write-ahead log for the release of the lease
+
+
+def kept():
+    """Return the ids of the existing runs, oldest first."""
+    return [id_ for (id_,) in execute("SELECT id FROM runs ORDER BY id").fetchall()]
+
+
+def log_size(path):
+    """Return the size of the write-ahead log in bytes."""
+    return Path(f"{path}-wal").stat().st_size
+
+
+def strays():
+    """Return the number of rows without a run, by table."""
+    tables = ("steps", "log_entries", "waits", "idempotency_keys", "run_options")
+    sql = "SELECT COUNT(*) FROM {} WHERE run_id NOT IN (SELECT id FROM runs)"
+    found = {table: execute(sql.format(table)).fetchone()[0] for table in tables}
+    return {table: number for table, number in found.items() if number}
+
+
+def check_consistent(payloads):
+    """Check that every row has its run, every run is complete, and every value of a row can be read."""
+    assert strays() == {} and ServerFact.find(rows.REMOVING) is None
+    if not ON_POSTGRES:
+        assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    for run in Run.select():
+        assert world.steps_of(run.id)
+        if run.input_bytes is not None:
+            assert len(payloads.load(run.id, "input", Kept(None, run.input_bytes))) == run.input_bytes
+
+
+def tick(seconds):
+    """Return a clock that advances by `seconds` at each reading."""
+    times = count()
+    return lambda: next(times) * seconds

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from children import start_child
@@ -303,3 +303,79 @@ class Server:
     def run(self, flow, input=None, wait=0):
         """Start a run. Return its JSON."""
         return self.call("POST", f"/api/workflows/{flow}/run?wait={wait}", {"input": input})
+
+
+# A real server with the built app
+
+
+@contextmanager
+def serving(data_dir, **settings):
+    """Start a server with an owner on this folder; `settings` are environment variables."""
+    server = Server(data_dir, **{"WEB_CONCURRENCY": 1, **settings})
+    try:
+        server.start()
+        server.log_in()
+        yield server
+    finally:
+        server.close()
+
+
+# Worker processes: they execute runs, and answer no requests
+
+
+class Worker(Server):
+    """A worker process. It answers no requests, so its output says that it is ready."""
+
+    def __init__(self, data_dir, concurrency=4, **settings):
+        super().__init__(data_dir, ("workflow_server.py", "worker", "--concurrency", str(concurrency)), **settings)
+
+    def _is_up(self):
+        assert self._process.poll() is None, f"the worker ended: {''.join(self.lines)}"
+        return any("This worker executes" in line for line in list(self.lines))
+
+    def start(self):
+        self.lines.clear()
+        return super().start()
+
+    def signal(self, number):
+        """Send a signal to the process, such as SIGSTOP to make it silent."""
+        os.kill(self.master, number)
+
+    def stop(self):
+        """Send SIGTERM and return the exit code."""
+        self.terminate()
+        return self.ended()
+
+
+# A client that retries until it gets an answer, because the server may be killed at any time
+
+
+TRIES = 500
+
+
+def insist(servers, method, path, body, done, headers=None, number=0, tries=TRIES):
+    """Send a request to these servers in turn, starting at `number`, until a status is in `done`; retry after 503.
+
+    `body(attempt)` is the body. Return the status, the JSON and the number of attempts. If `tries` is 1 and there is
+    no answer, the status and the JSON are None.
+    """
+    for attempt in range(tries):
+        server = answering(servers, number + attempt)
+        try:
+            status, answer = server.request(method, path, body(attempt), headers)
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
+            continue
+        if status in done:
+            return status, answer, attempt + 1
+        assert status == 503, f"{method} {path}: {status} {answer}"
+    assert tries == 1, f"{method} {path}: no answer in {tries} tries"
+    return None, None, tries
+
+
+def answering(servers, number):
+    """Return one of the running servers. If none is running, wait for the first one."""
+    found = [server for server in servers if server.answering.is_set()]
+    if found:
+        return found[number % len(found)]
+    assert servers[0].answering.wait(PATIENCE), "no server came back"
+    return servers[0]

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 
 import chromium
-from serving import serving
+from servers import serving
 from world import flow, node
 
 from tools.benchmarks import common

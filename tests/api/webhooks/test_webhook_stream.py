@@ -9,8 +9,7 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-from servers import until
-from serving import serving
+from servers import serving, until
 from test_webhooks import STOP, definition
 
 from api.webhooks import event_stream as stream

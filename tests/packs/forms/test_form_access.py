@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 from form_pages import NAME, fill, inputs_of, make_definition, only_run
-from serving import serving
+from servers import serving
 from test_forms_in_runs import DAY, ended
 from world import node
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from form_pages import CV, NAME, fill, inputs_of, make_definition, only_run, pdf, text_of
-from serving import serving
+from servers import serving
 from test_forms_in_runs import waiting  # noqa: F401  (a fixture)
 from world import flow, node
 

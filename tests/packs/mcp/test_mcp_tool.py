@@ -5,7 +5,7 @@ import time
 
 import pytest
 from mcp_servers import TOKEN, credential, running
-from toolboxes import Spec, called
+from node_contexts import Spec, called
 from werkzeug import Response
 
 from errors import NodeError

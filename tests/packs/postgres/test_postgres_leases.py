@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from children import child
-from run_rows import running
+from seeding import running
 from world import PATIENCE, add_flow, flow
 
 import database

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 from properties import examples
-from sql_servers import PASSWORD, database
-from sql_values import HOSTILE, column
+from sql_servers import HOSTILE, PASSWORD, column, database
 
 from errors import NodeError
 from nodes import REGISTRY

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from each import for_each
-from sql_servers import PASSWORD, database
-from sql_values import HOSTILE, column
+from sql_servers import HOSTILE, PASSWORD, column, database
 
 from errors import NodeError
 from net.egress import Rule

@@ -5,8 +5,8 @@ import time
 
 import pytest
 from each import for_each
+from node_contexts import Spec, called
 from sql_servers import PASSWORD, database
-from toolboxes import Spec, called
 
 from errors import NodeError
 from packs.agents.tools.base import find_issues

@@ -7,7 +7,7 @@ from io import BytesIO
 from urllib.parse import quote
 
 import pytest
-from error_shape import check_shape
+from strict_answers import check_shape
 
 from packs.tables import api
 

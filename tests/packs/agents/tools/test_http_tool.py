@@ -6,8 +6,8 @@ import socket
 import time
 
 import pytest
+from node_contexts import Spec, called
 from sites import address, answering, echoing, paths, silent
-from toolboxes import Spec, called
 from werkzeug import Response
 
 from errors import NodeError

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toolboxes import Agents, Flows, Spec, called, flow
+from node_contexts import Agents, Flows, Spec, called, flow
 
 from errors import NodeError
 from packs.agents.runtime.types import PendingResult, Tool
