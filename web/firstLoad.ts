@@ -10,7 +10,7 @@ import type { Chunks } from "./src/start/start";
 const START = fileURLToPath(new URL("./src/start/start.ts", import.meta.url));
 /** The modules of the pages that are opened by their address most often. */
 const PAGES = {
-  login: "src/pages/login/index.ts",
+  login: "src/pages/login/Login.tsx",
   "/flows": "src/pages/flows/Flows.tsx",
   "/flows/*": "src/pages/editor/Editor.tsx",
   "/runs": "src/pages/runs/Runs.tsx",

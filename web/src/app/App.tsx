@@ -7,9 +7,9 @@ import { useLocation } from "wouter";
 import { makeQueryClient } from "@/api/queries";
 import "@/pages/login/overKeys";
 import { INVITATION } from "@/pages/invitation/token";
-import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { lazily } from "@/ui/lazily";
-import { Loading } from "@/ui/states";
+import { ErrorBoundary, Loading } from "@/ui/states";
+
 import { Pages } from "./Pages";
 import { SessionProvider, useSession } from "./session";
 import { Shell } from "./shell/Shell";
@@ -48,7 +48,7 @@ export function App() {
 }
 
 const Invited = lazily(() => import("@/pages/invitation/Invited"));
-const login = () => import("@/pages/login");
+const login = () => import("@/pages/login/Login");
 const Login = lazily(() => login().then((part) => ({ default: part.Login })));
 const LogInAgain = lazily(() => login().then((part) => ({ default: part.LogInAgain })));
 const SetUp = lazily(() => login().then((part) => ({ default: part.SetUp })));

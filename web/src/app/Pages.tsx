@@ -3,12 +3,11 @@
 import { Anchor } from "@mantine/core";
 import { useEffect } from "react";
 import { Link, Redirect, Route, Switch, useLocation } from "wouter";
-import { usePack } from "@/api/packs";
+import { usePack } from "@/api/catalogue";
 import Dashboard from "@/pages/dashboard/Dashboard";
-import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { type Lazily, lazyPage } from "@/ui/lazily";
 import { Page } from "@/ui/Page";
-import { Loading } from "@/ui/states";
+import { ErrorBoundary, Loading } from "@/ui/states";
 
 const WAITING = <Loading label="Loading the page" fill />;
 const Flows = lazyPage(() => import("@/pages/flows/Flows"), WAITING);

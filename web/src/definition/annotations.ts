@@ -1,6 +1,5 @@
 /** Notes and groups on a canvas: their keys beside node ids, and their places; pure. */
-import { NODE } from "./size";
-import type { Definition, FlowGroup, FlowNote, Position } from "./types";
+import { type Definition, type FlowGroup, type FlowNote, NODE, type Position } from "./types";
 
 // Ids of nodes contain no colon, so keys of notes and groups differ from them.
 const NOTE_KEY = "note:";

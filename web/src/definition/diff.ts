@@ -1,6 +1,5 @@
 /** Compute the difference between two definitions; pure. Positions of nodes are separate from their function. */
-import { NODE } from "./size";
-import type { Definition, FlowEdge, FlowNode, Json, Position } from "./types";
+import { type Definition, type FlowEdge, type FlowNode, type Json, NODE, type Position } from "./types";
 
 export type Change = "added" | "removed" | "changed";
 

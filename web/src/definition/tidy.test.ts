@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { around, boxesOf, frameAround, noteKey } from "./annotations";
-import { NODE } from "./size";
 import { tidied } from "./tidy";
-import type { Definition } from "./types";
+import { type Definition, NODE } from "./types";
 
 function chain(length: number): Definition {
   const nodes = Array.from({ length }, (_, at) => ({ id: `n${at}`, type: "noop", position: { x: 0, y: 0 } }));

@@ -1,14 +1,18 @@
 /** The settings of one node. Loaded with the first form. */
+
 import { Alert, Box, Stack, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
-import { Suspense, useMemo } from "react";
+import { Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
+import { api } from "@/api/client";
+import { useCredentials } from "@/api/credentials";
+import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun";
 import type { Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
 import { LoadingRows } from "@/ui/states";
 import { OPERATION } from "./connector/operations";
-import { FormProvider, type NodeFormProps } from "./context";
-import { useExpressions } from "./expression/useScope";
+import { type Expressions, FormProvider, type NodeContext, type NodeFormProps, type Pin } from "./context";
+import { inputOf, nodesBefore, pathOfText, predecessors, type Scope } from "./expression/scope";
 import { FieldFrame } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
 import { SchemaForm } from "./SchemaForm";
@@ -16,6 +20,88 @@ import { belowField, type Problem, sortProblems, withinConfig } from "./schema/p
 import type { FieldSchema } from "./schema/types";
 import { isRecord } from "./schema/values";
 import { FoldingProvider } from "./templates";
+
+// Return the data that a node's expressions can read, with values of the last run or of pinned outputs.
+
+const NONE: Record<string, Json> = {};
+const NO_PINS: Record<string, Pin> = {};
+const MOST_PRELOADED = 5;
+
+/** The outputs loaded so far. */
+function useOutputs(lastRun: LastRun, pinned: Record<string, Pin>) {
+  const runId = lastRun.run?.id;
+  const [known, setKnown] = useState<{ runId?: string; outputs: Record<string, Json> }>({ outputs: NONE });
+  const { load: loadStep } = lastRun;
+  const load = useCallback(
+    async (nodeId: string): Promise<Json | undefined> => {
+      const pin = pinned[nodeId];
+      if (pin !== undefined) return pin.output;
+      const step = await loadStep(nodeId).catch(() => undefined);
+      // A failed node has no output.
+      const output = step?.status === "success" ? knownValue(step.output) : undefined;
+      if (output !== undefined) {
+        setKnown((before) => ({
+          runId,
+          outputs: { ...(before.runId === runId ? before.outputs : NONE), [nodeId]: output },
+        }));
+      }
+      return output;
+    },
+    [loadStep, pinned, runId],
+  );
+  const outputs = known.runId === runId ? known.outputs : NONE;
+  const all = useMemo(() => {
+    const given = Object.entries(pinned).map(([id, pin]) => [id, pin.output] as const);
+    return { ...outputs, ...Object.fromEntries(given) };
+  }, [outputs, pinned]);
+  return { outputs: all, load };
+}
+
+function useExpressions(context: NodeContext): { expressions: Expressions; lastRun: LastRun } {
+  const { flowId, definition, nodeId, pinned = NO_PINS } = context;
+  const lastRun = useLastRun(flowId, context.runId);
+  const { data: step } = useNodeStep(lastRun, nodeId);
+  const { data: credentials } = useCredentials();
+  const { data: variables } = api.useQuery("get", "/api/variables");
+  const ofWorkspace = useMemo(
+    () => Object.fromEntries((variables?.items ?? []).map(({ name, value }) => [name, value as Json])),
+    [variables],
+  );
+  const { outputs, load } = useOutputs(lastRun, pinned);
+
+  const before = useMemo(() => predecessors(definition, nodeId), [definition, nodeId]);
+  const beforeKey = before.join("\n");
+  useEffect(() => {
+    if (beforeKey === "") return;
+    for (const id of beforeKey.split("\n").slice(0, MOST_PRELOADED)) void load(id);
+  }, [beforeKey, load]);
+
+  const scope = useMemo<Scope>(() => {
+    const node = definition.nodes.find((one) => one.id === nodeId);
+    const input = (step ? knownValue(step.input) : undefined) ?? inputOf(before, outputs);
+    return {
+      input,
+      trigger: lastRun.run === undefined ? undefined : knownValue(lastRun.run.input),
+      vars: { ...ofWorkspace, ...definition.settings?.vars },
+      steps: nodesBefore(definition, nodeId).map((one) => ({
+        id: one.id,
+        name: one.name ?? one.type,
+        output: outputs[one.id],
+      })),
+      secrets: (credentials ?? []).filter((one) => one.type === "secret").map((one) => one.name),
+      perItem: node?.foreach !== undefined,
+      item: Array.isArray(input) ? input[0] : undefined,
+      list: pathOfText(node?.foreach ?? node?.config?.items ?? "{{ input }}"),
+    };
+  }, [definition, nodeId, step, before, outputs, lastRun.run, credentials, ofWorkspace]);
+
+  const runId = lastRun.run?.id;
+  const expressions = useMemo(
+    () => ({ flowId, definition, nodeId, runId, pinned, scope, load }),
+    [flowId, definition, nodeId, runId, pinned, scope, load],
+  );
+  return { expressions, lastRun };
+}
 
 const ConnectorForm = lazily(() => import("./connector/ConnectorForm"));
 
@@ -54,7 +140,7 @@ function Others({ problems }: { problems: readonly Problem[] }) {
   );
 }
 
-const NONE: ReadonlySet<string> = new Set();
+const NONE_BESIDE: ReadonlySet<string> = new Set();
 /** Settings of a connector's node that are not part of the form of its operation. */
 const BESIDE: ReadonlySet<string> = new Set([OPERATION]);
 
@@ -95,7 +181,7 @@ interface BodyProps extends NodeFormProps {
 
 function Body(props: BodyProps) {
   const { value, onChange, context, problems = [], readOnly = false, run } = props;
-  const { schema, usual, remembered, beside = NONE } = props;
+  const { schema, usual, remembered, beside = NONE_BESIDE } = props;
   const { expressions } = useExpressions(context);
   const known = useMemo(() => new Set(Object.keys(schema.properties ?? {})), [schema]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the usual settings belong to the schema

@@ -1,26 +1,299 @@
 /** A form drawn from a schema: the form library handles nesting, our own fields handle single values. */
 // Import parts: the whole package includes test code that requires a compiling validator.
-import { Text } from "@mantine/core";
+import { ActionIcon, Button, Group, Menu, Text, Tooltip, VisuallyHidden } from "@mantine/core";
 import Form from "@rjsf/core/lib/components/Form.js";
 import buttons from "@rjsf/mantine/lib/templates/ButtonTemplates/index.js";
 import FieldErrorTemplate from "@rjsf/mantine/lib/templates/FieldErrorTemplate.js";
 import MultiSchemaFieldTemplate from "@rjsf/mantine/lib/templates/MultiSchemaFieldTemplate.js";
 import TitleFieldTemplate from "@rjsf/mantine/lib/templates/TitleField.js";
 import SelectWidget from "@rjsf/mantine/lib/widgets/SelectWidget.js";
-import type { DescriptionFieldProps, ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
+import type {
+  ArrayFieldItemTemplateProps,
+  ArrayFieldTemplateProps,
+  DescriptionFieldProps,
+  ErrorSchema,
+  Experimental_DefaultFormStateBehavior,
+  FieldProps,
+} from "@rjsf/utils";
+import { IconBraces, IconChevronDown } from "@tabler/icons-react";
 import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
-import { type ActiveEditor, ActiveProvider, SettingsProvider } from "./context";
-import { clearTarget, setTarget } from "./expression/picked";
-import type { Path } from "./expression/scope";
-import { Words } from "./fields/FieldFrame";
-import { LeafField } from "./fields/LeafField";
-import { ArrayFieldItemTemplate, ArrayFieldTemplate } from "./lists";
+import {
+  ConditionField,
+  RulesField,
+  TooComplex,
+  useConditionView,
+  ViewSwitch,
+} from "./condition/ConditionField";
+import { type ActiveEditor, ActiveProvider, SettingsProvider, useForm } from "./context";
+import { clearTarget, type Path, pathIn, pathText, setTarget } from "./expression/scope";
+import { TemplateField } from "./expression/TemplateField";
+import { describedBy, FieldFrame, type InputProps, Words } from "./fields/FieldFrame";
+import { INPUTS, isDescribed, isGroup } from "./fields/inputs";
+import { JsonEditor } from "./fields/JsonEditor";
+import { AddRow, RowMenu, ShapeItems } from "./fields/RowMenu";
+
+import classes from "./forms.module.css";
+import { fieldListOf } from "./schema/fieldList";
 import { formSchema } from "./schema/formSchema";
-import type { FieldSchema } from "./schema/types";
-import { withoutHoles } from "./schema/values";
+import type { Leaf } from "./schema/leaf";
+import { messagesOf } from "./schema/problems";
+import { reshape, type Shape, shapeOf } from "./schema/shapes";
+import { type FieldSchema, placeholderOf } from "./schema/types";
+import { asExpression, asPlain, holdsExpression, withoutHoles } from "./schema/values";
+
 import { FieldTemplate, ObjectFieldTemplate } from "./templates";
 import { validator } from "./validator";
+
+// One setting: an input of its kind or an expression.
+
+/** Kinds whose text may contain expressions anyway. */
+const TEXTS = new Set(["text", "code", "secret", "any"]);
+/** Kinds that can also be edited as JSON. */
+const STRUCTURED = new Set(["map", "list", "schema", "form"]);
+
+/** Return true if the kind's plain input cannot show the value. */
+function needsText(leaf: Leaf, value: unknown): boolean {
+  if (typeof value !== "string" || TEXTS.has(leaf.kind)) return false;
+  if (holdsExpression(value)) return true;
+  return leaf.kind === "number" || leaf.kind === "boolean" || leaf.kind === "map";
+}
+
+function FxButton({ on, toggle }: { on: boolean; toggle: () => void }) {
+  const label = on ? "Use plain value" : "Use expression";
+  return (
+    <Tooltip label={label} openDelay={300}>
+      <Button
+        size="compact-xs"
+        variant={on ? "light" : "subtle"}
+        color={on ? undefined : "gray"}
+        aria-pressed={on}
+        onClick={toggle}
+        ff="monospace"
+      >
+        fx
+        <VisuallyHidden>: {label.toLowerCase()}</VisuallyHidden>
+      </Button>
+    </Tooltip>
+  );
+}
+
+function JsonButton({ on, toggle }: { on: boolean; toggle: () => void }) {
+  const label = on ? "Show as table" : "Show as JSON";
+  return (
+    <Tooltip label={label} openDelay={300}>
+      <ActionIcon
+        size="sm"
+        variant={on ? "light" : "subtle"}
+        color={on ? undefined : "gray"}
+        aria-pressed={on}
+        aria-label={label}
+        onClick={toggle}
+      >
+        <IconBraces size={14} aria-hidden />
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+function ShapeButton({ shape, onShape }: { shape: Shape; onShape: (shape: Shape) => void }) {
+  return (
+    <Menu position="bottom-end" withinPortal>
+      <Menu.Target>
+        <Button
+          size="compact-xs"
+          variant="subtle"
+          color="gray"
+          rightSection={<IconChevronDown size={12} aria-hidden />}
+        >
+          <VisuallyHidden>Type: </VisuallyHidden>
+          {
+            {
+              text: "Text",
+              number: "Number",
+              boolean: "Boolean",
+              object: "Object",
+              list: "List",
+              null: "Null",
+            }[shape]
+          }
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <ShapeItems shape={shape} onShape={onShape} />
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** Return undefined for an empty value: the key is removed. */
+function emptied(value: Json | undefined, kind: Leaf["kind"]): Json | undefined {
+  if (value === "") return undefined;
+  const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0;
+  return isEmpty && kind !== "any" && kind !== "json" ? undefined : value;
+}
+
+/** Return the condition as an expression if it is plain text, which is always true; else undefined. */
+function wrapped(leaf: Pick<Leaf, "language" | "literal">, value: unknown): string | undefined {
+  const isPlain = typeof value === "string" && value.trim() !== "" && !holdsExpression(value);
+  return isPlain && leaf.language === "jinja" && !leaf.literal ? `{{ ${value.trim()} }}` : undefined;
+}
+
+function LeafField(props: FieldProps) {
+  const { formData, fieldPathId, uiSchema, errorSchema, rawErrors = [], name } = props;
+  const leaf = uiSchema?.["ui:options"]?.leaf as Leaf;
+  const id = fieldPathId.$id;
+  const { readOnly, expressions } = useForm();
+  const value = formData as Json | undefined;
+  const [wanted, setWanted] = useState<"plain" | "expression" | null>(null);
+  const [asJson, setAsJson] = useState(false);
+  function set(next: Json | undefined) {
+    // The editor of expressions takes over while the user types, with the focus.
+    if (leaf.kind === "options" && holdsExpression(next)) setWanted("expression");
+    props.onChange(emptied(next, leaf.kind), fieldPathId.path);
+  }
+
+  const condition = useConditionView(leaf, value);
+  const asForm = condition?.view === "form";
+  const rules = asForm ? leaf.rules : undefined;
+  const mayHold = !leaf.literal && expressions !== null && !TEXTS.has(leaf.kind);
+  const isText = needsText(leaf, value) || (mayHold && wanted === "expression");
+  const isStructured =
+    !isText &&
+    (STRUCTURED.has(leaf.kind) || (leaf.kind === "any" && typeof value === "object" && value !== null));
+  const hasTwoViews = isStructured && (leaf.kind !== "schema" || fieldListOf(value) !== null);
+  // The library reports some problems of a field twice.
+  const problems = [...new Set([...rawErrors, ...(isStructured && !asJson ? [] : messagesOf(errorSchema))])];
+
+  function toggleFx() {
+    setWanted(isText ? "plain" : "expression");
+    if (isText) set(typeof value === "string" ? asPlain(value) : undefined);
+    else if (value !== undefined) set(asExpression(value));
+  }
+
+  function pick(path: Path) {
+    const own = {
+      perItem: leaf.perItem || expressions?.scope.perItem === true,
+      list: expressions?.scope.list,
+    };
+    setWanted("expression");
+    set(`{{ ${pathText(pathIn(own, path))} }}`);
+  }
+
+  const fixed = readOnly ? undefined : wrapped(leaf, value);
+  function fix() {
+    set(fixed);
+    condition?.switched.onView("form");
+  }
+  const controls = readOnly ? undefined : (
+    <>
+      {condition !== null && <ViewSwitch label={leaf.label} {...condition.switched} />}
+      {hasTwoViews && <JsonButton on={asJson} toggle={() => setAsJson(!asJson)} />}
+      {leaf.kind === "any" && (condition === null || (leaf.rules !== undefined && !asForm)) && (
+        <ShapeButton
+          shape={shapeOf(value)}
+          onShape={(shape) => props.onChange(reshape(value, shape) as never, fieldPathId.path)}
+        />
+      )}
+      {mayHold && <FxButton on={isText} toggle={toggleFx} />}
+    </>
+  );
+  const input: InputProps = {
+    id,
+    name,
+    leaf,
+    value,
+    onChange: set,
+    placeholder: placeholderOf(leaf),
+    problems,
+    errors: errorSchema,
+    describedBy: describedBy(id, leaf.help, problems),
+  };
+  const isPlain = leaf.literal || expressions === null;
+  const byItself = !isText && !asJson && isDescribed(leaf, value, isPlain);
+  return (
+    <FieldFrame
+      id={id}
+      label={leaf.label}
+      // The help is about a value to compare.
+      help={byItself || rules !== undefined ? "" : leaf.help}
+      required={leaf.required}
+      problems={byItself ? [] : problems}
+      onFix={fixed === undefined ? undefined : fix}
+      controls={controls}
+      // Not for a table with rows: a row takes the field itself.
+      onPick={mayHold && !isText && !readOnly && !(isStructured && value !== undefined) ? pick : undefined}
+      group={asForm || (!isText && (asJson || isGroup(leaf, value)))}
+    >
+      {rules !== undefined ? (
+        <RulesField {...input} casesIn={rules} />
+      ) : asForm ? (
+        <ConditionField {...input} onChange={set} />
+      ) : isText ? (
+        <TemplateField
+          {...input}
+          label={leaf.label}
+          value={typeof value === "string" ? value : ""}
+          onChange={set}
+          placeholder="{{ … }}"
+          perItem={leaf.perItem}
+          required={leaf.required}
+          autoFocus={wanted === "expression"}
+        />
+      ) : isStructured && asJson ? (
+        <JsonEditor id={id} label={leaf.label} value={value} onChange={set} />
+      ) : (
+        INPUTS[leaf.kind](input)
+      )}
+      {leaf.condition && condition?.view === "expression" && <TooComplex value={value} />}
+    </FieldFrame>
+  );
+}
+
+// Templates for the form library's lists of objects: a box for each item, like our lists of values.
+
+function ArrayFieldTemplate(props: ArrayFieldTemplateProps) {
+  const { fieldPathId, title, schema, required, items, canAdd, readonly, disabled, onAddClick } = props;
+  const isFixed = readonly || disabled;
+  return (
+    <FieldFrame id={fieldPathId.$id} label={title} help={schema.description} required={required} group>
+      <div className={classes.rows}>
+        {items}
+        {(canAdd || isFixed) && (
+          <AddRow readOnly={Boolean(isFixed)} isEmpty={items.length === 0} onAdd={onAddClick}>
+            Add item
+          </AddRow>
+        )}
+      </div>
+    </FieldFrame>
+  );
+}
+
+function ArrayFieldItemTemplate(props: ArrayFieldItemTemplateProps) {
+  const { index, children, readonly, disabled, buttonsProps } = props;
+  const name = `Item ${index + 1}`;
+  const { hasMoveUp, hasMoveDown, onMoveUpItem, onMoveDownItem, onRemoveItem } = buttonsProps;
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: its name is in a row with its actions
+    <div className={classes.nested} role="group" aria-label={name}>
+      <Group justify="space-between" wrap="nowrap" mih={36}>
+        <Text size="sm" fw={550}>
+          {name}
+        </Text>
+        {!readonly && !disabled && (
+          <RowMenu
+            label={name}
+            shape="object"
+            onUp={hasMoveUp ? () => onMoveUpItem() : undefined}
+            onDown={hasMoveDown ? () => onMoveDownItem() : undefined}
+            onRemove={() => onRemoveItem()}
+          />
+        )}
+      </Group>
+      {children}
+    </div>
+  );
+}
 
 const NO_DEFAULTS: Experimental_DefaultFormStateBehavior = {
   emptyObjectFields: "skipDefaults",

@@ -1,7 +1,4 @@
 /** A read-only graph: of a run, a template, a version. The editor has its own canvas. */
-import { nameOf } from "./nameOf";
-import "@xyflow/react/dist/style.css";
-import { useMantineColorScheme } from "@mantine/core";
 import {
   Background,
   Controls,
@@ -13,18 +10,113 @@ import {
   Position,
   ReactFlow,
   type ReactFlowInstance,
+  useReactFlow,
+  useStore,
+  useStoreApi,
   type Viewport,
 } from "@xyflow/react";
-import { memo, useMemo } from "react";
+import { memo, useEffect, useMemo, useRef } from "react";
+import { type Box, boxesOf, boxOfNote, frameAround, groupKey, noteKey } from "@/definition/annotations";
+import {
+  type Definition,
+  type FlowGroup,
+  type FlowNode,
+  type FlowNote,
+  NODE,
+  type Position as Place,
+} from "@/definition/types";
+import { BETWEEN_ROWS, isBackwards, nameOf } from "./nameOf";
+import { GroupFrame, NoteCard, nameOfGroup } from "./notes/NoteCard";
+import "@xyflow/react/dist/style.css";
+import { useMantineColorScheme } from "@mantine/core";
 import { type NodeType, useCatalogue } from "@/api/catalogue";
 import { positioned } from "@/definition/layout";
-import { NODE } from "@/definition/size";
-import type { Definition, FlowNode, Position as Place } from "@/definition/types";
-import { annotationsOf, FRAME_TYPES, type ShownAnnotation } from "./annotations";
-import { BETWEEN_ROWS, isBackwards } from "./backwards";
-import { Follow } from "./Follow";
 import classes from "./graph.module.css";
 import { type Mark, NodeCard } from "./NodeCard";
+
+// Notes and frames of groups in a read-only graph. Groups are never folded there: a run has steps of every node.
+
+type ShownNote = Node<{ note: FlowNote }, "note">;
+type ShownFrame = Node<{ group: FlowGroup }, "frame">;
+type ShownAnnotation = ShownNote | ShownFrame;
+
+const Note = memo(function Note({ data }: NodeProps<ShownNote>) {
+  return <NoteCard note={data.note} />;
+});
+
+const Frame = memo(function Frame({ data }: NodeProps<ShownFrame>) {
+  return <GroupFrame group={data.group} />;
+});
+
+const FRAME_TYPES: NodeTypes = { note: Note, frame: Frame };
+
+/** Neither selected nor reached by the pointer. */
+const STILL = { selectable: false, focusable: false, draggable: false, connectable: false } as const;
+const FRAME_STYLE = { pointerEvents: "none" } as const;
+
+function at({ x, y, width, height }: Box) {
+  const size = { width, height };
+  return { position: { x, y }, ...size, measured: size };
+}
+
+function annotationsOf(definition: Definition): ShownAnnotation[] {
+  const frames = (definition.groups ?? []).flatMap((group): ShownFrame[] => {
+    const frame = frameAround(boxesOf(definition, group));
+    if (frame === undefined) return [];
+    const common = { ...STILL, zIndex: -3, style: FRAME_STYLE, ariaLabel: `Group ${nameOfGroup(group)}` };
+    return [{ id: groupKey(group.id), type: "frame", data: { group }, ...common, ...at(frame) }];
+  });
+  const notes = (definition.notes ?? []).map((note): ShownNote => {
+    const common = { ...STILL, zIndex: -1, ariaLabel: "Note" };
+    return { id: noteKey(note.id), type: "note", data: { note }, ...common, ...at(boxOfNote(note)) };
+  });
+  return [...frames, ...notes];
+}
+
+const READABLE = 0.4;
+const CLOSE = 0.8;
+
+/**
+ * Bring the selected node into view if it is outside. At first, with `fit`, also if the whole graph is too small to
+ * read.
+ */
+function Follow({ id, fit }: { id: string | null; fit: boolean }) {
+  const flow = useReactFlow();
+  const store = useStoreApi();
+  const isReady = useStore((state) => state.width > 0 && state.nodeLookup.size > 0);
+  const isFirst = useRef(true);
+
+  useEffect(() => {
+    if (!isReady) return;
+    const first = isFirst.current;
+    isFirst.current = false;
+
+    function isInside(node: Node, { x, y, zoom }: Viewport): boolean {
+      const { width, height } = store.getState();
+      const [left, top] = [node.position.x * zoom + x, node.position.y * zoom + y];
+      return left >= 0 && top >= 0 && left + NODE.width * zoom <= width && top + NODE.height * zoom <= height;
+    }
+    function follow() {
+      const node = flow.getNode(id ?? "") ?? (first ? flow.getNodes()[0] : undefined);
+      if (node === undefined) return;
+      const view = flow.getViewport();
+      const isReadable = view.zoom >= READABLE;
+      if (isInside(node, view) && (isReadable || !first)) return;
+      if (node.id !== id) return showStart(node);
+      const [x, y] = [node.position.x + NODE.width / 2, node.position.y + NODE.height / 2];
+      void flow.setCenter(x, y, { zoom: isReadable ? view.zoom : CLOSE, duration: first ? 0 : 200 });
+    }
+    /** Nothing is selected: show the start of the flow. */
+    function showStart({ position }: Node) {
+      const y = store.getState().height / 2 - (position.y + NODE.height / 2) * CLOSE;
+      void flow.setViewport({ x: 40 - position.x * CLOSE, y, zoom: CLOSE });
+    }
+    // The graph must be fitted before its scale is known.
+    if (first && fit) void flow.fitView({ maxZoom: 1, padding: 0.2 }).then(follow);
+    else follow();
+  }, [flow, store, id, fit, isReady]);
+  return null;
+}
 
 type Shown = Node<{ node: FlowNode; type: NodeType | undefined; mark: Mark | undefined }, "shown">;
 

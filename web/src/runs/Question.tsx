@@ -8,8 +8,8 @@ import { useCatalogue } from "@/api/catalogue";
 import { ApiError, type Schemas, server } from "@/api/client";
 import { useSession } from "@/app/session";
 import type { Json } from "@/definition/types";
-import { initialOf } from "@/forms/schema/initial";
 import type { FieldSchema } from "@/forms/schema/types";
+import { initialOf } from "@/forms/schema/values";
 import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
 import { Loading, messageOf, Refused } from "@/ui/states";
@@ -103,7 +103,7 @@ function useAnswer({ run, question, onAnswered }: QuestionProps) {
       await server.POST("/api/runs/{run}/resume", { params: { path: { run } }, body });
       return;
     }
-    const { sendFiles } = await import("./input/sendFiles");
+    const { sendFiles } = await import("./input/FileFields");
     await sendFiles(run, question, body, given.files, setPart);
   }
 

@@ -1,21 +1,175 @@
-import { Alert, Box, Group, Loader, ScrollArea, SegmentedControl, Select, Text } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import {
+  Alert,
+  Badge,
+  Box,
+  Group,
+  Loader,
+  NumberInput,
+  ScrollArea,
+  SegmentedControl,
+  Select,
+  Stack,
+  Text,
+} from "@mantine/core";
+import { keepPreviousData } from "@tanstack/react-query";
+import { type ReactNode, useMemo, useState } from "react";
 import { useCatalogue } from "@/api/catalogue";
-import type { Schemas } from "@/api/client";
+import { api, type Schemas } from "@/api/client";
 import { Clamped } from "@/ui/Clamped";
-import { duration, milliseconds } from "@/ui/format";
+import { count, duration, LOCALE, milliseconds } from "@/ui/format";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { SplitPane } from "@/ui/SplitPane";
 import { labelOf, StatusBadge } from "@/ui/StatusBadge";
-import { Empty, Refused } from "@/ui/states";
-import { ErrorKind } from "./ErrorKind";
-import { LogLines } from "./LogLines";
-import { hasEnded } from "./moving";
+import { Empty, Loading, Refused } from "@/ui/states";
 import classes from "./panel.module.css";
-import { SentSettings } from "./SentSettings";
 import { type NodeState, outcomeOfStep, type Step } from "./states";
 import { type Run, useRunLogs, useStep } from "./useRun";
 import { ValueView } from "./ValueView";
+import { hasEnded } from "./values";
+import { ERROR_KINDS } from "./words";
+
+/** The kind of a failure as a badge; nothing if it is unknown, as in runs of earlier versions. */
+export function ErrorKind({ kind }: { kind: Schemas["RunOut"]["error_kind"] }) {
+  if (kind === null || kind === undefined) return null;
+  return (
+    <Badge size="sm" variant="default" tt="none" fw={500}>
+      {ERROR_KINDS[kind]}
+    </Badge>
+  );
+}
+
+const clock = new Intl.DateTimeFormat(LOCALE, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+});
+
+interface LogLinesProps {
+  entries: Schemas["LogOut"][];
+  /** Names of nodes by id, if each entry should show its node. */
+  names?: ReadonlyMap<string, string>;
+  withNode?: boolean;
+}
+
+const MOST_DATA = 2_000;
+
+function shown(data: unknown): string {
+  const text = typeof data === "string" ? data : JSON.stringify(data, null, 2);
+  return text.length > MOST_DATA ? `${text.slice(0, MOST_DATA)}…` : text;
+}
+
+/** Log entries, oldest first. */
+export function LogLines({ entries, names, withNode = true }: LogLinesProps) {
+  if (entries.length === 0) {
+    return (
+      <Text size="sm" c="var(--quiet)">
+        No log entries.
+      </Text>
+    );
+  }
+  return (
+    <ul className={classes.entries}>
+      {entries.map((entry) => (
+        <li key={entry.id} className={classes.entry}>
+          <time className={classes.clock} dateTime={entry.created_at}>
+            {clock.format(new Date(entry.created_at))}
+          </time>
+          <span className={classes.level} data-level={entry.level}>
+            {entry.level}
+          </span>
+          <span className={classes.text}>
+            {withNode && entry.node_id !== null && (
+              <Text span size="sm" c="var(--quiet)">
+                {names?.get(entry.node_id) ?? entry.node_id}:{" "}
+              </Text>
+            )}
+            {entry.message}
+          </span>
+          {entry.data !== null && entry.data !== undefined && (
+            <span className={classes.more}>{shown(entry.data)}</span>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+// The settings of a step, with its expressions evaluated. The server computes them when they are shown.
+
+const REASONS: Record<string, string> = {
+  skipped: "The node was skipped, so it sent nothing.",
+  pinned: "The output is pinned: the node was not executed, so it sent nothing.",
+};
+
+interface SentSettingsProps {
+  run: string;
+  number: number;
+  /** The level of its heading. */
+  level: 2 | 3;
+}
+
+function SentSettings({ run, number, level }: SentSettingsProps) {
+  const [item, setItem] = useState(0);
+  const { data, error, refetch } = api.useQuery(
+    "get",
+    "/api/runs/{run}/steps/{number}/settings",
+    { params: { path: { run, number }, query: { item } } },
+    { staleTime: 60_000, placeholderData: keepPreviousData },
+  );
+  const value = useMemo(
+    () => Object.fromEntries(data?.settings?.map((one) => [one.name, one.ok ? one.value : null]) ?? []),
+    [data],
+  );
+  if (error !== null && data === undefined) return <Refused error={error} onRetry={() => void refetch()} />;
+  if (data === undefined) return <Loading label="Loading the settings" />;
+  if (data.settings === null) {
+    return (
+      <Text size="sm" c="var(--quiet)" p="sm">
+        {REASONS[data.reason ?? ""] ?? "The node was not executed."}
+      </Text>
+    );
+  }
+  const failed = data.settings.filter((one) => !one.ok);
+  const cut = data.settings.filter((one) => one.truncated);
+  return (
+    <Box className={classes.sent}>
+      {data.items !== null && data.items > 1 && (
+        <Group gap="xs" p="xs" pb={0}>
+          <NumberInput
+            size="xs"
+            w={90}
+            aria-label="Item"
+            min={1}
+            max={data.items}
+            value={item + 1}
+            onChange={(next) => typeof next === "number" && next >= 1 && setItem(next - 1)}
+          />
+          <Text size="sm" c="var(--quiet)">
+            of {count(data.items)} items
+          </Text>
+        </Group>
+      )}
+      {(failed.length > 0 || cut.length > 0) && (
+        <Stack gap={2} p="xs" pb={0}>
+          {failed.map((one) => (
+            <Text key={one.name} size="xs" c="var(--failed)">
+              {one.name}: {one.error}
+            </Text>
+          ))}
+          {cut.map((one) => (
+            <Text key={one.name} size="xs" c="var(--quiet)">
+              {one.name} is long: only its beginning is shown.
+            </Text>
+          ))}
+        </Stack>
+      )}
+      <Box className={classes.rest}>
+        <ValueView title="Sent" value={value} nothing="This node has no settings" level={level} />
+      </Box>
+    </Box>
+  );
+}
 
 interface StepPanelProps {
   run: Run;

@@ -1,12 +1,59 @@
 /** Fetch a run and its steps, polling while something changes. */
-import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
+
+import { keepPreviousData, queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import { api, type Schemas, server } from "@/api/client";
 import { LIVE } from "@/api/queries";
-import { loadSteps, type Pages } from "./load";
-import { hasEnded, pollOf } from "./moving";
+import { readDefinition } from "@/definition/read";
+import type { Definition } from "@/definition/types";
 import { type NodeState, nodeStates, type Step } from "./states";
+import { hasEnded, moves, pollOf } from "./values";
+import { type Counts, keyOf } from "./words";
+
+// Fetch the steps of a run page by page; of an active run only the pages that may have changed.
+
+type Page = Schemas["StepOutList"];
+
+interface Pages {
+  pages: { cursor: string | undefined; items: Step[]; next: string | undefined }[];
+}
+
+/** The maximum number of steps to fetch. The API has them all. */
+const MOST_STEPS = 20_000;
+
+/** Return true if a page can no longer change: no step on it is active, and none can be inserted. */
+function isSettled(items: readonly Step[], after: number): boolean {
+  return items.every((step, at) => step.number === after + 1 + at && !moves(step));
+}
+
+/** Return the number of leading pages that can be kept. */
+function settledPages({ pages }: Pages): number {
+  let settled = 0;
+  let after = -1;
+  for (const page of pages) {
+    if (page.next === undefined || !isSettled(page.items, after)) break;
+    after = page.items.at(-1)?.number ?? after;
+    settled += 1;
+  }
+  return settled;
+}
+
+/** Return all steps of the run. `before` is the result of the previous call. */
+async function loadSteps(run: string, before: Pages | undefined, signal: AbortSignal): Promise<Pages> {
+  const pages = before === undefined ? [] : before.pages.slice(0, settledPages(before));
+  let fetched = pages.reduce((sum, page) => sum + page.items.length, 0);
+  let cursor = pages.at(-1)?.next;
+  do {
+    const query = { values: false, ...(cursor === undefined ? {} : { cursor }) };
+    const { data } = await server.GET("/api/runs/{run}/steps", { params: { path: { run }, query }, signal });
+    const page = data as Page;
+    pages.push({ cursor, items: page.items as Step[], next: page.next_cursor ?? undefined });
+    fetched += page.items.length;
+    cursor = page.next_cursor ?? undefined;
+  } while (cursor !== undefined && fetched < MOST_STEPS);
+  return { pages };
+}
 
 export type Run = Schemas["RunWholeOut"];
 
@@ -98,5 +145,47 @@ export function useRunLogs(run: Run | undefined, enabled = true) {
     "/api/logs/{run}",
     { params: { path: { run: run?.id ?? "" }, query: { limit: SHOWN_ENTRIES } } },
     { enabled: enabled && run !== undefined, refetchInterval: pollOf(run), staleTime: ended ? 60_000 : 0 },
+  );
+}
+
+/** The query of the definition with which a run started; it never changes. */
+export function definitionOf(run: string) {
+  return queryOptions({
+    queryKey: ["definition of run", run],
+    queryFn: async ({ signal }): Promise<Definition> => {
+      const { data } = await server.GET("/api/runs/{run}/definition", { params: { path: { run } }, signal });
+      return readDefinition(data);
+    },
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+export function useDefinition(run: string) {
+  return useQuery(definitionOf(run));
+}
+
+// How many items went over the edges of a run, without loading outputs.
+
+const NO_COUNTS: Counts = new Map();
+
+/** Fetch the counts of a run that has ended; they never change. */
+export function useCounts(run: Run | undefined): Counts {
+  const { data } = api.useQuery(
+    "get",
+    "/api/runs/{run}/counts",
+    { params: { path: { run: run?.id ?? "" } } },
+    { enabled: run !== undefined && hasEnded(run), staleTime: Number.POSITIVE_INFINITY },
+  );
+  return useMemo(
+    () =>
+      data === undefined
+        ? NO_COUNTS
+        : new Map(
+            data.items.flatMap(({ node_id, count, branches }): [string, number][] => [
+              ...(count === null ? [] : [[node_id, count] as [string, number]]),
+              ...branches.map((one): [string, number] => [keyOf(node_id, one.branch), one.count]),
+            ]),
+          ),
+    [data],
   );
 }

@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { wholeTime } from "@/ui/format";
-import { waitingText } from "./words";
+import { agentOf, definitionAt, edgeLabel, inEditor, waitingText } from "./words";
 
 describe("waitingText", () => {
   it("shows a time in the viewer's time zone", () => {
@@ -16,4 +16,25 @@ describe("waitingText", () => {
     );
     expect(waitingText("the run run_1")).toBe("Waiting for the run run_1");
   });
+});
+
+it("names the branch and the number of items of an edge", () => {
+  expect(edgeLabel({}, 1234)).toBe("1,234 items");
+  expect(edgeLabel({ branch: "true" }, 1)).toBe("true, 1 item");
+  expect(edgeLabel({ branch: "true" }, undefined)).toBe("true");
+  expect(edgeLabel({}, undefined)).toBeUndefined();
+});
+
+test("a run of a flow leads to its node in the editor", () => {
+  const run = { id: "run_1", workflow_id: "wf_1" };
+  expect(agentOf(run)).toBeUndefined();
+  expect(definitionAt(run)).toBe("/flows/wf_1");
+  expect(inEditor(run, "fetch")).toBe("/flows/wf_1?node=fetch&run=run_1");
+});
+
+test("a run of an agent leads to the agent, which has no editor", () => {
+  const run = { id: "run_1", workflow_id: "agent:order-helper" };
+  expect(agentOf(run)).toBe("order-helper");
+  expect(definitionAt(run)).toBe("/agents/order-helper");
+  expect(inEditor(run, "agent")).toBe("/agents/order-helper");
 });

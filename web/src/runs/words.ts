@@ -1,6 +1,7 @@
 /** Texts about runs, used on several pages. */
 import type { Schemas } from "@/api/client";
-import { wholeTime } from "@/ui/format";
+import type { FlowEdge } from "@/definition/types";
+import { count, wholeTime } from "@/ui/format";
 import { outcomeOf } from "@/ui/StatusBadge";
 
 type Told = Pick<Schemas["RunOut"], "status" | "error_text" | "waiting" | "cancelled">;
@@ -67,4 +68,45 @@ export function verbOf(answer: string): string {
 /** Return the end of a run's id, by which people tell runs apart. */
 export function shortId(id: string): string {
   return id.slice(-6);
+}
+
+// Labels of the edges of a run; pure.
+
+/** The number of items by the node whose output is a list, and by `keyOf` a branch. */
+export type Counts = ReadonlyMap<string, number>;
+
+/** The name of a branch in the counts: some nodes send different items to each branch. */
+export function keyOf(nodeId: string, branch: string): string {
+  return `${nodeId} ${branch}`;
+}
+
+/** Return the number of items that went over an edge, if they are known. */
+export function itemsOver(edge: Pick<FlowEdge, "from" | "branch">, counts: Counts | undefined) {
+  return counts?.get(keyOf(edge.from, edge.branch ?? "")) ?? counts?.get(edge.from);
+}
+
+/** Return the label of an edge: its branch, and the number of items if it passed on a list; undefined for neither. */
+export function edgeLabel(edge: Pick<FlowEdge, "branch">, items: number | undefined): string | undefined {
+  const amount = items === undefined ? undefined : `${count(items)} ${items === 1 ? "item" : "items"}`;
+  return [edge.branch, amount].filter((part) => part !== undefined).join(", ") || undefined;
+}
+
+type Linked = { id: string; workflow_id: string };
+
+/** Return the id of the agent if it ran on its own, outside a flow; else undefined. */
+export function agentOf({ workflow_id }: Pick<Linked, "workflow_id">): string | undefined {
+  return workflow_id.startsWith("agent:") ? workflow_id.slice("agent:".length) : undefined;
+}
+
+/** Return the address of what ran: the flow, or the agent. */
+export function definitionAt(run: Pick<Linked, "workflow_id">): string {
+  const agent = agentOf(run);
+  return agent === undefined ? `/flows/${run.workflow_id}` : `/agents/${encodeURIComponent(agent)}`;
+}
+
+/** Return the address of the editor with this run on its canvas and this node selected; of an agent, its page. */
+export function inEditor(run: Linked, node: string | null | undefined): string {
+  if (agentOf(run) !== undefined) return definitionAt(run);
+  const query = new URLSearchParams({ ...(node ? { node } : {}), run: run.id });
+  return `/flows/${run.workflow_id}?${query}`;
 }

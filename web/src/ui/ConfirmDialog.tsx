@@ -2,8 +2,8 @@ import { ActionIcon, Button, Group, Modal, Stack, Text, Tooltip } from "@mantine
 import { useDisclosure } from "@mantine/hooks";
 import { IconTrash } from "@tabler/icons-react";
 import type { ReactNode } from "react";
+import { useAttempt } from "./FormDialog";
 import { Refused } from "./states";
-import { useAttempt } from "./useForm";
 
 interface Question {
   title: string;

@@ -1,6 +1,71 @@
-import { Button, Group, Select } from "@mantine/core";
+import { Button, Group, Select, TextInput } from "@mantine/core";
 import { IconFilterOff } from "@tabler/icons-react";
-import type { ReactNode } from "react";
+import { type ReactNode, useMemo } from "react";
+import { api } from "@/api/client";
+
+interface BetweenProps {
+  /** A local time such as `2026-01-31T14:00`; empty for no limit. */
+  since: string;
+  until: string;
+  onChange: (change: { since?: string; until?: string }, how: { replace: boolean }) => void;
+}
+
+// Wide enough for a date and time with the browser's button; Firefox needs more than Chromium.
+const WIDTH = { base: "100%", sm: 250 };
+
+/** The start and end of a time filter. Either may be empty. */
+export function Between({ since, until, onChange }: BetweenProps) {
+  return (
+    <>
+      <TextInput
+        type="datetime-local"
+        aria-label="From"
+        w={WIDTH}
+        value={since}
+        max={until || undefined}
+        onChange={(event) => onChange({ since: event.currentTarget.value }, { replace: true })}
+      />
+      <TextInput
+        type="datetime-local"
+        aria-label="Until"
+        w={WIDTH}
+        value={until}
+        min={since || undefined}
+        onChange={(event) => onChange({ until: event.currentTarget.value }, { replace: true })}
+      />
+    </>
+  );
+}
+
+/** Return the flows to choose from, including the selected one even if it is beyond the end of the list. */
+function useFlowOptions(chosen: string) {
+  const { data } = api.useQuery(
+    "get",
+    "/api/flows",
+    { params: { query: { limit: 200, brief: true, sort: "name" } } },
+    { staleTime: 60_000 },
+  );
+  const isListed = data?.items.some((flow) => flow.id === chosen) ?? false;
+  const other = api.useQuery(
+    "get",
+    "/api/workflows/{flow}",
+    { params: { path: { flow: chosen } } },
+    { enabled: chosen !== "" && data !== undefined && !isListed, staleTime: 60_000 },
+  );
+  return useMemo(() => {
+    const flows = data?.items.map((flow) => ({ value: flow.id, label: flow.name })) ?? [];
+    if (chosen !== "" && !isListed) flows.unshift({ value: chosen, label: other.data?.name ?? chosen });
+    return [{ value: "", label: "Any flow" }, ...flows];
+  }, [data, chosen, isListed, other.data]);
+}
+
+/** A list's filter by flow. */
+export function FlowSelect({ value, onChange }: { value: string; onChange: (value: string) => void }) {
+  const options = useFlowOptions(value);
+  return (
+    <FilterSelect label="Flow" value={value} options={options} onChange={onChange} searchable width={190} />
+  );
+}
 
 interface FilterBarProps {
   children: ReactNode;

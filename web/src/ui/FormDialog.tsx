@@ -1,7 +1,63 @@
-import { Button, Group, Modal, type ModalProps, Stack } from "@mantine/core";
-import type { ReactNode } from "react";
+import { Button, Group, Modal, type ModalProps, Stack, TextInput } from "@mantine/core";
+import { type ReactNode, useState } from "react";
 import { Refused } from "./states";
-import { type Fields, useAttempt, useFields } from "./useForm";
+
+// The state of a form: the values of its inputs, and the request that sends them.
+
+export interface Fields<Values> {
+  values: Values;
+  /** Return the props of the input of a value: `<TextInput label="Name" {...bind("name")} />`. */
+  bind: <Name extends keyof Values>(
+    name: Name,
+  ) => { value: Values[Name]; onChange: (given: unknown) => void };
+  set: (part: Partial<Values>) => void;
+}
+
+/** Return what an input passes to `onChange`: an event, or the value. */
+function inputOf(given: unknown): unknown {
+  const isEvent = typeof given === "object" && given !== null && "currentTarget" in given;
+  return isEvent ? (given.currentTarget as HTMLInputElement).value : given;
+}
+
+export function useFields<Values extends object>(initial: Values): Fields<Values> {
+  const [values, setValues] = useState(initial);
+  const set = (part: Partial<Values>) => setValues((all) => ({ ...all, ...part }));
+  return {
+    values,
+    bind: (name) => ({
+      value: values[name],
+      onChange: (given) => set({ [name]: inputOf(given) } as Partial<Values>),
+    }),
+    set,
+  };
+}
+
+/** For a form's work: `busy` while it lasts, and `error` if it was refused. */
+export function useAttempt() {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  async function attempt(work: () => unknown): Promise<void> {
+    setBusy(true);
+    setError(null);
+    try {
+      await work();
+    } catch (problem) {
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  }
+  return { busy, error, setError, attempt };
+}
+
+/** Return the JSON value of a text, or the text itself: plain text needs no quotes. */
+export function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
 
 interface DialogFormProps {
   /** The verb on the button. */
@@ -75,5 +131,42 @@ export function FormDialog<Values extends object>(props: FormDialogProps<Values>
     <Modal opened={opened} onClose={form.onClose} title={title} size={size} centered={centered}>
       <FieldsForm {...form} />
     </Modal>
+  );
+}
+
+interface NameDialogProps {
+  opened: boolean;
+  onClose: () => void;
+  title: string;
+  action: string;
+  /** The initial name. */
+  initial?: string;
+  maxLength?: number;
+  label?: string;
+  hint?: string;
+  onName: (name: string) => Promise<unknown>;
+}
+
+/** Ask for a name. If the server refuses it, the input stays. */
+export function NameDialog(props: NameDialogProps) {
+  const { initial = "", maxLength = 200, label = "Name", hint, onName, ...dialog } = props;
+  return (
+    <FormDialog
+      {...dialog}
+      initial={{ name: initial }}
+      isReady={({ name }) => name.trim() !== ""}
+      onSubmit={({ name }) => onName(name.trim())}
+    >
+      {({ bind }) => (
+        <TextInput
+          label={label}
+          description={hint}
+          maxLength={maxLength}
+          required
+          data-autofocus
+          {...bind("name")}
+        />
+      )}
+    </FormDialog>
   );
 }

@@ -11,10 +11,9 @@ import {
 import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
-import { filtersOf, filtersToSave, isShown } from "./filterQuery";
-import { NameDialog } from "./NameDialog";
+import { NameDialog } from "./FormDialog";
+import { filtersOf, filtersToSave, isShown, type QueryState } from "./listState";
 import { notify } from "./notify";
-import type { QueryState } from "./useQueryState";
 
 type SavedFilter = Schemas["SavedFilterOut"] & { query: Record<string, string> };
 type Asking = "save" | "rename" | null;

@@ -12,6 +12,13 @@ import {
 import type { Schemas } from "@/api/client";
 import classes from "./status.module.css";
 
+/** Labels of a flow's status; the API calls an inactive flow a draft. */
+export const FLOW_STATUS: Record<string, string> = {
+  draft: "Inactive",
+  active: "Active",
+  archived: "Archived",
+};
+
 export type Outcome =
   | "success"
   | "failed"
@@ -43,10 +50,6 @@ const LOOKS: Record<Outcome, { icon: typeof IconCircleCheck; label: string; colo
   cancelled: { icon: IconCircleMinus, label: "Cancelled", color: "var(--skipped)" },
   none: { icon: IconCircleDashed, label: "Never run", color: "var(--skipped)" },
 };
-
-export function colorOf(outcome: Outcome): string {
-  return LOOKS[outcome].color;
-}
 
 export function labelOf(outcome: Outcome): string {
   return LOOKS[outcome].label;

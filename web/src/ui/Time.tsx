@@ -1,5 +1,5 @@
-import { useSyncExternalStore } from "react";
-import { presentFor, timeAgo, wholeTime } from "./format";
+import { useEffect, useState, useSyncExternalStore } from "react";
+import { duration, presentFor, timeAgo, wholeTime } from "./format";
 
 let now = Date.now();
 const listeners = new Set<() => void>();
@@ -35,4 +35,27 @@ export function Time({ at }: { at: string | null | undefined }) {
       {timeAgo(at, present)}
     </time>
   );
+}
+
+interface ElapsedProps {
+  startedAt: string | null | undefined;
+  /** The final duration; null while the run or step is active. */
+  ms: number | null | undefined;
+  /** True while the time counts. */
+  running: boolean;
+}
+
+/** Show a duration, counting seconds while it is still growing. */
+export function Elapsed({ startedAt, ms, running }: ElapsedProps) {
+  const [now, setNow] = useState(Date.now);
+  const counts = running && (ms === null || ms === undefined);
+  useEffect(() => {
+    if (!counts) return;
+    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    return () => clearInterval(timer);
+  }, [counts]);
+  if (!counts || !startedAt) return <span>{duration(ms)}</span>;
+  const seconds = Math.floor((now - Date.parse(startedAt)) / 1_000);
+  // Something that has just started did not take "<1 ms".
+  return <span>{seconds < 1 ? "0 s" : duration(seconds * 1_000)}</span>;
 }

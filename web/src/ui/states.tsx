@@ -1,7 +1,7 @@
 /** Loading, empty and error states of a page. */
 import { Alert, Button, Center, Group, Loader, Skeleton, Stack, Text, Title } from "@mantine/core";
 import { IconAlertTriangle, IconPlugConnectedX } from "@tabler/icons-react";
-import type { ReactNode } from "react";
+import { Component, type ReactNode } from "react";
 import { ApiError, UNREACHABLE } from "@/api/client";
 
 export function Loading({ label, fill = false }: { label: string; fill?: boolean }) {
@@ -98,4 +98,18 @@ export function Refused({ error, title = "Something went wrong", onRetry }: Refu
 
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : "An unexpected error occurred";
+}
+
+/** Contain an error in one part of the page, so that the rest stays usable. */
+export class ErrorBoundary extends Component<{ children: ReactNode }, { error: unknown }> {
+  override state: { error: unknown } = { error: null };
+
+  static getDerivedStateFromError(error: unknown) {
+    return { error };
+  }
+
+  override render() {
+    if (this.state.error === null) return this.props.children;
+    return <Refused error={this.state.error} onRetry={() => this.setState({ error: null })} />;
+  }
 }

@@ -1,20 +1,193 @@
-import { Highlight, Kbd, Loader, Modal, Text, TextInput, VisuallyHidden } from "@mantine/core";
+import {
+  Highlight,
+  Kbd,
+  Loader,
+  Modal,
+  Text,
+  TextInput,
+  useMantineColorScheme,
+  VisuallyHidden,
+} from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { IconSearch } from "@tabler/icons-react";
-import { type KeyboardEvent, useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
+import {
+  IconBook,
+  IconBuilding,
+  IconDeviceDesktop,
+  IconFileImport,
+  IconKeyboard,
+  IconListDetails,
+  IconLogout,
+  IconMoon,
+  IconPlus,
+  IconSearch,
+  IconSun,
+  IconUser,
+} from "@tabler/icons-react";
+import { keepPreviousData } from "@tanstack/react-query";
+import {
+  type KeyboardEvent,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useId,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { useLocation } from "wouter";
+import { api } from "@/api/client";
 import { type Keys, KeysTable } from "@/ui/KeysTable";
 import { messageOf } from "@/ui/states";
 import { useSession } from "../session";
-import { type Command, providedCommands } from "./commands";
+import { PLACES, type Place, useIsOpen, WORKSPACE } from "../shell/Places";
+import { type Command, PALETTE_KEY, providedCommands, recentItems, remember } from "./commands";
 import classes from "./commands.module.css";
-import { pathOf, recentCommands } from "./items";
-import { PALETTE_KEY } from "./keys";
-import { ranked, type Section, sections } from "./ranking";
-import { recentItems, remember } from "./recent";
-import { runIdIn } from "./runIds";
-import { useAppCommands } from "./useAppCommands";
-import { type Found, useFound } from "./useFound";
+import { foundFlow, foundRun, pathOf, recentCommands } from "./items";
+import { hasPart, noRunWith, ranked, runIdIn, type Section, sections } from "./ranking";
+
+// Flows and runs that the server finds for the search of the palette, a few of each.
+
+const MAX_FLOWS = 8;
+const MAX_RUNS = 5;
+const STALE = 10_000;
+
+interface Found {
+  commands: Command[];
+  isLoading: boolean;
+  /** The reason why no run has the id in the search; null if one has it, or if the search has no id. */
+  noRun: string | null;
+  error: unknown;
+}
+
+/** Search for a text. `isOld`: the user has typed more since, so results are filtered by the new text too. */
+function useFound(search: string, isOld: boolean, go: (path: string) => void): Found {
+  const part = runIdIn(search);
+  const flows = api.useQuery(
+    "get",
+    "/api/flows",
+    { params: { query: { search, limit: MAX_FLOWS, brief: true } } },
+    { enabled: search !== "", staleTime: STALE, placeholderData: keepPreviousData },
+  );
+  const runs = api.useQuery(
+    "get",
+    "/api/runs",
+    { params: { query: { search: part ?? "", limit: MAX_RUNS, brief: true } } },
+    { enabled: part !== null, staleTime: STALE },
+  );
+  const flowItems = search === "" ? undefined : flows.data?.items;
+  const found = !isOld && !flows.isPlaceholderData;
+  const runItems = part === null ? undefined : runs.data?.items;
+  return useMemo(() => {
+    const ofIds = runItems?.filter((run) => part !== null && hasPart(run.id, part));
+    return {
+      commands: [
+        ...(ofIds ?? []).map((run) => foundRun(run, go)),
+        ...(flowItems ?? []).map((flow) => ({ ...foundFlow(flow, go), found })),
+      ],
+      isLoading: flows.isFetching || runs.isFetching,
+      noRun: part !== null && ofIds?.length === 0 ? noRunWith(part) : null,
+      error: flows.error ?? runs.error,
+    };
+  }, [flowItems, found, runItems, part, go, flows.isFetching, runs.isFetching, flows.error, runs.error]);
+}
+
+// The commands of every page: pages, actions, workspaces.
+
+type Go = (path: string) => void;
+type Icon = typeof IconBook;
+
+const OTHER_WORDS: Record<string, string> = {
+  "/": "home overview statistics",
+  "/waiting": "questions waiting answer",
+  "/members": "users people roles invitations workspaces settings",
+  "/credentials": "secrets passwords keys",
+  "/audit": "history changes",
+  "/settings": "workspace variables vars constants time zone timezone",
+  "/tables": "data rows database csv spreadsheet key value store",
+  "/runs": "executions history",
+};
+
+function icon(Shown: Icon): ReactNode {
+  return <Shown size={18} stroke={1.7} aria-hidden />;
+}
+
+function action(
+  id: string,
+  label: string,
+  shown: Icon,
+  run: () => void,
+  more: Partial<Command> = {},
+): Command {
+  return { id: `action ${id}`, label, group: "Actions", icon: icon(shown), run, ...more };
+}
+
+/** Return the pages that the role may open. */
+function usePages(go: Go): Command[] {
+  const profile: Place = { path: "/profile", label: "Profile", icon: IconUser };
+  return [...PLACES, ...WORKSPACE, profile].filter(useIsOpen()).map(({ path, label, icon: Shown }) => ({
+    id: `page ${path}`,
+    label,
+    group: "Pages",
+    words: OTHER_WORDS[path],
+    icon: icon(Shown),
+    run: () => go(path),
+  }));
+}
+
+function useAppearance(): Command[] {
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const words = "theme color scheme appearance mode";
+  const schemes = [
+    { value: "dark", label: "Use dark appearance", shown: IconMoon },
+    { value: "light", label: "Use light appearance", shown: IconSun },
+    { value: "auto", label: "Use the appearance of the system", shown: IconDeviceDesktop },
+  ] as const;
+  return schemes
+    .filter(({ value }) => value !== colorScheme)
+    .map(({ value, label, shown }) =>
+      action(`appearance ${value}`, label, shown, () => setColorScheme(value), { words, searched: true }),
+    );
+}
+
+/** Return the commands of every page. `showKeys` shows the keyboard shortcuts. */
+function useAppCommands(go: Go, showKeys: () => void): Command[] {
+  const { may, logOut, workspace, workspaces, switchTo } = useSession();
+  const pages = usePages(go);
+  const appearance = useAppearance();
+  const creating = may("editor")
+    ? [
+        action("new", "New flow", IconPlus, () => go("/flows?new=flow"), { words: "create add workflow" }),
+        action("import", "Import a flow", IconFileImport, () => go("/flows?new=import"), {
+          words: "upload file",
+        }),
+      ]
+    : [];
+  const others = workspaces
+    .filter(({ id }) => id !== workspace.id)
+    .map(({ id, name }) => {
+      const change = () => {
+        switchTo(id);
+        go("/");
+      };
+      return action(`workspace ${id}`, `Switch to workspace ${name}`, IconBuilding, change, {
+        searched: true,
+      });
+    });
+  return [
+    ...creating,
+    action("keys", "Keyboard shortcuts", IconKeyboard, showKeys, { words: "help keys" }),
+    action("docs", "Documentation", IconBook, () => void window.open("/docs", "_blank"), {
+      words: "help manual",
+    }),
+    action("api", "API reference", IconListDetails, () => void window.open("/api/docs", "_blank"), {
+      searched: true,
+    }),
+    ...appearance,
+    ...others,
+    action("log out", "Log out", IconLogout, () => void logOut(), { words: "sign out", searched: true }),
+    ...pages,
+  ];
+}
 
 /** The keyboard shortcuts outside of the editor, which has a list of its own. */
 const APP_KEYS: Keys = [

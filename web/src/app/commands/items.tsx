@@ -2,11 +2,10 @@
 import { IconPlayerPlay, IconRoute } from "@tabler/icons-react";
 import type { Schemas } from "@/api/client";
 import { shortId } from "@/runs/words";
-import { FLOW_STATUS } from "@/ui/flowStatus";
 import { wholeTime } from "@/ui/format";
-import { labelOf, outcomeOf } from "@/ui/StatusBadge";
-import type { Command } from "./commands";
-import type { Recent } from "./recent";
+import { FLOW_STATUS, labelOf, outcomeOf } from "@/ui/StatusBadge";
+
+import type { Command, Recent } from "./commands";
 
 type Go = (path: string) => void;
 type Flow = Pick<Schemas["FlowItemOut"], "id" | "name" | "status">;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Command } from "./commands";
-import { ranked, sections } from "./ranking";
+import { hasPart, noRunWith, ranked, runIdIn, sections } from "./ranking";
 
 function command(label: string, more: Partial<Command> = {}): Command {
   return { id: label, label, group: "Actions", run: () => {}, ...more };
@@ -73,4 +73,37 @@ it("shows recent items first without a search, and hides what must be searched",
 it("reads the first words of a pasted text, and shows a limited number of results", () => {
   const many = Array.from({ length: 300 }, (_, at) => command(`Node number ${at}`));
   expect(ranked(many, `node ${"number ".repeat(2_000)}`, [])).toHaveLength(50);
+});
+
+const ID = "run_01K9ZQ3V7M8N2P4R6S8T0V2W4X";
+
+it.each([
+  [ID, ID],
+  [ID.toLowerCase(), ID],
+  [ID.slice(4), ID],
+  [`  https://host/runs/${ID}?tab=log `, ID],
+  ["run_01K9", "run_01K9"],
+  ["01k9zq3v", "run_01K9ZQ3V"],
+  ["0V2W4X", "0V2W4X"],
+  ["run 0v2w4x", "0V2W4X"],
+  ["#0V2W4X", "0V2W4X"],
+  ["nightly backup", null],
+  ["run_", null],
+  ["01K9", null],
+  [`${ID}0`, null],
+  ["", null],
+])("reads %j", (text, expected) => {
+  expect(runIdIn(text)).toBe(expected);
+});
+
+it("compares the beginning and the end of an id", () => {
+  expect(hasPart(ID, "run_01K9")).toBe(true);
+  expect(hasPart(ID, "0V2W4X")).toBe(true);
+  expect(hasPart(ID, "ZQ3V7M")).toBe(false);
+});
+
+it("says which id no run has", () => {
+  expect(noRunWith(ID)).toContain(`no run with the id ${ID}`);
+  expect(noRunWith("run_01K9")).toContain("begins with run_01K9");
+  expect(noRunWith("0V2W4X")).toContain("ends with 0V2W4X");
 });

@@ -17,8 +17,8 @@ import {
   IconUsers,
 } from "@tabler/icons-react";
 import { Link, useLocation } from "wouter";
+import { type Pack, usePacksOff } from "@/api/catalogue";
 import { api } from "@/api/client";
-import { type Pack, usePacksOff } from "@/api/packs";
 import { CALM } from "@/api/queries";
 import { type Role, useSession } from "../session";
 

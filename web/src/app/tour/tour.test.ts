@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 import { act, cleanup, renderHook } from "@testing-library/react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { STEPS } from "./steps";
+import { STEPS } from "./TourCard";
 import { endTour, showStep, useTour } from "./tour";
 
 beforeEach(() => localStorage.clear());

@@ -19,11 +19,9 @@ import {
   typeOfRule,
   typeOfValue,
 } from "./model";
-import { PathInput } from "./PathInput";
 import { read } from "./read";
-import { withChosenField, withField } from "./retype";
-import { valueIn } from "./suggest";
-import { convertValue, ValueInput } from "./ValueInput";
+import { convertValue, PathInput, ValueInput, valueIn, withChosenField, withField } from "./ValueInput";
+
 import { write } from "./write";
 
 interface ConditionEditorProps {

@@ -5,8 +5,8 @@ import type { Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
 import { useForm, useSettings } from "../context";
 import type { Leaf } from "../schema/leaf";
+import { readRules } from "./model";
 import { read } from "./read";
-import { readRules } from "./rules";
 
 const ConditionEditor = lazily(() => import("./ConditionEditor"));
 const RulesEditor = lazily(() => import("./RulesEditor"));

@@ -3,13 +3,13 @@ import { Group as Row, Select, Text } from "@mantine/core";
 import { useRef, useState } from "react";
 import { useForm } from "../context";
 import { Preview } from "../expression/Preview";
-import { AddRow } from "../fields/AddRow";
-import { RowMenu } from "../fields/RowMenu";
+import { AddRow, RowMenu } from "../fields/RowMenu";
+
 import forms from "../forms.module.css";
 import { moved } from "../schema/shapes";
 import { GroupEditor, started, useConditionScope } from "./ConditionEditor";
 import classes from "./condition.module.css";
-import { type CaseRule, MAX_RULES, OTHERWISE, readRules } from "./rules";
+import { type CaseRule, MAX_RULES, OTHERWISE, readRules } from "./model";
 import { writeRules } from "./write";
 
 const MAX_CASES = 100;

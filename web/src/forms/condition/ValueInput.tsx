@@ -1,5 +1,17 @@
 /** The value of a condition: plain, by the operator's type, or an expression. */
-import { ActionIcon, Menu, NumberInput, Select, TagsInput, TextInput, Tooltip } from "@mantine/core";
+
+import {
+  ActionIcon,
+  Autocomplete,
+  Group,
+  Menu,
+  NumberInput,
+  Select,
+  TagsInput,
+  Text,
+  TextInput,
+  Tooltip,
+} from "@mantine/core";
 import {
   IconAbc,
   IconBraces,
@@ -8,14 +20,147 @@ import {
   IconNumber123,
   IconToggleLeft,
 } from "@tabler/icons-react";
-import type { ReactElement } from "react";
+import { type ReactElement, useMemo, useRef } from "react";
 import type { Json } from "@/definition/types";
-import { useForm } from "../context";
-import type { Scope } from "../expression/scope";
-import { instantOf, localOf } from "../schema/times";
-import type { Takes, Type, Value } from "./model";
-import { PathInput } from "./PathInput";
+import { useActive, useForm } from "../context";
+import { brief, type Path, pathText, type Scope, valueAt } from "../expression/scope";
+import { instantOf, localOf } from "../schema/values";
+import { newRule, type Op, operatorOf, type Rule, type Takes, TYPES, type Type, type Value } from "./model";
+import { operandFault } from "./read";
 import { literalText } from "./write";
+
+// Fields to offer in a condition: the paths of the data of the last run.
+
+const MOST = 150;
+const DEEP = 4;
+
+interface Suggestion {
+  text: string;
+  value: Json | undefined;
+}
+
+function collect(path: Path, value: Json | undefined, found: Suggestion[]): void {
+  if (found.length >= MOST) return;
+  found.push({ text: pathText(path), value });
+  if (path.length > DEEP || typeof value !== "object" || value === null || Array.isArray(value)) return;
+  for (const [key, one] of Object.entries(value)) collect([...path, key], one, found);
+}
+
+/** Return the paths in the data, nearest first. */
+function suggestionsOf(scope: Scope, perItem: boolean): Suggestion[] {
+  const found: Suggestion[] = [];
+  if (perItem) {
+    collect(["item"], scope.item, found);
+    found.push({ text: "index", value: undefined });
+  }
+  collect(["input"], scope.input, found);
+  for (const step of scope.steps) collect(["steps", step.id], step.output, found);
+  collect(["trigger"], scope.trigger, found);
+  for (const [name, value] of Object.entries(scope.vars ?? {})) collect(["vars", name], value, found);
+  return found.slice(0, MOST);
+}
+
+const STEP = /\.([A-Za-z_]\w*)|\[\s*(?:"((?:[^"\\]|\\.)*)"|'([^'\\]*)'|(-?\d+))\s*\]/gy;
+
+/** Return the path that the text is; undefined for any other expression. */
+function pathOf(text: string): Path | undefined {
+  const root = /^[A-Za-z_]\w*/.exec(text)?.[0];
+  if (root === undefined) return undefined;
+  const path: Path = [root];
+  STEP.lastIndex = root.length;
+  let end = root.length;
+  while (end < text.length) {
+    const found = STEP.exec(text);
+    if (found === null) return undefined;
+    const [, name, double, single, number] = found;
+    if (number !== undefined) path.push(Number(number));
+    else path.push(name ?? single ?? double?.replace(/\\(.)/g, "$1") ?? "");
+    end = STEP.lastIndex;
+  }
+  return path;
+}
+
+/** Return the value of a field in the last run; undefined if the text is not a path, or the value is unknown. */
+export function valueIn(text: string, scope: Scope): Json | undefined {
+  const path = pathOf(text.trim());
+  return path === undefined ? undefined : valueAt(scope, path)?.value;
+}
+
+// An input for an expression without braces, which offers the paths of the last run's data.
+
+interface PathInputProps {
+  id: string;
+  label: string;
+  value: string;
+  onChange: (text: string) => void;
+  /** Called instead for a path of the list: it is complete, unlike a text being typed. */
+  onChoose?: (text: string) => void;
+  scope: Scope;
+  placeholder?: string;
+  autoFocus?: boolean;
+}
+
+/** A path that is dragged or pasted from elsewhere may have its braces. */
+function withoutBraces(text: string): string {
+  return /^\s*\{\{(.*)\}\}\s*$/s.exec(text)?.[1]?.trim() ?? text;
+}
+
+export function PathInput({
+  id,
+  label,
+  value,
+  onChange,
+  onChoose,
+  scope,
+  placeholder,
+  autoFocus,
+}: PathInputProps) {
+  const { readOnly } = useForm();
+  const { activate } = useActive();
+  const input = useRef<HTMLInputElement>(null);
+  const chosen = useRef<string | null>(null);
+  const known = useMemo(() => suggestionsOf(scope, scope.perItem), [scope]);
+  const details = useMemo(() => new Map(known.map((one) => [one.text, brief(one.value, 24)])), [known]);
+  const fault = value.trim() === "" ? undefined : operandFault(value);
+  return (
+    <Autocomplete
+      ref={input}
+      id={id}
+      aria-label={label}
+      data={readOnly ? [] : [...details.keys()]}
+      limit={50}
+      value={value}
+      onOptionSubmit={(text) => {
+        chosen.current = text;
+      }}
+      onChange={(text) => {
+        const isChosen = chosen.current === text;
+        chosen.current = null;
+        if (isChosen && onChoose !== undefined) onChoose(text);
+        else onChange(withoutBraces(text));
+      }}
+      onFocus={() => activate(id, (path) => onChange(pathText(path)))}
+      placeholder={placeholder}
+      error={fault}
+      readOnly={readOnly}
+      autoFocus={autoFocus}
+      spellCheck={false}
+      autoCapitalize="off"
+      comboboxProps={{ withinPortal: true, width: "max-content", position: "bottom-start" }}
+      styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)", fontSize: 13 } }}
+      renderOption={({ option }) => (
+        <Group gap="md" justify="space-between" wrap="nowrap" w="100%" maw={440}>
+          <Text size="xs" ff="monospace" truncate>
+            {option.value}
+          </Text>
+          <Text size="xs" c="var(--quiet)" truncate>
+            {details.get(option.value)}
+          </Text>
+        </Group>
+      )}
+    />
+  );
+}
 
 type Form = "text" | "number" | "boolean" | "date" | "expression";
 
@@ -227,4 +372,37 @@ function DateInput({ text, onChange, ...shared }: DateInputProps) {
       onChange={(event) => onChange(instantOf(event.currentTarget.value) ?? "")}
     />
   );
+}
+
+// Rows whose field changes: the type of the field in the last run decides how they go on.
+
+/** Return true if the user has chosen neither operator nor value: the row is as a new one of some type. */
+function isUntouched(rule: Rule): boolean {
+  const value = JSON.stringify(rule.value);
+  return (
+    !rule.isChosen &&
+    TYPES.some(({ type }) => {
+      const fresh = newRule(rule.field, type);
+      return fresh.op === rule.op && JSON.stringify(fresh.value) === value;
+    })
+  );
+}
+
+/**
+ * Return the row with another field, whose type is `known` in the last run; an untouched row is replaced by a new one for it.
+ * While `input.total` is typed, the field is `input` for a moment: its type does not stay.
+ */
+export function withField(rule: Rule, field: string, known: Type | undefined): Rule {
+  if (!isUntouched(rule)) return { ...rule, field };
+  if (known === undefined) return rule.as === undefined ? { ...rule, field } : newRule(field);
+  return { ...newRule(field, known), as: known };
+}
+
+/** Return the row with a field of the list. An operator that the field's type lacks is replaced unless it was chosen. */
+export function withChosenField(rule: Rule, field: string, known: Type | undefined): Rule {
+  if (known === undefined || rule.isChosen || isUntouched(rule)) return withField(rule, field, known);
+  const op = operatorOf(known, rule.op) === undefined ? (newRule("", known).op as Op) : rule.op;
+  const takes = operatorOf(known, op)?.takes ?? "none";
+  const value = convertValue(rule.value, takes, known);
+  return { field, op, as: known, ...(value === undefined ? {} : { value }) };
 }

@@ -1,8 +1,8 @@
-/** Write conditions, and rules of a switch, as an expression. `read.ts` and `rules.ts` read it again. */
+/** Write conditions, and rules of a switch, as an expression. `read.ts` and `model.ts` read it again. */
 import type { Json } from "@/definition/types";
-import { type Group, isGroup, type Op, type Rule, type Value } from "./model";
-import { type CaseRule, OTHERWISE } from "./rules";
-import { operandFault, tightness, tokensIn } from "./tokens";
+import { type CaseRule, type Group, isGroup, type Op, OTHERWISE, type Rule, type Value } from "./model";
+
+import { operandFault, tightness, tokensIn } from "./read";
 
 /** Return a plain value in the syntax of expressions, which accepts JSON except for `null`. */
 export function literalText(value: Json): string {

@@ -1,5 +1,7 @@
 /** Find an operation of a connector, and change a node from one to another; pure. */
-import type { ConnectorOperation } from "@/api/connectors";
+
+import { createContext, useContext } from "react";
+import type { Connector, ConnectorOperation } from "@/api/connectors";
 import type { Json } from "@/definition/types";
 import { wordsOf } from "@/ui/match";
 import type { FieldSchema } from "../schema/types";
@@ -74,4 +76,20 @@ export function withoutOperation(schema: FieldSchema): FieldSchema {
 export function usualIn(schema: FieldSchema): ReadonlySet<string> {
   const entries = Object.entries(schema.properties ?? {});
   return new Set(entries.filter(([, one]) => !one["x-advanced"]).map(([key]) => key));
+}
+
+// The connector whose node the form edits, for its fields that ask the service or make a credential for it.
+
+interface FormConnector {
+  connector: Connector;
+  /** The chosen operation. */
+  operation: string;
+}
+
+const ConnectorContext = createContext<FormConnector | null>(null);
+export const ConnectorProvider = ConnectorContext.Provider;
+
+/** Return the form's connector; null in forms of other nodes. */
+export function useFormConnector(): FormConnector | null {
+  return useContext(ConnectorContext);
 }

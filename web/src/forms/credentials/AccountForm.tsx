@@ -24,7 +24,7 @@ import { CUSTOM, type Provider, useProviders } from "@/api/accounts";
 import type { Json } from "@/definition/types";
 import { Loading, Refused } from "@/ui/states";
 import { SchemaForm } from "../SchemaForm";
-import { chosenScopes, pick, prefill, ready, withoutPrefill } from "./accountValues";
+import { chosenScopes, pick, prefill, ready, withoutPrefill } from "./hosts";
 
 type Data = Record<string, Json>;
 

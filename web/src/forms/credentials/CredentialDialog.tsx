@@ -13,9 +13,7 @@ import {
 import { Loading, Refused } from "@/ui/states";
 import { Words } from "../fields/FieldFrame";
 import { ConnectionPanel } from "./Connection";
-import { CredentialForm, type Draft, type DrawHosts } from "./CredentialForm";
-import { missingValues } from "./missing";
-import { useFirstFault } from "./useFirstFault";
+import { CredentialForm, type Draft, type DrawHosts, missingValues, useFirstFault } from "./CredentialForm";
 
 interface CredentialDialogProps {
   /** The types to choose from; all if undefined. */

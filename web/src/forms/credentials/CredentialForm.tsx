@@ -1,7 +1,8 @@
 /** The values of a credential, drawn from the schema of its type, and its allowed hosts. */
+
 import { Alert, Stack, TagsInput } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
-import { type ReactNode, Suspense, useMemo, useState } from "react";
+import { type ReactNode, type RefObject, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { ACCOUNT, type Provider } from "@/api/accounts";
 import { type Detail, type Schemas, server } from "@/api/client";
 import type { CredentialType } from "@/api/credentials";
@@ -12,8 +13,26 @@ import { SchemaForm } from "../SchemaForm";
 import { sortProblems } from "../schema/problems";
 import type { FieldSchema } from "../schema/types";
 import { FoldingProvider } from "../templates";
+import { faultsOf } from "../validator";
 import { hostIn } from "./hosts";
 import { Trial } from "./Trial";
+
+/** Return a ref for a form, and a function that focuses its first invalid field once the errors are shown. */
+export function useFirstFault<Form extends HTMLElement>(): [RefObject<Form | null>, () => void] {
+  const form = useRef<Form>(null);
+  const [asked, setAsked] = useState(0);
+  useEffect(() => {
+    if (asked > 0) form.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
+  }, [asked]);
+  return [form, () => setAsked((before) => before + 1)];
+}
+
+/** Return the required values that are missing, to report them without asking the server. */
+export function missingValues(schema: unknown, data: Record<string, Json>): Detail[] {
+  return faultsOf(schema, data)
+    .filter((fault) => fault.name === "required")
+    .map((fault) => ({ path: `data${fault.property}`, message: "This field is required" }));
+}
 
 const AccountForm = lazily(() => import("./AccountForm").then((part) => ({ default: part.AccountForm })));
 
@@ -23,7 +42,7 @@ export interface Draft {
 }
 
 /** Convert the server's details with paths like `data.host` to the form library's errors. */
-export function errorsOf(details: readonly Detail[]): ErrorSchema {
+function errorsOf(details: readonly Detail[]): ErrorSchema {
   const within = details
     .filter((one) => one.path.startsWith("data."))
     .map((one) => ({ path: one.path.slice("data.".length), message: one.message }));
@@ -39,7 +58,7 @@ interface HostsFieldProps {
   onChange: (hosts: string[]) => void;
 }
 
-export function HostsField({ hosts, usual, needed, onChange }: HostsFieldProps) {
+function HostsField({ hosts, usual, needed, onChange }: HostsFieldProps) {
   return (
     <>
       <TagsInput

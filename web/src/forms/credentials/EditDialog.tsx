@@ -13,9 +13,7 @@ import {
 import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
 import { ConnectionPanel } from "./Connection";
-import { CredentialForm, type Draft } from "./CredentialForm";
-import { missingValues } from "./missing";
-import { useFirstFault } from "./useFirstFault";
+import { CredentialForm, type Draft, missingValues, useFirstFault } from "./CredentialForm";
 
 interface EditDialogProps {
   credential: Credential;

@@ -1,8 +1,9 @@
 /** Test a credential and show the result. */
-import { Alert, Button, Group, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { IconCheck, IconPlugConnected, IconQuestionMark, IconX } from "@tabler/icons-react";
 import { useState } from "react";
-import type { Schemas } from "@/api/client";
+import { type Schemas, server } from "@/api/client";
+import type { Credential } from "@/api/credentials";
 import { duration } from "@/ui/format";
 import { messageOf } from "@/ui/states";
 
@@ -86,5 +87,30 @@ export function Trial({ attempt }: TrialProps) {
       </Group>
       <div role="status">{outcome !== null && <Outcome outcome={outcome} needsUrl={asksForUrl} />}</div>
     </Stack>
+  );
+}
+
+export default function TestDialog({ credential, onClose }: { credential: Credential; onClose: () => void }) {
+  async function attempt(url: string | undefined) {
+    const { data } = await server.POST("/api/credentials/{credential}/test", {
+      params: { path: { credential: credential.id } },
+      body: url === undefined ? {} : { url },
+    });
+    return data as Schemas["TrialOut"];
+  }
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={`Test “${credential.name}”`}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      <Stack>
+        <Text size="sm" c="var(--quiet)">
+          The server connects with this credential as a flow would.
+        </Text>
+        <Trial attempt={attempt} />
+      </Stack>
+    </Modal>
   );
 }

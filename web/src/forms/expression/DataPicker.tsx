@@ -5,8 +5,7 @@ import { type ReactNode, useState } from "react";
 import type { Json } from "@/definition/types";
 import { useActive, useForm } from "../context";
 import classes from "../forms.module.css";
-import { startDrag } from "./picked";
-import { brief, type Path, pathText, type Scope } from "./scope";
+import { brief, type Path, pathText, type Scope, startDrag } from "./scope";
 
 const MOST = 50;
 

@@ -6,7 +6,7 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { IconSearch } from "@tabler/icons-react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useId, useMemo, useRef, useState } from "react";
-import { DocsLink } from "@/ui/DocsLink";
+import { DocsLink } from "@/ui/Page";
 import { messageOf } from "@/ui/states";
 import { type ActiveEditor, ActiveProvider, useForm } from "../context";
 import { Part, Screen } from "../screen/Screen";
@@ -14,8 +14,8 @@ import classes from "../screen/screen.module.css";
 import { insertionOf } from "./complete";
 import { DataPicker } from "./DataPicker";
 import Editor from "./Editor";
-import { placeOf } from "./faults";
-import { type Documented, findFunctions, insertionOfFunction } from "./functions";
+import { type Documented, findFunctions, insertionOfFunction, placeOf } from "./functions";
+
 import { type Results, resultsOf, written } from "./Preview";
 import type { Path, Scope } from "./scope";
 

@@ -1,18 +1,73 @@
 /** A text that may contain expressions: an expression editor if the form supports them, else a plain input. */
-
-import { Skeleton, Textarea, TextInput } from "@mantine/core";
+import { ActionIcon, Button, Collapse, Group, Skeleton, Textarea, TextInput, Tooltip } from "@mantine/core";
+import { IconChevronDown, IconChevronUp, IconMaximize } from "@tabler/icons-react";
 import { Suspense, useCallback, useState } from "react";
 import { lazily } from "@/ui/lazily";
+import { DocsLink } from "@/ui/Page";
 import { useActive, useForm } from "../context";
-import { described } from "../fields/shared";
+import { described } from "../fields/FieldFrame";
 import classes from "../forms.module.css";
-import { ExpressionPanel } from "./ExpressionPanel";
+import { holdsExpression } from "../schema/values";
+import { DataPicker } from "./DataPicker";
+import { Preview } from "./Preview";
 import type { Path } from "./scope";
+
+// Below the expression being edited: its value in the last run, and the data that it can read.
+
+interface ExpressionPanelProps {
+  text: string;
+  perItem: boolean;
+  /** Problems that the field already shows. */
+  problems: readonly string[];
+  onExpand: () => void;
+}
+
+function ExpressionPanel({ text, perItem, problems, onExpand }: ExpressionPanelProps) {
+  const [open, setOpen] = useState(false);
+  const Chevron = open ? IconChevronUp : IconChevronDown;
+  return (
+    <div className={classes.panel}>
+      <Group justify="space-between" gap={4} align="flex-start" wrap="nowrap">
+        <div className={classes.value}>
+          {holdsExpression(text) && <Preview text={text} problems={problems} />}
+        </div>
+        <Tooltip label="Full screen (Alt+Enter)" openDelay={300}>
+          <ActionIcon
+            size="sm"
+            variant="subtle"
+            color="gray"
+            aria-label="Edit expression in full screen"
+            onMouseDown={(event) => event.preventDefault()}
+            onClick={onExpand}
+          >
+            <IconMaximize size={14} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+        <DocsLink page="expressions" label="Help on expressions">
+          Help
+        </DocsLink>
+        <Button
+          size="compact-xs"
+          variant="subtle"
+          rightSection={<Chevron size={12} aria-hidden />}
+          aria-expanded={open}
+          style={{ flexShrink: 0 }}
+          // Keep the focus, and thereby the cursor, in the editor.
+          onMouseDown={(event) => event.preventDefault()}
+          onClick={() => setOpen(!open)}
+        >
+          Insert data
+        </Button>
+      </Group>
+      <Collapse expanded={open}>{open && <DataPicker perItem={perItem} />}</Collapse>
+    </div>
+  );
+}
 
 const Editor = lazily(() => import("./Editor"));
 const ExpressionScreen = lazily(() => import("./ExpressionScreen"));
 
-export interface TemplateFieldProps {
+interface TemplateFieldProps {
   id: string;
   label: string;
   value: string;

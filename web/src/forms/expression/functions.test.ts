@@ -1,6 +1,5 @@
 import { expect, it, test } from "vitest";
-import { placeOf } from "./faults";
-import { type Documented, FUNCTIONS, findFunctions, insertionOfFunction } from "./functions";
+import { type Documented, FUNCTIONS, findFunctions, insertionOfFunction, placeOf } from "./functions";
 
 function named(signature: string): Documented {
   return FUNCTIONS.find((one) => one.signature === signature) as Documented;

@@ -1,7 +1,7 @@
 /** The names that an expression can read, with their values in the last run as far as known. */
-import type { Json } from "@/definition/types";
+import type { Definition, FlowNode, Json } from "@/definition/types";
 
-export interface StepKnown {
+interface StepKnown {
   id: string;
   /** The node's displayed name. */
   name: string;
@@ -91,4 +91,95 @@ export function brief(value: Json | undefined, most = 40): string {
   if (value !== null && typeof value === "object") return `{${Object.keys(value).slice(0, 4).join(", ")}}`;
   const text = typeof value === "string" ? JSON.stringify(value) : String(value);
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+// The nodes whose outputs a node can read, and its input from its direct predecessors.
+
+export function predecessors(definition: Pick<Definition, "edges">, id: string): string[] {
+  return [...new Set(definition.edges.filter((edge) => edge.to === id).map((edge) => edge.from))];
+}
+
+/** Return all nodes before this one, direct predecessors first. */
+export function nodesBefore(definition: Definition, id: string): FlowNode[] {
+  const byId = new Map(definition.nodes.map((node) => [node.id, node]));
+  const seen = new Set([id]);
+  const found: FlowNode[] = [];
+  let row = [id];
+  while (row.length > 0) {
+    const next: string[] = [];
+    for (const one of row) {
+      for (const other of predecessors(definition, one)) {
+        if (seen.has(other)) continue;
+        seen.add(other);
+        next.push(other);
+        const node = byId.get(other);
+        if (node !== undefined) found.push(node);
+      }
+    }
+    row = next;
+  }
+  return found;
+}
+
+/** Return the input made from outputs: the only one, or an object of several by node id. */
+export function inputOf(before: readonly string[], outputs: Record<string, Json>): Json | undefined {
+  const known = before.filter((id) => outputs[id] !== undefined);
+  const [only] = known;
+  if (only === undefined) return undefined;
+  if (before.length === 1) return outputs[only];
+  return Object.fromEntries(known.map((id) => [id, outputs[id] as Json]));
+}
+
+// Picked fields: dragged from the data of a run, or inserted into the setting that had the focus last.
+
+const FORMAT = "application/x-headrace-path";
+
+interface Dragged {
+  dataTransfer: DataTransfer | null;
+}
+
+/** Put the path into the drag, and its expression for fields outside the form. */
+export function startDrag(event: Dragged, path: Path): void {
+  if (event.dataTransfer === null) return;
+  event.dataTransfer.setData(FORMAT, JSON.stringify(path));
+  event.dataTransfer.setData("text/plain", `{{ ${pathText(path)} }}`);
+  event.dataTransfer.effectAllowed = "copy";
+}
+
+/** Return true if the drag has a path. Its value is readable only when it is dropped. */
+export function dragsPath(event: Dragged): boolean {
+  return event.dataTransfer?.types.includes(FORMAT) ?? false;
+}
+
+export function droppedPath(event: Dragged): Path | undefined {
+  const text = event.dataTransfer?.getData(FORMAT) ?? "";
+  return text === "" ? undefined : (JSON.parse(text) as Path);
+}
+
+/** Return the path as this setting sees it: within a loop, a field of an item of the list is a field of `item`. */
+export function pathIn(scope: Pick<Scope, "perItem" | "list">, path: Path): Path {
+  const { perItem, list } = scope;
+  if (!perItem || list === undefined || path.length <= list.length) return path;
+  const isItem = list.every((part, at) => path[at] === part) && typeof path[list.length] === "number";
+  return isItem ? ["item", ...path.slice(list.length + 1)] : path;
+}
+
+type Insert = (path: Path) => void;
+
+let target: Insert | null = null;
+
+/** Remember the setting that has the focus. */
+export function setTarget(insert: Insert): void {
+  target = insert;
+}
+
+/** Forget it when its form disappears. */
+export function clearTarget(insert: Insert): void {
+  if (target === insert) target = null;
+}
+
+/** Insert the path into the setting that had the focus last. Return false if there is none. */
+export function insertPicked(path: Path): boolean {
+  target?.(path);
+  return target !== null;
 }

@@ -5,11 +5,11 @@ import { Suspense, useState } from "react";
 import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
 import { lazily } from "@/ui/lazily";
-import { useFormConnector } from "../connector/context";
+import { useFormConnector } from "../connector/operations";
 import { useForm } from "../context";
 import { CredentialDialog } from "../credentials/CredentialDialog";
 import { fitsService, hostsIn, hostsNotIn, withVariables } from "../credentials/hosts";
-import { type InputProps, useShared } from "./shared";
+import { type InputProps, useShared } from "./FieldFrame";
 
 const ConnectDialog = lazily(() => import("../connector/ConnectDialog"));
 const EditDialog = lazily(() => import("../credentials/EditDialog"));

@@ -1,10 +1,12 @@
 /** The frame of every field: label, actions, problems, help. */
 import { Box, Button, Code, Group, Text } from "@mantine/core";
+import type { ErrorSchema } from "@rjsf/utils";
 import { type DragEvent, Fragment, type ReactNode, useState } from "react";
-import { useActive } from "../context";
-import { dragsPath, droppedPath } from "../expression/picked";
-import type { Path } from "../expression/scope";
+import type { Json } from "@/definition/types";
+import { useActive, useForm } from "../context";
+import { dragsPath, droppedPath, type Path } from "../expression/scope";
 import classes from "../forms.module.css";
+import type { Leaf } from "../schema/leaf";
 
 /** Text with `code`. */
 export function Words({ text }: { text: string }) {
@@ -145,4 +147,38 @@ export function FieldFrame(props: FieldFrameProps) {
       )}
     </Box>
   );
+}
+
+// The common props of setting inputs, converted to Mantine's.
+
+export interface InputProps {
+  id: string;
+  name: string;
+  leaf: Leaf;
+  value: Json | undefined;
+  onChange: (value: Json | undefined) => void;
+  placeholder: string;
+  problems: readonly string[];
+  errors: ErrorSchema | undefined;
+  describedBy: string | undefined;
+}
+
+const ORDER: ("input" | "error" | "description")[] = ["input", "error", "description"];
+
+/** Help and problems for Mantine inputs, which link them to the field for screen readers. */
+export function described(help: string, problems: readonly string[]) {
+  const description: ReactNode = help === "" ? undefined : <Words text={help} />;
+  const error: ReactNode = problems.length > 0 ? problems.join(". ") : undefined;
+  return { description, error, inputWrapperOrder: ORDER };
+}
+
+export function useShared({ id, leaf, problems, placeholder }: InputProps) {
+  const { readOnly } = useForm();
+  return {
+    id,
+    placeholder: placeholder === "" ? undefined : placeholder,
+    "aria-required": leaf.required || undefined,
+    readOnly,
+    ...described(leaf.help, problems),
+  };
 }

@@ -31,9 +31,9 @@ import {
 } from "../schema/formFields";
 import { messagesOf } from "../schema/problems";
 import { moved } from "../schema/shapes";
+import type { InputProps } from "./FieldFrame";
 import { JsonEditor } from "./JsonEditor";
 import { RowMenu } from "./RowMenu";
-import type { InputProps } from "./shared";
 
 type Numbered = FormItem & { id: number };
 

@@ -1,6 +1,13 @@
 /** The actions on a row of a table or list: change type, move, remove. */
-import { ActionIcon, Menu } from "@mantine/core";
-import { IconArrowDown, IconArrowUp, IconCheck, IconDotsVertical, IconTrash } from "@tabler/icons-react";
+import { ActionIcon, Button, Group, Menu, Text } from "@mantine/core";
+import {
+  IconArrowDown,
+  IconArrowUp,
+  IconCheck,
+  IconDotsVertical,
+  IconPlus,
+  IconTrash,
+} from "@tabler/icons-react";
 import { SHAPES, type Shape } from "../schema/shapes";
 
 interface RowMenuProps {
@@ -52,5 +59,30 @@ export function RowMenu({ label, shape, onShape, onUp, onDown, onRemove }: RowMe
         </Menu.Item>
       </Menu.Dropdown>
     </Menu>
+  );
+}
+
+interface AddRowProps {
+  /** The label of the button, such as "Add item". */
+  children: string;
+  readOnly: boolean;
+  isEmpty: boolean;
+  onAdd: () => void;
+}
+
+/** The end of a list: a button to add a row; for a read-only empty list the text "None". */
+export function AddRow({ children, readOnly, isEmpty, onAdd }: AddRowProps) {
+  if (readOnly) return isEmpty ? <Text size="sm">None</Text> : null;
+  return (
+    <Group>
+      <Button
+        size="compact-sm"
+        variant="default"
+        leftSection={<IconPlus size={14} aria-hidden />}
+        onClick={onAdd}
+      >
+        {children}
+      </Button>
+    </Group>
   );
 }

@@ -22,10 +22,9 @@ import { kindOf, type Leaf, leafOf } from "../schema/leaf";
 import { moved } from "../schema/shapes";
 import type { FieldSchema } from "../schema/types";
 import { isRecord } from "../schema/values";
-import { AddRow } from "./AddRow";
+import type { InputProps } from "./FieldFrame";
 import { JsonEditor } from "./JsonEditor";
-import { RowMenu } from "./RowMenu";
-import type { InputProps } from "./shared";
+import { AddRow, RowMenu } from "./RowMenu";
 
 interface SchemaEditorProps {
   id: string;

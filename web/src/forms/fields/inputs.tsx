@@ -1,8 +1,10 @@
 /** The inputs of the kinds of settings. */
 import {
+  ActionIcon,
   Autocomplete,
   Box,
   Group,
+  Menu,
   MultiSelect,
   NumberInput,
   PasswordInput,
@@ -10,33 +12,137 @@ import {
   Skeleton,
   Switch,
   TagsInput,
+  Text,
   Textarea,
   TextInput,
 } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
+import { IconClock } from "@tabler/icons-react";
 import { type ReactElement, Suspense, useMemo } from "react";
+import { api } from "@/api/client";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import type { Language } from "@/ui/code/CodeMirror";
 import { lazily } from "@/ui/lazily";
-import { FullScreen } from "../code/FullScreen";
 import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
+import { CRON_EXAMPLES, cronInWords } from "../schema/cron";
 import type { Kind, Leaf } from "../schema/leaf";
 import { messagesOf } from "../schema/problems";
-import { instantOf, localOf } from "../schema/times";
-import { isRecord, listOf } from "../schema/values";
-import { choiceLabel, howToChoose, shownOf } from "../schema/words";
+import { choiceLabel, howToChoose, shownOf } from "../schema/types";
+import { instantOf, isRecord, listOf, localOf } from "../schema/values";
 import { CredentialField } from "./CredentialField";
-import { CronField } from "./CronField";
+import { type InputProps, useShared } from "./FieldFrame";
 import { FormItemsEditor } from "./FormItemsEditor";
-import { JsonEditor } from "./JsonEditor";
-import { ListEditor } from "./ListEditor";
-import { MapEditor } from "./MapEditor";
-import { AgentField, FlowField } from "./RecordField";
+import { FullScreen, JsonEditor } from "./JsonEditor";
 import { SchemaEditor } from "./SchemaEditor";
-import { type InputProps, useShared } from "./shared";
-import { ValueEditor } from "./ValueEditor";
+import { ListEditor, MapEditor, ValueEditor } from "./ValueEditor";
+
+// A cron expression: typed, or chosen from common ones, with an explanation.
+
+function Examples({ onChoose }: { onChoose: (cron: string) => void }) {
+  return (
+    <Menu position="bottom-end" withinPortal>
+      <Menu.Target>
+        <ActionIcon variant="subtle" color="gray" aria-label="Common schedules">
+          <IconClock size={18} aria-hidden />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {CRON_EXAMPLES.map(({ cron, label }) => (
+          <Menu.Item key={cron} onClick={() => onChoose(cron)}>
+            {label}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+function CronField(props: InputProps) {
+  const { value, onChange, placeholder } = props;
+  const { readOnly, ...shared } = useShared(props);
+  const text = typeof value === "string" ? value : "";
+  const words = cronInWords(text);
+  return (
+    <div>
+      <TextInput
+        {...shared}
+        value={text}
+        onChange={(event) => onChange(event.currentTarget.value)}
+        placeholder={placeholder || "For example 30 8 * * MON-FRI"}
+        readOnly={readOnly}
+        autoComplete="off"
+        spellCheck={false}
+        styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }}
+        rightSection={readOnly ? undefined : <Examples onChoose={onChange} />}
+      />
+      {words !== undefined && (
+        <Text size="xs" mt={2} role="status">
+          {words.charAt(0).toUpperCase() + words.slice(1)}
+        </Text>
+      )}
+    </div>
+  );
+}
+
+// Another flow, or an agent, chosen by name; the value is its id.
+
+interface Choice {
+  value: string;
+  label: string;
+}
+
+interface RecordSelectProps extends InputProps {
+  choices: Choice[] | undefined;
+  what: string;
+}
+
+function RecordSelect(props: RecordSelectProps) {
+  const { leaf, value, onChange, choices, what } = props;
+  const shared = useShared(props);
+  const chosen = typeof value === "string" && value !== "" ? value : null;
+  const known = choices ?? [];
+  const isForeign = chosen !== null && !known.some((one) => one.value === chosen);
+  const data = isForeign
+    ? [...known, { value: chosen, label: choices ? `${chosen} (not found)` : chosen }]
+    : known;
+  return (
+    <Select
+      {...shared}
+      data={data}
+      value={chosen}
+      onChange={(next) => onChange(next ?? undefined)}
+      placeholder={`Select ${what}`}
+      nothingFoundMessage="No match"
+      searchable
+      limit={100}
+      clearable={!leaf.required}
+      clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
+      comboboxProps={{ withinPortal: true }}
+    />
+  );
+}
+
+function FlowField(props: InputProps) {
+  const { expressions } = useForm();
+  const { data } = api.useQuery(
+    "get",
+    "/api/flows",
+    { params: { query: { limit: 100 } } },
+    { staleTime: 30_000 },
+  );
+  const choices = data?.items
+    .filter((flow) => flow.id !== expressions?.flowId && flow.status !== "archived")
+    .map((flow) => ({ value: flow.id, label: flow.name }));
+  return <RecordSelect {...props} choices={choices} what="flow" />;
+}
+
+function AgentField(props: InputProps) {
+  const { data } = api.useQuery("get", "/api/agents", {}, { staleTime: 30_000 });
+  const choices = data?.items.map((agent) => ({ value: agent.id, label: agent.name }));
+  return <RecordSelect {...props} choices={choices} what="agent" />;
+}
 
 const OptionsField = lazily(() =>
   import("../options/OptionsField").then((part) => ({ default: part.OptionsField })),

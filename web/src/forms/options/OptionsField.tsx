@@ -2,7 +2,7 @@
 import { Combobox, InputBase, Text } from "@mantine/core";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
-import { type InputProps, useShared } from "../fields/shared";
+import { type InputProps, useShared } from "../fields/FieldFrame";
 import type { OptionsSource } from "../schema/types";
 import { textOf } from "./choices";
 import { OpenButton, OptionsBox } from "./OptionsBox";

@@ -1,7 +1,7 @@
 /** An input for a list of values, each typed, or chosen from a list of the service. */
 import { Combobox, Pill, PillsInput } from "@mantine/core";
 import { type KeyboardEvent, useState } from "react";
-import { type InputProps, useShared } from "../fields/shared";
+import { type InputProps, useShared } from "../fields/FieldFrame";
 import type { OptionsSource } from "../schema/types";
 import { holdsExpression, listOf } from "../schema/values";
 import { textOf, toggled } from "./choices";

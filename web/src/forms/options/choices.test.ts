@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { askedOf, filtered, labelIn, titlesIn, toggled } from "./choices";
+import { askedOf, filtered, folderOf, foldersOf, labelIn, reasonOf, titlesIn, toggled } from "./choices";
 
 const SOURCE = { operation: "list_sheets", inputs: { spreadsheet: "file", kind: { constant: "x" } } };
 const titleOf = titlesIn({
@@ -43,4 +43,24 @@ it("names a value by its label if that says more", () => {
 it("adds a chosen value at the end, and removes one that was chosen", () => {
   expect(toggled(["a"], "b")).toEqual(["a", "b"]);
   expect(toggled([1, "b", "1"], "1")).toEqual(["b"]);
+});
+
+it("asks the server for the folder that is typed", () => {
+  expect(["", "may", "reports/", "reports/2026/ma"].map(folderOf)).toEqual([
+    "",
+    "",
+    "reports/",
+    "reports/2026/",
+  ]);
+});
+
+it("lists each folder once", () => {
+  expect(foldersOf(["b/c/1.txt", "a.txt", "b/2.txt", "b/c/3.txt"])).toEqual(["b/", "b/c/"]);
+});
+
+it("says why columns cannot be listed", () => {
+  expect(reasonOf("column", {})).toBe("Choose a table first.");
+  expect(reasonOf("column", { table: "{{ input.table }}" })).toContain("expression");
+  expect(reasonOf("column", { table: "orders" })).toBeUndefined();
+  expect(reasonOf("table", {})).toBeUndefined();
 });

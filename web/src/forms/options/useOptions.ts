@@ -1,8 +1,8 @@
 /** The choices of an input, which its service lists. */
 import { loadChoices } from "@/api/connectors";
-import { useFormConnector } from "../connector/context";
+import { useFormConnector } from "../connector/operations";
 import { useSettings } from "../context";
-import type { InputProps } from "../fields/shared";
+import type { InputProps } from "../fields/FieldFrame";
 import type { OptionsSource } from "../schema/types";
 import { askedOf, titlesIn } from "./choices";
 import { type Options, useChoices } from "./useChoices";

@@ -1,8 +1,7 @@
 /** Determine the kind of field for a setting from its schema. */
 import type { Json } from "@/definition/types";
-import type { Names } from "../options/names";
-import type { FieldSchema, OptionsSource } from "./types";
-import type { Labels } from "./words";
+import type { Names } from "../options/choices";
+import type { FieldSchema, Labels, OptionsSource } from "./types";
 
 export type Kind =
   | "text"

@@ -3,8 +3,8 @@ import { faultsOf, validator } from "../validator";
 import { formSchema } from "./formSchema";
 import { kindOf } from "./leaf";
 import { belowField, messagesOf, sortProblems, tokens, withinConfig } from "./problems";
+import { choiceLabel, glance } from "./types";
 import { asExpression, asPlain, withoutHoles } from "./values";
-import { choiceLabel, glance } from "./words";
 
 describe("labels", () => {
   it("come from the schema, a value without one is shown as it is", () => {

@@ -1,5 +1,6 @@
 /** Values of settings: detect expressions, and convert plain values to expressions and back. */
 import type { Json } from "@/definition/types";
+import type { FieldSchema } from "./types";
 
 /** Return true if the text contains an expression. */
 export function holdsExpression(value: unknown): boolean {
@@ -68,4 +69,51 @@ export function typeName(value: unknown): string {
     default:
       return typeof value;
   }
+}
+
+// The initial value of a form that asks for an input; pure.
+
+/** Return the initial value of a required field; undefined for none. */
+function beginning(schema: FieldSchema): Json | undefined {
+  if (schema.default !== undefined) return schema.default;
+  if (schema.const !== undefined) return schema.const;
+  if (schema.properties !== undefined) return initialOf(schema);
+  switch (schema.type) {
+    case "boolean": // A switch that is off means false.
+      return false;
+    case "array":
+      return [];
+    default:
+      return undefined;
+  }
+}
+
+/** Return the initial value of an object: its defaults, and its required parts. */
+export function initialOf(schema: FieldSchema): Record<string, Json> {
+  const required = new Set(schema.required ?? []);
+  const made: Record<string, Json> = {};
+  for (const [name, one] of Object.entries(schema.properties ?? {})) {
+    const value = required.has(name) ? beginning(one) : one.default;
+    if (value !== undefined) made[name] = value;
+  }
+  return made;
+}
+
+/** Convert times between JSON, with a UTC offset, and the browser's inputs, in local time. */
+
+const two = (number: number) => String(number).padStart(2, "0");
+
+/** Return a time for `datetime-local`; empty for an invalid one. */
+export function localOf(value: string): string {
+  const at = new Date(value);
+  if (Number.isNaN(at.getTime())) return "";
+  const day = `${String(at.getFullYear()).padStart(4, "0")}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  const seconds = at.getSeconds() === 0 ? "" : `:${two(at.getSeconds())}`;
+  return `${day}T${two(at.getHours())}:${two(at.getMinutes())}${seconds}`;
+}
+
+/** Convert the input's value to UTC; undefined if it is empty. */
+export function instantOf(local: string): string | undefined {
+  const at = new Date(local);
+  return Number.isNaN(at.getTime()) ? undefined : at.toISOString().replace(".000Z", "Z");
 }

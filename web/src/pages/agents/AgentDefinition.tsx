@@ -21,9 +21,9 @@ import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { type Fields, useAttempt, useFields } from "@/ui/FormDialog";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
-import { type Fields, useAttempt, useFields } from "@/ui/useForm";
 import { type AgentDraft, bodyOf, draftOf } from "./draft";
 
 type Agent = Schemas["AgentOut"];

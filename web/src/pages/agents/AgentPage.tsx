@@ -4,9 +4,8 @@ import { api } from "@/api/client";
 import { Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
 import { AgentDefinition } from "./AgentDefinition";
-import { AgentLogs } from "./AgentLogs";
 import { AgentMemory } from "./AgentMemory";
-import { TryOut } from "./TryOut";
+import { AgentLogs, TryOut } from "./TryOut";
 
 const TABS = [
   { value: "try", label: "Try it" },

@@ -1,38 +1,222 @@
 /** The workspace's credentials: names, types and hosts. The server never returns their values. */
 
-import { Anchor, Button, Group, Text } from "@mantine/core";
-import { IconKey, IconPlus } from "@tabler/icons-react";
-import { Suspense, useState } from "react";
+import { ActionIcon, Alert, Anchor, Button, Group, Menu, Modal, Stack, Text } from "@mantine/core";
+import { IconDots, IconKey, IconPencil, IconPlugConnected, IconPlus, IconTrash } from "@tabler/icons-react";
+import { type ReactNode, Suspense, useState } from "react";
+import { api, server } from "@/api/client";
 import {
   type Credential,
+  type CredentialType,
   type CredentialUse,
   hostsOf,
+  useCredentialsChanged,
   useCredentialsInUse,
   useCredentialTypes,
 } from "@/api/credentials";
 import { useSession } from "@/app/session";
-import { ConnectionBadge } from "@/forms/credentials/Connection";
+import { ConnectionBadge, ConnectionPanel } from "@/forms/credentials/Connection";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { lazily } from "@/ui/lazily";
+import { useQueryState } from "@/ui/listState";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
-import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
+import { Empty, Loading, LoadingRows, messageOf, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
-import { useQueryState } from "@/ui/useQueryState";
-import { CredentialMenu, type Doing } from "./CredentialMenu";
-import { whereTo } from "./credentials";
 import classes from "./credentials.module.css";
-import { DeleteDialog } from "./DeleteDialog";
-import { OneCredential, type TypeOf } from "./OneCredential";
-import { countInWords } from "./UsedBy";
+import { activeUsers, countInWords, UserList } from "./UsedBy";
+
+/** Return a text for the hosts that a credential may be sent to. */
+function whereTo(credential: Credential, type: CredentialType | undefined): string {
+  if (hostsOf(credential) === null && credential.connection) return "The hosts of its service";
+  const hosts = hostsOf(credential) ?? (type?.needs_hosts ? [] : null);
+  if (hosts === null) return "The host in its values";
+  return hosts.length === 0 ? "None: nodes cannot send it" : hosts.join(", ");
+}
+
+type Doing = "edit" | "test" | "delete";
+
+interface CredentialMenuProps {
+  credential: Credential;
+  onDo: (doing: Doing, credential: Credential) => void;
+}
+
+function CredentialMenu({ credential, onDo }: CredentialMenuProps) {
+  return (
+    <Menu position="bottom-end" withinPortal>
+      <Menu.Target>
+        <ActionIcon variant="subtle" color="gray" aria-label={`Actions for ${credential.name}`}>
+          <IconDots size={18} aria-hidden />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item
+          leftSection={<IconPlugConnected size={16} aria-hidden />}
+          onClick={() => onDo("test", credential)}
+        >
+          Test
+        </Menu.Item>
+        <Menu.Item
+          leftSection={<IconPencil size={16} aria-hidden />}
+          onClick={() => onDo("edit", credential)}
+        >
+          Edit
+        </Menu.Item>
+        <Menu.Item
+          c="var(--failed)"
+          leftSection={<IconTrash size={16} aria-hidden />}
+          onClick={() => onDo("delete", credential)}
+        >
+          Delete
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** Ask for confirmation and list the flows and agents that use it. The server refuses if an active flow uses it. */
+function DeleteDialog({ credential, onClose }: { credential: Credential; onClose: () => void }) {
+  const changed = useCredentialsChanged();
+  const [isDeleted, setDeleted] = useState(false);
+  async function remove() {
+    await server.DELETE("/api/credentials/{credential}", { params: { path: { credential: credential.id } } });
+    // What uses it is asked for no more: there is nothing to ask for.
+    setDeleted(true);
+    await changed();
+    notify.done(`Credential “${credential.name}” deleted`);
+  }
+  return (
+    <ConfirmDialog
+      opened
+      onClose={onClose}
+      title={`Delete “${credential.name}”?`}
+      action="Delete"
+      danger
+      onConfirm={remove}
+    >
+      <Stack gap="sm">
+        <Text size="sm">Its values cannot be restored.</Text>
+        {!isDeleted && <WhoLosesIt id={credential.id} />}
+      </Stack>
+    </ConfirmDialog>
+  );
+}
+
+function WhoLosesIt({ id }: { id: string }) {
+  const params = { params: { path: { credential: id } } };
+  const { data, error } = api.useQuery("get", "/api/credentials/{credential}", params, { gcTime: 0 });
+  if (error) return <Text size="sm">Could not find out what uses it: {messageOf(error)}</Text>;
+  if (data === undefined) return <Loading label="Looking for what uses it" />;
+  if (data.used_by_count === 0) return <Text size="sm">No flow or agent uses it.</Text>;
+  const isKept = activeUsers(data).length > 0;
+  return (
+    <div>
+      <Text size="sm" fw={600}>
+        Used by {countInWords(data)}
+      </Text>
+      <UserList credential={data} />
+      <Text size="sm" mt="xs">
+        {isKept
+          ? "You cannot delete it while an active flow uses it. Deactivate the flow, or choose another credential in it."
+          : "They will fail until you choose another credential in them."}
+      </Text>
+    </div>
+  );
+}
+
+// One credential: its allowed hosts, and the flows and agents that use it.
+
+type TypeOf = (type: string) => CredentialType | undefined;
+
+interface OneCredentialProps {
+  id: string;
+  typeOf: TypeOf;
+  onDo: (doing: Doing, credential: Credential) => void;
+  onClose: () => void;
+}
+
+function OneCredential({ id, typeOf, onDo, onClose }: OneCredentialProps) {
+  const params = { params: { path: { credential: id } } };
+  const { data, error, refetch } = api.useQuery("get", "/api/credentials/{credential}", params);
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={data?.name ?? "Credential"}
+      closeButtonProps={{ "aria-label": "Close" }}
+      styles={{ title: { overflowWrap: "anywhere" } }}
+    >
+      {data === undefined &&
+        (error ? (
+          <Refused error={error} onRetry={() => void refetch()} />
+        ) : (
+          <Loading label="Loading the credential" />
+        ))}
+      {data !== undefined && <Facts credential={data} typeOf={typeOf} onDo={onDo} />}
+    </Modal>
+  );
+}
+
+interface FactsProps extends Pick<OneCredentialProps, "typeOf" | "onDo"> {
+  credential: CredentialUse;
+}
+
+function Facts({ credential, typeOf, onDo }: FactsProps) {
+  const { may } = useSession();
+  return (
+    <Stack>
+      <Fact name="Type">{typeOf(credential.type)?.name ?? credential.type}</Fact>
+      {credential.connection !== null && (
+        <Fact name="Account">
+          <ConnectionPanel credential={credential} />
+        </Fact>
+      )}
+      <Fact name="Allowed hosts">{whereTo(credential, typeOf(credential.type))}</Fact>
+      <Fact name="Changed">
+        <Time at={credential.updated_at} />
+      </Fact>
+      <Fact name="Used by">
+        {credential.used_by_count === 0 ? "No flow or agent uses it." : <UserList credential={credential} />}
+      </Fact>
+      {may("editor") ? (
+        <Group justify="flex-end" gap="xs">
+          <Button variant="default" c="var(--failed)" onClick={() => onDo("delete", credential)}>
+            Delete
+          </Button>
+          <Button variant="default" onClick={() => onDo("edit", credential)}>
+            Edit
+          </Button>
+          <Button onClick={() => onDo("test", credential)}>Test</Button>
+        </Group>
+      ) : (
+        <Alert color="gray" variant="light">
+          Editing and testing credentials requires the editor role.
+        </Alert>
+      )}
+    </Stack>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div>
+      <Text size="xs" c="var(--quiet)">
+        {name}
+      </Text>
+      <Text size="sm" component="div" style={{ overflowWrap: "anywhere" }}>
+        {children}
+      </Text>
+    </div>
+  );
+}
 
 const CredentialDialog = lazily(async () => {
   const { CredentialDialog: Dialog } = await import("@/forms/credentials/CredentialDialog");
   return { default: Dialog };
 });
 const EditDialog = lazily(() => import("@/forms/credentials/EditDialog"));
-const TestDialog = lazily(() => import("./TestDialog"));
+const TestDialog = lazily(() => import("@/forms/credentials/Trial"));
 
 /** `credential`: the id of the open credential. */
 const FILTERS = { search: "", credential: "" };

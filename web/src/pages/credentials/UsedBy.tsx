@@ -1,8 +1,8 @@
 import { Anchor, List, Text } from "@mantine/core";
 import { Link } from "wouter";
 import type { CredentialUse } from "@/api/credentials";
-import { FLOW_STATUS } from "@/ui/flowStatus";
 import { count } from "@/ui/format";
+import { FLOW_STATUS } from "@/ui/StatusBadge";
 
 type User = NonNullable<CredentialUse["used_by"]>[number];
 

@@ -1,14 +1,113 @@
-import { SimpleGrid, Skeleton } from "@mantine/core";
+import { Anchor, SimpleGrid, Skeleton, Text } from "@mantine/core";
 import { Suspense } from "react";
-import { api } from "@/api/client";
-import { CALM } from "@/api/queries";
+import { Link } from "wouter";
+import { api, type Schemas } from "@/api/client";
+import { CALM, liveWhile } from "@/api/queries";
+import { isMoving } from "@/runs/values";
+import { aboutRun } from "@/runs/words";
+import { milliseconds } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
-import { Page } from "@/ui/Page";
+import { NodeIcon } from "@/ui/NodeIcon";
+import { Card, Page } from "@/ui/Page";
+import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { LoadingRows, Refused } from "@/ui/states";
-import { Attention } from "./Attention";
+import { Elapsed, Time } from "@/ui/Time";
+import { Attention, Item } from "./Attention";
+import classes from "./dashboard.module.css";
 import { Figures } from "./Figures";
-import { LatestRuns } from "./LatestRuns";
-import { NextDue } from "./NextDue";
+import { dueInWords } from "./figures";
+
+const MOST = 8;
+
+/** The next scheduled starts. */
+function NextDue({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefined }) {
+  const next = schedules?.filter((one) => one.next_at !== null).slice(0, MOST);
+  return (
+    <Card title="Upcoming" pad={false}>
+      {next === undefined ? (
+        <LoadingRows rows={3} />
+      ) : next.length === 0 ? (
+        <Text size="sm" c="var(--quiet)" p="md">
+          No active flow has a schedule.
+        </Text>
+      ) : (
+        <ul className={classes.rows}>
+          {next.map((one) => (
+            <Item
+              key={`${one.workflow_id} ${one.node_id}`}
+              icon={<NodeIcon type={one} size={24} />}
+              href={`/flows/${one.workflow_id}`}
+              title={one.workflow_name}
+              about={dueInWords(one)}
+              hint={one.describes}
+            >
+              <Text inherit span c={one.overdue ? "var(--waiting)" : undefined}>
+                <Time at={one.next_at} />
+              </Text>
+            </Item>
+          ))}
+        </ul>
+      )}
+    </Card>
+  );
+}
+
+/** The latest runs of the workspace, updated live. */
+function LatestRuns() {
+  const { data, error, refetch } = api.useQuery(
+    "get",
+    "/api/dashboard/runs/latest",
+    { params: { query: { brief: true } } },
+    { refetchInterval: (query) => liveWhile(query.state.data?.items.some(isMoving) ?? false) },
+  );
+  return (
+    <Card
+      title="Latest runs"
+      pad={false}
+      actions={
+        <Anchor component={Link} href="/runs" size="sm">
+          All runs
+        </Anchor>
+      }
+    >
+      {data ? (
+        <Rows runs={data.items} />
+      ) : error ? (
+        <Refused error={error} onRetry={() => void refetch()} />
+      ) : (
+        <LoadingRows rows={8} />
+      )}
+    </Card>
+  );
+}
+
+function Rows({ runs }: { runs: Schemas["RunItemOut"][] }) {
+  if (runs.length === 0) {
+    return (
+      <Text size="sm" c="var(--quiet)" p="md">
+        No runs yet. Open a flow and run it, or activate it.
+      </Text>
+    );
+  }
+  return (
+    <ul className={classes.rows}>
+      {runs.map((run) => (
+        <Item
+          key={run.id}
+          icon={<StatusBadge outcome={outcomeOf(run)} iconOnly />}
+          href={`/runs/${run.id}`}
+          title={run.workflow_name}
+          about={aboutRun(run)}
+          bad={Boolean(run.error_text) && !run.cancelled}
+        >
+          <Time at={run.started_at ?? run.created_at} />
+          <br />
+          <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
+        </Item>
+      ))}
+    </ul>
+  );
+}
 
 const FirstSteps = lazily(() => import("./FirstSteps").then((part) => ({ default: part.FirstSteps })));
 const ANY_FLOW = { params: { query: { limit: 1, brief: true } } } as const;

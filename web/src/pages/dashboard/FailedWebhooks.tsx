@@ -7,7 +7,7 @@ import { firstLine } from "@/runs/words";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
 import { Time } from "@/ui/Time";
-import { Item } from "./Item";
+import { Item } from "./Attention";
 
 type FailedWebhook = Schemas["RegisteredWebhookOut"];
 

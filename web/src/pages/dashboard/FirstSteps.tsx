@@ -5,10 +5,10 @@ import { Link } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { useSession } from "@/app/session";
 import { TourOffer } from "@/app/tour/TourOffer";
-import { TemplateCard } from "@/pages/templates/TemplateCard";
-import { TemplateDialog } from "@/pages/templates/TemplateDialog";
-import { firstSteps } from "@/pages/templates/templates";
-import { useTemplates } from "@/pages/templates/useTemplates";
+import { TemplateCard, TemplateDialog } from "@/pages/templates/TemplateCard";
+
+import { firstSteps, useTemplates } from "@/pages/templates/templates";
+
 import { LoadingRows, Refused } from "@/ui/states";
 
 /** Shown while the workspace has no flow. */

@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { figuresOf, type Metrics } from "./figures";
+import { describe, expect, it, test } from "vitest";
+import { dueInWords, figuresOf, labelledPlaces, type Metrics, unbroken, valueTicks } from "./figures";
 
 const METRICS: Metrics = {
   daily: [
@@ -25,4 +25,39 @@ describe("the statistics of a period", () => {
   it("are by hour for a day", () => {
     expect(figuresOf(METRICS, "1")).toMatchObject({ success: [1], failed: [1], total: 2 });
   });
+});
+
+describe("the axes of a chart", () => {
+  it("have round values, also for shares and large numbers", () => {
+    expect(valueTicks(4, 4)).toEqual([0, 1, 2, 3, 4]);
+    expect(valueTicks(0.108, 4)).toEqual([0, 0.05, 0.1]);
+    expect(valueTicks(5_400, 4)).toEqual([0, 2_000, 4_000]);
+  });
+
+  it("label as many places as there is space for", () => {
+    expect(labelledPlaces(7, 500, 58)).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    expect(labelledPlaces(30, 500, 58)).toEqual([0, 4, 8, 12, 16, 20, 24, 28]);
+    expect(labelledPlaces(24, 100, 58)).toEqual([0, 14]);
+  });
+
+  it("interrupt a line where there is no value", () => {
+    expect(unbroken([0.5, null, 0, 1])).toEqual([
+      [[0, 0.5]],
+      [
+        [2, 0],
+        [3, 1],
+      ],
+    ]);
+    expect(unbroken([null, null])).toEqual([]);
+  });
+});
+
+test.each([
+  ["0 6 * * *", "Europe/Berlin", "at 6:00 (Europe/Berlin)"],
+  ["15 * * * *", "UTC", "at minute 15 of every hour (UTC)"],
+  ["*/5 * * * *", "UTC", "every 5 minutes"],
+  ["0 0 L * *", "UTC", "0 0 L * * (UTC)"],
+  ["every 300 s", null, "every 300 s"],
+])("%s in %s is due %s", (describes, timezone, words) => {
+  expect(dueInWords({ describes, timezone })).toBe(words);
 });

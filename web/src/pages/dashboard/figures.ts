@@ -1,5 +1,6 @@
 /** Compute chart data from the server's metrics; pure. */
 import type { Schemas } from "@/api/client";
+import { cronInWords } from "@/forms/schema/cron";
 import { LOCALE } from "@/ui/format";
 
 export type Metrics = Pick<Schemas["MetricsOut"], "daily" | "hourly">;
@@ -54,4 +55,48 @@ export function figuresOf(metrics: Metrics, range: Range): Figures {
     total: sum((part) => part.total),
     totalFailed: sum((part) => part.failed),
   };
+}
+
+/** Positions of a chart's axes; pure. */
+
+const STEPS = [1, 2, 2.5, 5, 10];
+
+/** Return a round step, so that at most `most` steps reach `top`. */
+function roundStep(top: number, most: number): number {
+  const power = 10 ** Math.floor(Math.log10(top / most));
+  const factor = STEPS.find((step) => top / (step * power) <= most) ?? 10;
+  return factor * power;
+}
+
+/** Return the values of the y axis from 0 to `top`, at most `most` steps apart from each other. */
+export function valueTicks(top: number, most: number): number[] {
+  const step = roundStep(top, most);
+  return Array.from({ length: Math.floor(top / step + 1e-9) + 1 }, (_, at) => at * step);
+}
+
+const EVERY = [1, 2, 3, 4, 6, 7, 12];
+
+/** Return the places of the x axis that get a label: each needs `space` pixels of the `width`. */
+export function labelledPlaces(places: number, width: number, space: number): number[] {
+  const every = EVERY.find((one) => (places / one) * space <= width) ?? Math.ceil((places * space) / width);
+  return Array.from({ length: Math.ceil(places / every) }, (_, at) => at * every);
+}
+
+/** Return the points of a line in groups without gaps: a null value ends a group. */
+export function unbroken(values: readonly (number | null)[]): [place: number, value: number][][] {
+  const groups: [number, number][][] = [[]];
+  values.forEach((value, place) => {
+    if (value === null) groups.push([]);
+    else groups.at(-1)?.push([place, value]);
+  });
+  return groups.filter((group) => group.length > 0);
+}
+
+type Due = Pick<Schemas["ScheduleOut"], "describes" | "timezone">;
+
+/** Return the schedule as text: "at 6:00 (Europe/Berlin)", "every 300 s". */
+export function dueInWords({ describes, timezone }: Due): string {
+  const words = cronInWords(describes) ?? describes;
+  const isOfTheClock = describes.includes("*") && !words.startsWith("every");
+  return isOfTheClock && timezone !== null ? `${words} (${timezone})` : words;
 }

@@ -1,42 +1,315 @@
-import { Text } from "@mantine/core";
+import { ActionIcon, Button, Group, Modal, Text, Tooltip } from "@mantine/core";
 import { useDocumentTitle, useMediaQuery } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
-import { useQuery } from "@tanstack/react-query";
+import { IconX } from "@tabler/icons-react";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { ReactFlowProvider } from "@xyflow/react";
-import { Suspense, useEffect, useState } from "react";
-import { useCatalogue } from "@/api/catalogue";
-import { ApiError } from "@/api/client";
+import { Suspense, useEffect, useMemo, useState } from "react";
+import { useLocation } from "wouter";
+import { useStore } from "zustand";
+import { type Catalogue, useCatalogue } from "@/api/catalogue";
+import { ApiError, server } from "@/api/client";
+import { type Connector, connectorQuery } from "@/api/connectors";
+import { whenCredentialsChange } from "@/api/credentials";
+import { isPassing } from "@/api/queries";
+import { PALETTE_KEY } from "@/app/commands/commands";
 import { useSession } from "@/app/session";
+import type { Definition } from "@/definition/types";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { type Keys, KeysTable } from "@/ui/KeysTable";
 import { lazily } from "@/ui/lazily";
-import { Loading, Refused } from "@/ui/states";
+import { notify } from "@/ui/notify";
+import { DocsLink } from "@/ui/Page";
+import { Empty, Loading, Refused } from "@/ui/states";
 import { Canvas } from "./canvas/Canvas";
-import { useChecking } from "./checking";
-import { EditorProvider, useEditor } from "./context";
+import { EditorProvider, useEditor, useEditorStore } from "./context";
 import classes from "./editor.module.css";
 import { FindBar } from "./find/FindBar";
 import { Header } from "./header/Header";
-import { JsonPane } from "./JsonPane";
-import { KeysDialog } from "./KeysDialog";
 import { Problems } from "./Problems";
 import { CurlDialog } from "./palette/CurlDialog";
-import { Palette } from "./palette/Palette";
-import { QuickPalette } from "./palette/QuickPalette";
-import { SidePanel } from "./panel/SidePanel";
+import { Palette, QuickPalette } from "./palette/Palette";
+import panel from "./panel/panel.module.css";
+import { Resizer, SidePanel } from "./panel/SidePanel";
+import { checkOf } from "./problems";
 import { shownOf, useRunStore } from "./run/runStore";
-import { Bars } from "./saving/Bars";
-import { type Drafts, draftsOf, firstOf, pruneDrafts, readPinned, type Tabs } from "./saving/drafts";
-import { LeftDrafts } from "./saving/LeftDrafts";
-import { NoFlow } from "./saving/NoFlow";
-import { remoteOf } from "./saving/remote";
-import { openTabs, thisTab } from "./saving/tabs";
+import { Bars, LeftDrafts } from "./saving/Bars";
+import {
+  type Draft,
+  type Drafts,
+  draftsOf,
+  firstOf,
+  pruneDrafts,
+  readPinned,
+  type Tabs,
+} from "./saving/drafts";
+import { remoteOf, saveAsNew } from "./saving/remote";
 import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/useSaving";
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
 import { CLOSED, useUi } from "./ui";
-import { useCatalogueIn } from "./useCatalogueIn";
-import { useClipboard } from "./useClipboard";
 import { useEditorCommands } from "./useEditorCommands";
 import { useKeptFocus } from "./useKeptFocus";
-import { useKeys } from "./useKeys";
+import { useClipboard, useKeys } from "./useKeys";
+
+const JsonText = lazily(() => import("./JsonText"));
+
+/** The definition as JSON beside the canvas. A change of either updates the other. */
+function JsonPane() {
+  const open = useUi((ui) => ui.json);
+  const width = useUi((ui) => ui.jsonWidth);
+  const { set, keep } = useUi.getState();
+  if (!open) return null;
+  return (
+    <section className={panel.panel} style={{ width }} aria-label="Flow as JSON">
+      <Resizer label="Width of the JSON panel" width={width} onResize={(jsonWidth) => keep({ jsonWidth })} />
+      <Group justify="space-between" px="sm" py={6}>
+        <Group gap="sm">
+          <Text fw={600}>JSON</Text>
+          <DocsLink page="definition" label="Documentation of the format">
+            Documentation
+          </DocsLink>
+        </Group>
+        <Tooltip label="Hide JSON">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label="Hide JSON"
+            data-next="[data-json]"
+            onClick={() => set({ json: false })}
+          >
+            <IconX size={18} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      </Group>
+      <Suspense fallback={<Loading label="Opening JSON" />}>
+        <JsonText />
+      </Suspense>
+    </section>
+  );
+}
+
+// Keep the store's catalog: with the settings of the operations that the flow's connectors call.
+
+/** Return the catalog in which a connector's node has the schema of its operation, where the connector is loaded. */
+function withConnectors(catalogue: Catalogue, connectors: readonly Connector[]): Catalogue {
+  if (connectors.length === 0) return catalogue;
+  const byType = new Map(connectors.map((one) => [one.type, one]));
+  return {
+    ...catalogue,
+    schemaOf: (node) => {
+      const operations = byType.get(node.type)?.operations ?? [];
+      const found = operations.find((one) => one.id === node.config?.operation)?.config_schema;
+      return (found as Record<string, unknown> | undefined) ?? catalogue.schemaOf(node);
+    },
+  };
+}
+
+function loadedOf(results: { data: Connector | undefined }[]): Connector[] {
+  return results.flatMap(({ data }) => (data === undefined ? [] : [data]));
+}
+
+function useCatalogueIn(store: EditorStore): void {
+  const { catalogue } = useCatalogue();
+  // A text, so that a change of the definition that adds no service renders nothing.
+  const used = useStore(store, ({ definition: { nodes } }) =>
+    [...new Set(nodes.map((node) => node.type))]
+      .filter((type) => catalogue?.find(type)?.operations)
+      .join(" "),
+  );
+  const types = useMemo(() => used.split(" ").filter(Boolean), [used]);
+  const connectors = useQueries({ queries: types.map(connectorQuery), combine: loadedOf });
+  useEffect(() => {
+    if (catalogue !== undefined) store.getState().setCatalogue(withConnectors(catalogue, connectors));
+  }, [store, catalogue, connectors]);
+}
+
+const KEYS: Keys = [
+  [PALETTE_KEY, "Search nodes, flows, runs, pages and actions"],
+  ["Ctrl + F", "Find a text in the flow; Enter and Shift + Enter go to the next and previous match"],
+  ["Arrows", "Go to the previous, next, upper or lower node"],
+  ["Enter", "Open the node"],
+  ["/ or Tab or double click", "Add a node"],
+  ["F2", "Rename the node or group; write the note"],
+  ["Menu key or Shift + F10, right click, long press", "Open the menu of the selection"],
+  ["D", "Disable or enable the selected nodes"],
+  ["P", "Pin the output of the node, or unpin it"],
+  ["N", "Add a note"],
+  ["G, Shift + G", "Group the selected nodes; ungroup"],
+  ["F", "Fold or unfold the group"],
+  ["T", "Tidy up"],
+  ["Delete", "Delete the selection"],
+  ["Alt + arrows", "Move the selected nodes"],
+  ["Shift + drag", "Select with a box"],
+  ["Shift or Ctrl + click", "Add to the selection"],
+  ["Space + drag, middle button", "Move the canvas"],
+  ["Ctrl + wheel, pinch", "Zoom"],
+  ["Ctrl + A", "Select all"],
+  ["Ctrl + C, X, V", "Copy, cut, paste (also between flows, and cURL commands)"],
+  ["Ctrl + D", "Duplicate"],
+  ["Ctrl + Z, Ctrl + Shift + Z", "Undo, redo"],
+  ["Ctrl + S", "Publish the draft; save a version of an inactive flow"],
+  ["Ctrl + Enter", "Run"],
+  ["Ctrl + Shift + Enter", "Run only the selected node"],
+  ["Alt + Enter", "In an expression: edit it in full screen"],
+  ["Escape", "Leave a field; on the canvas: clear the selection"],
+  ["?", "Show keyboard shortcuts"],
+];
+
+function KeysDialog() {
+  const open = useUi((ui) => ui.keys);
+  return (
+    <Modal
+      opened={open}
+      onClose={() => useUi.getState().set({ keys: false })}
+      title="Keyboard shortcuts"
+      size="lg"
+    >
+      <KeysTable keys={KEYS} />
+    </Modal>
+  );
+}
+
+/** Shown in place of a deleted flow. Its unsaved changes can be saved as a new flow. */
+function NoFlow({ drafts }: { drafts: Drafts }) {
+  const { may } = useSession();
+  const [, go] = useLocation();
+  const [draft, setDraft] = useState<Draft | undefined>(() => drafts.read() ?? drafts.left()[0]);
+  const [asking, setAsking] = useState(false);
+  const hint = "It was deleted, or it belongs to another workspace.";
+  if (draft === undefined || !may("editor")) return <Empty title="Flow not found" hint={hint} />;
+
+  async function asNew(kept: Draft) {
+    try {
+      const id = await saveAsNew("Unsaved changes", kept.definition);
+      forget();
+      go(`/flows/${id}`);
+    } catch (error) {
+      notify.refused("The flow could not be created", error);
+    }
+  }
+  function forget() {
+    drafts.clear();
+    for (const one of drafts.left()) drafts.drop(one);
+    setDraft(undefined);
+  }
+  return (
+    <>
+      <Empty
+        title="Flow not found"
+        hint={`${hint} Your unsaved changes are still on this device.`}
+        action={
+          <>
+            <Button onClick={() => void asNew(draft)}>Save as new flow</Button>
+            <Button variant="default" onClick={() => setAsking(true)}>
+              Discard
+            </Button>
+          </>
+        }
+      />
+      <ConfirmDialog
+        opened={asking}
+        onClose={() => setAsking(false)}
+        title="Discard unsaved changes?"
+        action="Discard"
+        danger
+        onConfirm={forget}
+      >
+        Your unsaved changes are lost. This cannot be undone.
+      </ConfirmDialog>
+    </>
+  );
+}
+
+/** Identify this tab and the open tabs: each keeps its unsaved changes separately. */
+const KEPT = "headrace.tab";
+const PREFIX = "headrace.tab.";
+
+function newName(): string {
+  return [...crypto.getRandomValues(new Uint32Array(2))].map((part) => part.toString(36)).join("");
+}
+
+/**
+ * This tab's name, which survives a reload. It is in the session storage only between two pages: a duplicated tab
+ * copies the storage and would get the same name.
+ */
+function named(): string {
+  const name = sessionStorage.getItem(KEPT) ?? newName();
+  const take = () => sessionStorage.removeItem(KEPT);
+  take();
+  window.addEventListener("pagehide", () => sessionStorage.setItem(KEPT, name));
+  window.addEventListener("pageshow", take);
+  // Held while the page exists, however it ends.
+  void navigator.locks?.request(PREFIX + name, () => new Promise<never>(() => {}))?.catch(() => {});
+  return name;
+}
+
+let name: string | undefined;
+
+function thisTab(): string {
+  name ??= named();
+  return name;
+}
+
+/** Return the names of the open tabs; null if the browser does not support it, which requires a secure connection. */
+async function openTabs(): Promise<ReadonlySet<string> | null> {
+  if (navigator.locks === undefined) return null;
+  const { held = [] } = await navigator.locks.query();
+  const names = held.map((lock) => lock.name ?? "").filter((one) => one.startsWith(PREFIX));
+  return new Set(names.map((one) => one.slice(PREFIX.length)));
+}
+
+// Validate the definition shortly after each change. A late response is ignored.
+
+const QUIET = 300;
+const AGAIN = 3_000;
+
+async function ask(store: EditorStore, definition: Definition, signal: AbortSignal): Promise<void> {
+  const { data } = await server.POST("/api/workflows/validate", {
+    body: { definition: definition as unknown as Record<string, never> },
+    signal,
+  });
+  if (data === undefined || signal.aborted || store.getState().definition !== definition) return;
+  store.getState().setCheck(checkOf(definition, data.issues, data.nodes, store.getState().catalogue));
+}
+
+/** Keep the store's `check` up to date with its definition. */
+function startChecking(store: EditorStore): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let running = new AbortController();
+
+  function plan(wait: number): void {
+    clearTimeout(timer);
+    running.abort();
+    timer = setTimeout(() => {
+      running = new AbortController();
+      ask(store, store.getState().definition, running.signal).catch((error: unknown) => {
+        // A refused request is reported when saving; an unreachable server is asked again.
+        if (isPassing(error)) plan(AGAIN);
+      });
+    }, wait);
+  }
+
+  plan(0);
+  const stop = store.subscribe((state, before) => {
+    if (state.definition !== before.definition) plan(QUIET);
+    // The titles of settings come from it.
+    else if (state.catalogue !== before.catalogue && state.check !== null && state.check.problems.length > 0)
+      plan(0);
+  });
+  // A credential may be missing, or its account not connected.
+  const ignore = whenCredentialsChange(() => plan(QUIET));
+  return () => {
+    stop();
+    ignore();
+    clearTimeout(timer);
+    running.abort();
+  };
+}
+
+function useChecking(): void {
+  const store = useEditorStore();
+  useEffect(() => startChecking(store), [store]);
+}
 
 const RunPanel = lazily(() => import("./run/RunPanel").then((part) => ({ default: part.RunPanel })));
 

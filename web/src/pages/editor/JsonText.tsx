@@ -5,10 +5,9 @@ import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { messageOf } from "@/ui/states";
-import { isAlike } from "./changes";
+import { isAlike, loadTidied } from "./changes";
 import { useEditor, useEditorStore } from "./context";
 import { markedIn } from "./jsonPlaces";
-import { loadTidied } from "./tidying";
 
 const textOf = (definition: Definition) => JSON.stringify(definition, null, 2);
 

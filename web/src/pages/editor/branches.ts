@@ -1,7 +1,6 @@
 /** The branches of a node: its handles, from which edges start. */
 import type { Catalogue } from "@/api/catalogue";
-import { NODE } from "@/definition/size";
-import type { Definition, FlowNode } from "@/definition/types";
+import { type Definition, type FlowNode, NODE } from "@/definition/types";
 
 /** A branch's name; undefined is the unnamed output of a node without branches. */
 export type Way = string | undefined;

@@ -2,11 +2,13 @@
  * The state of the editor of one flow: definition, selection, undo history, validation, save state. One store per open
  * flow. It does not access the server or the browser's storage.
  */
+
 import { createStore, type StoreApi } from "zustand/vanilla";
 import type { Catalogue } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
 import { keysOf } from "@/definition/annotations";
-import type { Definition, FlowEdge, FlowSettings, Json, Position } from "@/definition/types";
+import { freshId } from "@/definition/graph";
+import type { Definition, FlowEdge, FlowNode, FlowSettings, Json, Position } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
 import { nameOf } from "@/graph/nameOf";
 import {
@@ -16,12 +18,119 @@ import {
   isFoldedIn,
   shownKeys,
   shownThrough,
-} from "./annotationActions";
+} from "./annotating";
 import * as changes from "./changes";
-import { type History, NO_HISTORY, recorded, redone, undone } from "./history";
-import { followingId } from "./naming";
+import { type IsLiteral, nodeOf } from "./changes";
 import type { Check } from "./problems";
-import type { IsLiteral } from "./references";
+
+// The undo and redo history: whole definitions that share unchanged parts.
+
+interface Moment {
+  definition: Definition;
+  selected: readonly string[];
+}
+
+/** A change and the definition before it. */
+interface Change {
+  label: string;
+  before: Moment;
+}
+
+interface History {
+  past: readonly Change[];
+  future: readonly { label: string; after: Moment }[];
+  /**
+   * Key and time (ms) of the latest change: a following change with the same key soon after is merged into it, as in
+   * typing.
+   */
+  latest: { key: string; at: number } | null;
+}
+
+const NO_HISTORY: History = { past: [], future: [], latest: null };
+export const MAX_STEPS = 200;
+const TOGETHER = 1_500;
+
+function recorded(history: History, label: string, before: Moment, now: number, key?: string): History {
+  const latest = key === undefined ? null : { key, at: now };
+  const goesOn =
+    key !== undefined &&
+    history.latest?.key === key &&
+    now - history.latest.at < TOGETHER &&
+    history.future.length === 0 &&
+    history.past.length > 0;
+  if (goesOn) return { ...history, latest };
+  return { past: [...history.past, { label, before }].slice(-MAX_STEPS), future: [], latest };
+}
+
+function undone(history: History, now: Moment): { history: History; moment: Moment } | undefined {
+  const last = history.past.at(-1);
+  if (last === undefined) return undefined;
+  const future = [{ label: last.label, after: now }, ...history.future];
+  return { history: { past: history.past.slice(0, -1), future, latest: null }, moment: last.before };
+}
+
+function redone(history: History, now: Moment): { history: History; moment: Moment } | undefined {
+  const [next, ...future] = history.future;
+  if (next === undefined) return undefined;
+  const past = [...history.past, { label: next.label, before: now }];
+  return { history: { past, future, latest: null }, moment: next.after };
+}
+
+// A node's id follows its name until the id is used elsewhere; pure.
+
+const MAX_NAME = 40;
+
+/** Return the name as an id, such as `get_orders`; undefined if nothing is left of it. */
+export function idOf(name: string): string | undefined {
+  const plain = name
+    .normalize("NFD")
+    .replace(/[\u0300-\u036f]/g, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "_")
+    .slice(0, MAX_NAME)
+    .replace(/^_+|_+$/g, "");
+  if (plain === "") return undefined;
+  return /^\d/.test(plain) ? `_${plain}` : plain;
+}
+
+function bare(id: string): string {
+  return id.replace(/_\d+$/, "");
+}
+
+/** Return true if the id was made from the node's type or from its name, not by hand. */
+function isAutomatic({ id, type }: FlowNode, name: string | undefined): boolean {
+  const made = [freshId(type, []), name === undefined ? undefined : idOf(name)];
+  return made.some((one) => one !== undefined && (id === one || bare(id) === one));
+}
+
+/** Return true if another node may read the output of this one by its id; text of code counts too. */
+function isRead(definition: Definition, id: string): boolean {
+  const mention = new RegExp(`\\b${id}\\b`);
+  return definition.nodes.some((node) => {
+    if (node.id === id) return false;
+    const text = JSON.stringify([node.config ?? null, node.foreach ?? null, node.repeat ?? null]);
+    return text.includes("steps") && mention.test(text);
+  });
+}
+
+/**
+ * Return the id that a node gets with its new name; undefined if it keeps its own: because it was chosen by hand, or
+ * another node reads it, or it is in the published version, whose runs and metrics have it.
+ */
+export function followingId(
+  definition: Definition,
+  published: Definition,
+  id: string,
+  nameBefore: string | undefined,
+): string | undefined {
+  const node = nodeOf(definition, id);
+  const wanted = idOf(node?.name ?? "");
+  if (node === undefined || wanted === undefined || !isAutomatic(node, nameBefore)) return undefined;
+  if (nodeOf(published, id) !== undefined || isRead(definition, id)) return undefined;
+  const others = definition.nodes.map((one) => one.id).filter((one) => one !== id);
+  const made = freshId(wanted, others);
+  return made === id ? undefined : made;
+}
 
 export type FlowStatus = "draft" | "active" | "archived";
 
@@ -58,7 +167,7 @@ export interface ServerFlow {
 export type Presence = Pick<Schemas["PresenceOut"], "people" | "scheduled">;
 
 /** The save state of the changes. */
-export type Saving =
+type Saving =
   | { kind: "idle" }
   | { kind: "saving" }
   /** The server refused it. It is sent again after the next change. */

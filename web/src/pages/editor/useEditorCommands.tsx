@@ -11,16 +11,16 @@ import {
 } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { useLocation } from "wouter";
-import { type Command, useCommands } from "@/app/commands/commands";
+import { type Command, useCommands, useVisited } from "@/app/commands/commands";
 import { asRecentFlow } from "@/app/commands/items";
-import { useVisited } from "@/app/commands/useVisited";
+
 import { type Session, useSession } from "@/app/session";
 import { nameOf } from "@/graph/nameOf";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { useEditor, useEditorStore } from "./context";
 import { addNode, fits, useEntries, whereNext } from "./palette/adding";
 import type { Entry } from "./palette/rank";
-import { publishDraft, wordsFor } from "./saving/publishing";
+import { publishDraft, wordsFor } from "./saving/remote";
 import type { Saver } from "./saving/saver";
 import { useSaver } from "./saving/useSaving";
 import { calledIn, type EditorStore, isUnpublished } from "./store";

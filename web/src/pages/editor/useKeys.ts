@@ -1,21 +1,193 @@
+import { notifications } from "@mantine/notifications";
+import { useReactFlow } from "@xyflow/react";
 import { useEffect } from "react";
-import { noteOf } from "@/definition/annotations";
-import { folded } from "@/definition/folding";
-import { GRID } from "@/definition/size";
-import type { Position } from "@/definition/types";
+import { noteKey, noteOf } from "@/definition/annotations";
+import { asDefinition, type Folded, folded } from "@/definition/folding";
+import { readDefinition } from "@/definition/read";
+import { type Definition, type FlowNote, GRID, type Position } from "@/definition/types";
 import { notify } from "@/ui/notify";
-import { isFoldedIn } from "./annotationActions";
-import { act } from "./canvas/actions";
-import { type Direction, neighbour, walkable } from "./canvas/walk";
-import { nodeOf } from "./changes";
+import { isFoldedIn } from "./annotating";
+import { act } from "./canvas/canvasActions";
+import { nodeOf, type Piece, pieceOf, placed, prepareLayout } from "./changes";
 import { useEditorStore } from "./context";
 import { whereNext } from "./palette/adding";
-import { publishDraft } from "./saving/publishing";
+import { publishDraft } from "./saving/remote";
 import type { Saver } from "./saving/saver";
 import { useSaver } from "./saving/useSaving";
 import type { EditorStore } from "./store";
 import { openFind, useUi } from "./ui";
 import { canvasPlace } from "./useKeptFocus";
+
+// The target of an arrow key from a node.
+
+type Direction = "left" | "right" | "up" | "down";
+
+const far = Number.POSITIVE_INFINITY;
+
+type Graph = Pick<Definition, "nodes" | "edges">;
+
+const NOTE = "note";
+
+/** Return the graph to walk through: the shown nodes, cards of folded groups, and notes, which have no edges. */
+function walkable(shown: Folded, notes: readonly FlowNote[] = []): Graph {
+  const { nodes, edges } = asDefinition(shown);
+  const places = notes.map((note) => ({ id: noteKey(note.id), type: NOTE, position: note.position }));
+  return {
+    nodes: [...nodes, ...places.map(({ position = { x: 0, y: 0 }, ...one }) => ({ ...one, position }))],
+    edges,
+  };
+}
+
+/** Return the node to go to; undefined if there is none in that direction. */
+function neighbour(definition: Graph, from: string, direction: Direction): string | undefined {
+  const spots = new Map(definition.nodes.map((node) => [node.id, node.position ?? { x: 0, y: 0 }]));
+  const here = spots.get(from);
+  if (here === undefined) return definition.nodes[0]?.id;
+  const forward = direction === "right";
+  const isNote = definition.nodes.some((node) => node.id === from && node.type === NOTE);
+  if (isNote && (forward || direction === "left")) {
+    const beside = [...spots].filter(([, spot]) => (forward ? spot.x > here.x : spot.x < here.x));
+    return nearest(
+      beside.map(([id]) => id),
+      (id) => Math.hypot((spots.get(id)?.x ?? far) - here.x, (spots.get(id)?.y ?? far) - here.y),
+    );
+  }
+  if (forward || direction === "left") {
+    const along = definition.edges
+      .filter((edge) => (forward ? edge.from : edge.to) === from)
+      .map((edge) => (forward ? edge.to : edge.from));
+    return nearest(along, (id) => Math.abs((spots.get(id)?.y ?? far) - here.y));
+  }
+  const sign = direction === "down" ? 1 : -1;
+  const others = definition.nodes
+    .map((node) => node.id)
+    .filter((id) => {
+      const spot = spots.get(id);
+      return spot !== undefined && (spot.y - here.y) * sign > 0;
+    });
+  // Siblings are in about the same column; horizontal distance counts less than vertical distance.
+  return nearest(others, (id) => {
+    const spot = spots.get(id) ?? here;
+    return Math.abs(spot.x - here.x) * 3 + Math.abs(spot.y - here.y);
+  });
+}
+
+function nearest(ids: readonly string[], distance: (id: string) => number): string | undefined {
+  let best: string | undefined;
+  let shortest = far;
+  for (const id of ids) {
+    const length = distance(id);
+    if (length < shortest) [best, shortest] = [id, length];
+  }
+  return best;
+}
+
+// The clipboard's content for copying, and the interpretation of pasted text.
+
+type Pasted =
+  | { kind: "nodes"; definition: Definition }
+  /** A cURL command, from which the server makes a node. */
+  | { kind: "curl"; command: string }
+  | { kind: "nothing" };
+
+export function copied(definition: Definition, chosen: readonly string[]): string {
+  return JSON.stringify({ headrace: "nodes", ...pieceOf(definition, chosen) }, null, 2);
+}
+
+/** Return all of a pasted definition, with the edges between its nodes; hand-written text may contain others. */
+export async function wholeOf(definition: Definition): Promise<Piece> {
+  await prepareLayout(definition);
+  const { nodes, edges, notes, groups } = placed(definition);
+  const ids = new Set(nodes.map((node) => node.id));
+  return {
+    nodes,
+    edges: edges.filter((edge) => ids.has(edge.from) && ids.has(edge.to)),
+    ...(notes === undefined ? {} : { notes }),
+    ...(groups === undefined ? {} : { groups }),
+  };
+}
+
+export function pastedOf(text: string): Pasted {
+  const trimmed = text.trim();
+  if (/^curl(\.exe)?\s/.test(trimmed)) return { kind: "curl", command: trimmed };
+  if (!trimmed.startsWith("{")) return { kind: "nothing" };
+  try {
+    const value = JSON.parse(trimmed) as Record<string, unknown>;
+    // An exported flow contains its definition.
+    const definition = readDefinition("definition" in value ? value.definition : value);
+    if (definition.nodes.length + (definition.notes?.length ?? 0) === 0) return { kind: "nothing" };
+    return { kind: "nodes", definition };
+  } catch {
+    return { kind: "nothing" };
+  }
+}
+
+/** Return true if text on the page is selected: copying then means that text. */
+function hasText(): boolean {
+  return (window.getSelection()?.toString() ?? "") !== "";
+}
+
+/** Return a point near the middle of the canvas, for pasted nodes. */
+function middle(): { x: number; y: number } {
+  const box = document.querySelector(".react-flow")?.getBoundingClientRect();
+  return box === undefined ? { x: 0, y: 0 } : { x: box.x + 0.4 * box.width, y: box.y + 0.4 * box.height };
+}
+
+/** Ctrl+C, X and V use the system clipboard, so they work across flows, tabs and browsers. */
+export function useClipboard(): void {
+  const store = useEditorStore();
+  const { screenToFlowPosition } = useReactFlow();
+
+  useEffect(() => {
+    let pointer: { x: number; y: number } | null = null;
+
+    function onPointerMove(event: PointerEvent) {
+      const onCanvas = event.target instanceof Element && event.target.closest(".react-flow") !== null;
+      pointer = onCanvas ? { x: event.clientX, y: event.clientY } : null;
+    }
+
+    function onCopy(event: ClipboardEvent) {
+      const { selected, definition } = store.getState();
+      if (selected.length === 0 || hasText() || isElsewhere(event.target)) return;
+      event.clipboardData?.setData("text/plain", copied(definition, selected));
+      event.preventDefault();
+      if (event.type === "cut") store.getState().removeNodes(selected);
+      else
+        notifications.show({
+          message: selected.length === 1 ? "Node copied" : `${selected.length} nodes copied`,
+        });
+    }
+
+    /** Return the pointer's position, else the middle of the visible canvas. */
+    function paste(piece: Piece) {
+      store.getState().paste(piece, screenToFlowPosition(pointer ?? middle()));
+    }
+
+    function onPaste(event: ClipboardEvent) {
+      if (isElsewhere(event.target) || store.getState().readOnly) return;
+      const text = event.clipboardData?.getData("text/plain") ?? "";
+      const pasted = pastedOf(text);
+      if (pasted.kind === "nothing") {
+        if (text.trim() !== "") notify.hint("The clipboard contains neither nodes nor a cURL command.");
+        return;
+      }
+      event.preventDefault();
+      if (pasted.kind === "nodes") void wholeOf(pasted.definition).then(paste);
+      else useUi.getState().set({ curl: { where: whereNext(store.getState()), command: pasted.command } });
+    }
+
+    document.addEventListener("pointermove", onPointerMove);
+    document.addEventListener("copy", onCopy);
+    document.addEventListener("cut", onCopy);
+    document.addEventListener("paste", onPaste);
+    return () => {
+      document.removeEventListener("pointermove", onPointerMove);
+      document.removeEventListener("copy", onCopy);
+      document.removeEventListener("cut", onCopy);
+      document.removeEventListener("paste", onPaste);
+    };
+  }, [store, screenToFlowPosition]);
+}
 
 const INPUTS = "input, textarea, select, [contenteditable=true], [role=dialog], [role=menu], [role=listbox]";
 

@@ -17,8 +17,8 @@ import { Suspense, useState } from "react";
 import { Link } from "wouter";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { NameDialog } from "@/ui/FormDialog";
 import { lazily } from "@/ui/lazily";
-import { NameDialog } from "@/ui/NameDialog";
 import { notify } from "@/ui/notify";
 import { definitionOf, type Flow, type FlowStatus, type NamedDefinition, useFlowActions } from "./flows";
 

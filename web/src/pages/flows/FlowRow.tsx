@@ -1,19 +1,210 @@
-import { ActionIcon, Anchor, Badge, Checkbox, Group, Text, Tooltip, UnstyledButton } from "@mantine/core";
-import { IconClock, IconFolder, IconStar, IconStarFilled } from "@tabler/icons-react";
+import {
+  ActionIcon,
+  Anchor,
+  Badge,
+  Button,
+  Checkbox,
+  Group,
+  List,
+  Modal,
+  Stack,
+  Switch,
+  Text,
+  Tooltip,
+  UnstyledButton,
+} from "@mantine/core";
+import { IconClock, IconFolder, IconPlayerPlay, IconStar, IconStarFilled } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link } from "wouter";
-import type { Catalogue } from "@/api/catalogue";
+import { Link, useLocation } from "wouter";
+import { type Catalogue, useCatalogue } from "@/api/catalogue";
+import { ApiError } from "@/api/client";
+import { useSession } from "@/app/session";
+import type { Definition, Json } from "@/definition/types";
+import { namesIn } from "@/graph/nameOf";
+import type { Asked } from "@/runs/input/asked";
+import { InputDialog } from "@/runs/input/InputDialog";
+import { lastCalled, lastInput } from "@/runs/input/lastInput";
+import { useRunActions } from "@/runs/useRunActions";
+import type { Selection } from "@/ui/listState";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { notify } from "@/ui/notify";
 import { type Outcome, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
+import { messageOf } from "@/ui/states";
 import { Time } from "@/ui/Time";
-import type { Selection } from "@/ui/useSelection";
 import { FlowMenu } from "./FlowMenu";
 import { addressOf } from "./filters";
-import { type Flow, useFlowActions } from "./flows";
+import { definitionOf, type Flow, useFlowActions } from "./flows";
 import classes from "./flows.module.css";
-import { OnSwitch } from "./OnSwitch";
-import { RunFlow } from "./RunFlow";
+
+function reasonOff(status: Flow["status"], mayEdit: boolean): string | undefined {
+  if (!mayEdit) return "Requires the editor role";
+  if (status === "archived") return "Restore the flow first";
+  return undefined;
+}
+
+/** Activate or deactivate a flow. If the server refuses, list the problems with links to the nodes. */
+function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status" | "has_draft"> }) {
+  const { may } = useSession();
+  const { setStatus, publishActive } = useFlowActions();
+  const [wanted, setWanted] = useState<boolean | null>(null);
+  const [problem, setProblem] = useState<ApiError | null>(null);
+  const [definition, setDefinition] = useState<Definition | null>(null);
+  const reason = reasonOff(flow.status, may("editor"));
+
+  async function turn(on: boolean) {
+    setWanted(on);
+    try {
+      // As in the editor: the draft becomes the version that its triggers start.
+      if (on && flow.has_draft) await publishActive(flow.id);
+      else await setStatus(flow.id, on ? "active" : "draft");
+      notify.done(on ? `“${flow.name}” is active` : `“${flow.name}” is inactive`);
+    } catch (error) {
+      if (error instanceof ApiError && error.details.length > 0) {
+        setDefinition(
+          await definitionOf(flow.id, flow.has_draft).then(
+            (found) => found.definition,
+            () => null,
+          ),
+        );
+        setProblem(error);
+      } else notify.refused(`“${flow.name}” could not be ${on ? "activated" : "deactivated"}`, error);
+    } finally {
+      setWanted(null);
+    }
+  }
+
+  return (
+    <>
+      <Tooltip label={reason} disabled={reason === undefined} multiline maw={240}>
+        <Switch
+          aria-label={`Active: ${flow.name}`}
+          checked={wanted ?? flow.status === "active"}
+          disabled={reason !== undefined || wanted !== null}
+          onChange={(event) => void turn(event.currentTarget.checked)}
+          withThumbIndicator={false}
+        />
+      </Tooltip>
+      <Problems flow={flow} definition={definition} problem={problem} onClose={() => setProblem(null)} />
+    </>
+  );
+}
+
+interface ProblemsProps {
+  flow: Pick<Flow, "id" | "name">;
+  /** For the names of nodes; null if it could not be loaded. */
+  definition: Definition | null;
+  problem: ApiError | null;
+  onClose: () => void;
+}
+
+/** Return the field's part of a path: "nodes[2].config.url" -> "url". The node's name stands beside it. */
+function fieldOf(path: string): string {
+  return path.replace(/^nodes\[\d+\]\.?/, "").replace(/^config\./, "");
+}
+
+function Problems({ flow, definition, problem, onClose }: ProblemsProps) {
+  const { catalogue } = useCatalogue();
+  const names = definition === null ? null : namesIn(definition, catalogue);
+  const details = problem?.details ?? [];
+  return (
+    <Modal
+      opened={problem !== null}
+      onClose={onClose}
+      title="The flow cannot be activated"
+      centered
+      size="lg"
+    >
+      <Stack>
+        <Text size="sm">
+          “{flow.name}” stays inactive. Fix {details.length === 1 ? "this problem" : "these problems"} first:
+        </Text>
+        <List size="sm" spacing="xs">
+          {details.map((detail) => (
+            <List.Item key={`${detail.path} ${detail.message}`}>
+              {detail.node_id ? (
+                <>
+                  <Anchor
+                    component={Link}
+                    href={`/flows/${flow.id}?node=${encodeURIComponent(detail.node_id)}`}
+                    inherit
+                    underline="always"
+                  >
+                    {names?.get(detail.node_id) ?? detail.node_id}
+                  </Anchor>
+                  : {fieldOf(detail.path)} {detail.message}
+                </>
+              ) : (
+                `${detail.path}: ${detail.message}`
+              )}
+            </List.Item>
+          ))}
+        </List>
+        {details.length === 0 && <Text size="sm">{messageOf(problem)}</Text>}
+        <Group justify="flex-end">
+          <Button component={Link} href={`/flows/${flow.id}`} data-autofocus>
+            Open in editor
+          </Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
+
+/** Run the saved flow from the list, also for operators who do not edit it. */
+function RunFlow({ flow }: { flow: Flow }) {
+  const { may } = useSession();
+  const actions = useRunActions();
+  const [, go] = useLocation();
+  const [busy, setBusy] = useState(false);
+  const [asked, setAsked] = useState<Asked | null>(null);
+  const [initial, setInitial] = useState<Json>();
+  const client = useQueryClient();
+  if (!may("operator") || flow.status === "archived") return null;
+
+  async function ask() {
+    setBusy(true);
+    try {
+      const [asking, called] = await Promise.all([
+        actions.asked(flow.id),
+        lastInput(flow.id) === null ? lastCalled(client, flow.id).catch(() => undefined) : undefined,
+      ]);
+      setInitial(called);
+      setAsked(asking);
+    } catch (error) {
+      notify.refused(`“${flow.name}” could not be run`, error);
+    } finally {
+      setBusy(false);
+    }
+  }
+  return (
+    <>
+      <Tooltip label="Run" openDelay={300}>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          c="var(--quiet)"
+          aria-label={`Run ${flow.name}`}
+          loading={busy}
+          onClick={() => void ask()}
+        >
+          <IconPlayerPlay size={18} aria-hidden />
+        </ActionIcon>
+      </Tooltip>
+      {asked !== null && (
+        <InputDialog
+          flowId={flow.id}
+          asked={asked}
+          initial={initial}
+          title={`Run “${flow.name}”`}
+          hint="Optional input of the run."
+          onClose={() => setAsked(null)}
+          onRun={async (input) => go(`/runs/${(await actions.start(flow.id, input)).id}`)}
+        />
+      )}
+    </>
+  );
+}
 
 const SHOWN_TRIGGERS = 3;
 

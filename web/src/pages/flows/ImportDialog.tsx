@@ -16,8 +16,8 @@ import { Link, useLocation } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { ApiError, type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
+import { useAttempt } from "@/ui/FormDialog";
 import { Refused } from "@/ui/states";
-import { useAttempt } from "@/ui/useForm";
 import { useFlowActions } from "./flows";
 import { flowOf, type Imported, LARGEST_FILE, nameOfFile, readImport } from "./importing";
 

@@ -1,11 +1,37 @@
 /** The text of an invitation, and the messages shown if it cannot be used. */
+
 import { Text } from "@mantine/core";
 import { IconMailOff } from "@tabler/icons-react";
-import type { ReactNode } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { type ReactNode, useState } from "react";
+import { ApiError, type Schemas, server } from "@/api/client";
 import { ROLE_CHOICES } from "@/pages/workspace/roles";
 import { Empty, Loading, messageOf, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
-import { type Invitation, isGone, type useInvitation } from "./useInvitation";
+import { keptToken } from "./token";
+
+export type Invitation = Schemas["InvitationShown"];
+
+/** Return the invitation of this tab. `token` is null if the tab has none. */
+export function useInvitation() {
+  const [token] = useState(keptToken);
+  const { data, error, refetch } = useQuery({
+    queryKey: ["invitation", token],
+    queryFn: async () => {
+      const { data: found } = await server.POST("/api/invitations/look", { body: { token: token ?? "" } });
+      return found as Invitation;
+    },
+    enabled: token !== null,
+    // It changes only on this page.
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  return { token, invitation: data, error, retry: () => void refetch() };
+}
+
+/** Return true if the error says that the invitation was used, revoked or has expired. */
+function isGone(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
+}
 
 export function About({ invitation }: { invitation: Invitation }) {
   const { invited_by, invited_by_email, workspace_name, role, expires_at } = invitation;

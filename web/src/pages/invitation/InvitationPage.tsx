@@ -6,9 +6,8 @@ import { useSession } from "@/app/session";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { Refused } from "@/ui/states";
-import { About, NoInvitation } from "./About";
+import { About, type Invitation, NoInvitation, useInvitation } from "./About";
 import { forgetToken, INVITATION } from "./token";
-import { type Invitation, useInvitation } from "./useInvitation";
 
 export default function InvitationPage() {
   const { token, invitation, error, retry } = useInvitation();

@@ -7,11 +7,10 @@ import { Link, useLocation } from "wouter";
 import { api } from "@/api/client";
 import mark from "@/app/mark.svg?inline";
 import { Login } from "@/pages/login/Login";
+import { useFields } from "@/ui/FormDialog";
 import { Refused } from "@/ui/states";
-import { useFields } from "@/ui/useForm";
-import { About, NoInvitation } from "./About";
+import { About, type Invitation, NoInvitation, useInvitation } from "./About";
 import { forgetToken } from "./token";
-import { type Invitation, useInvitation } from "./useInvitation";
 
 export default function Invited() {
   useDocumentTitle("Invitation · Headrace");

@@ -1,16 +1,191 @@
-import { Button, Pill, VisuallyHidden } from "@mantine/core";
-import { IconListDetails, IconPlayerPause, IconPlayerPlay } from "@tabler/icons-react";
-import { useCallback, useState } from "react";
+import { ActionIcon, Anchor, Button, Pill, Text, Tooltip, VisuallyHidden } from "@mantine/core";
+import {
+  IconArrowUp,
+  IconChevronDown,
+  IconChevronRight,
+  IconListDetails,
+  IconPlayerPause,
+  IconPlayerPlay,
+} from "@tabler/icons-react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useCallback, useEffect, useRef, useState } from "react";
+import { Link } from "wouter";
 import { shortId } from "@/runs/words";
-import { FilterBar, FilterSelect } from "@/ui/FilterBar";
-import { FlowSelect } from "@/ui/FlowSelect";
+import { Clamped } from "@/ui/Clamped";
+import { FilterBar, FilterSelect, FlowSelect } from "@/ui/FilterBar";
+import { count, LOCALE, size } from "@/ui/format";
 import { LoadMore } from "@/ui/LoadMore";
+import { type QueryState, useQueryState } from "@/ui/listState";
 import { Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
-import { type QueryState, useQueryState } from "@/ui/useQueryState";
-import { LogList } from "./LogList";
-import { FILTERS, type Filters, useLogs } from "./logs";
+import { cutOf, type Entry, FILTERS, type Filters, useLogs } from "./logs";
+import classes from "./logs.module.css";
+
+const clock = new Intl.DateTimeFormat(LOCALE, {
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+});
+
+interface LogEntryProps {
+  entry: Entry;
+  isOpen: boolean;
+  onToggle: () => void;
+}
+
+/** One log entry: time, level, message, run and node; its data can be expanded. */
+function LogEntry({ entry, isOpen, onToggle }: LogEntryProps) {
+  const hasData = entry.data !== null && entry.data !== undefined;
+  return (
+    <>
+      <time className={classes.time} dateTime={entry.created_at}>
+        {clock.format(new Date(entry.created_at))}
+      </time>
+      <span className={classes.level} data-level={entry.level}>
+        {entry.level}
+      </span>
+      <div className={classes.message}>
+        <Clamped text={entry.message} lines={6} size="inherit" />
+        <Origin entry={entry} />
+      </div>
+      {hasData ? (
+        <Tooltip label={isOpen ? "Hide data" : "Show data"}>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            c="var(--quiet)"
+            size="sm"
+            aria-label="Data"
+            aria-expanded={isOpen}
+            onClick={onToggle}
+          >
+            {isOpen ? <IconChevronDown size={16} aria-hidden /> : <IconChevronRight size={16} aria-hidden />}
+          </ActionIcon>
+        </Tooltip>
+      ) : (
+        <span />
+      )}
+      {hasData && isOpen && <Data entry={entry} />}
+    </>
+  );
+}
+
+/** The run and the node that wrote the entry. */
+function Origin({ entry }: { entry: Entry }) {
+  if (entry.run_id === null) return null;
+  const node = entry.node_id === null ? "" : `?node=${encodeURIComponent(entry.node_id)}`;
+  return (
+    <Text size="xs" c="var(--quiet)" component="div" lineClamp={2}>
+      <Anchor component={Link} href={`/runs/${entry.run_id}${node}`} inherit underline="always">
+        {entry.workflow_name ?? "Run"}
+      </Anchor>
+      {entry.node_id !== null && ` · ${entry.node_id}`}
+    </Text>
+  );
+}
+
+function Data({ entry }: { entry: Entry }) {
+  const cut = cutOf(entry.data);
+  const text =
+    cut?.start ?? (typeof entry.data === "string" ? entry.data : JSON.stringify(entry.data, null, 2));
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard
+    <pre className={classes.data} tabIndex={0}>
+      {text}
+      {cut !== null && `…\n\n${size(cut.bytes)} in total. Open the run to see the rest.`}
+    </pre>
+  );
+}
+
+const USUAL_HEIGHT = 52;
+/** Distance from the end, in pixels, at which older entries are fetched. */
+const AHEAD = 20;
+const AT_TOP = 24;
+
+interface LogListProps {
+  entries: Entry[];
+  held: number;
+  /** Called with whether the start of the list is in view. */
+  onAtTop: (atTop: boolean) => void;
+  /** Show the held entries. */
+  onShow: () => void;
+  onEnd: () => void;
+}
+
+/** The list of entries. Only visible entries are in the page, however many there are. */
+function LogList({ entries, held, onAtTop, onShow, onEnd }: LogListProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const rows = useVirtualizer({
+    count: entries.length,
+    getScrollElement: () => place.current,
+    estimateSize: () => USUAL_HEIGHT,
+    getItemKey: (at) => entries[at]?.id ?? at,
+    overscan: 12,
+  });
+  const shown = rows.getVirtualItems();
+  const last = shown.at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (last >= entries.length - AHEAD) onEnd();
+  }, [last, entries.length, onEnd]);
+
+  function toggle(id: string) {
+    const next = new Set(open);
+    if (!next.delete(id)) next.add(id);
+    setOpen(next);
+  }
+
+  return (
+    <div style={{ position: "relative" }}>
+      {held > 0 && (
+        <Button
+          className={classes.new}
+          size="xs"
+          radius="xl"
+          leftSection={<IconArrowUp size={14} aria-hidden />}
+          onClick={() => {
+            onShow();
+            place.current?.scrollTo({ top: 0 });
+          }}
+        >
+          {held === 1 ? "1 new entry" : `${count(held)} new entries`}
+        </Button>
+      )}
+      <section
+        ref={place}
+        className={classes.list}
+        aria-label="Log entries, newest first"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard
+        tabIndex={0}
+        onScroll={(event) => onAtTop(event.currentTarget.scrollTop < AT_TOP)}
+      >
+        <ul style={{ height: rows.getTotalSize(), margin: 0, padding: 0, listStyle: "none" }}>
+          {shown.map((row) => {
+            const entry = entries[row.index];
+            if (entry === undefined) return null;
+            return (
+              <li
+                key={row.key}
+                ref={rows.measureElement}
+                data-index={row.index}
+                className={classes.entry}
+                aria-posinset={row.index + 1}
+                aria-setsize={-1}
+                style={{ transform: `translateY(${row.start}px)` }}
+              >
+                <LogEntry entry={entry} isOpen={open.has(entry.id)} onToggle={() => toggle(entry.id)} />
+              </li>
+            );
+          })}
+        </ul>
+      </section>
+    </div>
+  );
+}
 
 const LEVELS = [
   { value: "", label: "Any level" },

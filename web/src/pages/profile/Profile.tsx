@@ -15,12 +15,12 @@ import type { FormEvent } from "react";
 import { api, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
+import { useFields } from "@/ui/FormDialog";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
-import { useFields } from "@/ui/useForm";
 
 export default function Profile() {
   return (

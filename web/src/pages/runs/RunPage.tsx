@@ -1,27 +1,239 @@
-import { Box, Button, Tabs, Text } from "@mantine/core";
+import { ActionIcon, Box, Button, Tabs, Text, Tooltip } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { IconPlayerPlay, IconRoute } from "@tabler/icons-react";
+import { IconPencil, IconPlayerPlay, IconRoute } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useMemo } from "react";
+import { Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { ApiError } from "@/api/client";
-import { useCommands } from "@/app/commands/commands";
+import { useCommands, useVisited } from "@/app/commands/commands";
 import { asRecentRun } from "@/app/commands/items";
-import { useVisited } from "@/app/commands/useVisited";
-import { LogLines } from "@/runs/LogLines";
-import { agentOf, inEditor } from "@/runs/links";
-import { failedNode, type NodeState } from "@/runs/states";
-import { definitionOf } from "@/runs/useDefinition";
-import { type Run, SHOWN_ENTRIES, useRun, useRunLogs, useRunSteps } from "@/runs/useRun";
+import type { FlowEdge } from "@/definition/types";
+import { LogLines, NoStep, StepPanel } from "@/runs/StepPanel";
+import {
+  failedNode,
+  findStep,
+  liveEdges,
+  marksOf,
+  type NodeState,
+  nodeToShow,
+  type Step,
+  withItems,
+} from "@/runs/states";
+import { Timeline } from "@/runs/Timeline";
+import {
+  definitionOf,
+  type Run,
+  SHOWN_ENTRIES,
+  type RunSteps as Steps,
+  useCounts,
+  useDefinition,
+  useRun,
+  useRunLogs,
+  useRunSteps,
+} from "@/runs/useRun";
 import { ValueView } from "@/runs/ValueView";
+import { hasEnded } from "@/runs/values";
+import { agentOf, edgeLabel, inEditor, itemsOver } from "@/runs/words";
 import { count } from "@/ui/format";
-import { Empty, Loading, Refused } from "@/ui/states";
-import { FlowGraph } from "./RunGraph";
-import { RunHeader } from "./RunHeader";
-import { RunNotices } from "./RunNotices";
-import { RunSteps } from "./RunSteps";
+import { lazily } from "@/ui/lazily";
+import { useQueryState } from "@/ui/listState";
+import { SplitPane } from "@/ui/SplitPane";
+import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
+import { RunHeader, RunNotices } from "./RunHeader";
 import classes from "./runs.module.css";
-import { useChosen } from "./useChosen";
+
+const DEFAULTS = { step: "", node: "", tab: "steps" };
+
+interface Chosen {
+  nodeId: string | null;
+  /** Undefined if the run did not reach the node. */
+  state: NodeState | undefined;
+  step: Step | undefined;
+  /** Select a node: its last step, or the given one. */
+  choose: (nodeId: string, step: number | null) => void;
+  tab: string;
+  setTab: (tab: string) => void;
+}
+
+/** Return the selected step: the one in the address, else the most relevant one. */
+function useChosen(run: Run | undefined, states: ReadonlyMap<string, NodeState>): Chosen {
+  const { values, change } = useQueryState(DEFAULTS);
+  const found = useMemo(() => {
+    if (values.step !== "") return findStep(states, Number(values.step));
+    const state = values.node !== "" ? states.get(values.node) : run && nodeToShow(run, states);
+    return state && { state, step: state.steps.find((one) => one.number === state.step) };
+  }, [values, states, run]);
+  return {
+    nodeId: found?.state.nodeId ?? (values.node || null),
+    state: found?.state,
+    step: found?.step,
+    choose: (node, step) =>
+      change(step === null ? { node, step: "" } : { node: "", step: String(step) }, { replace: true }),
+    tab: values.tab,
+    setTab: (tab) => change({ tab }, { replace: true }),
+  };
+}
+
+const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
+
+interface RunGraphProps {
+  run: Run;
+  states: ReadonlyMap<string, NodeState>;
+  selected: string | null;
+  onSelect: (nodeId: string) => void;
+}
+
+/** The flow as it was at the start of the run, with the outcome of each node. */
+function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
+  const { data: definition, error } = useDefinition(run.id);
+  const isLive = useMemo(() => definition && liveEdges(definition, states), [definition, states]);
+  const counts = useCounts(run);
+  const marks = useMemo(() => {
+    const made = marksOf(states, run.pinned);
+    return definition === undefined ? made : withItems(made, definition, counts);
+  }, [states, run.pinned, definition, counts]);
+  const labelOf = useCallback(
+    (edge: FlowEdge) => edgeLabel(edge, isLive?.(edge) ? itemsOver(edge, counts) : undefined),
+    [isLive, counts],
+  );
+  if (error !== null) {
+    return (
+      <Box p="md">
+        <Text size="sm" c="var(--quiet)">
+          {agentOf(run) === undefined
+            ? "The version of the flow that ran was deleted, so its graph cannot be shown."
+            : "An agent ran outside a flow, so there is no graph."}
+        </Text>
+      </Box>
+    );
+  }
+  if (definition === undefined) return <Loading label="Loading the graph" />;
+  return (
+    <Suspense fallback={<Loading label="Loading the graph" />}>
+      <FlowGraph
+        definition={definition}
+        marks={marks}
+        isLive={isLive}
+        labelOf={labelOf}
+        selected={selected}
+        onSelect={(id) => id !== null && onSelect(id)}
+        label={`Graph of ${run.workflow_name}`}
+      />
+    </Suspense>
+  );
+}
+
+interface RunStepsProps {
+  run: Run;
+  steps: Steps;
+  chosen: Chosen;
+  /** True to stack everything vertically, for narrow windows. */
+  narrow: boolean;
+}
+
+/** The current time for the timeline; the end of a finished run. */
+function useClock(run: Run): number {
+  const [now, setNow] = useState(Date.now);
+  const ended = hasEnded(run);
+  useEffect(() => {
+    if (ended) return;
+    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    return () => clearInterval(timer);
+  }, [ended]);
+  return run.finished_at === null ? now : Date.parse(run.finished_at);
+}
+
+/** Graph, timeline, and the selected step. */
+function RunSteps({ run, steps, chosen, narrow }: RunStepsProps) {
+  const now = useClock(run);
+  const { state, step } = chosen;
+  if (steps.error !== null && !steps.ready) return <Refused error={steps.error} onRetry={steps.retry} />;
+  if (!steps.ready) return <LoadingRows />;
+
+  const graph = (
+    <RunGraph
+      run={run}
+      states={steps.states}
+      selected={chosen.nodeId}
+      onSelect={(id) => chosen.choose(id, null)}
+    />
+  );
+  const timeline =
+    steps.steps.length === 0 ? (
+      <Empty title={hasEnded(run) ? "No steps" : "No node has started yet"} />
+    ) : (
+      <Timeline
+        states={steps.states}
+        runEnded={hasEnded(run)}
+        now={now}
+        selected={state && step ? { nodeId: state.nodeId, step: step.number } : null}
+        onSelect={(row) => chosen.choose(row.nodeId, row.level === 1 ? null : row.step)}
+      />
+    );
+  const panel =
+    state && step ? (
+      <StepPanel
+        run={run}
+        state={state}
+        step={step}
+        stacked={narrow}
+        errorIsKnown={step.error_text === run.error_text}
+        onStep={(number) => chosen.choose(state.nodeId, number)}
+        actions={agentOf(run) === undefined && <EditNode run={run} node={state.nodeId} />}
+      />
+    ) : (
+      chosen.nodeId !== null && <NoStep name={chosen.nodeId} ended={hasEnded(run)} />
+    );
+
+  if (narrow) {
+    return (
+      <>
+        <Box className={classes.narrowGraph}>{graph}</Box>
+        <Box className={classes.narrowTimeline} h={34 + 32 * Math.max(steps.states.size, 3)}>
+          {timeline}
+        </Box>
+        <Box className={classes.narrowPanel}>{panel}</Box>
+      </>
+    );
+  }
+  return (
+    <Box className={classes.body}>
+      <SplitPane
+        direction="column"
+        name="run"
+        label="Height of the graph"
+        initial={36}
+        first={graph}
+        second={
+          <SplitPane
+            direction="row"
+            name="run-steps"
+            label="Width of the timeline"
+            initial={36}
+            first={timeline}
+            second={panel}
+          />
+        }
+      />
+    </Box>
+  );
+}
+
+function EditNode({ run, node }: { run: Run; node: string }) {
+  return (
+    <Tooltip label="Open in editor">
+      <ActionIcon
+        variant="default"
+        size="md"
+        component={Link}
+        href={inEditor(run, node)}
+        aria-label="Open node in editor"
+      >
+        <IconPencil size={16} aria-hidden />
+      </ActionIcon>
+    </Tooltip>
+  );
+}
 
 /** Fetch the data of the graph together with the run, not after it. */
 function useGraphAhead(id: string): void {

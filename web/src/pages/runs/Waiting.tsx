@@ -2,10 +2,10 @@ import { Anchor, Box, Button, Group, Stack, Text, Title, VisuallyHidden } from "
 import { IconCoffee } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { Link } from "wouter";
-import type { Schemas } from "@/api/client";
+import { api, type Schemas } from "@/api/client";
+import { LIVE } from "@/api/queries";
 import { Answered, Question } from "@/runs/Question";
 import { useRun } from "@/runs/useRun";
-import { useWhoAnswered } from "@/runs/useWhoAnswered";
 import { shortId } from "@/runs/words";
 import { LoadMore } from "@/ui/LoadMore";
 import { Page } from "@/ui/Page";
@@ -13,6 +13,37 @@ import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { type ListedRun, useWaitingRuns } from "./useRuns";
 import classes from "./waiting.module.css";
+
+const PAST: Record<string, string> = { approved: "approved this", rejected: "rejected this" };
+
+/** Return a sentence about the answer in a step's output; null if the output contains none. */
+export function answerIn(output: unknown): string | null {
+  if (typeof output !== "object" || output === null) return null;
+  const { answer, by } = output as { answer?: unknown; by?: unknown };
+  if (answer === "timeout") return "No one answered in time.";
+  if (typeof answer !== "string" || typeof by !== "string") return null;
+  // Keep an email address as it is; capitalize "a signed link".
+  const who = by.includes("@") ? by : `${by.charAt(0).toUpperCase()}${by.slice(1)}`;
+  return `${who} ${PAST[answer] ?? `answered “${answer}”`}.`;
+}
+
+/** Return a sentence about who answered a node of a run; undefined until that is recorded. */
+function useWhoAnswered(run: string, node: string): string | null | undefined {
+  const { data } = api.useQuery(
+    "get",
+    "/api/runs/{run}/steps",
+    { params: { path: { run }, query: { node_id: node } } },
+    {
+      refetchInterval: (query) =>
+        ended(query.state.data as Schemas["StepOutList"] | undefined) ? false : LIVE,
+    },
+  );
+  return ended(data) ? answerIn(data?.items.at(-1)?.output) : undefined;
+}
+
+function ended(steps: Schemas["StepOutList"] | undefined): boolean {
+  return steps?.items.at(-1)?.status === "success";
+}
 
 /** The runs that wait for an answer, oldest first. A question answered here stays visible until the page is left. */
 export default function Waiting() {

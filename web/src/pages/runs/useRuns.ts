@@ -2,9 +2,8 @@ import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { type Schemas, server } from "@/api/client";
 import { CALM, LIVE } from "@/api/queries";
-import { isMoving } from "@/runs/moving";
-import { askedOf, type Filters } from "./filters";
-import { searchedIn } from "./searched";
+import { isMoving } from "@/runs/values";
+import { askedOf, type Filters, searchedIn } from "./filters";
 
 export type ListedRun = Schemas["RunItemOut"];
 type Page = Schemas["RunItemOutFoundList"];

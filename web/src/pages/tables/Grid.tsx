@@ -6,10 +6,9 @@ import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { server } from "@/api/client";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
-import { FormDialog } from "@/ui/FormDialog";
-import { NameDialog } from "@/ui/NameDialog";
+import { FormDialog, NameDialog } from "@/ui/FormDialog";
+import type { Selection } from "@/ui/listState";
 import { Time } from "@/ui/Time";
-import type { Selection } from "@/ui/useSelection";
 import {
   type Column,
   editable,

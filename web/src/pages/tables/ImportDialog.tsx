@@ -2,9 +2,9 @@
 import { Alert, Button, Checkbox, FileInput, Group, List, Modal, Select, Stack, Text } from "@mantine/core";
 import { type FormEvent, useState } from "react";
 import { ApiError, identity, type Schemas } from "@/api/client";
+import { useAttempt } from "@/ui/FormDialog";
 import { notify } from "@/ui/notify";
 import { Refused } from "@/ui/states";
-import { useAttempt } from "@/ui/useForm";
 import { headersOf, type TableInfo } from "./cells";
 
 type Imported = Schemas["ImportOut"];

@@ -1,9 +1,191 @@
-import { Group, Text, UnstyledButton } from "@mantine/core";
+import {
+  Badge,
+  Button,
+  Group,
+  Modal,
+  SimpleGrid,
+  Skeleton,
+  Stack,
+  Text,
+  Title,
+  UnstyledButton,
+} from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
+import { IconCircleCheck, IconKey, IconPlugConnected } from "@tabler/icons-react";
+import { Suspense, useMemo } from "react";
+import { Link } from "wouter";
 import type { Catalogue } from "@/api/catalogue";
+import { api } from "@/api/client";
+import { useSession } from "@/app/session";
+import { readDefinition } from "@/definition/read";
+import { JsonView } from "@/ui/CodeEditor";
+import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
-import { Needs } from "./Needs";
-import { categoryLabel, type Template, typesIn } from "./templates";
+import {
+  categoryLabel,
+  isReady,
+  missingCredentials,
+  type Template,
+  typesIn,
+  useTakeTemplate,
+} from "./templates";
 import classes from "./templates.module.css";
+
+/** The requirements of a template. */
+function Needs({ template }: { template: Template }) {
+  if (isReady(template)) {
+    return (
+      <Badge
+        variant="light"
+        color="gray"
+        tt="none"
+        c="var(--success)"
+        leftSection={<IconCircleCheck size={14} aria-hidden />}
+      >
+        Ready to run
+      </Badge>
+    );
+  }
+  const keys = template.credentials.length;
+  return (
+    <Group gap={6}>
+      {keys > 0 && (
+        <Badge
+          variant="light"
+          color="gray"
+          c="var(--mantine-color-text)"
+          tt="none"
+          leftSection={<IconKey size={14} aria-hidden />}
+        >
+          {keys === 1 ? "1 credential" : `${keys} credentials`}
+        </Badge>
+      )}
+      {(template.needs ?? []).map((need) => (
+        <Badge
+          key={need}
+          variant="light"
+          color="gray"
+          c="var(--mantine-color-text)"
+          tt="none"
+          leftSection={<IconPlugConnected size={14} aria-hidden />}
+        >
+          Needs {need === "language model" ? "a language model" : need}
+        </Badge>
+      ))}
+    </Group>
+  );
+}
+
+const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
+
+/** The credentials that a template needs; missing ones are marked. */
+function CredentialsNeeded({ template }: { template: Template }) {
+  const { may } = useSession();
+  const { data } = api.useQuery("get", "/api/credentials", { params: { query: { limit: 200 } } });
+  if (template.credentials.length === 0) return null;
+  const missing = data && missingCredentials(template, data.items);
+  return (
+    <Stack gap={6}>
+      <Title order={3}>Credentials</Title>
+      {template.credentials.map((needed) => {
+        const isMissing = missing?.includes(needed);
+        return (
+          <Group key={needed.name} gap="xs" align="flex-start" wrap="nowrap">
+            {isMissing === false ? (
+              <IconCircleCheck size={18} color="var(--success)" role="img" aria-label="Available" />
+            ) : (
+              <IconKey size={18} color="var(--waiting)" aria-hidden />
+            )}
+            <Text size="sm">
+              <b>{needed.name}</b> ({needed.type}) for {needed.for}
+              {isMissing && " – missing in this workspace"}
+            </Text>
+          </Group>
+        );
+      })}
+      {missing !== undefined && missing.length > 0 && may("editor") && (
+        <Text size="sm" c="var(--quiet)">
+          You can use the template now and add the credentials in the editor, or{" "}
+          <Text component={Link} href="/credentials" inherit td="underline" c="var(--mantine-color-anchor)">
+            add them first
+          </Text>
+          .
+        </Text>
+      )}
+    </Stack>
+  );
+}
+
+function Samples({ template }: { template: Template }) {
+  const samples = [
+    { title: "Sample input", value: template.sample_input },
+    { title: "Sample output", value: template.expected_output },
+  ].filter(({ value }) => value !== undefined && value !== null);
+  return (
+    <SimpleGrid cols={{ base: 1, sm: samples.length || 1 }}>
+      {samples.map(({ title, value }) => (
+        <Stack gap={6} key={title} miw={0}>
+          <Title order={3}>{title}</Title>
+          <JsonView value={value} label={title} maxHeight="220px" />
+        </Stack>
+      ))}
+    </SimpleGrid>
+  );
+}
+
+function Content({ template }: { template: Template }) {
+  const { may } = useSession();
+  const { take, isTaking } = useTakeTemplate();
+  const definition = useMemo(() => readDefinition(template.definition), [template]);
+  return (
+    <Stack>
+      <Text size="sm">{template.description}</Text>
+      <Group justify="space-between">
+        <Needs template={template} />
+        <Group gap="sm">
+          {!may("editor") && (
+            <Text size="sm" c="var(--quiet)">
+              Requires the editor role.
+            </Text>
+          )}
+          <Button onClick={() => take(template)} loading={isTaking} disabled={!may("editor")} data-autofocus>
+            Use template
+          </Button>
+        </Group>
+      </Group>
+      <div className={classes.graph}>
+        <Suspense fallback={<Skeleton height="100%" />}>
+          <FlowGraph definition={definition} label={`Graph of ${template.name}`} readable />
+        </Suspense>
+      </div>
+      <CredentialsNeeded template={template} />
+      <Samples template={template} />
+    </Stack>
+  );
+}
+
+/** The details of a template. */
+export function TemplateDialog({
+  template,
+  onClose,
+}: {
+  template: Template | undefined;
+  onClose: () => void;
+}) {
+  const isPhone = useMediaQuery("(max-width: 48em)");
+  return (
+    <Modal
+      opened={template !== undefined}
+      onClose={onClose}
+      title={template?.name}
+      size={960}
+      fullScreen={isPhone}
+      transitionProps={{ duration: 0 }}
+    >
+      {template && <Content template={template} />}
+    </Modal>
+  );
+}
 
 const ICONS = 5;
 

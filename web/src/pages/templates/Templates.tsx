@@ -3,14 +3,13 @@ import { IconTemplate } from "@tabler/icons-react";
 import { useMemo } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import { FilterBar } from "@/ui/FilterBar";
+import { useQueryState } from "@/ui/listState";
 import { Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
-import { useQueryState } from "@/ui/useQueryState";
-import { TemplateCard } from "./TemplateCard";
-import { TemplateDialog } from "./TemplateDialog";
-import { categoriesOf, categoryLabel, matching, type Template } from "./templates";
-import { useTemplates } from "./useTemplates";
+import { TemplateCard, TemplateDialog } from "./TemplateCard";
+
+import { categoriesOf, categoryLabel, matching, type Template, useTemplates } from "./templates";
 
 const FILTERS = { search: "", category: "", ready: "" };
 const OPEN = { template: "" };

@@ -1,5 +1,10 @@
 /** Queries on templates: search, categories and requirements. */
-import type { Schemas } from "@/api/client";
+
+import { useLocation } from "wouter";
+import { api, type Schemas } from "@/api/client";
+import { useReload } from "@/api/queries";
+import { keepInput } from "@/runs/input/lastInput";
+import { notify } from "@/ui/notify";
 
 export type Template = Schemas["TemplateOut"];
 
@@ -19,7 +24,7 @@ export function isReady(template: Template): boolean {
   return template.credentials.length === 0 && (template.needs ?? []).length === 0;
 }
 
-export interface Wanted {
+interface Wanted {
   search: string;
   category: string;
   ready: boolean;
@@ -64,4 +69,29 @@ export function missingCredentials(
   return template.credentials.filter(
     (needed) => !kept.some((one) => one.name === needed.name && one.type === needed.type),
   );
+}
+
+/** Return the server's templates. They change only when the server restarts. */
+export function useTemplates() {
+  return api.useQuery("get", "/api/templates", {}, { staleTime: 10 * 60_000 });
+}
+
+/** Create a flow from a template and open it in the editor, where the first run uses the template's sample input. */
+export function useTakeTemplate() {
+  const reload = useReload("/api/flows");
+  const [, go] = useLocation();
+  const taking = api.useMutation("post", "/api/templates/{name}/use", {
+    onError: (error: unknown) => notify.refused("The template could not be used", error),
+  });
+  async function take({ id, sample_input: sample }: Template) {
+    const flow = await taking.mutateAsync({ params: { path: { name: id } }, body: {} });
+    if (sample !== null) keepInput(flow.id, JSON.stringify(sample, null, 2));
+    void reload();
+    go(`/flows/${flow.id}`);
+  }
+  // The error is already shown.
+  return {
+    take: (template: Template) => void take(template).catch(() => undefined),
+    isTaking: taking.isPending,
+  };
 }

@@ -1,11 +1,154 @@
-import { Text } from "@mantine/core";
+import { Badge, Box, Collapse, SimpleGrid, Stack, Text, UnstyledButton } from "@mantine/core";
+import { IconChevronDown, IconChevronRight, IconSettings } from "@tabler/icons-react";
 import { useCallback, useMemo, useState } from "react";
-import { type DefinitionDiff, diffOf, edgeKey, merged } from "@/definition/diff";
-import type { Definition, FlowEdge } from "@/definition/types";
+import { useCatalogue } from "@/api/catalogue";
+import {
+  type Change,
+  type DefinitionDiff,
+  diffOf,
+  edgeKey,
+  type FieldChange,
+  fieldChanges,
+  merged,
+  type NodeChange,
+} from "@/definition/diff";
+import type { Definition, FlowEdge, Json } from "@/definition/types";
 import FlowGraph from "@/graph/FlowGraph";
 import type { Mark } from "@/graph/NodeCard";
-import { Changes, SETTINGS } from "./Changes";
+import { NodeIcon } from "@/ui/NodeIcon";
 import classes from "./versions.module.css";
+
+const LOOKS: Record<Change, { label: string; color: string }> = {
+  added: { label: "Added", color: "var(--success)" },
+  removed: { label: "Removed", color: "var(--failed)" },
+  changed: { label: "Changed", color: "var(--waiting)" },
+};
+const SETTINGS = "flow settings";
+
+/** Fields of an added or removed node, without its position. */
+function fieldsOf(change: NodeChange): FieldChange[] {
+  if (change.change === "changed") return change.fields;
+  const { position: _before, id: _id, ...before } = change.before ?? { id: "" };
+  const { position: _after, id: _sameId, ...after } = change.after ?? { id: "" };
+  return fieldChanges(before, after);
+}
+
+interface ChangesProps {
+  diff: DefinitionDiff;
+  selected: string | null;
+  onSelect: (id: string | null) => void;
+}
+
+/** The changes as a list: the same content as the graph, for keyboard and screen readers. */
+function Changes({ diff, selected, onSelect }: ChangesProps) {
+  const { catalogue } = useCatalogue();
+  return (
+    <Stack gap={2} p="xs">
+      {diff.nodes.map((change) => {
+        const node = change.after ?? change.before;
+        const type = catalogue?.find(node?.type ?? "");
+        return (
+          <Entry
+            key={change.id}
+            icon={<NodeIcon type={type} size={26} />}
+            title={node?.name || type?.name || change.id}
+            detail={change.id}
+            change={change.change}
+            fields={fieldsOf(change)}
+            isOpen={selected === change.id}
+            onToggle={() => onSelect(selected === change.id ? null : change.id)}
+          />
+        );
+      })}
+      {diff.settings.length > 0 && (
+        <Entry
+          icon={<IconSettings size={26} stroke={1.5} aria-hidden />}
+          title="Flow settings"
+          detail=""
+          change="changed"
+          fields={diff.settings}
+          isOpen={selected === SETTINGS}
+          onToggle={() => onSelect(selected === SETTINGS ? null : SETTINGS)}
+        />
+      )}
+    </Stack>
+  );
+}
+
+interface EntryProps {
+  icon: React.ReactNode;
+  title: string;
+  detail: string;
+  change: Change;
+  fields: FieldChange[];
+  isOpen: boolean;
+  onToggle: () => void;
+}
+
+function Entry({ icon, title, detail, change, fields, isOpen, onToggle }: EntryProps) {
+  const { label, color } = LOOKS[change];
+  const Chevron = isOpen ? IconChevronDown : IconChevronRight;
+  return (
+    <div>
+      <UnstyledButton className={classes.change} aria-expanded={isOpen} onClick={onToggle}>
+        <Chevron size={16} aria-hidden />
+        {icon}
+        <Text size="sm" fw={600} truncate>
+          {title}
+        </Text>
+        <Text size="xs" c="var(--quiet)" truncate flex={1}>
+          {detail}
+        </Text>
+        <Badge variant="outline" size="sm" tt="none" c={color} style={{ borderColor: color }}>
+          {label}
+        </Badge>
+      </UnstyledButton>
+      <Collapse expanded={isOpen}>
+        <Box p="xs" pl={46}>
+          <Fields fields={fields} />
+        </Box>
+      </Collapse>
+    </div>
+  );
+}
+
+function textOfValue(value: Json | undefined): string {
+  if (value === undefined) return "–";
+  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
+}
+
+function Value({ value, side }: { value: Json | undefined; side: "before" | "after" }) {
+  return (
+    <Stack gap={2} miw={0}>
+      <Text size="xs" c="var(--quiet)">
+        {side === "before" ? "Before" : "After"}
+      </Text>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <pre className={classes.value} data-side={side} tabIndex={0}>
+        {textOfValue(value)}
+      </pre>
+    </Stack>
+  );
+}
+
+/** The changed fields with their values before and after. */
+function Fields({ fields }: { fields: FieldChange[] }) {
+  return (
+    <Stack gap="sm">
+      {fields.map((field) => (
+        <Stack gap={4} key={field.path}>
+          <Text size="sm" ff="monospace">
+            {field.path}
+          </Text>
+          <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="xs">
+            <Value value={field.before} side="before" />
+            <Value value={field.after} side="after" />
+          </SimpleGrid>
+        </Stack>
+      ))}
+    </Stack>
+  );
+}
 
 const WORDS = { added: "added", removed: "removed", changed: "changed" };
 

@@ -2,8 +2,8 @@ import { Button, Textarea, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconTag } from "@tabler/icons-react";
 import { useSession } from "@/app/session";
-import { FormDialog } from "@/ui/FormDialog";
-import type { Fields } from "@/ui/useForm";
+import { type Fields, FormDialog } from "@/ui/FormDialog";
+
 import { useNaming, type Version } from "./versions";
 
 /** Set the name of a version and the note about it. */

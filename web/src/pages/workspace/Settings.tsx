@@ -6,12 +6,11 @@ import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { RemoveButton } from "@/ui/ConfirmDialog";
-import { FormDialog } from "@/ui/FormDialog";
+import { FormDialog, jsonOrText } from "@/ui/FormDialog";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
-import { jsonOrText } from "@/ui/useForm";
 
 type Variable = Schemas["VariableOut"];
 

@@ -19,12 +19,12 @@ import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { ROLES, type Role, useSession } from "@/app/session";
 import { RemoveButton } from "@/ui/ConfirmDialog";
-import { DialogForm } from "@/ui/FormDialog";
+import { DialogForm, useFields } from "@/ui/FormDialog";
 import { Card, Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
-import { useFields } from "@/ui/useForm";
+
 import { ROLE_CHOICES, roleLabel } from "./roles";
 
 type Token = Schemas["TokenOut"];

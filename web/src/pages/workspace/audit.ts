@@ -1,6 +1,6 @@
 /** Texts of the audit log. */
 import type { Schemas } from "@/api/client";
-import { FLOW_STATUS } from "@/ui/flowStatus";
+import { FLOW_STATUS } from "@/ui/StatusBadge";
 import { roleLabel } from "./roles";
 
 export type Entry = Schemas["AuditOut"];

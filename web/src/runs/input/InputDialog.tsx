@@ -1,17 +1,63 @@
-import { Alert, Button, Group, Modal, SegmentedControl, Stack, Text } from "@mantine/core";
+import { Alert, Button, Group, Menu, Modal, SegmentedControl, Stack, Text } from "@mantine/core";
+import { IconChevronDown } from "@tabler/icons-react";
 import { Suspense, useEffect, useRef, useState } from "react";
 import { ApiError, type Detail } from "@/api/client";
 import type { Json } from "@/definition/types";
-import { initialOf } from "@/forms/schema/initial";
 import type { FieldSchema } from "@/forms/schema/types";
-import { isRecord } from "@/forms/schema/values";
+import { initialOf, isRecord } from "@/forms/schema/values";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { lazily } from "@/ui/lazily";
 import { Loading, Refused } from "@/ui/states";
+import { Time } from "@/ui/Time";
+import { briefOf, fetchWhole } from "../values";
 import { type Asked, faultsInWords, faultsOfForm } from "./asked";
-import { useLastCalls } from "./calls";
-import { LastCalls } from "./LastCalls";
-import { keepInput, lastInput } from "./lastInput";
+import { type Call, keepInput, lastInput, useLastCalls } from "./lastInput";
+
+interface LastCallsProps {
+  calls: readonly Call[];
+  onChoose: (input: Json) => void;
+  onRefused: (error: unknown) => void;
+}
+
+/** Offer the inputs of the last calls of the flow's webhook. Renders nothing if there were none. */
+function LastCalls({ calls, onChoose, onRefused }: LastCallsProps) {
+  if (calls.length === 0) return null;
+
+  async function choose(call: Call) {
+    try {
+      onChoose((await fetchWhole(call.input)) as Json);
+    } catch (error) {
+      onRefused(error);
+    }
+  }
+
+  return (
+    <Menu position="bottom-start" shadow="md" width="target">
+      <Menu.Target>
+        <Button
+          variant="default"
+          fullWidth
+          justify="space-between"
+          rightSection={<IconChevronDown size={16} aria-hidden />}
+        >
+          Use input of a webhook call
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {calls.map((call) => (
+          <Menu.Item key={call.id} onClick={() => void choose(call)}>
+            <Text size="sm">
+              <Time at={call.created_at} />
+            </Text>
+            <Text size="xs" c="var(--quiet)" truncate>
+              {briefOf(call.input).text ?? "No input"}
+            </Text>
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
 
 const InputForm = lazily(() => import("./InputForm"));
 

@@ -1,7 +1,9 @@
+// biome-ignore-all lint/a11y/useSemanticElements: the rows of a table that is rendered in parts are placed by hand
 /** The views of a value: as a table, as a list of fields, as JSON; with a search. The chosen view is remembered. */
 import {
   Button,
   CloseButton,
+  Group,
   SegmentedControl,
   Select,
   Skeleton,
@@ -10,17 +12,392 @@ import {
   TextInput,
 } from "@mantine/core";
 import { useLocalStorage } from "@mantine/hooks";
-import { IconSearch } from "@tabler/icons-react";
-import { Suspense, useDeferredValue, useMemo, useState } from "react";
+import { IconChevronRight, IconSearch } from "@tabler/icons-react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import {
+  type KeyboardEvent,
+  Suspense,
+  useDeferredValue,
+  useEffect,
+  useId,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { pathText } from "@/forms/expression/scope";
 import { count, size } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
 import { textOf } from "../values";
-import { isObject, type Path } from "./kinds";
-import { listsIn, valueIn } from "./table";
-import { ValueFields } from "./ValueFields";
-import { ValueTable } from "./ValueTable";
+import { type Field, fieldsOf, keyOf, shapeOf } from "./fields";
+import { briefText, draggable, isObject, kindOf, type Path, type Picking, usePicking } from "./kinds";
+import { cellOf, listsIn, rowsWith, type Table, tableOf, valueIn, widthsOf } from "./table";
 import classes from "./value.module.css";
+
+// The fields of a value as a tree, with types and examples. Only visible rows are rendered.
+
+const FIELD_ROW = 28;
+const NONE: ReadonlySet<string> = new Set();
+
+interface ValueFieldsProps {
+  title: string;
+  value: unknown;
+  query: string;
+}
+
+function ValueFields({ title, value, query }: ValueFieldsProps) {
+  const shape = useMemo(() => shapeOf(value), [value]);
+  const [closed, setClosed] = useState(NONE);
+  const rows = useMemo(() => fieldsOf(shape, closed, query), [shape, closed, query]);
+  const [at, setAt] = useState(-1);
+  const picking = usePicking();
+  const scroller = useRef<HTMLDivElement>(null);
+  const id = useId();
+  const list = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => FIELD_ROW,
+    overscan: 8,
+  });
+  const seen = list.getVirtualItems();
+
+  function fold(row: Field, close: boolean) {
+    setClosed((before) => {
+      const next = new Set(before);
+      if (close) next.add(keyOf(row.path));
+      else next.delete(keyOf(row.path));
+      return next;
+    });
+  }
+  function choose(index: number) {
+    const next = Math.min(Math.max(index, 0), rows.length - 1);
+    setAt(next);
+    if (next >= 0) list.scrollToIndex(next, { align: "auto" });
+  }
+  function press(event: KeyboardEvent) {
+    const row = rows[at];
+    const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: 15, PageUp: -15 };
+    const step = steps[event.key];
+    if (step !== undefined) choose(at + step);
+    else if (event.key === "Home") choose(0);
+    else if (event.key === "End") choose(rows.length - 1);
+    else if (row === undefined) return;
+    else if (event.key === "ArrowRight") fold(row, false);
+    else if (event.key === "ArrowLeft" && isOpen(row)) fold(row, true);
+    else if (event.key === "ArrowLeft") choose(parentOf(rows, at));
+    else if (event.key === "Enter" && picking !== null) picking.insert(row.path);
+    else return;
+    event.preventDefault();
+  }
+  function isOpen(row: Field): boolean {
+    return row.opens && (query !== "" || !closed.has(keyOf(row.path)));
+  }
+
+  if (rows.length === 0) {
+    return (
+      <Text size="sm" c="var(--quiet)" p="sm">
+        {query === "" ? "No fields" : "No field contains this text"}
+      </Text>
+    );
+  }
+  return (
+    <div
+      ref={scroller}
+      className={classes.fields}
+      role="tree"
+      aria-label={`Fields of ${title.toLowerCase()}`}
+      tabIndex={0}
+      aria-activedescendant={seen.some((item) => item.index === at) ? `${id}-${at}` : undefined}
+      onFocus={() => at < 0 && setAt(0)}
+      onKeyDown={press}
+    >
+      <div className={classes.rows} style={{ height: list.getTotalSize() }} role="presentation">
+        {seen.map((item) => {
+          const row = rows[item.index];
+          if (row === undefined) return null;
+          return (
+            // biome-ignore lint/a11y/useKeyWithClickEvents: the tree around it handles the keys
+            <div
+              key={item.key}
+              id={`${id}-${item.index}`}
+              role="treeitem"
+              tabIndex={-1}
+              aria-level={row.depth + 1}
+              aria-selected={item.index === at}
+              aria-expanded={row.opens ? isOpen(row) : undefined}
+              className={classes.field}
+              data-pick={picking !== null || undefined}
+              style={{ transform: `translateY(${item.start}px)`, paddingLeft: 8 + row.depth * 16 }}
+              onClick={() => {
+                setAt(item.index);
+                if (picking !== null) picking.insert(row.path);
+                else if (row.opens) fold(row, isOpen(row));
+              }}
+              {...draggable(picking, row.path)}
+            >
+              {/* biome-ignore lint/a11y/useKeyWithClickEvents: the arrow keys do this in the tree */}
+              {/* biome-ignore lint/a11y/noStaticElementInteractions: a mouse-only target */}
+              <span
+                className={classes.fold}
+                onClick={(event) => {
+                  if (!row.opens) return;
+                  event.stopPropagation();
+                  fold(row, isOpen(row));
+                }}
+              >
+                {row.opens && <IconChevronRight size={14} aria-hidden />}
+              </span>
+              <span className={classes.key}>{row.label}</span>
+              <span className={classes.types}>
+                {row.types}
+                {row.isPartial && ", not in all items"}
+              </span>
+              {!row.opens && <span className={classes.example}>{row.example}</span>}
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+function parentOf(rows: readonly Field[], at: number): number {
+  const depth = rows[at]?.depth ?? 0;
+  for (let before = at - 1; before >= 0; before -= 1) if ((rows[before]?.depth ?? 0) < depth) return before;
+  return at;
+}
+
+// A list of objects as a table. Only visible rows are rendered. Arrow keys move between cells.
+
+const ROW = 30;
+const NUMBERS = 52;
+/** Characters of a value that the line below the table shows. */
+const MAX_DETAIL = 5_000;
+
+interface ValueTableProps {
+  title: string;
+  value: unknown;
+  /** The place of the value in the one that the paths of picked fields begin at. */
+  path: Path;
+  query: string;
+}
+
+/** A cell: the row among those shown, -1 for the header, and the column. */
+interface Cell {
+  row: number;
+  column: number;
+}
+
+const HEADER: Cell = { row: -1, column: 0 };
+
+function ValueTable({ title, value, path, query }: ValueTableProps) {
+  const table = useMemo(() => tableOf(value), [value]);
+  const found = useMemo(() => rowsWith(table.rows, query), [table, query]);
+  const total = found?.length ?? table.rows.length;
+  const [cell, setCell] = useState<Cell | null>(null);
+  const picking = usePicking();
+  const isList = Array.isArray(value);
+  const indexOf = (row: number) => (found === null ? row : (found[row] ?? 0));
+  function pathOf({ row, column }: Cell): Path {
+    const key = table.columns[column] ?? null;
+    // The header stands for the first item.
+    const item = isList ? [Math.max(0, row === -1 ? 0 : indexOf(row))] : [];
+    return [...path, ...item, ...(key === null ? [] : [key])];
+  }
+  const chosen = cell !== null && cell.row < total ? cell : null;
+  return (
+    <div className={classes.tableFrame}>
+      <Grid {...{ title, table, total, indexOf, pathOf, picking }} cell={chosen} onCell={setCell} />
+      {total === 0 && (
+        <Text size="sm" c="var(--quiet)" p="sm">
+          {query === "" ? "The list is empty" : "No row contains this text"}
+        </Text>
+      )}
+      {(found !== null || table.more > 0) && (
+        <Text size="xs" c="var(--quiet)" className={classes.note} role="status">
+          {found !== null && `${count(total)} of ${count(table.rows.length)} rows. `}
+          {table.more > 0 && `${count(table.more)} more columns: see Schema or JSON.`}
+        </Text>
+      )}
+      {chosen !== null && chosen.row >= 0 && (
+        <CellDetail
+          name={`${table.columns[chosen.column] ?? "Value"}, row ${count(indexOf(chosen.row) + 1)}`}
+          value={cellOf(table.rows[indexOf(chosen.row)], table.columns[chosen.column] ?? null)}
+          onInsert={picking === null ? undefined : () => picking.insert(pathOf(chosen))}
+        />
+      )}
+    </div>
+  );
+}
+
+interface GridProps {
+  title: string;
+  table: Table;
+  total: number;
+  indexOf: (row: number) => number;
+  pathOf: (cell: Cell) => Path;
+  picking: Picking | null;
+  cell: Cell | null;
+  onCell: (cell: Cell) => void;
+}
+
+function Grid({ title, table, total, indexOf, pathOf, picking, cell, onCell }: GridProps) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const id = useId();
+  const widths = useMemo(() => widthsOf(table, (one) => briefText(one, 40)), [table]);
+  const columns = `${NUMBERS}px ${widths.map((width) => `${width}px`).join(" ")}`;
+  const width = widths.reduce((sum, one) => sum + one, NUMBERS);
+  const list = useVirtualizer({
+    count: total,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => ROW,
+    overscan: 6,
+    scrollPaddingStart: ROW,
+  });
+  const seen = list.getVirtualItems();
+  const idOf = ({ row, column }: Cell) => `${id}-${row}-${column}`;
+
+  function go(next: Cell) {
+    onCell(next);
+    if (next.row >= 0) list.scrollToIndex(next.row, { align: "auto" });
+  }
+  function press(event: KeyboardEvent) {
+    const next = moved(event.key, cell ?? HEADER, total, table.columns.length);
+    if (next !== undefined) go(next);
+    else if (event.key === "Enter" && cell !== null && picking !== null) picking.insert(pathOf(cell));
+    else return;
+    event.preventDefault();
+  }
+  const active = cell === null ? "" : idOf(cell);
+  useEffect(() => {
+    document.getElementById(active)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [active]);
+  const isShown = cell !== null && (cell.row < 0 || seen.some((item) => item.index === cell.row));
+
+  return (
+    <div
+      ref={scroller}
+      className={classes.table}
+      role="grid"
+      aria-label={`${title} as a table`}
+      aria-rowcount={total + 1}
+      aria-colcount={table.columns.length + 1}
+      tabIndex={0}
+      aria-activedescendant={isShown ? active : undefined}
+      onFocus={() => cell === null && onCell(HEADER)}
+      onKeyDown={press}
+    >
+      <div
+        role="row"
+        tabIndex={-1}
+        aria-rowindex={1}
+        className={classes.header}
+        style={{ gridTemplateColumns: columns, width }}
+      >
+        <span role="columnheader" tabIndex={-1} className={classes.number} aria-label="Row">
+          #
+        </span>
+        {table.columns.map((column, at) => (
+          // biome-ignore lint/a11y/useKeyWithClickEvents: Enter does this in the grid
+          <span
+            key={column ?? ""}
+            id={idOf({ row: -1, column: at })}
+            role="columnheader"
+            tabIndex={-1}
+            className={classes.cell}
+            data-active={(cell?.row === -1 && cell.column === at) || undefined}
+            data-pick={picking !== null || undefined}
+            onClick={() => {
+              onCell({ row: -1, column: at });
+              picking?.insert(pathOf({ row: -1, column: at }));
+            }}
+            {...draggable(picking, pathOf({ row: -1, column: at }))}
+          >
+            {column ?? "Value"}
+          </span>
+        ))}
+      </div>
+      <div role="rowgroup" className={classes.rows} style={{ height: list.getTotalSize(), width }}>
+        {seen.map((item) => (
+          <div
+            key={item.key}
+            role="row"
+            tabIndex={-1}
+            aria-rowindex={item.index + 2}
+            className={classes.row}
+            style={{ gridTemplateColumns: columns, transform: `translateY(${item.start}px)` }}
+          >
+            <span role="rowheader" tabIndex={-1} className={classes.number}>
+              {count(indexOf(item.index) + 1)}
+            </span>
+            {table.columns.map((column, at) => {
+              const own: Cell = { row: item.index, column: at };
+              const value = cellOf(table.rows[indexOf(item.index)], column);
+              return (
+                // biome-ignore lint/a11y/useKeyWithClickEvents: the arrow keys do this in the grid
+                <span
+                  key={column ?? ""}
+                  id={idOf(own)}
+                  role="gridcell"
+                  tabIndex={-1}
+                  className={classes.cell}
+                  data-kind={value === undefined ? "missing" : kindOf(value)}
+                  data-active={(cell?.row === own.row && cell.column === at) || undefined}
+                  onClick={() => onCell(own)}
+                  {...draggable(picking, pathOf(own))}
+                >
+                  {value === undefined ? "" : briefText(value)}
+                </span>
+              );
+            })}
+          </div>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+/** Return the cell that a key leads to; undefined for other keys. */
+function moved(key: string, { row, column }: Cell, rows: number, columns: number): Cell | undefined {
+  const ways: Record<string, Cell> = {
+    ArrowDown: { row: row + 1, column },
+    ArrowUp: { row: row - 1, column },
+    ArrowRight: { row, column: column + 1 },
+    ArrowLeft: { row, column: column - 1 },
+    PageDown: { row: row + 15, column },
+    PageUp: { row: row - 15, column },
+    Home: { row: -1, column },
+    End: { row: rows - 1, column },
+  };
+  const to = ways[key];
+  if (to === undefined) return undefined;
+  return {
+    row: Math.min(Math.max(to.row, -1), rows - 1),
+    column: Math.min(Math.max(to.column, 0), columns - 1),
+  };
+}
+
+/** The whole value of the chosen cell. */
+function CellDetail({ name, value, onInsert }: { name: string; value: unknown; onInsert?: () => void }) {
+  const text = typeof value === "string" ? value : JSON.stringify(value ?? null, null, 1);
+  return (
+    <section className={classes.detail} aria-label="Selected cell">
+      <Group justify="space-between" wrap="nowrap" gap="xs">
+        <Text size="xs" c="var(--quiet)" truncate>
+          {name}: {kindOf(value)}
+        </Text>
+        {onInsert !== undefined && (
+          <Button size="compact-xs" variant="subtle" style={{ flexShrink: 0 }} onClick={onInsert}>
+            Insert
+          </Button>
+        )}
+      </Group>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+      <pre className={classes.whole} tabIndex={0}>
+        {text.length > MAX_DETAIL ? `${text.slice(0, MAX_DETAIL)}…` : text}
+      </pre>
+    </section>
+  );
+}
 
 const ValueJson = lazily(() => import("./ValueJson"));
 
@@ -41,7 +418,7 @@ function useView(value: unknown): [View, (view: View) => void] {
 }
 
 /** Return true if there is more than one view of the value. */
-export function hasViews(value: unknown): boolean {
+function hasViews(value: unknown): boolean {
   return Array.isArray(value) || (isObject(value) && Object.keys(value).length > 0);
 }
 

@@ -1,4 +1,6 @@
 /** Types and short texts of values, for tables and lists of fields; pure. */
+
+import { createContext, type DragEvent as ReactDragEvent, useContext } from "react";
 import { count } from "@/ui/format";
 
 export type Path = (string | number)[];
@@ -53,4 +55,31 @@ function textAt(value: unknown, depth: number, most: number): string {
 
 function joined(parts: string[], all: number): string {
   return parts.join(", ") + (all > parts.length ? ", …" : "");
+}
+
+// Fields that can be picked: dragged or inserted into a setting. Only the editor offers this.
+
+export interface Picking {
+  /** Return the expression of the field at this path of the shown value. */
+  expressionOf: (path: Path) => string;
+  /** Insert the expression into the setting that had the focus last. */
+  insert: (path: Path) => void;
+  onDragStart: (event: Pick<DragEvent, "dataTransfer">, path: Path) => void;
+}
+
+const PickingContext = createContext<Picking | null>(null);
+export const PickingProvider = PickingContext.Provider;
+
+export function usePicking(): Picking | null {
+  return useContext(PickingContext);
+}
+
+/** Return the properties that make an element draggable into a setting; none where nothing can be picked. */
+export function draggable(picking: Picking | null, path: Path) {
+  if (picking === null) return {};
+  return {
+    draggable: true,
+    onDragStart: (event: ReactDragEvent) => picking.onDragStart(event, path),
+    title: `Insert ${picking.expressionOf(path)}`,
+  };
 }

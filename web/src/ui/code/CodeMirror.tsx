@@ -17,8 +17,7 @@ import {
   placeholder as placeholderOf,
 } from "@codemirror/view";
 import { useEffect, useRef } from "react";
-import { colors } from "./theme";
-import { typedOver } from "./typing";
+import { colors, typedOver } from "./theme";
 
 export type Language = "json" | "python" | "sql" | "markdown" | "html" | "text";
 

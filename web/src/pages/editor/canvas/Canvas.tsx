@@ -1,14 +1,25 @@
-import "@xyflow/react/dist/style.css";
-import { useMantineColorScheme } from "@mantine/core";
-import { useMediaQuery } from "@mantine/hooks";
+import { ActionIcon, Button, Group, Kbd, Stack, Text, Tooltip, useMantineColorScheme } from "@mantine/core";
+import {
+  IconKeyboard,
+  IconLayoutDistributeVertical,
+  IconLayoutSidebarLeftExpand,
+  IconMaximize,
+  IconMinus,
+  IconNote,
+  IconPlus,
+  IconSearch,
+} from "@tabler/icons-react";
 import {
   Background,
   type Connection,
+  type ConnectionLineComponentProps,
   type Edge,
   type EdgeTypes,
   type FinalConnectionState,
+  getBezierPath,
   MiniMap,
   type NodeTypes,
+  Panel,
   ReactFlow,
   type ReactFlowInstance,
   SelectionMode,
@@ -16,33 +27,211 @@ import {
   useStore,
   useStoreApi,
 } from "@xyflow/react";
+import { refusalOf } from "@/definition/graph";
+import { type FlowEdge, GRID, NODE, type Position } from "@/definition/types";
+import { edge, edge as edgeOf } from "../changes";
+import { useEditor, useEditorStore } from "../context";
+import { DRAGGED, useAddFrom, whereNext } from "../palette/adding";
+import type { EditorState } from "../store";
+import { openFind, useUi } from "../ui";
+import type { AnyNode, AnyNode as ShownNode } from "./annotationNodes";
+import classes from "./canvas.module.css";
+import { act, canvasActions, useCanvasActions } from "./canvasActions";
+import { type Moving, type CanvasEdge as ShownEdge, wayOf } from "./nodes";
+import "@xyflow/react/dist/style.css";
+import { useMediaQuery } from "@mantine/hooks";
 import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { boxOfNote } from "@/definition/annotations";
-import { GRID, NODE } from "@/definition/size";
-import type { Position } from "@/definition/types";
 import graph from "@/graph/graph.module.css";
-import { edge as edgeOf } from "../changes";
-import { useEditor, useEditorStore } from "../context";
-import { DRAGGED, useAddFrom } from "../palette/adding";
-import { useUi } from "../ui";
-import type { AnyNode as ShownNode } from "./annotationNodes";
-import { AddButtons, CanvasControls } from "./CanvasControls";
-import { CanvasEdge } from "./CanvasEdge";
-import { CanvasNode } from "./CanvasNode";
-import { ConnectionLine } from "./ConnectionLine";
+import { CanvasEdge, CanvasNode } from "./CanvasNode";
+
 import { ContextMenu, useContextMenu } from "./ContextMenu";
-import classes from "./canvas.module.css";
-import { useCanvasActions } from "./canvasActions";
-import { refusalOfEdge } from "./connecting";
-import { EmptyCanvas } from "./EmptyCanvas";
-import { FoldedNode, FrameNode } from "./GroupNodes";
-import { NoteNode } from "./NoteNode";
-import { type Moving, type CanvasEdge as ShownEdge, wayOf } from "./nodes";
-import { lowestZoom, READABLE } from "./refit";
-import { useChanges } from "./useChanges";
-import { useRefit } from "./useRefit";
-import { useReveal } from "./useReveal";
-import { useShown } from "./useShown";
+import { FoldedNode, FrameNode, NoteNode } from "./GroupNodes";
+
+import { lowestZoom, READABLE, useRefit, useReveal } from "./refit";
+import { useChanges, useShown } from "./useChanges";
+
+// Check if two handles may be connected, and build the edge.
+
+interface End {
+  id: string;
+  handle: string | null;
+  type: "source" | "target";
+}
+
+/**
+ * Return the edge between the two handles, in either direction of drawing; undefined for two handles of the same side.
+ */
+function edgeBetween(from: End, to: End): FlowEdge | undefined {
+  if (from.type === to.type) return undefined;
+  const [source, target] = from.type === "source" ? [from, to] : [to, from];
+  return edge(source.id, target.id, wayOf(source.handle));
+}
+
+function refusalOfConnection(
+  state: Pick<EditorState, "definition" | "catalogue">,
+  from: End,
+  to: End,
+): string | undefined {
+  if (from.id === to.id)
+    return from.handle === to.handle ? undefined : "A node cannot be connected to itself";
+  const made = edgeBetween(from, to);
+  if (made === undefined)
+    return from.type === "source"
+      ? "Connect to an input on the left side of a node"
+      : "Connect to an output on the right side of a node";
+  return refusalOfEdge(state, made);
+}
+
+function refusalOfEdge(
+  { definition, catalogue }: Pick<EditorState, "definition" | "catalogue">,
+  made: FlowEdge,
+): string | undefined {
+  return refusalOf(definition, made, (type) => catalogue?.find(type)?.trigger ?? false);
+}
+
+/** The line while the user draws it, with the reason if it cannot end there. */
+function ConnectionLine(props: ConnectionLineComponentProps<AnyNode>) {
+  const { fromX, fromY, toX, toY, fromPosition, toPosition, fromNode, fromHandle, toNode, toHandle } = props;
+  const state = useEditorStore().getState();
+  const [path] = getBezierPath({
+    sourceX: fromX,
+    sourceY: fromY,
+    sourcePosition: fromPosition,
+    targetX: toX,
+    targetY: toY,
+    targetPosition: toPosition,
+  });
+  const refusal =
+    toNode === null
+      ? undefined
+      : refusalOfConnection(
+          state,
+          { id: fromNode.id, handle: fromHandle.id ?? null, type: fromHandle.type },
+          { id: toNode.id, handle: toHandle?.id ?? null, type: toHandle?.type ?? "target" },
+        );
+  return (
+    <g>
+      <path d={path} className={classes.line} data-refused={refusal !== undefined || undefined} />
+      <circle cx={toX} cy={toY} r={4} fill="var(--mantine-primary-color-filled)" />
+      {refusal !== undefined && (
+        <text x={toX + 8} y={toY - 44} className={classes.refusal}>
+          {refusal}
+        </text>
+      )}
+    </g>
+  );
+}
+
+/** Shown in an empty flow: how to start. */
+function EmptyCanvas() {
+  const isEmpty = useEditor((state) => state.definition.nodes.length === 0);
+  const readOnly = useEditor((state) => state.readOnly);
+  if (!isEmpty || readOnly) return null;
+  return (
+    <Panel position="top-center" style={{ top: "28%" }}>
+      <Stack align="center" gap="xs" maw={380}>
+        <Text fw={600} size="lg">
+          This flow is empty
+        </Text>
+        <Text size="sm" c="var(--quiet)" ta="center">
+          Start with a trigger: a schedule, a webhook, or a manual start.
+        </Text>
+        <Button
+          size="md"
+          leftSection={<IconPlus size={18} aria-hidden />}
+          onClick={(event) => {
+            const box = event.currentTarget.getBoundingClientRect();
+            useUi.getState().set({ quick: { screen: { x: box.left, y: box.top }, where: {} } });
+          }}
+        >
+          Add first node
+        </Button>
+        <Text size="sm" c="var(--quiet)" ta="center">
+          You can also press <Kbd>/</Kbd>, double-click anywhere, or paste nodes or a cURL command with{" "}
+          <Kbd>Ctrl + V</Kbd>.
+        </Text>
+      </Stack>
+    </Panel>
+  );
+}
+
+const SLOW = { duration: 200 };
+
+/** Buttons to add a node, shown while the list of nodes is closed. */
+function AddButtons() {
+  const store = useEditorStore();
+  const readOnly = useEditor((state) => state.readOnly);
+  const open = useUi((ui) => ui.palette);
+  const json = useUi((ui) => ui.json);
+  if (readOnly || (open && !json)) return null;
+  return (
+    <Panel position="top-left">
+      <Group gap={4}>
+        <Button
+          leftSection={<IconPlus size={18} aria-hidden />}
+          onClick={(event) => {
+            const box = event.currentTarget.getBoundingClientRect();
+            const screen = { x: box.left, y: box.bottom + 6 };
+            useUi.getState().set({ quick: { screen, where: whereNext(store.getState()) } });
+          }}
+        >
+          Add node
+        </Button>
+        {!json && (
+          <Tooltip label="Show node list">
+            <ActionIcon
+              variant="default"
+              size={36}
+              aria-label="Show node list"
+              data-next="[aria-label='Node list'] input"
+              onClick={() => useUi.getState().keep({ palette: true })}
+            >
+              <IconLayoutSidebarLeftExpand size={20} stroke={1.7} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        )}
+      </Group>
+    </Panel>
+  );
+}
+
+function CanvasControls() {
+  const flow = useReactFlow();
+  const store = useEditorStore();
+  const readOnly = useEditor((state) => state.readOnly);
+
+  const buttons = [
+    { label: "Zoom in", icon: IconPlus, act: () => void flow.zoomIn(SLOW) },
+    { label: "Zoom out", icon: IconMinus, act: () => void flow.zoomOut(SLOW) },
+    {
+      label: "Zoom to fit",
+      icon: IconMaximize,
+      act: () => canvasActions.current?.zoomToFit(),
+    },
+    ...(readOnly
+      ? []
+      : [
+          { label: "Tidy up", icon: IconLayoutDistributeVertical, act: () => act("tidy", store) },
+          { label: "Add note", icon: IconNote, act: () => act("note", store) },
+        ]),
+    { label: "Find in flow (Ctrl+F)", icon: IconSearch, act: openFind },
+    { label: "Keyboard shortcuts", icon: IconKeyboard, act: () => useUi.getState().set({ keys: true }) },
+  ];
+  return (
+    <Panel position="bottom-left">
+      <Group gap={4}>
+        {buttons.map(({ label, icon: Icon, act: perform }) => (
+          <Tooltip key={label} label={label}>
+            <ActionIcon variant="default" size="lg" aria-label={label} onClick={perform}>
+              <Icon size={18} stroke={1.7} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        ))}
+      </Group>
+    </Panel>
+  );
+}
 
 const NODE_TYPES: NodeTypes = { flow: CanvasNode, note: NoteNode, frame: FrameNode, folded: FoldedNode };
 const EDGE_TYPES: EdgeTypes = { flow: CanvasEdge };

@@ -1,15 +1,71 @@
-import { Handle, type NodeProps, Position } from "@xyflow/react";
-import { memo, useMemo } from "react";
+import {
+  BaseEdge,
+  type EdgeProps,
+  getBezierPath,
+  getSmoothStepPath,
+  Handle,
+  type NodeProps,
+  Position,
+} from "@xyflow/react";
+import { type MouseEvent, memo, useMemo } from "react";
 import graph from "@/graph/graph.module.css";
 import { type Mark, NodeCard } from "@/graph/NodeCard";
-import { nameOf } from "@/graph/nameOf";
+import { BETWEEN_ROWS, isBackwards, nameOf } from "@/graph/nameOf";
+import { edgeLabel } from "@/runs/words";
 import { placesOf, type Way } from "../branches";
+import { edge as edgeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { inWords } from "../problems";
 import { RunNodeOnCard } from "../run/RunNodeButton";
 import { useUi } from "../ui";
 import classes from "./canvas.module.css";
-import { handleOf, INTO, type CanvasNode as Shown } from "./nodes";
+import { handleOf, INTO, type CanvasNode as Shown, type CanvasEdge as ShownEdge } from "./nodes";
+
+/** A shorter edge shows its branch's name only beside the handle. */
+const LONG = 260;
+
+export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<ShownEdge>) {
+  const { source, target, sourceX, sourceY, targetX, targetY, data, markerEnd } = props;
+  const readOnly = useEditor((state) => state.readOnly);
+  // To the next row the edge goes through the space between the rows.
+  const isBack = isBackwards({ x: sourceX, y: sourceY }, { x: targetX, y: targetY });
+  const [path, labelX, labelY] = isBack
+    ? getSmoothStepPath({ ...props, ...BETWEEN_ROWS })
+    : getBezierPath(props);
+  const branch = data?.branch;
+  const isLong = Math.hypot(targetX - sourceX, targetY - sourceY) > LONG;
+  const label = edgeLabel({ branch: isLong ? branch : undefined }, data?.items);
+
+  function insert(event: MouseEvent) {
+    event.stopPropagation();
+    const screen = { x: event.clientX, y: event.clientY };
+    useUi.getState().set({ quick: { screen, where: { on: data?.edge ?? edgeOf(source, target, branch) } } });
+  }
+
+  return (
+    <>
+      <BaseEdge path={path} markerEnd={markerEnd} interactionWidth={24} />
+      {label !== undefined && (
+        <text x={labelX} y={labelY - 12} className={classes.label}>
+          {label}
+        </text>
+      )}
+      {!readOnly && data?.isFolded !== true && (
+        // biome-ignore lint/a11y/useSemanticElements: SVG has no button element; the panel of a node has one
+        <g
+          role="button"
+          aria-label={`Insert a node between ${data?.between}`}
+          className={`${classes.between} nodrag nopan`}
+          transform={`translate(${labelX} ${labelY})`}
+          onClick={insert}
+        >
+          <circle r="11" />
+          <path d="M-4.5 0H4.5M0-4.5V4.5" />
+        </g>
+      )}
+    </>
+  );
+});
 
 /** A node that can be moved and connected. It re-renders only if something about it changes. */
 export const CanvasNode = memo(function CanvasNode({ id, data, selected, height }: NodeProps<Shown>) {

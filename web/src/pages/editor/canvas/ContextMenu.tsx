@@ -5,14 +5,14 @@ import { Fragment, type RefObject, useCallback, useEffect, useRef } from "react"
 import type { Position } from "@/definition/types";
 import { notify } from "@/ui/notify";
 import { edgeKey } from "../changes";
-import { pastedOf, wholeOf } from "../clipboard";
 import { useEditorStore } from "../context";
 import type { EditorStore } from "../store";
 import { useUi } from "../ui";
 import { canvasPlace } from "../useKeptFocus";
-import { isElsewhere, openSelected } from "../useKeys";
-import { type Action, act } from "./actions";
-import { canvasActions } from "./canvasActions";
+import { isElsewhere, openSelected, pastedOf, wholeOf } from "../useKeys";
+
+import { type Action, act, canvasActions } from "./canvasActions";
+
 import { type Command, type Entry, entriesOf, type Target } from "./menu";
 
 /** Return the target of the menu at an element of the canvas, after selecting it unless it is selected. */

@@ -1,15 +1,77 @@
-import { Handle, type NodeProps, Position } from "@xyflow/react";
-import { type MouseEvent, memo } from "react";
+import { Handle, type NodeProps, NodeResizeControl, Position } from "@xyflow/react";
+import { type KeyboardEvent, type MouseEvent, memo } from "react";
 import type { FlowGroup } from "@/definition/types";
 import graph from "@/graph/graph.module.css";
-import { GroupFrame, nameOfGroup } from "@/graph/notes/GroupFrame";
+import { GroupFrame, NoteCard, nameOfGroup } from "@/graph/notes/NoteCard";
 import notes from "@/graph/notes/notes.module.css";
 import { type Outcome, StatusBadge } from "@/ui/StatusBadge";
+import { MAX_NOTE } from "../annotating";
 import { useEditor, useEditorStore } from "../context";
-import { renameSelected } from "../renaming";
 import type { EditorState } from "../store";
-import type { FoldedNode as FoldedShown, FrameNode as FrameShown } from "./annotationNodes";
+import type {
+  FoldedNode as FoldedShown,
+  FrameNode as FrameShown,
+  NoteNode as Shown,
+} from "./annotationNodes";
+import classes from "./canvas.module.css";
+import { renameSelected } from "./canvasActions";
 import { handleOf, INTO } from "./nodes";
+
+/** Focus the note's element once its field is gone. */
+function focusNote(key: string): void {
+  requestAnimationFrame(() =>
+    document
+      .querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(key)}"]`)
+      ?.focus({ preventScroll: true }),
+  );
+}
+
+/** A note that can be moved, resized and, after a double click or Enter, written. */
+export const NoteNode = memo(function NoteNode({ id, data, selected, width, height }: NodeProps<Shown>) {
+  const store = useEditorStore();
+  const readOnly = useEditor((state) => state.readOnly);
+  const isWriting = useEditor((state) => state.writing === id) && !readOnly;
+  const size = width === undefined || height === undefined ? undefined : { width, height };
+
+  function onKeyDown(event: KeyboardEvent) {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    event.stopPropagation();
+    store.getState().setWriting(null);
+    focusNote(id);
+  }
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: Enter on the focused note does the same
+    <div onDoubleClick={() => !readOnly && store.getState().setWriting(id)}>
+      <NoteCard note={data.note} selected={selected} size={size}>
+        {isWriting ? (
+          <textarea
+            // biome-ignore lint/a11y/noAutofocus: the user has asked to write
+            autoFocus
+            className={`${notes.field} nodrag nopan nowheel`}
+            aria-label="Text of the note"
+            placeholder="# Heading, **bold**, - list"
+            maxLength={MAX_NOTE}
+            value={data.note.text ?? ""}
+            onChange={(event) => store.getState().patchNote(id, { text: event.currentTarget.value })}
+            onBlur={() => store.getState().setWriting(null)}
+            onKeyDown={onKeyDown}
+          />
+        ) : undefined}
+      </NoteCard>
+      {selected && !readOnly && (
+        <NodeResizeControl
+          position="bottom-right"
+          className={classes.resize}
+          minWidth={80}
+          minHeight={40}
+          maxWidth={2_000}
+          maxHeight={2_000}
+        />
+      )}
+    </div>
+  );
+});
 
 function FoldButton({ id, group, isFolded }: { id: string; group: FlowGroup; isFolded: boolean }) {
   const store = useEditorStore();

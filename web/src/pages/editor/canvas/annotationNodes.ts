@@ -9,10 +9,15 @@ import {
   type IsFolded,
   noteKey,
 } from "@/definition/annotations";
-import { NODE } from "@/definition/size";
-import type { Definition, FlowGroup, FlowNote, Position as Place } from "@/definition/types";
-import { nameOfGroup } from "@/graph/notes/GroupFrame";
+import {
+  type Definition,
+  type FlowGroup,
+  type FlowNote,
+  NODE,
+  type Position as Place,
+} from "@/definition/types";
 import { plainText } from "@/graph/notes/markdown";
+import { nameOfGroup } from "@/graph/notes/NoteCard";
 import { type CanvasNode, HANDLE, handleOf, INTO, isSameList, type Moving, NO_STOP } from "./nodes";
 
 export type NoteNode = Node<{ note: FlowNote }, "note">;

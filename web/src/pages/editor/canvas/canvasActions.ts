@@ -1,13 +1,16 @@
 /** Actions that need the canvas itself, for keys: set by the canvas that is open. */
+
 import { useReactFlow } from "@xyflow/react";
 import { useEffect } from "react";
-import { snap } from "@/definition/size";
-import type { Position } from "@/definition/types";
+import { noteOf } from "@/definition/annotations";
+import { type Position, snap } from "@/definition/types";
 import { notify } from "@/ui/notify";
+import { groupsAmong } from "../annotating";
 import { heightOf, usedWays, waysOf } from "../branches";
+import { loadTidied, nodeOf } from "../changes";
 import { useEditorStore } from "../context";
-import type { EditorState } from "../store";
-import { loadTidied } from "../tidying";
+import type { EditorState, EditorStore } from "../store";
+import { useUi } from "../ui";
 
 interface CanvasActions {
   /** Return a place in the visible part of the canvas for a new note. */
@@ -61,4 +64,69 @@ function nodeHeights({ definition, check, catalogue }: EditorState): (id: string
     ]),
   );
   return (id) => found.get(id) ?? heightOf(1);
+}
+
+// Renaming by keyboard: the name of the selected node, group or note is in the panel.
+
+const FRAMES = 60;
+
+/** Focus the name in the panel once it is rendered, with its text selected. */
+function focusName(frames = FRAMES): void {
+  const field = document.querySelector<HTMLInputElement>("[data-panel] input[data-name]");
+  if (field === null) {
+    if (frames > 0) requestAnimationFrame(() => focusName(frames - 1));
+    return;
+  }
+  field.focus();
+  field.select();
+}
+
+/** Let the user rename the selected element; of a note, write its text. Several have no name. */
+export function renameSelected(store: EditorStore): void {
+  const { selected, readOnly, definition, setWriting } = store.getState();
+  const [key] = selected;
+  if (readOnly || key === undefined || selected.length > 1) return;
+  if (noteOf(definition, key) !== undefined) {
+    setWriting(key);
+    return;
+  }
+  useUi.getState().keep({ panel: true });
+  requestAnimationFrame(() => focusName());
+}
+
+// Actions on the selection that have a key of their own, and an entry in the context menu.
+
+export type Action = "rename" | "disable" | "pin" | "note" | "group" | "ungroup" | "fold" | "tidy";
+
+function togglePin(store: EditorStore): void {
+  const { selected, pinned, unpin, pinOutput, definition } = store.getState();
+  const [id] = selected;
+  if (selected.length !== 1 || id === undefined || nodeOf(definition, id) === undefined)
+    notify.hint("Select the node whose output to pin");
+  else if (id in pinned) unpin(id);
+  else if (pinOutput === null) notify.hint("Run the flow first: the output of its last run is pinned");
+  else pinOutput(id);
+}
+
+/** Say why nothing happened, if there is a reason. */
+function tell(refusal: string | undefined): void {
+  if (refusal !== undefined) notify.hint(refusal);
+}
+
+/** Do it with the selection; a note is placed at `at`. In a read-only flow only groups can be folded. */
+export function act(action: Action, store: EditorStore, at?: Position): void {
+  const state = store.getState();
+  if (action === "fold") tell(state.fold(state.selected));
+  if (action === "fold" || state.readOnly) return;
+  if (action === "rename") renameSelected(store);
+  else if (action === "disable") state.toggleDisabled(state.selected);
+  else if (action === "pin") togglePin(store);
+  else if (action === "note") tell(state.addNote(at ?? canvasActions.current?.freePlace() ?? { x: 0, y: 0 }));
+  else if (action === "group") tell(state.group(state.selected));
+  else if (action === "ungroup") {
+    const groups = groupsAmong(state.definition, state.selected);
+    const chosen = state.selected.filter((key) => groups.includes(key));
+    // Of selected nodes only these leave their groups.
+    state.ungroup(chosen.length > 0 ? chosen : state.selected);
+  } else canvasActions.current?.tidyUp();
 }

@@ -1,7 +1,7 @@
 /** The entries of the context menu for the selection, an edge or the empty canvas; pure. */
 import { groupOf, groupsByNode, nodesAmong, noteOf } from "@/definition/annotations";
 import type { FlowEdge, FlowGroup, Position } from "@/definition/types";
-import { isFoldedIn } from "../annotationActions";
+import { isFoldedIn } from "../annotating";
 import { nodeOf } from "../changes";
 import type { EditorState } from "../store";
 

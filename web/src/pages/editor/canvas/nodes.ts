@@ -2,10 +2,16 @@
 import { type Edge, type Node, Position } from "@xyflow/react";
 import type { Catalogue, NodeType } from "@/api/catalogue";
 import type { ShownEdge } from "@/definition/folding";
-import { NODE } from "@/definition/size";
-import type { Definition, FlowEdge, FlowNode, Position as Place } from "@/definition/types";
+import {
+  type Definition,
+  type FlowEdge,
+  type FlowNode,
+  NODE,
+  type Position as Place,
+} from "@/definition/types";
+
 import { nameOf } from "@/graph/nameOf";
-import { type Counts, edgeLabel, itemsOver } from "@/runs/edgeLabel";
+import { type Counts, edgeLabel, itemsOver } from "@/runs/words";
 import { heightOf, placesOf, usedWays, type Way, waysOf } from "../branches";
 import { edgeKey } from "../changes";
 import { type Check, inWords, type Problem } from "../problems";

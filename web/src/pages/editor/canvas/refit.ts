@@ -1,17 +1,24 @@
+import { useReactFlow, useStore, useStoreApi } from "@xyflow/react";
+import { useEffect, useRef } from "react";
+import { placeOf } from "@/definition/annotations";
+import { NODE } from "@/definition/types";
+import { isFoldedIn } from "../annotating";
+import { useEditor, useEditorStore } from "../context";
+
 /** Views of the canvas after its size changed: keep visible nodes visible. */
 
-export interface Size {
+interface Size {
   width: number;
   height: number;
 }
 
-export interface View {
+interface View {
   x: number;
   y: number;
   zoom: number;
 }
 
-export interface Box extends Size {
+interface Box extends Size {
   x: number;
   y: number;
 }
@@ -92,7 +99,7 @@ export function refitted(
 }
 
 /** The visible part of the canvas: view and size. */
-export interface Sight {
+interface Sight {
   view: View;
   size: Size;
 }
@@ -131,4 +138,98 @@ export function lowestZoom(nodes: readonly Box[], { width, height }: Size): numb
   const wide = Math.max(...nodes.map((box) => box.x + box.width)) - left;
   const high = Math.max(...nodes.map((box) => box.y + box.height)) - top;
   return Math.min(LOWEST, ROOM * Math.min(width / wide, height / high));
+}
+
+const FRAMES = 20;
+const COVERED = { width: 175, height: 125 };
+const NOTHING = { width: 0, height: 0 };
+
+/** The size of the overview map in the lower right corner. */
+function coveredByMap(): Size {
+  return document.querySelector(".react-flow__minimap") === null ? NOTHING : COVERED;
+}
+
+/** Focus a node once it is rendered; a node that was out of view appears a few frames later. */
+function focusWhenThere(id: string, frames = FRAMES): void {
+  const element = document.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`);
+  if (element !== null) element.focus({ preventScroll: true });
+  else if (frames > 0) requestAnimationFrame(() => focusWhenThere(id, frames - 1));
+}
+
+/** Bring the nodes requested by the store into view, and focus a single node that was reached by keyboard. */
+export function useReveal(): void {
+  const store = useEditorStore();
+  const reveal = useEditor((state) => state.reveal);
+  const flow = useReactFlow();
+  const canvas = useStoreApi();
+
+  useEffect(() => {
+    const [id] = reveal?.ids ?? [];
+    const state = store.getState();
+    const box =
+      id === undefined ? undefined : placeOf(state.definition, id, (group) => isFoldedIn(state, group));
+    if (reveal === null || id === undefined || box === undefined) return;
+    const { x, y, zoom } = flow.getViewport();
+    const { width, height } = canvas.getState();
+    // Move a partly visible node no further than necessary: large moves are hard to follow.
+    const center = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+    const [left, top] = [center.x * zoom + x, center.y * zoom + y];
+    const isInView = !reveal.center && left >= 0 && top >= 0 && left <= width && top <= height;
+    const duration = reveal.focus ? 0 : 200;
+    if (isInView) {
+      const view = nudged(box, { x, y, zoom }, { width, height }, coveredByMap());
+      if (view !== undefined) void flow.setViewport(view, { duration });
+    } else {
+      void flow.setCenter(center.x, center.y, {
+        zoom: Math.max(zoom, 0.6),
+        duration,
+      });
+    }
+    if (reveal.focus) focusWhenThere(id);
+  }, [reveal, store, flow, canvas]);
+}
+
+function isSame(one: View, other: View): boolean {
+  return (["x", "y", "zoom"] as const).every((part) => Math.abs(one[part] - other[part]) < 0.5);
+}
+
+/**
+ * Keep visible nodes visible when a panel opens beside or below the canvas, and restore the view when it closes, unless
+ * the user moved the canvas meanwhile.
+ */
+export function useRefit(): void {
+  const store = useEditorStore();
+  const flow = useReactFlow();
+  const width = useStore((state) => state.width);
+  const height = useStore((state) => state.height);
+  const size = useRef<Size>({ width: 0, height: 0 });
+  const left = useRef<{ view: View; size: Size; made: View } | null>(null);
+
+  useEffect(() => {
+    const [old, now] = [size.current, { width, height }];
+    size.current = now;
+    if (old.width === 0 || width === 0) return;
+    const view = flow.getViewport();
+    const before = left.current !== null && isSame(view, left.current.made) ? left.current : null;
+    if (before !== null && width >= before.size.width && height >= before.size.height) {
+      left.current = null;
+      void flow.setViewport(before.view);
+      return;
+    }
+    const { definition, selected } = store.getState();
+    const boxes = new Map(
+      definition.nodes.map(({ id, position }): [string, Box] => [
+        id,
+        { x: position?.x ?? 0, y: position?.y ?? 0, ...NODE },
+      ]),
+    );
+    const chosen = selected.flatMap((id) => boxes.get(id) ?? []);
+    const nodes = [...boxes.values()];
+    const fitting = refitted(view, old, now, nodes, chosen);
+    const sight = { view: fitting ?? view, size: now };
+    const made = uncovered({ view, size: old }, sight, nodes, coveredByMap()) ?? fitting;
+    if (made === undefined) return;
+    left.current = before === null ? { view, size: old, made } : { ...before, made };
+    void flow.setViewport(made);
+  }, [width, height, flow, store]);
 }

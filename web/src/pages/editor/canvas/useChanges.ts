@@ -1,13 +1,67 @@
 /** Changes that React Flow reports: selection, and drags of nodes, notes and groups. */
+
 import type { EdgeChange, NodeChange } from "@xyflow/react";
-import { useCallback, useRef } from "react";
+import { useCallback, useMemo, useRef, useState } from "react";
 import { boxOfNote, groupOf, noteOf } from "@/definition/annotations";
-import type { Position } from "@/definition/types";
-import { isFoldedIn } from "../annotationActions";
-import { useEditorStore } from "../context";
+import { type Folded, folded } from "@/definition/folding";
+import type { FlowGroup, Position } from "@/definition/types";
+import { namesIn } from "@/graph/nameOf";
+import { useCounts, useRun } from "@/runs/useRun";
+import { isFoldedIn } from "../annotating";
+import { useEditor, useEditorStore } from "../context";
+import { shownOf, useRunStore } from "../run/runStore";
 import type { EditorState } from "../store";
-import { type AnyNode, membersAt } from "./annotationNodes";
-import type { CanvasEdge, Moving } from "./nodes";
+import { type AnyNode, annotationMaker, membersAt } from "./annotationNodes";
+import { type CanvasEdge, edgeMaker, type Moving, nodeMaker, type CanvasEdge as ShownEdge } from "./nodes";
+
+// The nodes and edges of the canvas, made from the editor's state.
+
+interface Shown {
+  nodes: AnyNode[];
+  edges: ShownEdge[];
+}
+
+function useFolded(): { view: Folded; isFolded: (group: FlowGroup) => boolean } {
+  const definition = useEditor((state) => state.definition);
+  const folds = useEditor((state) => state.folds);
+  return useMemo(() => {
+    const isFolded = (group: FlowGroup) => isFoldedIn({ folds }, group);
+    return { view: folded(definition, isFolded), isFolded };
+  }, [definition, folds]);
+}
+
+/** A drag is local until it ends; then it is one change of the definition. */
+export function useShown(moving: Moving): Shown {
+  const flowId = useEditor((state) => state.flow.id);
+  const definition = useEditor((state) => state.definition);
+  const catalogue = useEditor((state) => state.catalogue);
+  const check = useEditor((state) => state.check);
+  const selected = useEditor((state) => state.selected);
+  const selectedEdges = useEditor((state) => state.selectedEdges);
+  const live = useEditor((state) => state.liveEdges);
+  const counts = useCounts(useRun(useRunStore((runs) => shownOf(runs, flowId)).runId).data);
+  const { view, isFolded } = useFolded();
+  const [makeNodes] = useState(nodeMaker);
+  const [makeAnnotations] = useState(annotationMaker);
+  const [makeEdges] = useState(edgeMaker);
+  const flowNodes = useMemo(
+    () => makeNodes({ definition, shown: view.nodes, catalogue, check, selected, moving }),
+    [makeNodes, definition, view.nodes, catalogue, check, selected, moving],
+  );
+  const annotations = useMemo(
+    () => makeAnnotations({ definition, isFolded, selected, moving, nodes: flowNodes }),
+    [makeAnnotations, definition, isFolded, selected, moving, flowNodes],
+  );
+  const nodes = useMemo<AnyNode[]>(
+    () => (annotations.length === 0 ? flowNodes : [...annotations, ...flowNodes]),
+    [annotations, flowNodes],
+  );
+  const edges = useMemo(() => {
+    const names = namesIn(definition, catalogue);
+    return makeEdges(view.edges, selectedEdges, live, (id) => names.get(id) ?? id, counts);
+  }, [makeEdges, definition, view.edges, catalogue, selectedEdges, live, counts]);
+  return { nodes, edges };
+}
 
 /** Return the selected ids after a change; the same list if nothing changed. */
 function chosenAfter(

@@ -6,8 +6,7 @@ import { useEditor, useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { canvasPlace } from "../useKeptFocus";
 import classes from "./find.module.css";
-import { countOf, type Hit, hitsIn } from "./hits";
-import { unmarkField } from "./marked";
+import { countOf, type Hit, hitsIn, unmarkField } from "./hits";
 
 /** Find a text in the open flow: `Ctrl + F`. */
 export function FindBar() {

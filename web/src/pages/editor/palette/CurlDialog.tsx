@@ -1,8 +1,8 @@
 import { Button, List, Text, Textarea } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { IconTerminal2 } from "@tabler/icons-react";
+import { usePack } from "@/api/catalogue";
 import { type Schemas, server } from "@/api/client";
-import { usePack } from "@/api/packs";
 import type { FlowNode } from "@/definition/types";
 import { FormDialog } from "@/ui/FormDialog";
 import { useEditorStore } from "../context";

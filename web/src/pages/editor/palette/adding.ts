@@ -1,14 +1,36 @@
 /** Add an entry of the palette to the flow as a node. */
 import { useCallback, useMemo } from "react";
-import { useCatalogue } from "@/api/catalogue";
+import { useCatalogue, usePack } from "@/api/catalogue";
 import { api } from "@/api/client";
-import { usePack } from "@/api/packs";
 import { usedWays, waysOf } from "../branches";
 import { type NewNode, nodeOf, type Where } from "../changes";
 import { useEditorStore } from "../context";
 import { type EditorState, SETTINGS } from "../store";
 import { type Entry, entriesOfServices, entryOfPreset, entryOfType } from "./rank";
-import { rememberService } from "./recent";
+
+/** The services and operations that the user added last, by the keys of their palette entries. Newest first. */
+
+// Forgotten at logout, as all keys with this prefix.
+const KEPT = "headrace.recent.services";
+const MAX_KEPT = 5;
+
+export function recentServices(): string[] {
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(KEPT) ?? "[]");
+    return Array.isArray(kept) ? kept.map(String).slice(0, MAX_KEPT) : [];
+  } catch {
+    return [];
+  }
+}
+
+function rememberService(key: string): void {
+  const others = recentServices().filter((one) => one !== key);
+  try {
+    localStorage.setItem(KEPT, JSON.stringify([key, ...others].slice(0, MAX_KEPT)));
+  } catch {
+    // The browser's store is full: it is not remembered.
+  }
+}
 
 /** The data type of a dragged entry's key. */
 export const DRAGGED = "application/x-headrace-node";
@@ -71,7 +93,7 @@ function serviceKey({ type, config }: NewNode): string {
 }
 
 /** Return the first setting that a new node needs and lacks: what its user will want to type next. */
-export function missingSetting(
+function missingSetting(
   schema: { [key: string]: unknown },
   config: { [key: string]: unknown },
 ): string | undefined {

@@ -2,8 +2,8 @@ import { Button, Group, Input, NumberInput, Stack, Text, Textarea, TextInput } f
 import { IconCheck } from "@tabler/icons-react";
 import { boxOfNote, groupKey, noteKey } from "@/definition/annotations";
 import { COLORS, type Color, type FlowGroup, type FlowNote } from "@/definition/types";
-import { MAX_NOTE } from "../annotating";
-import { isFoldedIn } from "../annotationActions";
+import { isFoldedIn, MAX_NOTE } from "../annotating";
+
 import { useEditor, useEditorStore } from "../context";
 import { canvasPlace } from "../useKeptFocus";
 import classes from "./panel.module.css";

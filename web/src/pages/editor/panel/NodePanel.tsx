@@ -2,7 +2,9 @@ import {
   ActionIcon,
   Alert,
   Box,
+  Button,
   Code,
+  CopyButton,
   Group,
   List,
   Stack,
@@ -14,21 +16,29 @@ import {
   UnstyledButton,
 } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
+import {
+  IconCheck,
+  IconChevronDown,
+  IconChevronRight,
+  IconCopy,
+  IconCopyPlus,
+  IconPencil,
+  IconTrash,
+} from "@tabler/icons-react";
 import { type ReactNode, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
 import type { NodeFormProps, NodeRun } from "@/forms/context";
 import { Words } from "@/forms/fields/FieldFrame";
-import { DocsLink } from "@/ui/DocsLink";
+import type { FieldSchema } from "@/forms/schema/types";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
-import { LoadingRows } from "@/ui/states";
+import { DocsLink } from "@/ui/Page";
+import { Loading, LoadingRows } from "@/ui/states";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
-import { markField } from "../find/marked";
+import { markField } from "../find/hits";
 import { inWords, type Problem } from "../problems";
-import { DataHead, InputPane, OutputPane, RunData } from "../run/lazyData";
 import { RunNodeButton } from "../run/RunNodeButton";
 import { OUTPUT, shownOf, useRunStore } from "../run/runStore";
 import { useEditorRun } from "../run/useEditorRun";
@@ -38,11 +48,172 @@ import { LARGE, useUi } from "../ui";
 import { canvasPlace } from "../useKeptFocus";
 import { JsonField } from "./JsonField";
 import { Neighbours } from "./Neighbours";
-import { NodeDocs } from "./NodeDocs";
 import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
-import { ServiceSteps } from "./ServiceSteps";
-import { UnsentHint } from "./UnsentHint";
+import { addressOf, propertiesOf, respondingByNode, unsentBy } from "./starts";
+
+/** Says that a webhook does not send the response of this node, with a button to correct it. */
+function UnsentHint({ node }: { node: FlowNode }) {
+  const store = useEditorStore();
+  const definition = useEditor((state) => state.definition);
+  const catalogue = useEditor((state) => state.catalogue);
+  const readOnly = useEditor((state) => state.readOnly);
+  const unsent = useMemo(() => unsentBy(definition, catalogue, node), [definition, catalogue, node]);
+  if (unsent.length === 0) return null;
+  return (
+    <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs" role="status">
+      {unsent.map((one) => (
+        <Stack key={one.node.id} gap={6} align="flex-start">
+          <Text size="sm">
+            The response of this node is not sent: {one.title} of “{one.name}” is “{one.now}”.
+          </Text>
+          {!readOnly && (
+            <Button
+              size="compact-xs"
+              variant="default"
+              data-next="[data-panel] [role=tabpanel] :is(input, .cm-content)"
+              onClick={() => store.getState().setConfig(one.node.id, respondingByNode(one))}
+            >
+              Respond by this node
+            </Button>
+          )}
+        </Stack>
+      ))}
+    </Alert>
+  );
+}
+
+/** Settings whose address a person enters in a service, with the steps there. */
+type Told = FieldSchema & { "x-address"?: boolean; "x-steps"?: string[] };
+
+/** Return a random path: `github/` and 24 hexadecimal digits. */
+function randomPath(type: string): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${type.replace(/_trigger$/, "")}/${digits}`;
+}
+
+/** Says what to enter where in the service of an app trigger, with the address to copy. */
+function ServiceSteps({ node }: { node: FlowNode }) {
+  const store = useEditorStore();
+  const catalogue = useEditor((state) => state.catalogue);
+  const readOnly = useEditor((state) => state.readOnly);
+  const properties = propertiesOf(catalogue, node.type);
+  const [key, told] = Object.entries(properties).find(([, field]) => (field as Told)["x-address"]) ?? [];
+  if (key === undefined) return null;
+  const address = addressOf(node, properties);
+  const url = address === null ? null : window.location.origin + address;
+  const fill = () => store.getState().setConfig(node.id, { ...node.config, [key]: randomPath(node.type) });
+  return (
+    <Alert color="blue" variant="light" mx="md" mb="xs" p="xs" title="Set up in the service">
+      <Stack gap={6}>
+        {url === null ? (
+          !readOnly && (
+            <Button size="compact-xs" variant="default" onClick={fill} style={{ alignSelf: "flex-start" }}>
+              Generate a random address
+            </Button>
+          )
+        ) : (
+          <Group gap={4} wrap="nowrap" align="flex-start">
+            <Code style={{ overflowWrap: "anywhere" }}>{url}</Code>
+            <CopyButton value={url}>
+              {({ copied, copy }) => (
+                <Tooltip label={copied ? "Copied" : "Copy the address"}>
+                  <ActionIcon variant="subtle" size="sm" onClick={copy} aria-label="Copy the address">
+                    {copied ? <IconCheck size={14} /> : <IconCopy size={14} />}
+                  </ActionIcon>
+                </Tooltip>
+              )}
+            </CopyButton>
+          </Group>
+        )}
+        <List type="ordered" size="sm" spacing={2}>
+          {((told as Told)["x-steps"] ?? []).map((step) => (
+            <List.Item key={step}>
+              <Text size="sm">{step}</Text>
+            </List.Item>
+          ))}
+        </List>
+      </Stack>
+    </Alert>
+  );
+}
+
+// The documentation of a node type, from the catalog: loaded when it is opened, and there without internet.
+
+const NodeDocsBody = lazily(() => import("./NodeDocsBody"));
+
+function NodeDocs({ type, nodeId }: { type: NodeType; nodeId: string }) {
+  const [open, setOpen] = useState(false);
+  const Icon = open ? IconChevronDown : IconChevronRight;
+  return (
+    <div>
+      <UnstyledButton
+        fz="sm"
+        c="var(--mantine-color-anchor)"
+        aria-expanded={open}
+        onClick={() => setOpen(!open)}
+      >
+        <Group gap={4} wrap="nowrap">
+          <Icon size={16} aria-hidden />
+          Settings and examples explained
+        </Group>
+      </UnstyledButton>
+      {open && (
+        <Suspense fallback={<LoadingRows rows={3} />}>
+          <NodeDocsBody type={type} nodeId={nodeId} />
+        </Suspense>
+      )}
+    </div>
+  );
+}
+
+// The data of a node in a run, loaded when it is shown: most nodes are edited without it.
+
+interface Props {
+  node: FlowNode;
+  data: NodeData;
+}
+
+const parts = () => import("../run/RunData");
+const Whole = lazily(() => parts().then((part) => ({ default: part.RunData })));
+const Head = lazily(() => parts().then((part) => ({ default: part.DataHead })));
+const Output = lazily(() => parts().then((part) => ({ default: part.OutputPane })));
+const Input = lazily(() => import("../run/InputPane").then((part) => ({ default: part.InputPane })));
+
+const WAITING = <Loading label="Loading the data" />;
+
+function RunData(props: Props) {
+  return (
+    <Suspense fallback={WAITING}>
+      <Whole {...props} />
+    </Suspense>
+  );
+}
+
+function DataHead(props: Props) {
+  return (
+    <Suspense fallback={null}>
+      <Head {...props} />
+    </Suspense>
+  );
+}
+
+function InputPane(props: Props) {
+  return (
+    <Suspense fallback={WAITING}>
+      <Input {...props} />
+    </Suspense>
+  );
+}
+
+function OutputPane(props: Props) {
+  return (
+    <Suspense fallback={WAITING}>
+      <Output {...props} />
+    </Suspense>
+  );
+}
 
 const NodeFormBody = lazily(() => import("@/forms/NodeFormBody"));
 

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Catalogue, NodeType } from "@/api/catalogue";
 import type { FlowNode } from "@/definition/types";
-import { startsOf } from "./starts";
+import { redacted, respondingByNode, startsOf, unsentBy } from "./starts";
 
 const types = [
   {
@@ -101,4 +101,88 @@ it("shows no secret in a setting", () => {
 it("names the event of a service's trigger", () => {
   const node: FlowNode = { id: "a", type: "shop_poll", config: { operation: "list_orders", every: 60 } };
   expect(startsOf({ nodes: [node], edges: [] }, catalogue)[0]?.brief).toBe("New order");
+});
+
+const RESPOND = {
+  title: "Response",
+  type: "string",
+  enum: ["immediately", "last", "node"],
+  "x-enum-labels": { immediately: "Immediately", last: "When the run ends", node: "By a Respond node" },
+  default: "immediately",
+};
+const respondTypes = [
+  { type: "webhook", name: "Webhook", trigger: true, config_schema: { properties: { respond: RESPOND } } },
+  { type: "clock", name: "Clock", trigger: true, config_schema: { properties: {} } },
+  { type: "respond", name: "Respond", trigger: false, config_schema: { properties: {} } },
+] as unknown as NodeType[];
+const respondCatalogue = {
+  types: respondTypes,
+  find: (type: string) => respondTypes.find((one) => one.type === type),
+} as Catalogue;
+
+function unsent(hook: Partial<FlowNode>, answer: Partial<FlowNode> = {}) {
+  const node: FlowNode = { id: "answer", type: "respond", ...answer };
+  const nodes = [
+    { id: "hook", type: "webhook", ...hook },
+    { id: "other", type: "webhook" },
+    { id: "clock", type: "clock" },
+    { id: "log", type: "log" },
+    node,
+  ];
+  const edges = [
+    { from: "hook", to: "log" },
+    { from: "clock", to: "log" },
+    { from: "log", to: "answer" },
+  ];
+  return unsentBy({ nodes, edges }, respondCatalogue, node);
+}
+
+it("names the webhooks before a Respond node that send another response", () => {
+  expect(unsent({})).toMatchObject([{ name: "Webhook", title: "Response", now: "Immediately" }]);
+  expect(unsent({ name: "Orders", config: { respond: "last" } })).toMatchObject([
+    { name: "Orders", now: "When the run ends" },
+  ]);
+});
+
+it("has the webhook send the node's response, and keeps its other settings", () => {
+  const [one] = unsent({ config: { path: "orders", respond: "last" } });
+  const config = one && respondingByNode(one);
+  expect(config).toEqual({ path: "orders", respond: "node" });
+  expect(unsent({ config })).toEqual([]);
+});
+
+it("says nothing of disabled nodes, invalid values and other types", () => {
+  expect(unsent({ disabled: true })).toEqual([]);
+  expect(unsent({}, { disabled: true })).toEqual([]);
+  expect(unsent({ config: { respond: "sometimes" } })).toEqual([]);
+  expect(unsent({}, { type: "log" })).toEqual([]);
+});
+
+it.each([
+  "orders/new",
+  "v2/new-orders-2024-import",
+  "newOrdersFromTheShop",
+  "https://example.org:8080/feed.xml",
+  "INBOX/Orders",
+  "Idempotency-Key",
+  "https://example.org/@ada/feed",
+  "{{ vars.feed }}",
+])("leaves %s as it is", (text) => {
+  expect(redacted(text)).toBe(text);
+});
+
+it.each([
+  ["https://ada:hunter2@example.org/feed", "https://example.org/feed"],
+  ["https://hunter2@example.org/feed", "https://example.org/feed"],
+  ["https://example.org/feed?key=hunter2&n=5", "https://example.org/feed?…"],
+  ["https://example.org/feed#hunter2", "https://example.org/feed?…"],
+  ["https://example.org?key=hunter2", "https://example.org?…"],
+  ["orders/new?key=hunter2", "orders/new?…"],
+  ["hooks/3f2504e0-4f89-11d3-9a0c-0305e82c3301", "hooks/…"],
+  ["hooks/9f86d081884c7d659a2feaa0c55ad015/new", "hooks/…/new"],
+  ["https://example.org/private/aB3xK9_pQ2-zT7wL/feed.xml", "https://example.org/private/…/feed.xml"],
+  ["hooks/qwertzuiopasdfghjklyxcvbnm", "hooks/…"],
+  ["JBSWY3DPEHPK3PXP", "…"],
+])("tells %s as %s", (text, told) => {
+  expect(redacted(text)).toBe(told);
 });

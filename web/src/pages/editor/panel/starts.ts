@@ -1,12 +1,11 @@
 /** The triggers of a flow, with texts from the catalog; pure. */
 import type { Catalogue } from "@/api/catalogue";
+import { ancestors } from "@/definition/graph";
 import type { Definition, FlowNode } from "@/definition/types";
 import { cronInWords } from "@/forms/schema/cron";
 import { kindOf } from "@/forms/schema/leaf";
-import type { FieldSchema } from "@/forms/schema/types";
-import { choiceLabel } from "@/forms/schema/words";
+import { choiceLabel, type FieldSchema } from "@/forms/schema/types";
 import { operationOf } from "@/graph/nameOf";
-import { redacted } from "@/ui/redaction";
 
 export interface Start {
   node: FlowNode;
@@ -18,7 +17,7 @@ export interface Start {
   address: string | null;
 }
 
-const ADDRESS = /\bafter (\/(?:api\/[a-z/]*|forms)\/)/;
+const ROOT = /\bafter (\/(?:api\/[a-z/]*|forms)\/)/;
 const LONGEST = 60;
 
 type Properties = Record<string, FieldSchema>;
@@ -31,7 +30,7 @@ export function propertiesOf(catalogue: Catalogue | undefined, type: string): Pr
 /** Return the path of a node if one of its settings says that it is an address "after /api/…/" or "after /forms/". */
 export function addressOf(node: FlowNode, properties: Properties): string | null {
   for (const [key, { description }] of Object.entries(properties)) {
-    const root = ADDRESS.exec(description ?? "")?.[1];
+    const root = ROOT.exec(description ?? "")?.[1];
     const path = node.config?.[key];
     if (root !== undefined && typeof path === "string" && path !== "") return root + path.replace(/^\/+/, "");
   }
@@ -78,4 +77,73 @@ export function startsOf(definition: Definition, catalogue: Catalogue | undefine
         address: addressOf(node, properties),
       };
     });
+}
+
+// Webhooks that do not send the response of a Respond node, with texts from the catalog; pure.
+
+// The catalog does not say which types respond: the type and the setting are those of webhooks.
+const RESPONDER = "respond";
+const SETTING = "respond";
+const BY_NODE = "node";
+const STREAM = "stream";
+
+interface Unsent {
+  /** The webhook. */
+  node: FlowNode;
+  name: string;
+  /** The title of its setting, and the label of its value. */
+  title: string;
+  now: string;
+}
+
+/** Return the webhooks before the node that send another response than the node's. */
+export function unsentBy(
+  definition: Definition,
+  catalogue: Catalogue | undefined,
+  node: FlowNode,
+): readonly Unsent[] {
+  if (node.type !== RESPONDER || node.disabled) return [];
+  const before = ancestors(definition, node.id);
+  return definition.nodes.flatMap((one) => {
+    const type = catalogue?.find(one.type);
+    const setting = (type?.config_schema as FieldSchema | undefined)?.properties?.[SETTING];
+    if (!before.has(one.id) || one.disabled || !type?.trigger || !setting?.enum?.includes(BY_NODE)) return [];
+    const value = one.config?.[SETTING] ?? setting.default;
+    if (value === BY_NODE || value === STREAM || value === undefined || !setting.enum.includes(value))
+      return [];
+    return [
+      {
+        node: one,
+        name: one.name || type.name,
+        title: setting.title ?? SETTING,
+        now: choiceLabel(value, setting["x-enum-labels"]),
+      },
+    ];
+  });
+}
+
+/** Return the webhook's config with which the node's response is sent. */
+export function respondingByNode({ node }: Unsent): NonNullable<FlowNode["config"]> {
+  return { ...node.config, [SETTING]: BY_NODE };
+}
+
+/** Remove parts that may be secret from the text of a setting, for places that show it in brief. */
+
+const ADDRESS = /^([a-z][a-z\d+.-]*:\/\/)(?:[^/?#]*@)?/i;
+/** A change between upper case, lower case and digits: frequent in tokens, rare in words. */
+const CHANGE = /[a-z](?=\d|[A-Z](?![a-z]{2}))|[A-Z](?=\d)|\d(?=[a-zA-Z])/g;
+const TOKEN_LENGTH = 12;
+const TOKEN_CHANGES = 4;
+const LONGEST_WORD = /[a-z\d]{24}/i;
+
+function isToken(part: string): boolean {
+  const changes = part.match(CHANGE)?.length ?? 0;
+  return LONGEST_WORD.test(part) || (part.length >= TOKEN_LENGTH && changes >= TOKEN_CHANGES);
+}
+
+/** Return the text without a user and password, a query, and parts of a path that look like tokens. */
+export function redacted(text: string): string {
+  const [path = "", ...query] = text.replace(ADDRESS, "$1").split(/[?#]/);
+  const parts = path.split("/").map((part) => (isToken(part) ? "…" : part));
+  return parts.join("/") + (query.length > 0 ? "?…" : "");
 }

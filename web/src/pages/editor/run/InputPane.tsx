@@ -2,15 +2,21 @@
 import { Group, Select, Text } from "@mantine/core";
 import { useMemo, useState } from "react";
 import type { FlowNode } from "@/definition/types";
-import { nodesBefore, predecessors } from "@/forms/expression/before";
-import { insertPicked, startDrag } from "@/forms/expression/picked";
-import { type Path, pathText } from "@/forms/expression/scope";
+import {
+  insertPicked,
+  nodesBefore,
+  type Path,
+  pathText,
+  predecessors,
+  startDrag,
+} from "@/forms/expression/scope";
+
 import { namesIn } from "@/graph/nameOf";
 import { StepChoice } from "@/runs/StepPanel";
 import type { NodeState, Step } from "@/runs/states";
 import { type Run, useStep } from "@/runs/useRun";
 import { ValueView } from "@/runs/ValueView";
-import { type Picking, PickingProvider } from "@/runs/value/picking";
+import { type Picking, PickingProvider } from "@/runs/value/kinds";
 import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
 import { useEditor } from "../context";

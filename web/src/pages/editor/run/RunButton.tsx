@@ -2,6 +2,7 @@ import { ActionIcon, Button, Group, Menu, Tooltip } from "@mantine/core";
 import { IconChevronDown, IconPlayerPlayFilled, IconPlayerStopFilled } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { useSession } from "@/app/session";
+import type { Json } from "@/definition/types";
 import { askedOf } from "@/runs/input/asked";
 import { InputDialog } from "@/runs/input/InputDialog";
 import { keepInput, lastInput } from "@/runs/input/lastInput";
@@ -11,9 +12,43 @@ import { startsOf } from "../panel/starts";
 import { calledIn } from "../store";
 import { useListen } from "./Listening";
 import { shownOf, useRunStore } from "./runStore";
-import { useAddress } from "./useAddress";
-import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
-import { usePinOutput } from "./usePinOutput";
+import { type EditorRun, outputOf, useEditorRun, useRunOnCanvas } from "./useEditorRun";
+
+/** Handle a link into the editor once: `?node=` selects a node, `?run=` shows a run on the canvas. */
+function useAddress(): void {
+  const store = useEditorStore();
+  const set = useRunStore((known) => known.set);
+  useEffect(() => {
+    const asked = new URLSearchParams(window.location.search);
+    const { flow, definition, goTo } = store.getState();
+    const [run, node] = [asked.get("run"), asked.get("node")];
+    if (run !== null) set(flow.id, { runId: run, jumped: run, refusal: null });
+    if (definition.nodes.some((one) => one.id === node)) goTo(node ?? "");
+  }, [store, set]);
+}
+
+/** Let the keys pin a node's output in the run on the canvas. Use it in one place only. */
+function usePinOutput({ run, states }: EditorRun): void {
+  const store = useEditorStore();
+  const { may } = useSession();
+  const mayEdit = may("editor");
+  useEffect(() => {
+    if (run === undefined || !mayEdit) return;
+    async function pin(runId: string, nodeId: string) {
+      const state = states.get(nodeId);
+      if (state?.outcome !== "success")
+        return notify.hint("The node has no output in the run on the canvas to pin");
+      try {
+        const output: Json = await outputOf(runId, state);
+        store.getState().pin(nodeId, { output, branch: state.branch });
+      } catch (error) {
+        notify.refused("The output could not be pinned", error);
+      }
+    }
+    store.getState().setPinOutput((nodeId) => void pin(run.id, nodeId));
+    return () => store.getState().setPinOutput(null);
+  }, [run, states, mayEdit, store]);
+}
 
 /** The button "Run" with a menu of other ways to run; while a run is active, "Cancel run". Ctrl+Enter does the same. */
 export function RunButton() {

@@ -4,11 +4,11 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { useSession } from "@/app/session";
 import type { FlowNode, Json } from "@/definition/types";
-import { hasEnded } from "@/runs/moving";
 import { StepPanel } from "@/runs/StepPanel";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
-import { fetchWhole } from "@/runs/values";
+import { fetchWhole, hasEnded } from "@/runs/values";
+
 import { CodeEditor } from "@/ui/CodeEditor";
 import { notify } from "@/ui/notify";
 import { SplitPane } from "@/ui/SplitPane";
@@ -22,8 +22,7 @@ import { InputPane } from "./InputPane";
 import classes from "./run.module.css";
 import { useRunStore } from "./runStore";
 import type { EditorRun } from "./useEditorRun";
-import type { NodeData } from "./useNodeData";
-import { type ShownRun, useChangedSince } from "./useShownRun";
+import { type NodeData, type ShownRun, useChangedSince } from "./useNodeData";
 
 /** The tab with the selected node's input and output in the current run, and its pinned output. */
 export function RunData({ node, data }: { node: FlowNode; data: NodeData }) {

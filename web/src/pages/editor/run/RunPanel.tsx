@@ -2,18 +2,18 @@ import { Alert, Anchor, Box, Button, CloseButton, Group, Progress, Text } from "
 import { useEffect, useMemo, useState } from "react";
 import { Link } from "wouter";
 import { ApiError } from "@/api/client";
-import { hasEnded, isMoving } from "@/runs/moving";
 import { Answered, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
 import { ValueView } from "@/runs/ValueView";
-import { briefOf } from "@/runs/values";
+import { briefOf, hasEnded, isMoving } from "@/runs/values";
+
 import { waitingText } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
-import { Elapsed } from "@/ui/Elapsed";
 import { milliseconds } from "@/ui/format";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Refused } from "@/ui/states";
+import { Elapsed } from "@/ui/Time";
 import { useEditor, useEditorStore } from "../context";
 import { ProblemLine } from "../Problems";
 import { checkOf } from "../problems";

@@ -1,22 +1,136 @@
 /** Notices about saving, between the header and the canvas. */
-import { Button } from "@mantine/core";
-import { IconAlertTriangle, IconClock, IconUsers } from "@tabler/icons-react";
+import { Button, Group, Text } from "@mantine/core";
+import { IconAlertTriangle, IconClock, IconFileAlert, IconUsers } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { Suspense, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import { useShallow } from "zustand/react/shallow";
 import { useSession } from "@/app/session";
+import type { Definition } from "@/definition/types";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { wholeTime } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
 import { messageOf } from "@/ui/states";
 import { Time } from "@/ui/Time";
+import { differences } from "../changes";
 import { useEditor, useEditorStore } from "../context";
-import { isUnpublished, type Presence, type ServerFlow, shownOf } from "../store";
-import { Bar } from "./Bar";
-import { comparedWith } from "./compared";
+import { isUnpublished, type Presence, type ServerFlow, serverOf, shownOf } from "../store";
+import { type Drafts, type LeftDraft, newsIn, onDrafts, restoredOf } from "./drafts";
 import { cancelPublish, latestSave, saveAsNew } from "./remote";
 import { useSaver } from "./useSaving";
+
+interface BarProps {
+  color: string;
+  icon: ReactNode;
+  children: ReactNode;
+  actions?: ReactNode;
+}
+
+/** A notice with actions over the whole width. */
+function Bar({ color, icon, children, actions }: BarProps) {
+  return (
+    <Group
+      role="status"
+      px="md"
+      py={8}
+      gap="sm"
+      justify="space-between"
+      style={{
+        background: `color-mix(in srgb, var(--${color}) 10%, var(--card))`,
+        borderBottom: `1px solid var(--${color})`,
+      }}
+    >
+      <Group gap="xs" c={`var(--${color})`} flex={1} miw={240} wrap="nowrap">
+        {icon}
+        <Text size="sm" c="var(--mantine-color-text)" component="div">
+          {children}
+        </Text>
+      </Group>
+      {actions !== undefined && <Group gap="xs">{actions}</Group>}
+    </Group>
+  );
+}
+
+const AND = new Intl.ListFormat("en", { type: "conjunction" });
+
+/** Return how another definition differs from this one: "2 nodes more and 1 node changed". */
+function comparedWith(one: Definition, other: Definition): string {
+  const { added, removed, changed } = differences(one, other);
+  const nodes = (count: number, word: string) =>
+    count === 0 ? [] : [`${count} ${count === 1 ? "node" : "nodes"} ${word}`];
+  const parts = [...nodes(added, "more"), ...nodes(removed, "fewer"), ...nodes(changed, "changed")];
+  return parts.length === 0
+    ? "the same nodes with other connections, positions or settings"
+    : AND.format(parts);
+}
+
+interface LeftDraftsProps {
+  drafts: Drafts;
+  /** True if the tabs that kept them are known to be closed. */
+  known: boolean;
+}
+
+/** Offer the latest unsaved changes of other tabs, to use or discard. */
+export function LeftDrafts({ drafts, known }: LeftDraftsProps) {
+  const store = useEditorStore();
+  const definition = useEditor((state) => state.definition);
+  const [left, setLeft] = useState(() => newsIn(drafts, asSaved()));
+  const [doomed, setDoomed] = useState<LeftDraft | null>(null);
+  // Another tab may use the same draft, or save its own.
+  useEffect(() => onDrafts(look));
+  const [draft] = left;
+  if (draft === undefined) return null;
+
+  function asSaved(): ServerFlow {
+    return serverOf(store.getState());
+  }
+  function look() {
+    setLeft(newsIn(drafts, asSaved()));
+  }
+  function use(chosen: LeftDraft) {
+    const theirs = asSaved();
+    const { setSaving, replaceDefinition } = store.getState();
+    if (restoredOf(chosen, theirs).kind === "conflict") setSaving({ kind: "conflict", theirs });
+    replaceDefinition(chosen.definition, "use changes of another tab");
+    // Now this tab keeps it, unless the browser's storage is full.
+    if (drafts.read() !== null) drafts.drop(chosen);
+    look();
+  }
+  return (
+    <Bar
+      color="waiting"
+      icon={<IconFileAlert size={20} aria-hidden />}
+      actions={
+        <>
+          <Button size="xs" variant="default" onClick={() => use(draft)}>
+            Use here
+          </Button>
+          <Button size="xs" variant="default" onClick={() => setDoomed(draft)}>
+            Discard
+          </Button>
+        </>
+      }
+    >
+      <b>{known ? "A closed tab" : "Another tab"} has unsaved changes</b>{" "}
+      <Time at={new Date(draft.at).toISOString()} />. Compared with the current state: it has{" "}
+      {comparedWith(definition, draft.definition)}.{known ? "" : " That tab may still be open."}
+      <ConfirmDialog
+        opened={doomed !== null}
+        onClose={() => setDoomed(null)}
+        title="Discard unsaved changes?"
+        action="Discard"
+        danger
+        onConfirm={() => {
+          if (doomed !== null) drafts.drop(doomed);
+          look();
+        }}
+      >
+        The unsaved changes of that tab are lost. The flow is not changed. This cannot be undone.
+      </ConfirmDialog>
+    </Bar>
+  );
+}
 
 const DraftDialogs = lazily(() => import("./DraftDialogs"));
 

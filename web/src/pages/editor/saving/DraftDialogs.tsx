@@ -8,7 +8,7 @@ import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { FormDialog } from "@/ui/FormDialog";
 import { instant } from "@/ui/format";
 import { useEditor, useEditorStore } from "../context";
-import { forgetScheduled, publishDraft, wordsFor } from "./publishing";
+import { forgetScheduled, publishDraft, wordsFor } from "./remote";
 import { useSaver } from "./useSaving";
 
 export type DraftDialog = "name" | "time" | "compare" | "discard";

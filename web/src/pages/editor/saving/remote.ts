@@ -2,9 +2,18 @@
 import { ApiError, type Schemas, server } from "@/api/client";
 import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
-import type { Author, ServerDraft, ServerFlow } from "../store";
-import { prepareLayout } from "../tidying";
-import type { Remote } from "./saver";
+import { notify } from "@/ui/notify";
+import { messageOf } from "@/ui/states";
+import { prepareLayout } from "../changes";
+import {
+  type Author,
+  type EditorStore,
+  type FlowStatus,
+  isUnpublished,
+  type ServerDraft,
+  type ServerFlow,
+} from "../store";
+import type { PublishOptions, Remote, Saver } from "./saver";
 
 type Body = Record<string, never>;
 
@@ -103,4 +112,44 @@ export async function latestSave(id: string): Promise<Author | null> {
   if (version === undefined) return null;
   const { created_by, created_by_name, created_at } = version;
   return { userId: created_by ?? "", who: created_by_name ?? "Another user", at: created_at };
+}
+
+// Publish the draft, and show the result.
+
+/** The words for publishing: an inactive flow has no triggers that would start the version. */
+export function wordsFor(status: FlowStatus) {
+  return status === "active"
+    ? { action: "Publish", done: "Published as version" }
+    : { action: "Save version", done: "Saved as version" };
+}
+
+/** Publishing or discarding the draft cancels a publish at a time. */
+export function forgetScheduled(store: EditorStore): void {
+  const { presence, setPresence } = store.getState();
+  setPresence({ ...presence, scheduled: null });
+}
+
+/** Publish the draft. Return false if the server refused it; the reason is shown above the canvas. */
+export async function publishDraft(
+  store: EditorStore,
+  saver: Saver,
+  options: PublishOptions = {},
+): Promise<boolean> {
+  if (!isUnpublished(store.getState())) {
+    notify.hint("There are no changes since the current version.");
+    return true;
+  }
+  try {
+    await saver.publish(options);
+    const { flow, version } = store.getState();
+    if (!options.at) forgetScheduled(store);
+    if (!options.at) notify.done(`${wordsFor(flow.status).done} ${version}`);
+    return true;
+  } catch (error) {
+    const { saving, setSaving } = store.getState();
+    // Otherwise the bar already says why.
+    if (saving.kind === "idle" || saving.kind === "saving")
+      setSaving({ kind: "unpublished", message: messageOf(error) });
+    return false;
+  }
 }
