@@ -9,6 +9,7 @@ import { useCredentials } from "@/api/credentials";
 import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun";
 import type { Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
+import { Quiet } from "@/ui/Quiet";
 import { LoadingRows } from "@/ui/states";
 import { OPERATION } from "./connector/operations";
 import { type Expressions, FormProvider, type NodeContext, type NodeFormProps, type Pin } from "./context";
@@ -211,11 +212,7 @@ function Body(props: BodyProps) {
       <FoldingProvider value={folding}>
         <Stack gap="md">
           <Others problems={others} />
-          {known.size === 0 && !hasUnknown && (
-            <Text size="sm" c="var(--quiet)">
-              This node has no settings.
-            </Text>
-          )}
+          {known.size === 0 && !hasUnknown && <Quiet>This node has no settings.</Quiet>}
           <Box>
             <SchemaForm
               schema={schema}

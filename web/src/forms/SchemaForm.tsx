@@ -1,5 +1,6 @@
 /** A form drawn from a schema: the form library handles nesting, our own fields handle single values. */
 // Import parts: the whole package includes test code that requires a compiling validator.
+
 import { ActionIcon, Button, Group, Menu, Text, Tooltip, VisuallyHidden } from "@mantine/core";
 import Form from "@rjsf/core/lib/components/Form.js";
 import buttons from "@rjsf/mantine/lib/templates/ButtonTemplates/index.js";
@@ -18,6 +19,7 @@ import type {
 import { IconBraces, IconChevronDown } from "@tabler/icons-react";
 import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import {
   ConditionField,
   RulesField,
@@ -378,9 +380,9 @@ export function SchemaForm({
 function DescriptionFieldTemplate({ id, description }: DescriptionFieldProps) {
   if (!description) return null;
   return (
-    <Text id={id} size="xs" c="var(--quiet)">
+    <Quiet id={id} size="xs">
       {typeof description === "string" ? <Words text={description} /> : description}
-    </Text>
+    </Quiet>
   );
 }
 

@@ -1,9 +1,12 @@
 /** Templates for the form library's objects: important settings first, the others folded. */
-import { Button, Collapse, Group, Text, UnstyledButton } from "@mantine/core";
+
+import { Collapse, Group, Text, UnstyledButton } from "@mantine/core";
 import type { ErrorSchema, FieldTemplateProps, ObjectFieldTemplateProps } from "@rjsf/utils";
 import { IconChevronDown, IconChevronRight, IconPlus } from "@tabler/icons-react";
 import { createContext, useContext, useState } from "react";
 import type { Json } from "@/definition/types";
+import { Button } from "@/ui/Button";
+import { Quiet } from "@/ui/Quiet";
 import { TemplateField } from "./expression/TemplateField";
 import { FieldFrame, Problems } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
@@ -124,7 +127,7 @@ function NestedObject(props: FieldTemplateProps) {
             size="compact-sm"
             variant="default"
             disabled={readonly}
-            leftSection={<IconPlus size={14} aria-hidden />}
+            icon={IconPlus}
             onClick={() => set({})}
           >
             Set {label.toLowerCase()}
@@ -214,9 +217,7 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps) {
               <Text size="sm" fw={550}>
                 More settings
               </Text>
-              <Text size="sm" c="var(--quiet)">
-                {filled > 0 ? `${sections.more.length}, ${filled} in use` : sections.more.length}
-              </Text>
+              <Quiet>{filled > 0 ? `${sections.more.length}, ${filled} in use` : sections.more.length}</Quiet>
             </Group>
           </UnstyledButton>
           <Collapse expanded={isOpen}>

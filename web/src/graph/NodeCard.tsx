@@ -1,10 +1,12 @@
 /** The card of a node in every graph: in the editor, a run, a template, a comparison. */
+
 import { Text, Tooltip } from "@mantine/core";
 import { IconAlertTriangleFilled, IconNote, IconPinFilled, IconRepeat } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { FlowNode } from "@/definition/types";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { Quiet } from "@/ui/Quiet";
 import { type Outcome, StatusBadge } from "@/ui/StatusBadge";
 import classes from "./graph.module.css";
 import { nameOf, operationOf } from "./nameOf";
@@ -51,12 +53,12 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
         <Text size="sm" fw={600} className={classes.title} title={`${nameOf(node, type)} (${node.id})`}>
           {nameOf(node, type)}
         </Text>
-        <Text size="xs" c="var(--quiet)" truncate>
+        <Quiet size="xs" truncate>
           {mark.detail ??
             (type === undefined
               ? `unknown type ${node.type}`
               : (operationOf(node, type) ?? (node.name ? type.name : node.id)))}
-        </Text>
+        </Quiet>
       </div>
       <div className={classes.marks}>
         {mark.outcome !== undefined && mark.outcome !== "none" && (

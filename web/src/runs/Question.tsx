@@ -12,6 +12,7 @@ import type { FieldSchema } from "@/forms/schema/types";
 import { initialOf } from "@/forms/schema/values";
 import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, messageOf, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { faultsOfForm } from "./input/asked";
@@ -148,14 +149,14 @@ export function Question(props: QuestionProps) {
   return (
     <Stack gap="sm">
       <Text className={classes.text}>{question.text}</Text>
-      <Text size="sm" c="var(--quiet)" component="div">
+      <Quiet component="div">
         Requested by “{nameOfStep(question, catalogue)}” <Time at={question.asked_at} />
         {question.expires_at !== null && (
           <>
             , expires <Time at={question.expires_at} />
           </>
         )}
-      </Text>
+      </Quiet>
       {hasFields && (
         <Suspense fallback={<Loading label="Loading the form" />}>
           <InputForm
@@ -210,11 +211,7 @@ export function Question(props: QuestionProps) {
           </Alert>
         ))
       )}
-      {sending !== null && part > 0 && (
-        <Text size="sm" c="var(--quiet)" role="status">
-          Sending files: {Math.floor(part * 100)} %
-        </Text>
-      )}
+      {sending !== null && part > 0 && <Quiet role="status">Sending files: {Math.floor(part * 100)} %</Quiet>}
       <Tooltip label="Requires the operator role" disabled={mayAnswer}>
         <Group gap="sm" grow className={classes.answers}>
           {question.answers.map((name, at) => (
@@ -231,9 +228,7 @@ export function Question(props: QuestionProps) {
           ))}
         </Group>
       </Tooltip>
-      <Text size="xs" c="var(--quiet)">
-        Answers are final.
-      </Text>
+      <Quiet size="xs">Answers are final.</Quiet>
     </Stack>
   );
 }

@@ -18,6 +18,7 @@ import { api, type Schemas } from "@/api/client";
 import { Clamped } from "@/ui/Clamped";
 import { count, duration, LOCALE, milliseconds } from "@/ui/format";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { Quiet } from "@/ui/Quiet";
 import { SplitPane } from "@/ui/SplitPane";
 import { labelOf, StatusBadge } from "@/ui/StatusBadge";
 import { Empty, Loading, Refused } from "@/ui/states";
@@ -62,11 +63,7 @@ function shown(data: unknown): string {
 /** Log entries, oldest first. */
 export function LogLines({ entries, names, withNode = true }: LogLinesProps) {
   if (entries.length === 0) {
-    return (
-      <Text size="sm" c="var(--quiet)">
-        No log entries.
-      </Text>
-    );
+    return <Quiet>No log entries.</Quiet>;
   }
   return (
     <ul className={classes.entries}>
@@ -80,9 +77,7 @@ export function LogLines({ entries, names, withNode = true }: LogLinesProps) {
           </span>
           <span className={classes.text}>
             {withNode && entry.node_id !== null && (
-              <Text span size="sm" c="var(--quiet)">
-                {names?.get(entry.node_id) ?? entry.node_id}:{" "}
-              </Text>
+              <Quiet span>{names?.get(entry.node_id) ?? entry.node_id}: </Quiet>
             )}
             {entry.message}
           </span>
@@ -124,11 +119,7 @@ function SentSettings({ run, number, level }: SentSettingsProps) {
   if (error !== null && data === undefined) return <Refused error={error} onRetry={() => void refetch()} />;
   if (data === undefined) return <Loading label="Loading the settings" />;
   if (data.settings === null) {
-    return (
-      <Text size="sm" c="var(--quiet)" p="sm">
-        {REASONS[data.reason ?? ""] ?? "The node was not executed."}
-      </Text>
-    );
+    return <Quiet p="sm">{REASONS[data.reason ?? ""] ?? "The node was not executed."}</Quiet>;
   }
   const failed = data.settings.filter((one) => !one.ok);
   const cut = data.settings.filter((one) => one.truncated);
@@ -145,9 +136,7 @@ function SentSettings({ run, number, level }: SentSettingsProps) {
             value={item + 1}
             onChange={(next) => typeof next === "number" && next >= 1 && setItem(next - 1)}
           />
-          <Text size="sm" c="var(--quiet)">
-            of {count(data.items)} items
-          </Text>
+          <Quiet>of {count(data.items)} items</Quiet>
         </Group>
       )}
       {(failed.length > 0 || cut.length > 0) && (
@@ -158,9 +147,9 @@ function SentSettings({ run, number, level }: SentSettingsProps) {
             </Text>
           ))}
           {cut.map((one) => (
-            <Text key={one.name} size="xs" c="var(--quiet)">
+            <Quiet key={one.name} size="xs">
               {one.name} is long: only its beginning is shown.
-            </Text>
+            </Quiet>
           ))}
         </Stack>
       )}
@@ -261,15 +250,9 @@ function StepHead(props: StepHeadProps) {
         )}
         <StatusBadge outcome={outcomeOfStep(step, hasEnded(run))} />
         {step.status !== "skipped" && (
-          <Text size="sm" c="var(--quiet)" style={{ whiteSpace: "nowrap" }}>
-            {duration(milliseconds(step.duration_us))}
-          </Text>
+          <Quiet style={{ whiteSpace: "nowrap" }}>{duration(milliseconds(step.duration_us))}</Quiet>
         )}
-        {step.pinned && (
-          <Text size="sm" c="var(--quiet)">
-            pinned
-          </Text>
-        )}
+        {step.pinned && <Quiet>pinned</Quiet>}
       </Group>
       <Group gap="xs" wrap="nowrap">
         {state.steps.length > 1 && <StepChoice state={state} step={step} onStep={onStep} />}

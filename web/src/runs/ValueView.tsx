@@ -1,9 +1,11 @@
-import { ActionIcon, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Group, Stack, Text, Tooltip } from "@mantine/core";
 import { useClipboard } from "@mantine/hooks";
 import { IconCheck, IconCopy, IconDownload } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
+import { Button } from "@/ui/Button";
 import { size } from "@/ui/format";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import classes from "./runs.module.css";
 import { sizeText } from "./value/kinds";
@@ -47,9 +49,9 @@ function Head({ title, level, note, children }: HeadProps) {
       <Text size="sm" fw={600} component={`h${level}` as const} truncate>
         {title}{" "}
         {note !== undefined && (
-          <Text span size="xs" c="var(--quiet)" fw={400}>
+          <Quiet span size="xs" fw={400}>
             {note}
-          </Text>
+          </Quiet>
         )}
       </Text>
       <Group gap={2} wrap="nowrap">
@@ -80,9 +82,9 @@ function Whole({ title, value, nothing, actions, level, note }: WholeProps) {
       {isThere ? (
         <Views title={title} value={value} />
       ) : (
-        <Text className={classes.valueBody} size="sm" c="var(--quiet)" p="sm">
+        <Quiet className={classes.valueBody} p="sm">
           {nothing}
-        </Text>
+        </Quiet>
       )}
     </>
   );
@@ -150,7 +152,7 @@ function Large({
             component="a"
             href={path}
             download={`${title.toLowerCase()}.json`}
-            leftSection={<IconDownload size={14} aria-hidden />}
+            icon={IconDownload}
           >
             Download
           </Button>

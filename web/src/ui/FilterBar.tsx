@@ -1,7 +1,8 @@
-import { Button, Group, Select, TextInput } from "@mantine/core";
+import { Group, Select, TextInput } from "@mantine/core";
 import { IconFilterOff } from "@tabler/icons-react";
 import { type ReactNode, useMemo } from "react";
 import { api } from "@/api/client";
+import { Button } from "@/ui/Button";
 
 interface BetweenProps {
   /** A local time such as `2026-01-31T14:00`; empty for no limit. */
@@ -80,14 +81,7 @@ export function FilterBar({ children, isSet, onClear }: FilterBarProps) {
     <Group gap="xs" role="search" aria-label="Filters">
       {children}
       {isSet && (
-        <Button
-          variant="subtle"
-          color="gray"
-          c="var(--quiet)"
-          px="xs"
-          leftSection={<IconFilterOff size={16} aria-hidden />}
-          onClick={onClear}
-        >
+        <Button variant="subtle" color="gray" c="var(--quiet)" px="xs" icon={IconFilterOff} onClick={onClear}>
           Clear filters
         </Button>
       )}

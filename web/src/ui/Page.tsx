@@ -1,8 +1,9 @@
-import { Anchor, Box, Group, Stack, Text, Title } from "@mantine/core";
+import { Anchor, Box, Group, Stack, Title } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { IconArrowLeft } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { Link } from "wouter";
+import { Quiet } from "@/ui/Quiet";
 
 interface DocsLinkProps {
   /** A page of the documentation, with an optional anchor: "nodes#http". */
@@ -68,14 +69,14 @@ export function Page({ title, about, docs, above, actions, width = 1200, childre
               {title}
             </Title>
             {about !== undefined && (
-              <Text size="sm" c="var(--quiet)" maw={720}>
+              <Quiet maw={720}>
                 {about}{" "}
                 {docs !== undefined && (
                   <DocsLink page={docs} label={`Learn more: ${title}`}>
                     Learn more
                   </DocsLink>
                 )}
-              </Text>
+              </Quiet>
             )}
           </Box>
           {actions !== undefined && <Group gap="xs">{actions}</Group>}

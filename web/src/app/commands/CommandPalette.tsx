@@ -3,7 +3,6 @@ import {
   Kbd,
   Loader,
   Modal,
-  Text,
   TextInput,
   useMantineColorScheme,
   VisuallyHidden,
@@ -37,6 +36,7 @@ import {
 import { useLocation } from "wouter";
 import { api } from "@/api/client";
 import { type Keys, KeysTable } from "@/ui/KeysTable";
+import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 import { useSession } from "../session";
 import { PLACES, type Place, useIsOpen, WORKSPACE } from "../shell/Places";
@@ -409,16 +409,16 @@ function Option({ id, command, active, search, isKindShown, onChoose }: OptionPr
           {label}
         </Highlight>
         {about !== undefined && (
-          <Text component="span" size="xs" c="var(--quiet)" truncate>
+          <Quiet component="span" size="xs" truncate>
             {about}
-          </Text>
+          </Quiet>
         )}
       </span>
       {keys !== undefined && <Kbd size="xs">{keys}</Kbd>}
       {isKindShown && (
-        <Text component="span" size="xs" c="var(--quiet)" className={classes.kind}>
+        <Quiet component="span" size="xs" className={classes.kind}>
           {group}
-        </Text>
+        </Quiet>
       )}
     </div>
   );
@@ -449,8 +449,8 @@ function Status({ found, search, count, isSettled }: StatusProps) {
       </VisuallyHidden>
     );
   return (
-    <Text size="sm" c="var(--quiet)" px="md" py="sm" role="status" className={classes.status}>
+    <Quiet px="md" py="sm" role="status" className={classes.status}>
       {text}
-    </Text>
+    </Quiet>
   );
 }

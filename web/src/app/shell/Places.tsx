@@ -1,5 +1,6 @@
 /** The navigation: the pages that the role may open. */
-import { Badge, Indicator, NavLink, Text } from "@mantine/core";
+
+import { Badge, Indicator, NavLink } from "@mantine/core";
 import {
   IconFiles,
   IconHistory,
@@ -20,6 +21,7 @@ import { Link, useLocation } from "wouter";
 import { type Pack, usePacksOff } from "@/api/catalogue";
 import { api } from "@/api/client";
 import { CALM } from "@/api/queries";
+import { Quiet } from "@/ui/Quiet";
 import { type Role, useSession } from "../session";
 
 export interface Place {
@@ -75,9 +77,9 @@ export function Places({ compact, onGo }: PlacesProps) {
       {compact ? (
         <hr style={{ border: 0, borderTop: "1px solid var(--line)", margin: "8px 4px" }} />
       ) : (
-        <Text size="xs" c="var(--quiet)" fw={600} mt="md" mb={4} px="sm">
+        <Quiet size="xs" fw={600} mt="md" mb={4} px="sm">
           Workspace
-        </Text>
+        </Quiet>
       )}
       <Links places={WORKSPACE} compact={compact} onGo={onGo} />
     </>

@@ -1,4 +1,5 @@
 /** The frame of every page: navigation, workspace and user menu. */
+
 import {
   ActionIcon,
   AppShell,
@@ -37,6 +38,7 @@ import { Link, useLocation, useRoute } from "wouter";
 import { useServerState } from "@/api/catalogue";
 import { ApiError } from "@/api/client";
 import { lazily } from "@/ui/lazily";
+import { Quiet } from "@/ui/Quiet";
 import { isPaletteKey, PALETTE_KEY } from "../commands/commands";
 import mark from "../mark.svg?inline";
 import { useSession } from "../session";
@@ -108,9 +110,9 @@ function UserMenu({ compact }: { compact: boolean }) {
                 <Text size="sm" fw={550} truncate>
                   {user.name}
                 </Text>
-                <Text size="xs" c="var(--quiet)" tt="capitalize">
+                <Quiet size="xs" tt="capitalize">
                   {role}
-                </Text>
+                </Quiet>
               </Stack>
               <IconChevronDown size={16} aria-hidden />
             </>
@@ -158,9 +160,9 @@ function Version() {
   const state = useServerState();
   if (state === undefined) return null;
   return (
-    <Text size="xs" c="var(--quiet)" px="xs" pt={4}>
+    <Quiet size="xs" px="xs" pt={4}>
       Headrace {state.version}
-    </Text>
+    </Quiet>
   );
 }
 
@@ -280,9 +282,7 @@ function PaletteButton({ compact, onClick }: PaletteButtonProps) {
     <UnstyledButton w="100%" px="xs" py={6} bdrs="md" bd="1px solid var(--line)" onClick={onClick}>
       <Group gap="xs" wrap="nowrap">
         <IconSearch size={18} stroke={1.7} aria-hidden />
-        <Text size="sm" c="var(--quiet)" flex={1}>
-          Search
-        </Text>
+        <Quiet flex={1}>Search</Quiet>
         <Kbd size="xs">{PALETTE_KEY}</Kbd>
       </Group>
     </UnstyledButton>

@@ -11,6 +11,7 @@ import {
   IconUser,
 } from "@tabler/icons-react";
 import { Link } from "wouter";
+import { MenuItem } from "@/ui/MenuItem";
 import { useSession } from "../session";
 import { showStep } from "../tour/tour";
 
@@ -26,39 +27,34 @@ export default function UserMenuItems() {
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   return (
     <>
-      <Menu.Item component={Link} href="/profile" leftSection={<IconUser size={16} aria-hidden />}>
+      <MenuItem component={Link} href="/profile" icon={IconUser}>
         Profile
-      </Menu.Item>
-      <Menu.Item component="a" href="/docs" target="_blank" leftSection={<IconBook size={16} aria-hidden />}>
+      </MenuItem>
+      <MenuItem component="a" href="/docs" target="_blank" icon={IconBook}>
         Documentation
-      </Menu.Item>
-      <Menu.Item
-        component="a"
-        href="/api/docs"
-        target="_blank"
-        leftSection={<IconListDetails size={16} aria-hidden />}
-      >
+      </MenuItem>
+      <MenuItem component="a" href="/api/docs" target="_blank" icon={IconListDetails}>
         API reference
-      </Menu.Item>
-      <Menu.Item leftSection={<IconMap2 size={16} aria-hidden />} onClick={() => showStep(user.id, 0)}>
+      </MenuItem>
+      <MenuItem icon={IconMap2} onClick={() => showStep(user.id, 0)}>
         Tour of the app
-      </Menu.Item>
+      </MenuItem>
       <Menu.Divider />
       <Menu.Label>Appearance</Menu.Label>
       {SCHEMES.map(({ value, label, icon: Icon }) => (
-        <Menu.Item
+        <MenuItem
           key={value}
-          leftSection={<Icon size={16} aria-hidden />}
+          icon={Icon}
           rightSection={colorScheme === value ? <IconCheck size={16} aria-label="selected" /> : undefined}
           onClick={() => setColorScheme(value)}
         >
           {label}
-        </Menu.Item>
+        </MenuItem>
       ))}
       <Menu.Divider />
-      <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => void logOut()}>
+      <MenuItem icon={IconLogout} onClick={() => void logOut()}>
         Log out
-      </Menu.Item>
+      </MenuItem>
     </>
   );
 }

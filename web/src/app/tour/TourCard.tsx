@@ -1,9 +1,11 @@
 /** The card of the tour. It is beside the page, not over it: everything stays usable, and Escape in it ends the tour. */
+
 import { Button, CloseButton, Group, Paper, Text, Title } from "@mantine/core";
 import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { server } from "@/api/client";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { endTour, showStep } from "./tour";
 import classes from "./tour.module.css";
 
@@ -152,9 +154,9 @@ export default function TourCard({ userId, at }: { userId: string; at: number })
         onKeyDown={onKeyDown}
       >
         <Group justify="space-between" wrap="nowrap">
-          <Text size="xs" c="var(--quiet)">
+          <Quiet size="xs">
             Tour, {number + 1} of {STEPS.length}
-          </Text>
+          </Quiet>
           <CloseButton aria-label="End the tour" title="End the tour" onClick={() => endTour(userId)} />
         </Group>
         <div aria-live="polite">

@@ -1,4 +1,5 @@
-import { Button, Group, Text } from "@mantine/core";
+import { Button, Group } from "@mantine/core";
+import { Quiet } from "@/ui/Quiet";
 import { useSession } from "../session";
 import { endTour, showStep, useTour } from "./tour";
 
@@ -9,9 +10,7 @@ export function TourOffer() {
   if (!isNew) return null;
   return (
     <Group gap="xs">
-      <Text size="sm" c="var(--quiet)">
-        New here? A tour of six steps shows where everything is.
-      </Text>
+      <Quiet>New here? A tour of six steps shows where everything is.</Quiet>
       <Button size="compact-sm" variant="light" onClick={() => showStep(user.id, 0)}>
         Take the tour
       </Button>

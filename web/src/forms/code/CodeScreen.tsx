@@ -1,4 +1,5 @@
 /** The full-screen editor of code: run button, output and data beside it, errors at their line. */
+
 import { autocompletion, type CompletionContext } from "@codemirror/autocomplete";
 import { jsonParseLinter } from "@codemirror/lang-json";
 import { localCompletionSource } from "@codemirror/lang-python";
@@ -6,12 +7,14 @@ import { type Diagnostic, linter, lintGutter } from "@codemirror/lint";
 import type { Extension, Text as Lines } from "@codemirror/state";
 import { Prec } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
-import { Button, Loader, Text } from "@mantine/core";
+import { Loader, Text } from "@mantine/core";
 import { IconPlayerPlay } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useId, useMemo, useRef } from "react";
 import { knownValue, stepOf, useLastRun } from "@/api/lastRun";
+import { Button } from "@/ui/Button";
 import CodeMirror, { type Language } from "@/ui/code/CodeMirror";
+import { Quiet } from "@/ui/Quiet";
 import { type ActiveEditor, ActiveProvider, type Expressions, type NodeRun, useForm } from "../context";
 import { DataPicker } from "../expression/DataPicker";
 import { written } from "../expression/Preview";
@@ -180,12 +183,7 @@ export default function CodeScreen(props: CodeScreenProps) {
 
 function RunButton({ run }: { run: NodeRun }) {
   return (
-    <Button
-      size="sm"
-      leftSection={<IconPlayerPlay size={16} aria-hidden />}
-      loading={run.busy}
-      onClick={run.start}
-    >
+    <Button size="sm" icon={IconPlayerPlay} loading={run.busy} onClick={run.start}>
       {run.label}
     </Button>
   );
@@ -216,11 +214,7 @@ function Output({ expressions, busy }: { expressions: Expressions; busy: boolean
   });
   if (busy) return <Loader size="xs" aria-label="Running" />;
   if (step === undefined || step === null) {
-    return (
-      <Text size="xs" c="var(--quiet)">
-        The last run did not reach this node.
-      </Text>
-    );
+    return <Quiet size="xs">The last run did not reach this node.</Quiet>;
   }
   if (step.error_text) {
     return (

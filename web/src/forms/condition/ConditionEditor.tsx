@@ -1,7 +1,11 @@
 /** Conditions as rows: field, operator, value; in groups. It writes one expression, and reads it. */
-import { ActionIcon, Button, Group as Row, SegmentedControl, Select, Text } from "@mantine/core";
+
+import { Group as Row, SegmentedControl, Select } from "@mantine/core";
 import { IconPlus, IconX } from "@tabler/icons-react";
 import { useMemo, useRef, useState } from "react";
+import { Button } from "@/ui/Button";
+import { IconButton } from "@/ui/IconButton";
+import { Quiet } from "@/ui/Quiet";
 import { useForm } from "../context";
 import { Preview } from "../expression/Preview";
 import type { Scope } from "../expression/scope";
@@ -138,9 +142,9 @@ export function GroupEditor(props: GroupEditorProps) {
         return (
           <div key={key} className={classes.part}>
             {at > 0 && (
-              <Text size="xs" c="var(--quiet)" fw={550}>
+              <Quiet size="xs" fw={550}>
                 {group.all ? "and" : "or"}
-              </Text>
+              </Quiet>
             )}
             {isGroup(part) ? (
               <GroupEditor
@@ -180,23 +184,14 @@ export function GroupEditor(props: GroupEditorProps) {
 
 function AddButton({ children, onAdd }: { children: string; onAdd: () => void }) {
   return (
-    <Button
-      size="compact-sm"
-      variant="default"
-      leftSection={<IconPlus size={14} aria-hidden />}
-      onClick={onAdd}
-    >
+    <Button size="compact-sm" variant="default" icon={IconPlus} onClick={onAdd}>
       {children}
     </Button>
   );
 }
 
 function RemoveButton({ label, onRemove }: { label: string; onRemove: () => void }) {
-  return (
-    <ActionIcon variant="subtle" color="gray" size={36} aria-label={`Remove ${label}`} onClick={onRemove}>
-      <IconX size={16} aria-hidden />
-    </ActionIcon>
-  );
+  return <IconButton label={`Remove ${label}`} icon={IconX} iconSize={16} size={36} onClick={onRemove} />;
 }
 
 interface RuleEditorProps {

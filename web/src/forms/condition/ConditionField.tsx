@@ -1,8 +1,10 @@
 /** A condition, or rules of a switch, in the form or as an expression, with a switch between both. */
-import { SegmentedControl, Skeleton, Text, Tooltip } from "@mantine/core";
+
+import { SegmentedControl, Skeleton, Tooltip } from "@mantine/core";
 import { Suspense, useState } from "react";
 import type { Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
+import { Quiet } from "@/ui/Quiet";
 import { useForm, useSettings } from "../context";
 import type { Leaf } from "../schema/leaf";
 import { readRules } from "./model";
@@ -70,11 +72,7 @@ export function ViewSwitch({ label, view, canRead, onView, words }: SwitchProps 
 
 export function TooComplex({ value }: { value: Json | undefined }) {
   if (read(value) !== null || (typeof value === "string" && !value.includes("{{"))) return null;
-  return (
-    <Text size="xs" c="var(--quiet)">
-      This expression is too complex for the form.
-    </Text>
-  );
+  return <Quiet size="xs">This expression is too complex for the form.</Quiet>;
 }
 
 interface ConditionFieldProps {

@@ -22,6 +22,7 @@ import {
 } from "@tabler/icons-react";
 import { type ReactElement, useMemo, useRef } from "react";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { useActive, useForm } from "../context";
 import { brief, type Path, pathText, type Scope, valueAt } from "../expression/scope";
 import { instantOf, localOf } from "../schema/values";
@@ -153,9 +154,9 @@ export function PathInput({
           <Text size="xs" ff="monospace" truncate>
             {option.value}
           </Text>
-          <Text size="xs" c="var(--quiet)" truncate>
+          <Quiet size="xs" truncate>
             {details.get(option.value)}
-          </Text>
+          </Quiet>
         </Group>
       )}
     />

@@ -5,6 +5,7 @@ import { useState } from "react";
 import type { Auth, Connector } from "@/api/connectors";
 import { type Credential, type CredentialType, useCredentials, useCredentialTypes } from "@/api/credentials";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import { CredentialMaking } from "../credentials/CredentialDialog";
 import { hostIn } from "../credentials/hosts";
@@ -226,9 +227,5 @@ function HostField({ way, hosts, onChange }: HostFieldProps) {
     );
   }
   if (hosts.length === 0) return null;
-  return (
-    <Text size="sm" c="var(--quiet)">
-      Sent only to {hosts.join(", ")}.
-    </Text>
-  );
+  return <Quiet>Sent only to {hosts.join(", ")}.</Quiet>;
 }

@@ -1,8 +1,10 @@
 /** The settings of a connector's node: the operation, then its inputs. Loaded with the first one. */
+
 import { Alert, Anchor, type ComboboxItem, type OptionsFilter, Select, Stack, Text } from "@mantine/core";
 import { useId, useMemo, useRef } from "react";
 import { type Connector, type ConnectorOperation, rateInWords, useConnector } from "@/api/connectors";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { LoadingRows, Refused } from "@/ui/states";
 import type { NodeFormProps } from "../context";
 import { describedBy, FieldFrame, Words } from "../fields/FieldFrame";
@@ -77,9 +79,7 @@ function OperationField(props: OperationFieldProps) {
           <div>
             <Text size="sm">{option.label}</Text>
             {byId.get(option.value)?.description && (
-              <Text size="xs" c="var(--quiet)">
-                {byId.get(option.value)?.description}
-              </Text>
+              <Quiet size="xs">{byId.get(option.value)?.description}</Quiet>
             )}
           </div>
         )}
@@ -192,7 +192,7 @@ function About({ connector, operation }: Pick<OperationPartsProps, "connector" |
   const service = connector.service.name;
   const docs = operation.docs ?? connector.docs;
   return (
-    <Text size="sm" c="var(--quiet)">
+    <Quiet>
       <Words text={operation.description} />{" "}
       {docs !== null && (
         <Anchor href={docs} target="_blank" rel="noopener noreferrer" size="sm" underline="always">
@@ -205,6 +205,6 @@ function About({ connector, operation }: Pick<OperationPartsProps, "connector" |
           {service} allows {rateInWords(connector.rate)}.
         </>
       )}
-    </Text>
+    </Quiet>
   );
 }

@@ -1,4 +1,5 @@
 /** The values of an OAuth2 account: the service, how its client is made, and what flows may do in the account. */
+
 import {
   ActionIcon,
   Alert,
@@ -22,6 +23,7 @@ import { IconCheck, IconChevronDown, IconCopy, IconExternalLink } from "@tabler/
 import { useMemo, useState } from "react";
 import { CUSTOM, type Provider, useProviders } from "@/api/accounts";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import { SchemaForm } from "../SchemaForm";
 import { chosenScopes, pick, prefill, ready, withoutPrefill } from "./hosts";
@@ -218,12 +220,7 @@ interface ScopesProps {
 }
 
 function Scopes({ provider, value, onChange }: ScopesProps) {
-  if (provider.scopes.length === 0)
-    return (
-      <Text size="sm" c="var(--quiet)">
-        The permissions are set in the service.
-      </Text>
-    );
+  if (provider.scopes.length === 0) return <Quiet>The permissions are set in the service.</Quiet>;
   const chosen = chosenScopes(provider, value);
   const known = provider.scopes.map((one) => one.value);
   const others = chosen.filter((one) => !known.includes(one));

@@ -1,5 +1,6 @@
 /** The account of a credential: whether it is connected, and buttons to connect and disconnect it. */
-import { Alert, Button, Group, Loader, Stack, Text } from "@mantine/core";
+
+import { Alert, Group, Loader, Stack, Text } from "@mantine/core";
 import {
   IconAlertTriangle,
   IconCircleCheck,
@@ -12,7 +13,9 @@ import { ACCOUNT, type Connection, needsConnection, useConnecting } from "@/api/
 import { server } from "@/api/client";
 import { type Credential, useCredentialsChanged } from "@/api/credentials";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 import { Time } from "@/ui/Time";
 
@@ -41,24 +44,24 @@ function Facts({ connection }: { connection: Connection }) {
   return (
     <>
       {connection.connected_at !== null && (
-        <Text size="xs" c="var(--quiet)">
+        <Quiet size="xs">
           Connected <Time at={connection.connected_at} />
           {connection.expires_at !== null && (
             <>
               ; access ends <Time at={connection.expires_at} />, then connect again
             </>
           )}
-        </Text>
+        </Quiet>
       )}
       {connection.scopes.length > 0 && (
-        <Text size="xs" c="var(--quiet)" style={{ overflowWrap: "anywhere" }}>
+        <Quiet size="xs" style={{ overflowWrap: "anywhere" }}>
           Permits: {connection.scopes.join(", ")}
-        </Text>
+        </Quiet>
       )}
       {details.length > 0 && (
-        <Text size="xs" c="var(--quiet)" style={{ overflowWrap: "anywhere" }}>
+        <Quiet size="xs" style={{ overflowWrap: "anywhere" }}>
           {details.join("; ")}
-        </Text>
+        </Quiet>
       )}
     </>
   );
@@ -127,7 +130,7 @@ export function ConnectionPanel({ credential, fresh = false }: { credential: Cre
           <Button
             size="sm"
             variant={isConnected ? "default" : "filled"}
-            leftSection={<IconPlugConnected size={16} aria-hidden />}
+            icon={IconPlugConnected}
             onClick={() => void connecting.start()}
           >
             {isConnected

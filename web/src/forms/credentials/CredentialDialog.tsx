@@ -1,4 +1,5 @@
 /** Create a credential: type, name, values, test. */
+
 import { Button, Group, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { needsConnection } from "@/api/accounts";
@@ -10,6 +11,7 @@ import {
   useCredentialsChanged,
   useCredentialTypes,
 } from "@/api/credentials";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import { Words } from "../fields/FieldFrame";
 import { ConnectionPanel } from "./Connection";
@@ -203,9 +205,9 @@ export function CredentialMaking(props: MakingProps) {
         />
       )}
       {type !== undefined && !isBrief && (
-        <Text size="sm" c="var(--quiet)">
+        <Quiet>
           <Words text={type.description} />
-        </Text>
+        </Quiet>
       )}
       {type !== undefined && (
         <>

@@ -1,5 +1,6 @@
 /** Change a credential's name, values or hosts. The values are never shown: they are replaced as a whole. */
-import { Alert, Button, Group, Modal, Stack, Switch, Text, TextInput } from "@mantine/core";
+
+import { Alert, Button, Group, Modal, Stack, Switch, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { ApiError, type Detail, server } from "@/api/client";
 import {
@@ -11,6 +12,7 @@ import {
   useCredentialTypes,
 } from "@/api/credentials";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import { ConnectionPanel } from "./Connection";
 import { CredentialForm, type Draft, missingValues, useFirstFault } from "./CredentialForm";
@@ -121,10 +123,10 @@ function Changing({ credential, type, onClose, onDone }: EditDialogProps & { typ
       />
       {isAnew && <CredentialForm type={type} name={name} draft={draft} onChange={change} details={details} />}
       {!isAnew && (
-        <Text size="sm" c="var(--quiet)">
+        <Quiet>
           The values stay unchanged. {type.name}
           {hostsOf(credential) !== null && `; allowed hosts: ${hostsOf(credential)?.join(", ")}`}.
-        </Text>
+        </Quiet>
       )}
       {refusal !== null && <Refused error={refusal} />}
       <Group justify="flex-end">

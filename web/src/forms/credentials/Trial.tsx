@@ -1,10 +1,13 @@
 /** Test a credential and show the result. */
-import { Alert, Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
+
+import { Alert, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { IconCheck, IconPlugConnected, IconQuestionMark, IconX } from "@tabler/icons-react";
 import { useState } from "react";
 import { type Schemas, server } from "@/api/client";
 import type { Credential } from "@/api/credentials";
+import { Button } from "@/ui/Button";
 import { duration } from "@/ui/format";
+import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 
 type Tried = Omit<Schemas["TrialOut"], "duration_ms"> & { duration_ms: number | null };
@@ -66,12 +69,7 @@ export function Trial({ attempt }: TrialProps) {
   return (
     <Stack gap="xs">
       <Group align="flex-end" gap="xs">
-        <Button
-          variant="default"
-          loading={isTrying}
-          leftSection={<IconPlugConnected size={16} aria-hidden />}
-          onClick={() => void run()}
-        >
+        <Button variant="default" loading={isTrying} icon={IconPlugConnected} onClick={() => void run()}>
           Test
         </Button>
         {asksForUrl && (
@@ -106,9 +104,7 @@ export default function TestDialog({ credential, onClose }: { credential: Creden
       closeButtonProps={{ "aria-label": "Close" }}
     >
       <Stack>
-        <Text size="sm" c="var(--quiet)">
-          The server connects with this credential as a flow would.
-        </Text>
+        <Quiet>The server connects with this credential as a flow would.</Quiet>
         <Trial attempt={attempt} />
       </Stack>
     </Modal>

@@ -1,8 +1,10 @@
 /** The data that an expression can read, as a tree. A click inserts the path at the cursor; it can also be dragged. */
+
 import { ActionIcon, Box, Group, Loader, Text, UnstyledButton } from "@mantine/core";
 import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
 import { type ReactNode, useState } from "react";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { useActive, useForm } from "../context";
 import classes from "../forms.module.css";
 import { brief, type Path, pathText, type Scope, startDrag } from "./scope";
@@ -61,9 +63,9 @@ function Entry({ path, label, detail, depth, opens, onOpen, children }: EntryPro
           <Text span ff="monospace" size="xs">
             {label}
           </Text>
-          <Text span size="xs" c="var(--quiet)" truncate>
+          <Quiet span size="xs" truncate>
             {detail}
-          </Text>
+          </Quiet>
         </UnstyledButton>
       </Group>
       {open && children !== undefined && (
@@ -119,9 +121,9 @@ function StepEntry({ step, load }: { step: Scope["steps"][number]; load: (id: st
         isLoading ? (
           <Loader size="xs" ml={28} />
         ) : step.output === undefined ? (
-          <Text component="li" size="xs" c="var(--quiet)" pl={28} style={{ listStyle: "none" }}>
+          <Quiet component="li" size="xs" pl={28} style={{ listStyle: "none" }}>
             No output in the last run
-          </Text>
+          </Quiet>
         ) : typeof step.output === "object" && step.output !== null ? (
           <Values path={path} value={step.output} depth={1} />
         ) : (

@@ -1,4 +1,5 @@
 /** The full-screen editor of an expression: data, functions, and the result for each of the last items. */
+
 import { linter } from "@codemirror/lint";
 import type { EditorView } from "@codemirror/view";
 import { Loader, Text, TextInput, UnstyledButton } from "@mantine/core";
@@ -7,6 +8,7 @@ import { IconSearch } from "@tabler/icons-react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useId, useMemo, useRef, useState } from "react";
 import { DocsLink } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 import { type ActiveEditor, ActiveProvider, useForm } from "../context";
 import { Part, Screen } from "../screen/Screen";
@@ -156,9 +158,9 @@ function Functions({ onChoose }: { onChoose: (one: Documented) => void }) {
         onChange={(event) => setSearch(event.currentTarget.value)}
       />
       {found.length === 0 && (
-        <Text size="xs" c="var(--quiet)" role="status">
+        <Quiet size="xs" role="status">
           No function matches “{search}”
-        </Text>
+        </Quiet>
       )}
       {found.map((one) => (
         <UnstyledButton
@@ -172,10 +174,10 @@ function Functions({ onChoose }: { onChoose: (one: Documented) => void }) {
             {one.signature}
           </Text>
           {one.of !== "" && (
-            <Text span size="xs" c="var(--quiet)">
+            <Quiet span size="xs">
               {" "}
               for {one.of}
-            </Text>
+            </Quiet>
           )}
           <Text span size="xs" display="block">
             {one.does}

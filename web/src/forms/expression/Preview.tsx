@@ -1,8 +1,10 @@
 /** The result of an expression with the data of the last run, or the server's error. */
+
 import { Group, Loader, Text } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { type Schemas, server } from "@/api/client";
+import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 import { type Expressions, useForm } from "../context";
 import classes from "../forms.module.css";
@@ -66,11 +68,7 @@ interface OutcomeProps {
 
 function Outcome({ item, hasInput, problems }: OutcomeProps) {
   if (!item.ok && !hasInput && WITHOUT_INPUT.test(item.error ?? "")) {
-    return (
-      <Text size="xs" c="var(--quiet)">
-        The last run did not reach this node. Run the flow to see a value.
-      </Text>
-    );
+    return <Quiet size="xs">The last run did not reach this node. Run the flow to see a value.</Quiet>;
   }
   if (!item.ok) {
     // The field already shows a syntax error.
@@ -83,9 +81,7 @@ function Outcome({ item, hasInput, problems }: OutcomeProps) {
   }
   return (
     <div>
-      <Text size="xs" c="var(--quiet)">
-        Result (last run): {item.truncated ? "beginning" : typeName(item.value)}
-      </Text>
+      <Quiet size="xs">Result (last run): {item.truncated ? "beginning" : typeName(item.value)}</Quiet>
       <pre className={classes.given}>{written(item.value)}</pre>
     </div>
   );
@@ -97,11 +93,7 @@ export function Preview({ text, problems }: { text: string; problems: readonly s
   const hasValues = expressions?.runId !== undefined || Object.keys(expressions?.pinned ?? {}).length > 0;
   return (
     <div role="status" aria-busy={isBehind}>
-      {!hasValues && (
-        <Text size="xs" c="var(--quiet)">
-          No runs yet. Run the flow once to see values.
-        </Text>
-      )}
+      {!hasValues && <Quiet size="xs">No runs yet. Run the flow once to see values.</Quiet>}
       {hasValues && error !== null && (
         <Text size="xs" c="var(--failed)">
           {messageOf(error)}
@@ -110,9 +102,7 @@ export function Preview({ text, problems }: { text: string; problems: readonly s
       {hasValues && error === null && data === undefined && (
         <Group gap={6}>
           <Loader size={12} />
-          <Text size="xs" c="var(--quiet)">
-            Evaluating…
-          </Text>
+          <Quiet size="xs">Evaluating…</Quiet>
         </Group>
       )}
       {hasValues && error === null && data !== undefined && (

@@ -1,10 +1,13 @@
 /** A credential of a matching type: choose one by name, or create one in place. */
-import { ActionIcon, Button, Group, Select, Text, Tooltip, VisuallyHidden } from "@mantine/core";
+
+import { ActionIcon, Group, Select, Text, Tooltip, VisuallyHidden } from "@mantine/core";
 import { IconPencil, IconPlus } from "@tabler/icons-react";
 import { Suspense, useState } from "react";
 import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { lazily } from "@/ui/lazily";
+import { Quiet } from "@/ui/Quiet";
 import { useFormConnector } from "../connector/operations";
 import { useForm } from "../context";
 import { CredentialDialog } from "../credentials/CredentialDialog";
@@ -68,9 +71,9 @@ export function CredentialField(props: InputProps) {
                 <Text size="sm" truncate>
                   {option.label}
                 </Text>
-                <Text size="xs" c="var(--quiet)">
+                <Quiet size="xs">
                   {one === undefined ? "not found" : (types?.find(one.type)?.name ?? one.type)}
-                </Text>
+                </Quiet>
               </Group>
             );
           }}
@@ -94,12 +97,7 @@ export function CredentialField(props: InputProps) {
           </Tooltip>
         )}
         {mayEdit && (
-          <Button
-            variant="default"
-            px="sm"
-            leftSection={<IconPlus size={16} aria-hidden />}
-            onClick={() => setMaking(true)}
-          >
+          <Button variant="default" px="sm" icon={IconPlus} onClick={() => setMaking(true)}>
             New<VisuallyHidden> credential</VisuallyHidden>
           </Button>
         )}

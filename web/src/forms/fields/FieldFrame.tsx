@@ -1,8 +1,10 @@
 /** The frame of every field: label, actions, problems, help. */
+
 import { Box, Button, Code, Group, Text } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
 import { type DragEvent, Fragment, type ReactNode, useState } from "react";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { useActive, useForm } from "../context";
 import { dragsPath, droppedPath, type Path } from "../expression/scope";
 import classes from "../forms.module.css";
@@ -141,9 +143,9 @@ export function FieldFrame(props: FieldFrameProps) {
         </Button>
       )}
       {help !== "" && (
-        <Text id={`${id}-help`} size="xs" c="var(--quiet)">
+        <Quiet id={`${id}-help`} size="xs">
           <Words text={help} />
-        </Text>
+        </Quiet>
       )}
     </Box>
   );

@@ -1,7 +1,7 @@
 /** The items of a form, in order: add, move, change and remove them. One is open at a time. */
+
 import {
   Badge,
-  Button,
   Checkbox,
   Group,
   Menu,
@@ -16,6 +16,8 @@ import {
 import { IconChevronDown, IconChevronRight, IconPlus } from "@tabler/icons-react";
 import { useRef, useState } from "react";
 import type { Json } from "@/definition/types";
+import { Button } from "@/ui/Button";
+import { Quiet } from "@/ui/Quiet";
 import { useForm } from "../context";
 import classes from "../forms.module.css";
 import {
@@ -127,9 +129,9 @@ function Items({ id, leaf, value, onChange, errors, items }: InputProps & { item
                     {name}
                     {row.required && " *"}
                   </Text>
-                  <Text size="xs" c="var(--quiet)" truncate>
+                  <Quiet size="xs" truncate>
                     {labels[row.kind] === name ? "" : labels[row.kind]}
-                  </Text>
+                  </Quiet>
                 </Group>
               </UnstyledButton>
               {problems.length > 0 && (
@@ -184,12 +186,7 @@ function AddMenu({
   return (
     <Menu position="bottom-start" withinPortal returnFocus={false}>
       <Menu.Target>
-        <Button
-          size="compact-sm"
-          variant="default"
-          style={{ alignSelf: "flex-start" }}
-          leftSection={<IconPlus size={14} aria-hidden />}
-        >
+        <Button size="compact-sm" variant="default" style={{ alignSelf: "flex-start" }} icon={IconPlus}>
           Add field
         </Button>
       </Menu.Target>

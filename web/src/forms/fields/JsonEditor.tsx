@@ -1,8 +1,10 @@
 /** A value as JSON. Invalid JSON stays in the editor and is not written. */
-import { Button, Group, Text } from "@mantine/core";
+
+import { Group, Text } from "@mantine/core";
 import { IconMaximize } from "@tabler/icons-react";
 import { Suspense, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
+import { Button } from "@/ui/Button";
 import { CodeEditor } from "@/ui/CodeEditor";
 import type { Language } from "@/ui/code/CodeMirror";
 import { lazily } from "@/ui/lazily";
@@ -30,7 +32,7 @@ export function FullScreen(props: FullScreenProps) {
         <Button
           size="compact-xs"
           variant="subtle"
-          leftSection={<IconMaximize size={14} aria-hidden />}
+          icon={IconMaximize}
           aria-label={`Full screen: ${props.label}`}
           onClick={() => setOpen(true)}
         >

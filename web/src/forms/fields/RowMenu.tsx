@@ -1,5 +1,6 @@
 /** The actions on a row of a table or list: change type, move, remove. */
-import { ActionIcon, Button, Group, Menu, Text } from "@mantine/core";
+
+import { Group, Menu, Text } from "@mantine/core";
 import {
   IconArrowDown,
   IconArrowUp,
@@ -8,6 +9,8 @@ import {
   IconPlus,
   IconTrash,
 } from "@tabler/icons-react";
+import { Button } from "@/ui/Button";
+import { IconButton } from "@/ui/IconButton";
 import { SHAPES, type Shape } from "../schema/shapes";
 
 interface RowMenuProps {
@@ -41,9 +44,7 @@ export function RowMenu({ label, shape, onShape, onUp, onDown, onRemove }: RowMe
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" size={36} aria-label={`Actions for ${label}`}>
-          <IconDotsVertical size={16} aria-hidden />
-        </ActionIcon>
+        <IconButton label={`Actions for ${label}`} icon={IconDotsVertical} iconSize={16} size={36} />
       </Menu.Target>
       <Menu.Dropdown>
         {onShape !== undefined && <ShapeItems shape={shape} onShape={onShape} />}
@@ -75,12 +76,7 @@ export function AddRow({ children, readOnly, isEmpty, onAdd }: AddRowProps) {
   if (readOnly) return isEmpty ? <Text size="sm">None</Text> : null;
   return (
     <Group>
-      <Button
-        size="compact-sm"
-        variant="default"
-        leftSection={<IconPlus size={14} aria-hidden />}
-        onClick={onAdd}
-      >
+      <Button size="compact-sm" variant="default" icon={IconPlus} onClick={onAdd}>
         {children}
       </Button>
     </Group>

@@ -1,7 +1,9 @@
 /** A JSON Schema as a list of fields, or as JSON if it is too complex for the list. */
+
 import { Button, Checkbox, Group, Select, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
 import { type ReactElement, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { useForm } from "../context";
 import classes from "../forms.module.css";
 import {
@@ -52,9 +54,7 @@ export function SchemaEditor(props: SchemaEditorProps) {
         accepts={(one) => (isRecord(one) ? undefined : "Must be an object: { … }")}
       />
       {list === null ? (
-        <Text size="xs" c="var(--quiet)">
-          Too complex for the list of fields: edit as JSON.
-        </Text>
+        <Quiet size="xs">Too complex for the list of fields: edit as JSON.</Quiet>
       ) : (
         <Group>
           <Button size="compact-xs" variant="subtle" onClick={() => setAsJson(false)}>
@@ -212,11 +212,7 @@ function FieldEditor({ id, label, field, fault, autoFocus, draw, onChange, ...ac
         disabled={readOnly}
         onChange={(event) => onChange({ ...field, required: event.currentTarget.checked })}
       />
-      {more !== "" && (
-        <Text size="xs" c="var(--quiet)">
-          Also: {more}
-        </Text>
-      )}
+      {more !== "" && <Quiet size="xs">Also: {more}</Quiet>}
     </div>
   );
 }

@@ -1,7 +1,9 @@
 /** An editor for a value of any type: a table cell, a list item, a setting of any type. */
+
 import { NumberInput, PasswordInput, Select, Stack, Text, TextInput } from "@mantine/core";
 import { useRef, useState } from "react";
 import type { Json } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
 import classes from "../forms.module.css";
@@ -364,9 +366,9 @@ export function ValueEditor(props: ValueEditorProps) {
       return <YesOrNo {...props} />;
     case "null":
       return (
-        <Text size="sm" c="var(--quiet)" py={8} px={4}>
+        <Quiet py={8} px={4}>
           null
-        </Text>
+        </Quiet>
       );
     case "object":
     case "list":

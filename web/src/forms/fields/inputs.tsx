@@ -1,6 +1,6 @@
 /** The inputs of the kinds of settings. */
+
 import {
-  ActionIcon,
   Autocomplete,
   Box,
   Group,
@@ -23,6 +23,7 @@ import { api } from "@/api/client";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import type { Language } from "@/ui/code/CodeMirror";
+import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
 import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
@@ -44,9 +45,7 @@ function Examples({ onChoose }: { onChoose: (cron: string) => void }) {
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" aria-label="Common schedules">
-          <IconClock size={18} aria-hidden />
-        </ActionIcon>
+        <IconButton label="Common schedules" icon={IconClock} />
       </Menu.Target>
       <Menu.Dropdown>
         {CRON_EXAMPLES.map(({ cron, label }) => (

@@ -1,4 +1,5 @@
 /** The list of an input's choices, with its search, and the button that opens it. */
+
 import {
   ActionIcon,
   Button,
@@ -11,6 +12,7 @@ import {
   Tooltip,
 } from "@mantine/core";
 import { IconChevronDown } from "@tabler/icons-react";
+import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 import type { Options } from "./useChoices";
 
@@ -109,9 +111,9 @@ function OptionsList({ options, label, chosen }: OptionsListProps) {
                   <div style={{ minWidth: 0 }}>
                     <Text size="sm">{one.label}</Text>
                     {one.label !== one.value && (
-                      <Text size="xs" c="var(--quiet)" truncate>
+                      <Quiet size="xs" truncate>
                         {one.value}
-                      </Text>
+                      </Quiet>
                     )}
                   </div>
                   {isChosen && <CheckIcon size={12} aria-hidden />}
@@ -123,9 +125,7 @@ function OptionsList({ options, label, chosen }: OptionsListProps) {
       )}
       {truncated && (
         <Combobox.Footer>
-          <Text size="xs" c="var(--quiet)">
-            The list is longer. Type a value that is not listed into the field.
-          </Text>
+          <Quiet size="xs">The list is longer. Type a value that is not listed into the field.</Quiet>
         </Combobox.Footer>
       )}
     </Combobox.Dropdown>

@@ -1,14 +1,16 @@
-import { ActionIcon, Button, Group, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
+import { ActionIcon, Group, Stack, TagsInput, Text, Textarea, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
 import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { RemoveButton } from "@/ui/ConfirmDialog";
 import { FormDialog } from "@/ui/FormDialog";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { Card } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
@@ -37,11 +39,7 @@ export function AgentMemory({ agentId }: { agentId: string }) {
       <Group justify="space-between">
         <SearchInput label="Search memory" value={search} onChange={setSearch} />
         {may("operator") && (
-          <Button
-            variant="default"
-            leftSection={<IconPlus size={16} aria-hidden />}
-            onClick={() => setEdited(BLANK)}
-          >
+          <Button variant="default" icon={IconPlus} onClick={() => setEdited(BLANK)}>
             Add
           </Button>
         )}
@@ -109,9 +107,9 @@ function MemoryCard({
               {whole ? "Show less" : "Show all"}
             </Button>
           )}
-          <Text size="xs" c="var(--quiet)">
+          <Quiet size="xs">
             {about.filter(Boolean).join(" · ")} <Time at={memory.updated_at} />
-          </Text>
+          </Quiet>
         </Stack>
         {may("operator") && (
           <Group gap={4} wrap="nowrap">

@@ -2,7 +2,6 @@ import {
   Alert,
   Anchor,
   Badge,
-  Button,
   Group,
   SimpleGrid,
   Stack,
@@ -16,8 +15,10 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import classes from "./agents.module.css";
 
@@ -47,14 +48,12 @@ function AgentCard({ agent }: { agent: Schemas["AgentOut"] }) {
             <Title order={2} size="h3" lineClamp={1}>
               {agent.name}
             </Title>
-            <Text size="xs" c="var(--quiet)">
-              {agent.builtin ? "Built in" : "Custom"}
-            </Text>
+            <Quiet size="xs">{agent.builtin ? "Built in" : "Custom"}</Quiet>
           </Stack>
         </Group>
-        <Text size="sm" c="var(--quiet)" lineClamp={3} flex={1}>
+        <Quiet lineClamp={3} flex={1}>
           {agent.description || "No description"}
-        </Text>
+        </Quiet>
         <Group gap={6}>
           {tools.map((tool) => (
             <Badge key={tool} variant="light" color="gray" tt="none" fw={500} c="var(--mantine-color-text)">
@@ -90,7 +89,7 @@ export default function Agents() {
       about="Language models with instructions, tools and limits. Try one here, or use it as a node in a flow."
       actions={
         may("editor") && (
-          <Button component={Link} href="/agents/new" leftSection={<IconPlus size={16} aria-hidden />}>
+          <Button component={Link} href="/agents/new" icon={IconPlus}>
             New agent
           </Button>
         )

@@ -4,7 +4,6 @@ import {
   Accordion,
   Alert,
   Badge,
-  Button,
   Code,
   Collapse,
   Group,
@@ -34,10 +33,12 @@ import { Link } from "wouter";
 import { api, type Schemas, server } from "@/api/client";
 import { CALM } from "@/api/queries";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { type Fields, jsonOrText, useFields } from "@/ui/FormDialog";
 import { count, duration, milliseconds } from "@/ui/format";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { Card } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { StatusBadge } from "@/ui/StatusBadge";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
@@ -110,9 +111,9 @@ function Called({ step }: { step: AgentStep }) {
             <Text size="sm" ff="monospace" fw={600}>
               {step.name}
             </Text>
-            <Text size="xs" c="var(--quiet)" truncate flex={1}>
+            <Quiet size="xs" truncate flex={1}>
               {JSON.stringify(step.arguments)}
-            </Text>
+            </Quiet>
             {step.status !== "success" && (
               <Badge
                 size="sm"
@@ -170,9 +171,7 @@ function AgentSteps({ steps }: { steps: AgentStep[] }) {
               <Text size="sm" fw={600}>
                 {step.kind === "tool" ? "Tool" : TITLES[step.kind]}
               </Text>
-              <Text size="xs" c="var(--quiet)">
-                {figures(step)}
-              </Text>
+              <Quiet size="xs">{figures(step)}</Quiet>
             </Group>
             {step.kind === "tool" && <Called step={step} />}
             {step.text && step.kind === "model" && (
@@ -270,12 +269,12 @@ export function AgentLogs({ agentId }: { agentId: string }) {
                 <Text size="sm" truncate flex={1}>
                   {log.task}
                 </Text>
-                <Text size="xs" c="var(--quiet)" visibleFrom="sm">
+                <Quiet size="xs" visibleFrom="sm">
                   {duration(milliseconds(log.duration_us))}
-                </Text>
-                <Text size="xs" c="var(--quiet)">
+                </Quiet>
+                <Quiet size="xs">
                   <Time at={log.created_at} />
-                </Text>
+                </Quiet>
               </Group>
             </Accordion.Control>
             <Accordion.Panel>
@@ -364,24 +363,20 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
                 type="submit"
                 loading={start.isPending}
                 disabled={moving || !may("operator")}
-                leftSection={<IconPlayerPlay size={16} aria-hidden />}
+                icon={IconPlayerPlay}
               >
                 Run
               </Button>
               {run && isMoving(run.status) && (
                 <Button
                   variant="default"
-                  leftSection={<IconPlayerStop size={16} aria-hidden />}
+                  icon={IconPlayerStop}
                   onClick={() => cancel.mutate({ params: { path: { agent_run: run.id } } })}
                 >
                   Stop
                 </Button>
               )}
-              {!may("operator") && (
-                <Text size="sm" c="var(--quiet)">
-                  Requires the operator role.
-                </Text>
-              )}
+              {!may("operator") && <Quiet>Requires the operator role.</Quiet>}
             </Group>
           </Stack>
         </form>
@@ -508,9 +503,7 @@ function Progress({ run }: { run: Schemas["AgentLogOut"] }) {
       }
     >
       <Stack>
-        <Text size="sm" c="var(--quiet)">
-          {figures.join(" · ")}
-        </Text>
+        <Quiet>{figures.join(" · ")}</Quiet>
         <AgentSteps steps={run.steps} />
         {run.status === "waiting" && <AgentQuestion run={run} />}
         <div role="status" aria-live="polite">

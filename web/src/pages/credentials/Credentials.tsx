@@ -1,6 +1,6 @@
 /** The workspace's credentials: names, types and hosts. The server never returns their values. */
 
-import { ActionIcon, Alert, Anchor, Button, Group, Menu, Modal, Stack, Text } from "@mantine/core";
+import { Alert, Anchor, Group, Menu, Modal, Stack, Text } from "@mantine/core";
 import { IconDots, IconKey, IconPencil, IconPlugConnected, IconPlus, IconTrash } from "@tabler/icons-react";
 import { type ReactNode, Suspense, useState } from "react";
 import { api, server } from "@/api/client";
@@ -15,11 +15,15 @@ import {
 } from "@/api/credentials";
 import { useSession } from "@/app/session";
 import { ConnectionBadge, ConnectionPanel } from "@/forms/credentials/Connection";
+import { Button } from "@/ui/Button";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
 import { useQueryState } from "@/ui/listState";
+import { MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, Loading, LoadingRows, messageOf, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
@@ -46,30 +50,18 @@ function CredentialMenu({ credential, onDo }: CredentialMenuProps) {
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" aria-label={`Actions for ${credential.name}`}>
-          <IconDots size={18} aria-hidden />
-        </ActionIcon>
+        <IconButton label={`Actions for ${credential.name}`} icon={IconDots} />
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item
-          leftSection={<IconPlugConnected size={16} aria-hidden />}
-          onClick={() => onDo("test", credential)}
-        >
+        <MenuItem icon={IconPlugConnected} onClick={() => onDo("test", credential)}>
           Test
-        </Menu.Item>
-        <Menu.Item
-          leftSection={<IconPencil size={16} aria-hidden />}
-          onClick={() => onDo("edit", credential)}
-        >
+        </MenuItem>
+        <MenuItem icon={IconPencil} onClick={() => onDo("edit", credential)}>
           Edit
-        </Menu.Item>
-        <Menu.Item
-          c="var(--failed)"
-          leftSection={<IconTrash size={16} aria-hidden />}
-          onClick={() => onDo("delete", credential)}
-        >
+        </MenuItem>
+        <MenuItem c="var(--failed)" icon={IconTrash} onClick={() => onDo("delete", credential)}>
           Delete
-        </Menu.Item>
+        </MenuItem>
       </Menu.Dropdown>
     </Menu>
   );
@@ -201,9 +193,7 @@ function Facts({ credential, typeOf, onDo }: FactsProps) {
 function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
     <div>
-      <Text size="xs" c="var(--quiet)">
-        {name}
-      </Text>
+      <Quiet size="xs">{name}</Quiet>
       <Text size="sm" component="div" style={{ overflowWrap: "anywhere" }}>
         {children}
       </Text>
@@ -258,9 +248,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
           <Td className={classes.type}>{typeOf(credential.type)?.name ?? credential.type}</Td>
           <Td className={classes.used}>
             {credential.used_by_count === 0 ? (
-              <Text size="sm" c="var(--quiet)">
-                Not used
-              </Text>
+              <Quiet>Not used</Quiet>
             ) : (
               <Anchor
                 component="button"
@@ -318,7 +306,7 @@ export default function Credentials() {
     `${one.name} ${typeOf(one.type)?.name ?? one.type}`.toLowerCase().includes(wanted),
   );
   const make = may("editor") && (
-    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setMaking(true)}>
+    <Button icon={IconPlus} onClick={() => setMaking(true)}>
       New credential
     </Button>
   );

@@ -1,7 +1,8 @@
-import { Anchor, List, Text } from "@mantine/core";
+import { Anchor, List } from "@mantine/core";
 import { Link } from "wouter";
 import type { CredentialUse } from "@/api/credentials";
 import { count } from "@/ui/format";
+import { Quiet } from "@/ui/Quiet";
 import { FLOW_STATUS } from "@/ui/StatusBadge";
 
 type User = NonNullable<CredentialUse["used_by"]>[number];
@@ -44,9 +45,9 @@ export function UserList({ credential }: { credential: CredentialUse }) {
               {user.name}
             </Anchor>
           )}{" "}
-          <Text span size="xs" c="var(--quiet)">
+          <Quiet span size="xs">
             {user.type === "flow" ? FLOW_STATUS[user.status ?? ""]?.toLowerCase() : user.type}
-          </Text>
+          </Quiet>
         </List.Item>
       ))}
       {more > 0 && <List.Item>and {count(more)} more</List.Item>}

@@ -8,6 +8,7 @@ import { CALM } from "@/api/queries";
 import { firstLine, waitingText } from "@/runs/words";
 import { lazyPage } from "@/ui/lazily";
 import { Card } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
 import { dueInWords } from "./figures";
@@ -48,9 +49,9 @@ export function Item({ icon, title, href, about, hint, bad = false, action, chil
         )}
       </div>
       {action}
-      <Text size="xs" c="var(--quiet)" component="span" ta="right">
+      <Quiet size="xs" component="span" ta="right">
         {children}
-      </Text>
+      </Quiet>
     </li>
   );
 }

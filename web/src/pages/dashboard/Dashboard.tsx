@@ -9,6 +9,7 @@ import { milliseconds } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Elapsed, Time } from "@/ui/Time";
@@ -27,9 +28,7 @@ function NextDue({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefine
       {next === undefined ? (
         <LoadingRows rows={3} />
       ) : next.length === 0 ? (
-        <Text size="sm" c="var(--quiet)" p="md">
-          No active flow has a schedule.
-        </Text>
+        <Quiet p="md">No active flow has a schedule.</Quiet>
       ) : (
         <ul className={classes.rows}>
           {next.map((one) => (
@@ -83,11 +82,7 @@ function LatestRuns() {
 
 function Rows({ runs }: { runs: Schemas["RunItemOut"][] }) {
   if (runs.length === 0) {
-    return (
-      <Text size="sm" c="var(--quiet)" p="md">
-        No runs yet. Open a flow and run it, or activate it.
-      </Text>
-    );
+    return <Quiet p="md">No runs yet. Open a flow and run it, or activate it.</Quiet>;
   }
   return (
     <ul className={classes.rows}>

@@ -16,6 +16,7 @@ import { api, type Schemas } from "@/api/client";
 import { count, duration, percent } from "@/ui/format";
 import { useQueryState } from "@/ui/listState";
 import { Card } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Refused } from "@/ui/states";
 import { Table, Td, Tr } from "@/ui/Table";
 import classes from "./dashboard.module.css";
@@ -42,9 +43,7 @@ function BusyFlows({ flows }: { flows: Schemas["FlowCountOut"][] }) {
           <Tr key={flow.workflow_id}>
             <Td>
               {flow.workflow_name === null ? (
-                <Text size="sm" c="var(--quiet)">
-                  Deleted flow
-                </Text>
+                <Quiet>Deleted flow</Quiet>
               ) : (
                 <Anchor
                   component={Link}
@@ -336,15 +335,13 @@ interface TileProps {
 function Tile({ label, value, detail, bad = false }: TileProps) {
   return (
     <Box bg="var(--card)" bd="1px solid var(--line)" bdrs="md" px="md" py="sm">
-      <Text size="xs" c="var(--quiet)">
-        {label}
-      </Text>
+      <Quiet size="xs">{label}</Quiet>
       <Text fz={26} fw={650} lh={1.25} c={bad ? "var(--failed)" : undefined}>
         {value}
       </Text>
-      <Text size="xs" c="var(--quiet)" mih={18}>
+      <Quiet size="xs" mih={18}>
         {detail}
-      </Text>
+      </Quiet>
     </Box>
   );
 }

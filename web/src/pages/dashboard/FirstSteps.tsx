@@ -1,4 +1,4 @@
-import { Button, Group, SimpleGrid, Stack, Text, Title } from "@mantine/core";
+import { Group, SimpleGrid, Stack, Text, Title } from "@mantine/core";
 import { IconFileImport, IconPlus, IconTemplate } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link } from "wouter";
@@ -6,8 +6,8 @@ import { useCatalogue } from "@/api/catalogue";
 import { useSession } from "@/app/session";
 import { TourOffer } from "@/app/tour/TourOffer";
 import { TemplateCard, TemplateDialog } from "@/pages/templates/TemplateCard";
-
 import { firstSteps, useTemplates } from "@/pages/templates/templates";
+import { Button } from "@/ui/Button";
 
 import { LoadingRows, Refused } from "@/ui/states";
 
@@ -48,23 +48,13 @@ export function FirstSteps() {
         <LoadingRows rows={3} />
       )}
       <Group gap="xs">
-        <Button component={Link} href="/templates" leftSection={<IconTemplate size={16} aria-hidden />}>
+        <Button component={Link} href="/templates" icon={IconTemplate}>
           See all templates
         </Button>
-        <Button
-          component={Link}
-          href="/flows?new=flow"
-          variant="default"
-          leftSection={<IconPlus size={16} aria-hidden />}
-        >
+        <Button component={Link} href="/flows?new=flow" variant="default" icon={IconPlus}>
           Start from scratch
         </Button>
-        <Button
-          component={Link}
-          href="/flows?new=import"
-          variant="default"
-          leftSection={<IconFileImport size={16} aria-hidden />}
-        >
+        <Button component={Link} href="/flows?new=import" variant="default" icon={IconFileImport}>
           Import a flow
         </Button>
       </Group>

@@ -1,4 +1,4 @@
-import { ActionIcon, Button, Group, Modal, Text, Tooltip } from "@mantine/core";
+import { Button, Group, Modal, Text } from "@mantine/core";
 import { useDocumentTitle, useMediaQuery } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { IconX } from "@tabler/icons-react";
@@ -16,10 +16,12 @@ import { PALETTE_KEY } from "@/app/commands/commands";
 import { useSession } from "@/app/session";
 import type { Definition } from "@/definition/types";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { IconButton } from "@/ui/IconButton";
 import { type Keys, KeysTable } from "@/ui/KeysTable";
 import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
 import { DocsLink } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, Loading, Refused } from "@/ui/states";
 import { Canvas } from "./canvas/Canvas";
 import { EditorProvider, useEditor, useEditorStore } from "./context";
@@ -69,17 +71,13 @@ function JsonPane() {
             Documentation
           </DocsLink>
         </Group>
-        <Tooltip label="Hide JSON">
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            aria-label="Hide JSON"
-            data-next="[data-json]"
-            onClick={() => set({ json: false })}
-          >
-            <IconX size={18} aria-hidden />
-          </ActionIcon>
-        </Tooltip>
+        <IconButton
+          label="Hide JSON"
+          tip
+          icon={IconX}
+          data-next="[data-json]"
+          onClick={() => set({ json: false })}
+        />
       </Group>
       <Suspense fallback={<Loading label="Opening JSON" />}>
         <JsonText />
@@ -355,9 +353,9 @@ function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
       <Bars />
       {!readOnly && <LeftDrafts drafts={kept.drafts} known={kept.tabs.open !== null} />}
       {narrow && (
-        <Text size="xs" c="var(--quiet)" px="md" py={4} bg="var(--card)">
+        <Quiet size="xs" px="md" py={4} bg="var(--card)">
           Read-only: use a wider screen to edit.
-        </Text>
+        </Quiet>
       )}
       <div className={classes.body}>
         {/* Beside the JSON there is room for the nodes on a wide screen only; `/` offers them anyway. */}

@@ -1,5 +1,7 @@
-import { ActionIcon, Box, Group, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { Box, Group, Text, UnstyledButton } from "@mantine/core";
 import { IconAlertTriangle, IconCircleX, IconX } from "@tabler/icons-react";
+import { IconButton } from "@/ui/IconButton";
+import { Quiet } from "@/ui/Quiet";
 import { useEditor, useEditorStore } from "./context";
 import { inWords, type Problem } from "./problems";
 import { calledIn } from "./store";
@@ -64,22 +66,19 @@ export function Problems() {
         <Text fw={600} size="sm">
           Problems
         </Text>
-        <Tooltip label="Hide problems">
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            aria-label="Hide problems"
-            data-next="[data-problems]"
-            onClick={() => useUi.getState().set({ problems: false })}
-          >
-            <IconX size={16} aria-hidden />
-          </ActionIcon>
-        </Tooltip>
+        <IconButton
+          label="Hide problems"
+          tip
+          icon={IconX}
+          iconSize={16}
+          data-next="[data-problems]"
+          onClick={() => useUi.getState().set({ problems: false })}
+        />
       </Group>
       {problems?.length === 0 && (
-        <Text size="sm" c="var(--quiet)" px="md" pb="xs">
+        <Quiet px="md" pb="xs">
           No problems.
-        </Text>
+        </Quiet>
       )}
       {problems?.map((problem) => (
         <ProblemLine key={`${problem.path} ${problem.message}`} problem={problem} />

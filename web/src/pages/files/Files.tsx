@@ -4,7 +4,6 @@ import {
   ActionIcon,
   Anchor,
   Breadcrumbs,
-  Button,
   Checkbox,
   FileButton,
   Group,
@@ -33,14 +32,18 @@ import { sendForm } from "@/api/sendForm";
 import { useSession } from "@/app/session";
 import classes from "@/pages/flows/flows.module.css";
 import { useFileDrop } from "@/pages/flows/useFileDrop";
+import { Button } from "@/ui/Button";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { NameDialog } from "@/ui/FormDialog";
 import { size } from "@/ui/format";
+import { IconButton } from "@/ui/IconButton";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { lazily } from "@/ui/lazily";
 import { useQueryState, useSelection } from "@/ui/listState";
+import { MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, LoadingRows, messageOf, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
@@ -243,18 +246,16 @@ function FileRow({ file, isChosen, onChoose, onOpen, onChanged }: FileRowProps) 
         )}
         <Menu position="bottom-end">
           <Menu.Target>
-            <ActionIcon variant="subtle" color="gray" aria-label={`Actions of ${file.name}`}>
-              <IconDots size={18} aria-hidden />
-            </ActionIcon>
+            <IconButton label={`Actions of ${file.name}`} icon={IconDots} />
           </Menu.Target>
           <Menu.Dropdown>
-            <Menu.Item leftSection={<IconCopy size={16} aria-hidden />} onClick={copyPath}>
+            <MenuItem icon={IconCopy} onClick={copyPath}>
               Copy path for nodes
-            </Menu.Item>
+            </MenuItem>
             {may("editor") && (
-              <Menu.Item leftSection={<IconPencil size={16} aria-hidden />} onClick={rename.open}>
+              <MenuItem icon={IconPencil} onClick={rename.open}>
                 Rename or move
-              </Menu.Item>
+              </MenuItem>
             )}
           </Menu.Dropdown>
         </Menu>
@@ -315,7 +316,7 @@ export default function Files() {
   const button = mayChange && (
     <FileButton multiple onChange={(files) => add(files, folder)}>
       {(props) => (
-        <Button {...props} leftSection={<IconUpload size={16} aria-hidden />}>
+        <Button {...props} icon={IconUpload}>
           Upload
         </Button>
       )}
@@ -345,9 +346,9 @@ function Usage() {
   const part = Math.round((100 * data.used) / data.quota);
   return (
     <div>
-      <Text size="sm" c="var(--quiet)">
+      <Quiet>
         {size(data.used)} of {size(data.quota)} used
-      </Text>
+      </Quiet>
       <Progress
         value={part}
         color={part > 90 ? "red" : undefined}
@@ -412,12 +413,7 @@ function List({ folder, onOpen, onChanged }: TrailProps & { onChanged: () => Pro
             onChange={selection.toggleAll}
           />
           {selection.size > 0 && (
-            <Button
-              size="compact-sm"
-              variant="default"
-              leftSection={<IconTrash size={14} aria-hidden />}
-              onClick={asking.open}
-            >
+            <Button size="compact-sm" variant="default" icon={IconTrash} onClick={asking.open}>
               Delete
             </Button>
           )}

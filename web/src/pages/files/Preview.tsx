@@ -1,9 +1,11 @@
 /** A file in a dialog: an image, the beginning of a text, or a link to open a PDF. */
+
 import { Anchor, Code, Modal, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { identity } from "@/api/client";
 import { useSession } from "@/app/session";
 import { size } from "@/ui/format";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import { addressOf, type FileEntry } from "./folders";
 
@@ -50,9 +52,9 @@ function TextPreview({ file, address }: { file: FileEntry; address: string }) {
         {data}
       </Code>
       {file.size > SHOWN && (
-        <Text size="xs" c="var(--quiet)">
+        <Quiet size="xs">
           The first {size(SHOWN)} of {size(file.size)}. Download the file to see all of it.
-        </Text>
+        </Quiet>
       )}
     </Stack>
   );

@@ -1,4 +1,4 @@
-import { ActionIcon, Anchor, Menu } from "@mantine/core";
+import { Anchor, Menu } from "@mantine/core";
 import {
   IconArchive,
   IconArchiveOff,
@@ -18,7 +18,9 @@ import { Link } from "wouter";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { NameDialog } from "@/ui/FormDialog";
+import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
+import { MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { definitionOf, type Flow, type FlowStatus, type NamedDefinition, useFlowActions } from "./flows";
 
@@ -76,91 +78,58 @@ export function FlowMenu(props: FlowMenuProps) {
     <>
       <Menu position="bottom-end" shadow="md" width={200}>
         <Menu.Target>
-          <ActionIcon variant="subtle" color="gray" c="var(--quiet)" size={size} aria-label={label}>
-            <IconDots size={18} aria-hidden />
-          </ActionIcon>
+          <IconButton label={label} icon={IconDots} c="var(--quiet)" size={size} />
         </Menu.Target>
         <Menu.Dropdown>
-          <Menu.Item
-            component={Link}
-            href={`/runs?flow=${flow.id}`}
-            leftSection={<IconPlayerPlay size={16} aria-hidden />}
-          >
+          <MenuItem component={Link} href={`/runs?flow=${flow.id}`} icon={IconPlayerPlay}>
             Runs
-          </Menu.Item>
-          <Menu.Item
-            component={Link}
-            href={`/flows/${flow.id}/versions`}
-            leftSection={<IconHistory size={16} aria-hidden />}
-          >
+          </MenuItem>
+          <MenuItem component={Link} href={`/flows/${flow.id}/versions`} icon={IconHistory}>
             Versions
-          </Menu.Item>
+          </MenuItem>
           {may("owner") && (
-            <Menu.Item
-              component={Link}
-              href={`/audit?target=${flow.id}`}
-              leftSection={<IconUserSearch size={16} aria-hidden />}
-            >
+            <MenuItem component={Link} href={`/audit?target=${flow.id}`} icon={IconUserSearch}>
               Audit log
-            </Menu.Item>
+            </MenuItem>
           )}
-          <Menu.Item
-            leftSection={<IconDownload size={16} aria-hidden />}
+          <MenuItem
+            icon={IconDownload}
             onClick={() => void attempt("exported", async () => actions.save(flow.id, await asShown()))}
           >
             Export
-          </Menu.Item>
+          </MenuItem>
           {may("editor") && (
             <>
               <Menu.Divider />
-              <Menu.Item
-                leftSection={<IconCopy size={16} aria-hidden />}
-                onClick={() => void attempt("duplicated", duplicate)}
-              >
+              <MenuItem icon={IconCopy} onClick={() => void attempt("duplicated", duplicate)}>
                 Duplicate
-              </Menu.Item>
-              <Menu.Item
-                leftSection={<IconCursorText size={16} aria-hidden />}
-                onClick={() => setAsking("rename")}
-              >
+              </MenuItem>
+              <MenuItem icon={IconCursorText} onClick={() => setAsking("rename")}>
                 Rename
-              </Menu.Item>
+              </MenuItem>
               {flow.tags !== undefined && (
                 <>
-                  <Menu.Item
-                    leftSection={<IconFolder size={16} aria-hidden />}
-                    onClick={() => setAsking("move")}
-                  >
+                  <MenuItem icon={IconFolder} onClick={() => setAsking("move")}>
                     Move to folder…
-                  </Menu.Item>
-                  <Menu.Item leftSection={<IconTag size={16} aria-hidden />} onClick={() => setAsking("tag")}>
+                  </MenuItem>
+                  <MenuItem icon={IconTag} onClick={() => setAsking("tag")}>
                     Tags…
-                  </Menu.Item>
+                  </MenuItem>
                 </>
               )}
               {isArchived ? (
-                <Menu.Item
-                  leftSection={<IconArchiveOff size={16} aria-hidden />}
-                  onClick={() => void attempt("restored", restore)}
-                >
+                <MenuItem icon={IconArchiveOff} onClick={() => void attempt("restored", restore)}>
                   Restore
-                </Menu.Item>
+                </MenuItem>
               ) : (
-                <Menu.Item
-                  leftSection={<IconArchive size={16} aria-hidden />}
-                  onClick={() => setAsking("archive")}
-                >
+                <MenuItem icon={IconArchive} onClick={() => setAsking("archive")}>
                   Archive
-                </Menu.Item>
+                </MenuItem>
               )}
               <Menu.Divider />
-              <Menu.Item
-                c="var(--failed)"
-                leftSection={<IconTrash size={16} aria-hidden />}
-                onClick={() => setAsking("delete")}
-              >
+              <MenuItem c="var(--failed)" icon={IconTrash} onClick={() => setAsking("delete")}>
                 Delete
-              </Menu.Item>
+              </MenuItem>
             </>
           )}
         </Menu.Dropdown>

@@ -29,6 +29,7 @@ import { useRunActions } from "@/runs/useRunActions";
 import type { Selection } from "@/ui/listState";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { type Outcome, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { messageOf } from "@/ui/states";
 import { Time } from "@/ui/Time";
@@ -217,16 +218,14 @@ function Triggers({ flow, catalogue }: { flow: Flow; catalogue: Catalogue | unde
         return (
           <Group key={id} gap={4} wrap="nowrap">
             <NodeIcon type={type} size={18} />
-            <Text size="xs" c="var(--quiet)">
-              {type?.name ?? id}
-            </Text>
+            <Quiet size="xs">{type?.name ?? id}</Quiet>
           </Group>
         );
       })}
-      <Text size="xs" c="var(--quiet)">
+      <Quiet size="xs">
         {types.length > SHOWN_TRIGGERS && `+${types.length - SHOWN_TRIGGERS} · `}
         {flow.node_count === 1 ? "1 node" : `${flow.node_count} nodes`}
-      </Text>
+      </Quiet>
     </>
   );
 }
@@ -247,9 +246,9 @@ function LastResult({ run }: { run: Flow["last_run"] }) {
           <StatusBadge outcome={outcomeOfLast(run)} />
         </Anchor>
         {at !== null && (
-          <Text size="xs" c="var(--quiet)" truncate>
+          <Quiet size="xs" truncate>
             <Time at={at} />
-          </Text>
+          </Quiet>
         )}
       </Group>
       {run.error_text !== null && run.status === "failed" && (
@@ -315,9 +314,9 @@ export function FlowRow({ flow, catalogue, selection, folder, tags, onTag }: Flo
           )}
         </Group>
         {flow.description !== "" && (
-          <Text size="xs" c="var(--quiet)" lineClamp={1} title={flow.description}>
+          <Quiet size="xs" lineClamp={1} title={flow.description}>
             {flow.description}
-          </Text>
+          </Quiet>
         )}
         <Group gap="4px 10px" mt={2}>
           <Triggers flow={flow} catalogue={catalogue} />

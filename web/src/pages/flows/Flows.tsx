@@ -1,9 +1,10 @@
-import { ActionIcon, Button, Tooltip } from "@mantine/core";
+import { ActionIcon, Tooltip } from "@mantine/core";
 import { IconFileImport, IconPlus, IconStar, IconStarFilled } from "@tabler/icons-react";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { FilterBar, FilterSelect } from "@/ui/FilterBar";
 import { NameDialog } from "@/ui/FormDialog";
 import { type QueryState, useQueryState } from "@/ui/listState";
@@ -144,17 +145,10 @@ export default function Flows() {
       actions={
         mayEdit && (
           <>
-            <Button
-              variant="default"
-              leftSection={<IconFileImport size={16} aria-hidden />}
-              onClick={() => opened.change({ new: "import" })}
-            >
+            <Button variant="default" icon={IconFileImport} onClick={() => opened.change({ new: "import" })}>
               Import
             </Button>
-            <Button
-              leftSection={<IconPlus size={16} aria-hidden />}
-              onClick={() => opened.change({ new: "flow" })}
-            >
+            <Button icon={IconPlus} onClick={() => opened.change({ new: "flow" })}>
               New flow
             </Button>
           </>

@@ -1,5 +1,6 @@
 /** Folders in the list of flows: the trail to the open folder, its menu, and its subfolders as rows. */
-import { ActionIcon, Anchor, Breadcrumbs, Group, Menu, Text } from "@mantine/core";
+
+import { Anchor, Breadcrumbs, Group, Menu, Text } from "@mantine/core";
 import { IconCursorText, IconDots, IconFolder, IconFolderOff } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
@@ -7,6 +8,9 @@ import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { NameDialog } from "@/ui/FormDialog";
 import { count } from "@/ui/format";
+import { IconButton } from "@/ui/IconButton";
+import { MenuItem } from "@/ui/MenuItem";
+import { Quiet } from "@/ui/Quiet";
 import { addressOf, type Folder, nameOf, parentOf, trailOf } from "./filters";
 import { useFlowActions } from "./flows";
 import classes from "./flows.module.css";
@@ -53,9 +57,9 @@ export function FolderRow({ folder }: { folder: Folder }) {
       >
         {nameOf(folder.path)}
       </Anchor>
-      <Text size="xs" c="var(--quiet)" ml="auto" style={{ flexShrink: 0 }}>
+      <Quiet size="xs" ml="auto" style={{ flexShrink: 0 }}>
         {folder.flows === 1 ? "1 flow" : `${count(folder.flows)} flows`}
-      </Text>
+      </Quiet>
       <FolderMenu folder={folder.path} />
     </li>
   );
@@ -79,28 +83,15 @@ function FolderMenu({ folder, isOpen = false }: { folder: string; isOpen?: boole
     <>
       <Menu position="bottom-end" shadow="md" width={220}>
         <Menu.Target>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            c="var(--quiet)"
-            aria-label={`Actions for folder ${name}`}
-          >
-            <IconDots size={18} aria-hidden />
-          </ActionIcon>
+          <IconButton label={`Actions for folder ${name}`} icon={IconDots} c="var(--quiet)" />
         </Menu.Target>
         <Menu.Dropdown>
-          <Menu.Item
-            leftSection={<IconCursorText size={16} aria-hidden />}
-            onClick={() => setAsking("rename")}
-          >
+          <MenuItem icon={IconCursorText} onClick={() => setAsking("rename")}>
             Rename or move…
-          </Menu.Item>
-          <Menu.Item
-            leftSection={<IconFolderOff size={16} aria-hidden />}
-            onClick={() => setAsking("dissolve")}
-          >
+          </MenuItem>
+          <MenuItem icon={IconFolderOff} onClick={() => setAsking("dissolve")}>
             Dissolve folder…
-          </Menu.Item>
+          </MenuItem>
         </Menu.Dropdown>
       </Menu>
       <NameDialog

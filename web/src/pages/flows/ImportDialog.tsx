@@ -17,6 +17,7 @@ import { useCatalogue } from "@/api/catalogue";
 import { ApiError, type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
 import { useAttempt } from "@/ui/FormDialog";
+import { Quiet } from "@/ui/Quiet";
 import { Refused } from "@/ui/states";
 import { useFlowActions } from "./flows";
 import { flowOf, type Imported, LARGEST_FILE, nameOfFile, readImport } from "./importing";
@@ -111,9 +112,7 @@ function Source({ file, folder, onMade }: SourceProps) {
   return (
     <Stack>
       <Group justify="space-between">
-        <Text size="sm" c="var(--quiet)">
-          Drop a file on the page, choose a file, or paste text below.
-        </Text>
+        <Quiet>Drop a file on the page, choose a file, or paste text below.</Quiet>
         <FileButton onChange={(chosen) => void read(chosen)} accept="application/json,.json,.txt,.sh">
           {(button) => (
             <Button

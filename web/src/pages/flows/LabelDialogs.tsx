@@ -1,9 +1,11 @@
 /** Dialogs that move flows to a folder, and set their tags. Loaded when they are first opened. */
-import { Autocomplete, Modal, TagsInput, Text } from "@mantine/core";
+
+import { Autocomplete, Modal, TagsInput } from "@mantine/core";
 import { useState } from "react";
 import { DialogForm } from "@/ui/FormDialog";
 import { count } from "@/ui/format";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { allPaths, commonTags, partialTags, spelledAs } from "./filters";
 import { type Flow, type Labels, useFlowActions, useFolders, useTags } from "./flows";
 
@@ -121,9 +123,7 @@ function TagForm({ flows, onClose, onApply }: FormProps) {
         comboboxProps={{ shadow: "md" }}
       />
       {partial.length > 0 && (
-        <Text size="sm" c="var(--quiet)">
-          Only some of the flows have: {partial.join(", ")}. These tags stay as they are.
-        </Text>
+        <Quiet>Only some of the flows have: {partial.join(", ")}. These tags stay as they are.</Quiet>
       )}
     </DialogForm>
   );

@@ -6,6 +6,7 @@ import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { ApiError, type Schemas, server } from "@/api/client";
 import { ROLE_CHOICES } from "@/pages/workspace/roles";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, Loading, messageOf, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { keptToken } from "./token";
@@ -41,10 +42,10 @@ export function About({ invitation }: { invitation: Invitation }) {
       <Text>
         <b>{invited_by}</b> ({invited_by_email}) invites you to the workspace <b>{workspace_name}</b>.
       </Text>
-      <Text size="sm" c="var(--quiet)" mt={4}>
+      <Quiet mt={4}>
         Your role is {choice?.label.toLowerCase() ?? role}, which {choice?.about} The invitation expires{" "}
         <Time at={expires_at} />.
-      </Text>
+      </Quiet>
     </div>
   );
 }

@@ -1,15 +1,4 @@
-import {
-  Anchor,
-  Button,
-  Center,
-  Group,
-  Paper,
-  PasswordInput,
-  Stack,
-  Text,
-  TextInput,
-  Title,
-} from "@mantine/core";
+import { Anchor, Button, Center, Group, Paper, PasswordInput, Stack, TextInput, Title } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import {
@@ -25,6 +14,7 @@ import {
 import { api, server } from "@/api/client";
 import mark from "@/app/mark.svg?inline";
 import { useSession } from "@/app/session";
+import { Quiet } from "@/ui/Quiet";
 import { Refused } from "@/ui/states";
 import { coverKeys } from "./overKeys";
 import classes from "./overPage.module.css";
@@ -146,9 +136,9 @@ export function Login({ email: known = "", about, onBack }: LoginProps) {
             <Button type="submit" loading={logIn.isPending}>
               Log in
             </Button>
-            <Text size="sm" c="var(--quiet)" style={{ overflowWrap: "anywhere" }}>
+            <Quiet style={{ overflowWrap: "anywhere" }}>
               {about ?? "Your first login is in the server's console output."}
-            </Text>
+            </Quiet>
             {onBack !== undefined && (
               <Anchor component="button" type="button" size="sm" onClick={onBack}>
                 Back
@@ -223,9 +213,7 @@ export function LogInAgain() {
                   Your session has ended
                 </Title>
               </Group>
-              <Text size="sm" c="var(--quiet)">
-                Log in again to continue where you left off. Your unsaved changes are still here.
-              </Text>
+              <Quiet>Log in again to continue where you left off. Your unsaved changes are still here.</Quiet>
               <TextInput
                 label="Email"
                 description={isAnother && "Logging in as a different user discards your unsaved changes."}
@@ -362,11 +350,11 @@ function SetUpForm({ heading }: { heading?: string }) {
             {isFirst ? "Welcome to Headrace" : "Choose your password"}
           </Title>
         </Group>
-        <Text size="sm" c="var(--quiet)">
+        <Quiet>
           {isFirst
             ? "Choose your own password and name your workspace."
             : "You logged in with a password that an administrator set. Choose one that only you know."}
-        </Text>
+        </Quiet>
         {isFirst && (
           <TextInput
             label="Workspace"

@@ -1,4 +1,4 @@
-import { ActionIcon, Anchor, Button, Pill, Text, Tooltip, VisuallyHidden } from "@mantine/core";
+import { ActionIcon, Anchor, Pill, Tooltip, VisuallyHidden } from "@mantine/core";
 import {
   IconArrowUp,
   IconChevronDown,
@@ -11,12 +11,14 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Link } from "wouter";
 import { shortId } from "@/runs/words";
+import { Button } from "@/ui/Button";
 import { Clamped } from "@/ui/Clamped";
 import { FilterBar, FilterSelect, FlowSelect } from "@/ui/FilterBar";
 import { count, LOCALE, size } from "@/ui/format";
 import { LoadMore } from "@/ui/LoadMore";
 import { type QueryState, useQueryState } from "@/ui/listState";
 import { Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { cutOf, type Entry, FILTERS, type Filters, useLogs } from "./logs";
@@ -79,12 +81,12 @@ function Origin({ entry }: { entry: Entry }) {
   if (entry.run_id === null) return null;
   const node = entry.node_id === null ? "" : `?node=${encodeURIComponent(entry.node_id)}`;
   return (
-    <Text size="xs" c="var(--quiet)" component="div" lineClamp={2}>
+    <Quiet size="xs" component="div" lineClamp={2}>
       <Anchor component={Link} href={`/runs/${entry.run_id}${node}`} inherit underline="always">
         {entry.workflow_name ?? "Run"}
       </Anchor>
       {entry.node_id !== null && ` · ${entry.node_id}`}
-    </Text>
+    </Quiet>
   );
 }
 
@@ -146,7 +148,7 @@ function LogList({ entries, held, onAtTop, onShow, onEnd }: LogListProps) {
           className={classes.new}
           size="xs"
           radius="xl"
-          leftSection={<IconArrowUp size={14} aria-hidden />}
+          icon={IconArrowUp}
           onClick={() => {
             onShow();
             place.current?.scrollTo({ top: 0 });

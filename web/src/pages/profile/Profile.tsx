@@ -1,4 +1,5 @@
 /** The user's own account: name, address, password, sessions. */
+
 import {
   Badge,
   Button,
@@ -7,7 +8,6 @@ import {
   PasswordInput,
   SegmentedControl,
   Stack,
-  Text,
   TextInput,
   useMantineColorScheme,
 } from "@mantine/core";
@@ -18,6 +18,7 @@ import { useSession } from "@/app/session";
 import { useFields } from "@/ui/FormDialog";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
@@ -199,9 +200,9 @@ function Sessions() {
           ))}
         </Table>
       )}
-      <Text size="xs" c="var(--quiet)" p="md">
+      <Quiet size="xs" p="md">
         Programs that use an API token are not listed here.
-      </Text>
+      </Quiet>
     </Card>
   );
 }

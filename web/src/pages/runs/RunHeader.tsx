@@ -1,4 +1,4 @@
-import { Alert, Anchor, Box, Button, Group, Menu, Progress, Text, Title, Tooltip } from "@mantine/core";
+import { Alert, Anchor, Box, Group, Menu, Progress, Text, Title, Tooltip } from "@mantine/core";
 import { useDocumentTitle, useMediaQuery } from "@mantine/hooks";
 import {
   IconAlertTriangle,
@@ -26,10 +26,12 @@ import { type Run, useDefinition } from "@/runs/useRun";
 import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
 import { fetchWhole, hasEnded, isMoving } from "@/runs/values";
 import { agentOf, inEditor, shortId, TRIGGERS, waitingText } from "@/runs/words";
+import { Button } from "@/ui/Button";
 import { Clamped } from "@/ui/Clamped";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { milliseconds } from "@/ui/format";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { labelOf, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Elapsed, Time } from "@/ui/Time";
 import classes from "./runs.module.css";
@@ -69,12 +71,7 @@ function RunActions({ run, node }: { run: Run; node: string | null }) {
     <Group gap="xs">
       {!ended && <Stop run={run} />}
       {ended && !isAgent && <RetryMenu run={run} />}
-      <Button
-        variant="default"
-        component={Link}
-        href={inEditor(run, node)}
-        leftSection={<IconPencil size={16} aria-hidden />}
-      >
+      <Button variant="default" component={Link} href={inEditor(run, node)} icon={IconPencil}>
         {isAgent ? "Open agent" : editsHere ? "Edit flow" : "Open flow"}
       </Button>
       {ended && <Delete run={run} />}
@@ -129,7 +126,7 @@ function RetryMenu({ run }: { run: Run }) {
               variant="default"
               loading={busy}
               data-disabled={!may("operator") || undefined}
-              leftSection={<IconRefresh size={16} aria-hidden />}
+              icon={IconRefresh}
               rightSection={<IconChevronDown size={14} aria-hidden />}
             >
               {failed ? "Retry" : "Run again"}
@@ -175,7 +172,7 @@ function Stop({ run }: { run: Run }) {
         <Button
           variant="default"
           data-disabled={!may("operator") || undefined}
-          leftSection={<IconPlayerStop size={16} aria-hidden />}
+          icon={IconPlayerStop}
           onClick={() => may("operator") && setAsking(true)}
         >
           Cancel run
@@ -203,12 +200,7 @@ function Delete({ run }: { run: Run }) {
   if (!may("editor")) return null;
   return (
     <>
-      <Button
-        variant="default"
-        c="var(--failed)"
-        leftSection={<IconTrash size={16} aria-hidden />}
-        onClick={() => setAsking(true)}
-      >
+      <Button variant="default" c="var(--failed)" icon={IconTrash} onClick={() => setAsking(true)}>
         Delete
       </Button>
       <ConfirmDialog
@@ -281,12 +273,7 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
     >
       <Clamped text={run.error_text ?? "No error message."} />
       <Group gap="xs" mt="xs">
-        <Button
-          size="xs"
-          component={Link}
-          href={inEditor(run, failed?.nodeId)}
-          leftSection={<IconPencil size={14} aria-hidden />}
-        >
+        <Button size="xs" component={Link} href={inEditor(run, failed?.nodeId)} icon={IconPencil}>
           {isAgent ? "Open agent" : editsHere ? "Fix in editor" : "View in editor"}
         </Button>
         {!isAgent && (
@@ -299,7 +286,7 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
               onClick={() =>
                 may("operator") && void retry({ from: "failed", version: run.draft ? "same" : "latest" })
               }
-              leftSection={<IconRefresh size={14} aria-hidden />}
+              icon={IconRefresh}
             >
               Retry from here
             </Button>
@@ -396,14 +383,14 @@ function Facts({ run }: { run: Run }) {
     facts.push(["parent", <RunLink key="p" before="started by" id={run.parent_run_id} />]);
   if (children.length > 0) facts.push(["children", <Children key="c" runs={children} />]);
   return (
-    <Text size="sm" c="var(--quiet)" component="div" mt={4}>
+    <Quiet component="div" mt={4}>
       {facts.map(([name, shown], at) => (
         <Fragment key={name}>
           {at > 0 && " · "}
           {shown}
         </Fragment>
       ))}
-    </Text>
+    </Quiet>
   );
 }
 
@@ -473,9 +460,9 @@ function RunProgress({ run }: { run: Run }) {
       <Progress.Root size="sm" flex={1}>
         <Progress.Section value={share} animated={isMoving(run)} aria-label="Progress of the run" />
       </Progress.Root>
-      <Text size="xs" c="var(--quiet)">
+      <Quiet size="xs">
         {progress.done} of {progress.total} nodes
-      </Text>
+      </Quiet>
     </Group>
   );
 }

@@ -1,4 +1,4 @@
-import { ActionIcon, Box, Button, Tabs, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Box, Button, Tabs, Tooltip } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconPencil, IconPlayerPlay, IconRoute } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
@@ -37,6 +37,7 @@ import { agentOf, edgeLabel, inEditor, itemsOver } from "@/runs/words";
 import { count } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
 import { useQueryState } from "@/ui/listState";
+import { Quiet } from "@/ui/Quiet";
 import { SplitPane } from "@/ui/SplitPane";
 import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
 import { RunHeader, RunNotices } from "./RunHeader";
@@ -99,11 +100,11 @@ function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
   if (error !== null) {
     return (
       <Box p="md">
-        <Text size="sm" c="var(--quiet)">
+        <Quiet>
           {agentOf(run) === undefined
             ? "The version of the flow that ran was deleted, so its graph cannot be shown."
             : "An agent ran outside a flow, so there is no graph."}
-        </Text>
+        </Quiet>
       </Box>
     );
   }
@@ -290,9 +291,7 @@ export default function RunPage({ id }: { id: string }) {
         <Tabs.Panel value="steps" className={classes.tabPanel}>
           <RunSteps run={run} steps={steps} chosen={chosen} narrow={narrow} />
           {steps.more && (
-            <Text size="sm" c="var(--quiet)" mt="xs">
-              This page shows only a part of the steps. The API lists all of them.
-            </Text>
+            <Quiet mt="xs">This page shows only a part of the steps. The API lists all of them.</Quiet>
           )}
         </Tabs.Panel>
         <Tabs.Panel value="input" className={classes.tabPanel}>
@@ -332,9 +331,9 @@ function RunLog({ run, states }: { run: Run; states: ReadonlyMap<string, NodeSta
       <Box p="md" className={classes.scrolls}>
         <LogLines entries={data.items} names={names} />
         {data.next_cursor != null && (
-          <Text size="sm" c="var(--quiet)" mt="sm">
+          <Quiet mt="sm">
             These are the first {count(SHOWN_ENTRIES)} entries. The API returns all of them.
-          </Text>
+          </Quiet>
         )}
       </Box>
     </Framed>

@@ -1,16 +1,4 @@
-import {
-  ActionIcon,
-  Anchor,
-  Box,
-  Checkbox,
-  Group,
-  Mark,
-  Menu,
-  Stack,
-  Table,
-  Text,
-  VisuallyHidden,
-} from "@mantine/core";
+import { Anchor, Box, Checkbox, Group, Mark, Menu, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
 import {
   IconDots,
   IconPencil,
@@ -27,8 +15,11 @@ import { hasEnded, isMoving } from "@/runs/values";
 import { aboutRun, agentOf, definitionAt, shortId, TRIGGERS } from "@/runs/words";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { milliseconds } from "@/ui/format";
+import { IconButton } from "@/ui/IconButton";
 import type { Selection } from "@/ui/listState";
+import { MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Elapsed, Time } from "@/ui/Time";
 import { addressOf, nameOfPlace } from "./filters";
@@ -57,59 +48,44 @@ function RunMenu({ run }: { run: ListedRun }) {
     <>
       <Menu position="bottom-end" shadow="md">
         <Menu.Target>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            size="lg"
-            aria-label={`Actions for the run of ${run.workflow_name}`}
-          >
-            <IconDots size={18} aria-hidden />
-          </ActionIcon>
+          <IconButton label={`Actions for the run of ${run.workflow_name}`} icon={IconDots} size="lg" />
         </Menu.Target>
         <Menu.Dropdown>
           {!ended && (
-            <Menu.Item
-              leftSection={<IconPlayerStop size={16} aria-hidden />}
-              disabled={!may("operator")}
-              onClick={() => setAsking("cancel")}
-            >
+            <MenuItem icon={IconPlayerStop} disabled={!may("operator")} onClick={() => setAsking("cancel")}>
               Cancel
-            </Menu.Item>
+            </MenuItem>
           )}
           {run.status === "failed" && !isAgent && (
-            <Menu.Item
-              leftSection={<IconPlayerSkipForward size={16} aria-hidden />}
+            <MenuItem
+              icon={IconPlayerSkipForward}
               disabled={!may("operator")}
               onClick={() => void retry({ from: "failed", version: "latest" })}
             >
               Retry from the failed node
-            </Menu.Item>
+            </MenuItem>
           )}
           {ended && !isAgent && (
-            <Menu.Item
-              leftSection={<IconPlayerPlay size={16} aria-hidden />}
+            <MenuItem
+              icon={IconPlayerPlay}
               disabled={!may("operator")}
               onClick={() => void retry({ from: "start", version: "latest" })}
             >
               Run again from the start
-            </Menu.Item>
+            </MenuItem>
           )}
-          <Menu.Item
-            component={Link}
-            href={definitionAt(run)}
-            leftSection={<IconPencil size={16} aria-hidden />}
-          >
+          <MenuItem component={Link} href={definitionAt(run)} icon={IconPencil}>
             {isAgent ? "Open agent" : "Open flow"}
-          </Menu.Item>
+          </MenuItem>
           {ended && (
-            <Menu.Item
-              leftSection={<IconTrash size={16} aria-hidden />}
+            <MenuItem
+              icon={IconTrash}
               c="var(--failed)"
               disabled={!may("editor")}
               onClick={() => setAsking("delete")}
             >
               Delete
-            </Menu.Item>
+            </MenuItem>
           )}
         </Menu.Dropdown>
       </Menu>
@@ -253,9 +229,9 @@ function RunCard({ run }: { run: ListedRun }) {
       <Group justify="space-between" wrap="nowrap" gap="xs">
         <StatusBadge outcome={outcomeOf(run)} />
         <Group gap={4} wrap="nowrap">
-          <Text size="xs" c="var(--quiet)" component="div">
+          <Quiet size="xs" component="div">
             <Time at={run.started_at ?? run.created_at} />
-          </Text>
+          </Quiet>
           <RunMenu run={run} />
         </Group>
       </Group>
@@ -268,10 +244,10 @@ function RunCard({ run }: { run: ListedRun }) {
         </Text>
       )}
       <FoundIn run={run} />
-      <Text size="xs" c="var(--quiet)" component="div">
+      <Quiet size="xs" component="div">
         {TRIGGERS[run.triggered_by]} ·{" "}
         <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
-      </Text>
+      </Quiet>
     </Box>
   );
 }
@@ -282,13 +258,13 @@ function FoundIn({ run }: { run: ListedRun }) {
   const [first, ...others] = run.found_in ?? [];
   if (first === undefined) return null;
   return (
-    <Text size="xs" c="var(--quiet)" lineClamp={2} component="div" className={classes.found}>
+    <Quiet size="xs" lineClamp={2} component="div" className={classes.found}>
       <Anchor component={Link} href={addressOf(run.id, first)} inherit underline="always">
         {nameOfPlace(first)}
       </Anchor>
       : <Marked text={first.text} search={text} />
       {others.length > 0 && ` (also: ${others.map(nameOfPlace).join(", ")})`}
-    </Text>
+    </Quiet>
   );
 }
 

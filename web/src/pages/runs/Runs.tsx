@@ -13,6 +13,7 @@ import { LoadMore } from "@/ui/LoadMore";
 import { type QueryState, useQueryState, useSelection } from "@/ui/listState";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { SavedFilters } from "@/ui/SavedFilters";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
@@ -247,9 +248,9 @@ function Searched({ query, searched }: SearchedProps) {
   }
   return (
     <Stack align="center" gap="xs" p="sm">
-      <Text size="sm" c="var(--quiet)" role="status">
+      <Quiet role="status">
         {query.isFetchingNextPage ? "Searching…" : inWords(searched, query.hasNextPage)}
-      </Text>
+      </Quiet>
       {query.hasNextPage && (
         <Button
           variant="default"

@@ -9,6 +9,7 @@ import { useRun } from "@/runs/useRun";
 import { shortId } from "@/runs/words";
 import { LoadMore } from "@/ui/LoadMore";
 import { Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { type ListedRun, useWaitingRuns } from "./useRuns";
@@ -161,9 +162,9 @@ function One({ run, question, answer, open, onAnswered }: OneProps) {
   if (answer !== undefined) {
     return (
       <Box>
-        <Text c="var(--quiet)" size="sm" mb={4} className={classes.flow}>
+        <Quiet mb={4} className={classes.flow}>
           {question.text}
-        </Text>
+        </Quiet>
         <Answered answer={answer} />
       </Box>
     );
@@ -177,9 +178,9 @@ function Elsewhere({ run, question }: { run: string; question: Schemas["Question
   const who = useWhoAnswered(run, question.node_id);
   return (
     <Box role="status">
-      <Text c="var(--quiet)" size="sm" mb={4} className={classes.flow}>
+      <Quiet mb={4} className={classes.flow}>
         {question.text}
-      </Text>
+      </Quiet>
       <Text fw={600}>{who ?? "It was answered by another user, or it expired."}</Text>
     </Box>
   );
@@ -187,7 +188,7 @@ function Elsewhere({ run, question }: { run: string; question: Schemas["Question
 
 function GoesOn({ run }: { run: { finished_at: string | null } }) {
   return (
-    <Text size="sm" c="var(--quiet)" component="div">
+    <Quiet component="div">
       {run.finished_at === null ? (
         "The run is no longer waiting."
       ) : (
@@ -195,6 +196,6 @@ function GoesOn({ run }: { run: { finished_at: string | null } }) {
           The run finished <Time at={run.finished_at} />.
         </>
       )}
-    </Text>
+    </Quiet>
   );
 }

@@ -1,12 +1,15 @@
 /** The rows of a table as a grid: cells are edited in place, by pointer or keyboard. */
-import { ActionIcon, Button, Checkbox, Menu, Select, TextInput, UnstyledButton } from "@mantine/core";
+
+import { Checkbox, Menu, Select, TextInput, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconArrowDown, IconArrowUp, IconChevronDown, IconPlus } from "@tabler/icons-react";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { server } from "@/api/client";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { FormDialog, NameDialog } from "@/ui/FormDialog";
+import { IconButton } from "@/ui/IconButton";
 import type { Selection } from "@/ui/listState";
 import { Time } from "@/ui/Time";
 import {
@@ -166,9 +169,7 @@ function Head({ table, column, at, sort, onSort, onDone }: HeadProps) {
         {may("editor") && (
           <Menu position="bottom-end">
             <Menu.Target>
-              <ActionIcon size="sm" variant="subtle" color="gray" aria-label={`Column ${column.name}`}>
-                <IconChevronDown size={14} aria-hidden />
-              </ActionIcon>
+              <IconButton label={`Column ${column.name}`} icon={IconChevronDown} iconSize={14} size="sm" />
             </Menu.Target>
             <Menu.Dropdown>
               <Menu.Label>{kind}</Menu.Label>
@@ -220,12 +221,7 @@ function AddColumn({ table, onDone }: { table: TableInfo; onDone: () => Promise<
   const [opened, dialog] = useDisclosure(false);
   return (
     <>
-      <Button
-        size="compact-sm"
-        variant="subtle"
-        leftSection={<IconPlus size={14} aria-hidden />}
-        onClick={dialog.open}
-      >
+      <Button size="compact-sm" variant="subtle" icon={IconPlus} onClick={dialog.open}>
         Column
       </Button>
       {opened && <NewColumn table={table} onClose={dialog.close} onDone={onDone} />}

@@ -1,5 +1,6 @@
 /** One table: its rows in a grid, filters, order, columns, import and export. */
-import { ActionIcon, Anchor, Button, Group, Menu, Select, Stack, Text, TextInput } from "@mantine/core";
+
+import { ActionIcon, Anchor, Group, Menu, Select, Stack, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import {
   IconDots,
@@ -16,12 +17,16 @@ import { useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import { api, server } from "@/api/client";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { NameDialog } from "@/ui/FormDialog";
+import { IconButton } from "@/ui/IconButton";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { useQueryState, useSelection } from "@/ui/listState";
+import { MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import {
   type Column,
@@ -67,7 +72,7 @@ function Conditions({ columns, value, onChange }: ConditionsProps) {
       <Group>
         <Button
           variant="default"
-          leftSection={<IconFilter size={16} aria-hidden />}
+          icon={IconFilter}
           onClick={add}
           disabled={columns.length === 0 || value.length >= 20}
         >
@@ -143,9 +148,7 @@ function One({ columns, condition, onChange, onRemove }: OneProps) {
             w={170}
           />
         ))}
-      <ActionIcon variant="subtle" color="gray" aria-label="Remove filter" onClick={onRemove}>
-        <IconX size={16} aria-hidden />
-      </ActionIcon>
+      <IconButton label="Remove filter" icon={IconX} iconSize={16} onClick={onRemove} />
     </Group>
   );
 }
@@ -211,18 +214,14 @@ function TableActions({ table }: { table: TableInfo }) {
           href={`/api/tables/${table.id}/export?workspace_id=${encodeURIComponent(workspace.id)}`}
           download={`${table.name}.csv`}
           variant="default"
-          leftSection={<IconDownload size={16} aria-hidden />}
+          icon={IconDownload}
         >
           Export CSV
         </Button>
       )}
       {may("editor") && (
         <>
-          <Button
-            variant="default"
-            leftSection={<IconFileImport size={16} aria-hidden />}
-            onClick={dialog.open}
-          >
+          <Button variant="default" icon={IconFileImport} onClick={dialog.open}>
             Import CSV
           </Button>
           <Menu position="bottom-end">
@@ -232,12 +231,12 @@ function TableActions({ table }: { table: TableInfo }) {
               </ActionIcon>
             </Menu.Target>
             <Menu.Dropdown>
-              <Menu.Item leftSection={<IconPencil size={16} aria-hidden />} onClick={rename.open}>
+              <MenuItem icon={IconPencil} onClick={rename.open}>
                 Rename
-              </Menu.Item>
-              <Menu.Item color="red" leftSection={<IconTrash size={16} aria-hidden />} onClick={remove.open}>
+              </MenuItem>
+              <MenuItem color="red" icon={IconTrash} onClick={remove.open}>
                 Delete table
-              </Menu.Item>
+              </MenuItem>
             </Menu.Dropdown>
           </Menu>
         </>
@@ -344,16 +343,11 @@ function Rows({ table }: { table: TableInfo }) {
         />
         <Group gap="xs">
           {selection.size > 0 && (
-            <Button
-              variant="default"
-              color="red"
-              leftSection={<IconTrash size={16} aria-hidden />}
-              onClick={asking.open}
-            >
+            <Button variant="default" color="red" icon={IconTrash} onClick={asking.open}>
               Delete {selection.size}
             </Button>
           )}
-          <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={addRow}>
+          <Button icon={IconPlus} onClick={addRow}>
             Add row
           </Button>
         </Group>
@@ -373,7 +367,7 @@ function Rows({ table }: { table: TableInfo }) {
             onColumns={reload}
           />
           {rows.length === 0 && (
-            <Text size="sm" c="var(--quiet)" p="md">
+            <Quiet p="md">
               {conditions.length > 0 ? (
                 <>
                   No row matches.{" "}
@@ -384,15 +378,15 @@ function Rows({ table }: { table: TableInfo }) {
               ) : (
                 "No rows yet. Add one, import a CSV file, or let a flow write them."
               )}
-            </Text>
+            </Quiet>
           )}
           <LoadMore query={query} noun="rows" />
         </Card>
       )}
-      <Text size="xs" c="var(--quiet)">
+      <Quiet size="xs">
         {query.data?.pages[0] && `${query.data.pages[0].total.toLocaleString()} rows. `}
         Arrow keys move, Enter edits, Escape cancels, Delete empties a cell. Times are in UTC.
-      </Text>
+      </Quiet>
       <ConfirmDialog
         opened={asked}
         onClose={asking.close}

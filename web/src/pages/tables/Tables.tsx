@@ -1,8 +1,8 @@
 /** The workspace's tables and its key-value store, which all flows share. */
+
 import {
   ActionIcon,
   Anchor,
-  Button,
   Code,
   Group,
   JsonInput,
@@ -19,6 +19,7 @@ import { usePack } from "@/api/catalogue";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { RemoveButton } from "@/ui/ConfirmDialog";
 import { FormDialog, jsonOrText, NameDialog } from "@/ui/FormDialog";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
@@ -44,11 +45,7 @@ function StoreEntries() {
     <Stack>
       <Group justify="space-between">
         <SearchInput label="Keys that begin with" value={prefix} onChange={setPrefix} />
-        <Button
-          variant="default"
-          leftSection={<IconPlus size={16} aria-hidden />}
-          onClick={() => setEdited("new")}
-        >
+        <Button variant="default" icon={IconPlus} onClick={() => setEdited("new")}>
           Add key
         </Button>
       </Group>
@@ -200,7 +197,7 @@ export default function Tables() {
   }
 
   const button = may("editor") && tab === "tables" && (
-    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={asking.open}>
+    <Button icon={IconPlus} onClick={asking.open}>
       New table
     </Button>
   );

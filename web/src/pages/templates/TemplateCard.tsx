@@ -21,6 +21,7 @@ import { readDefinition } from "@/definition/read";
 import { JsonView } from "@/ui/CodeEditor";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { Quiet } from "@/ui/Quiet";
 import {
   categoryLabel,
   isReady,
@@ -104,13 +105,13 @@ function CredentialsNeeded({ template }: { template: Template }) {
         );
       })}
       {missing !== undefined && missing.length > 0 && may("editor") && (
-        <Text size="sm" c="var(--quiet)">
+        <Quiet>
           You can use the template now and add the credentials in the editor, or{" "}
           <Text component={Link} href="/credentials" inherit td="underline" c="var(--mantine-color-anchor)">
             add them first
           </Text>
           .
-        </Text>
+        </Quiet>
       )}
     </Stack>
   );
@@ -143,11 +144,7 @@ function Content({ template }: { template: Template }) {
       <Group justify="space-between">
         <Needs template={template} />
         <Group gap="sm">
-          {!may("editor") && (
-            <Text size="sm" c="var(--quiet)">
-              Requires the editor role.
-            </Text>
-          )}
+          {!may("editor") && <Quiet>Requires the editor role.</Quiet>}
           <Button onClick={() => take(template)} loading={isTaking} disabled={!may("editor")} data-autofocus>
             Use template
           </Button>
@@ -204,25 +201,17 @@ export function TemplateCard({ template, catalogue, onOpen }: TemplateCardProps)
         {types.slice(0, ICONS).map((type) => (
           <NodeIcon key={type} type={catalogue?.find(type)} size={26} />
         ))}
-        {types.length > ICONS && (
-          <Text size="xs" c="var(--quiet)">
-            +{types.length - ICONS}
-          </Text>
-        )}
+        {types.length > ICONS && <Quiet size="xs">+{types.length - ICONS}</Quiet>}
       </Group>
       <UnstyledButton className={classes.open} onClick={onOpen}>
         {template.name}
       </UnstyledButton>
       <div className={classes.about}>
-        <Text size="sm" c="var(--quiet)" lineClamp={3}>
-          {template.description}
-        </Text>
+        <Quiet lineClamp={3}>{template.description}</Quiet>
       </div>
       <Group justify="space-between" gap={6}>
         <Needs template={template} />
-        <Text size="xs" c="var(--quiet)">
-          {categoryLabel(template.category)}
-        </Text>
+        <Quiet size="xs">{categoryLabel(template.category)}</Quiet>
       </Group>
     </article>
   );

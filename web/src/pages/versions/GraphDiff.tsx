@@ -16,6 +16,7 @@ import type { Definition, FlowEdge, Json } from "@/definition/types";
 import FlowGraph from "@/graph/FlowGraph";
 import type { Mark } from "@/graph/NodeCard";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { Quiet } from "@/ui/Quiet";
 import classes from "./versions.module.css";
 
 const LOOKS: Record<Change, { label: string; color: string }> = {
@@ -96,9 +97,9 @@ function Entry({ icon, title, detail, change, fields, isOpen, onToggle }: EntryP
         <Text size="sm" fw={600} truncate>
           {title}
         </Text>
-        <Text size="xs" c="var(--quiet)" truncate flex={1}>
+        <Quiet size="xs" truncate flex={1}>
           {detail}
-        </Text>
+        </Quiet>
         <Badge variant="outline" size="sm" tt="none" c={color} style={{ borderColor: color }}>
           {label}
         </Badge>
@@ -120,9 +121,7 @@ function textOfValue(value: Json | undefined): string {
 function Value({ value, side }: { value: Json | undefined; side: "before" | "after" }) {
   return (
     <Stack gap={2} miw={0}>
-      <Text size="xs" c="var(--quiet)">
-        {side === "before" ? "Before" : "After"}
-      </Text>
+      <Quiet size="xs">{side === "before" ? "Before" : "After"}</Quiet>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <pre className={classes.value} data-side={side} tabIndex={0}>
         {textOfValue(value)}
@@ -196,9 +195,7 @@ export default function GraphDiff({ before, after, node, onNode }: GraphDiffProp
         />
       </div>
       {nothing ? (
-        <Text size="sm" c="var(--quiet)" p="md">
-          {nothingElse(diff)}
-        </Text>
+        <Quiet p="md">{nothingElse(diff)}</Quiet>
       ) : (
         <Changes diff={diff} selected={selected} onSelect={select} />
       )}

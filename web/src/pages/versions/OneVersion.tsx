@@ -1,8 +1,9 @@
-import { Box, Text } from "@mantine/core";
+import { Box } from "@mantine/core";
 import { useState } from "react";
 import type { Definition } from "@/definition/types";
 import FlowGraph from "@/graph/FlowGraph";
 import { JsonView } from "@/ui/CodeEditor";
+import { Quiet } from "@/ui/Quiet";
 import classes from "./versions.module.css";
 
 /** A version, read-only; a click on a node shows its settings. */
@@ -21,11 +22,11 @@ export default function OneVersion({ definition }: { definition: Definition }) {
       </div>
       <Box p="md">
         {node === undefined ? (
-          <Text size="sm" c="var(--quiet)">
+          <Quiet>
             {definition.nodes.length === 0
               ? "This version has no nodes."
               : "Select a node to see its settings."}
-          </Text>
+          </Quiet>
         ) : (
           <JsonView value={node} label={`Settings of ${node.name ?? node.id}`} />
         )}

@@ -1,26 +1,18 @@
-import {
-  Button,
-  Group,
-  List,
-  SegmentedControl,
-  Select,
-  Stack,
-  Text,
-  Tooltip,
-  UnstyledButton,
-} from "@mantine/core";
+import { Group, List, SegmentedControl, Select, Stack, Text, Tooltip, UnstyledButton } from "@mantine/core";
 import { IconRestore, IconRoute } from "@tabler/icons-react";
 import { Suspense, useState } from "react";
 import { Link } from "wouter";
 import { api } from "@/api/client";
 import { useSession } from "@/app/session";
 import { type DefinitionDiff, diffOf, summaryOf } from "@/definition/diff";
+import { Button } from "@/ui/Button";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { itemsOf, LoadMore } from "@/ui/LoadMore";
 import { lazily } from "@/ui/lazily";
 import { useQueryState } from "@/ui/listState";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, Loading, LoadingRows, messageOf, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { NameVersion } from "./NameVersion";
@@ -52,9 +44,9 @@ function VersionList({ versions, query, latest, shown, onShow }: VersionListProp
                   Version {version.version}
                   {version.version === latest && " (current)"}
                 </Text>
-                <Text size="xs" c="var(--quiet)" component="span">
+                <Quiet size="xs" component="span">
                   <Time at={version.created_at} />
-                </Text>
+                </Quiet>
               </Group>
               {version.name !== null && (
                 <Text size="sm" style={{ overflowWrap: "anywhere" }}>
@@ -62,9 +54,7 @@ function VersionList({ versions, query, latest, shown, onShow }: VersionListProp
                 </Text>
               )}
               <Text size="xs">{version.version === 1 ? "First version" : version.summary}</Text>
-              <Text size="xs" c="var(--quiet)">
-                {version.created_by_name ?? "Former member"}
-              </Text>
+              <Quiet size="xs">{version.created_by_name ?? "Former member"}</Quiet>
             </UnstyledButton>
           </li>
         ))}
@@ -208,11 +198,7 @@ function Comparison(props: ComparisonProps) {
           <Text size="sm" fw={600} style={{ overflowWrap: "anywhere" }}>
             {labelOf(after)}
           </Text>
-          {before === 0 && (
-            <Text size="sm" c="var(--quiet)">
-              {latest === 1 ? "the only version so far" : "the first version"}
-            </Text>
-          )}
+          {before === 0 && <Quiet>{latest === 1 ? "the only version so far" : "the first version"}</Quiet>}
           {before > 0 && view !== "alone" && (
             <>
               <Text size="sm">compared with</Text>
@@ -324,12 +310,7 @@ export default function Versions({ id }: { id: string }) {
       above={{ path: "/flows", label: "Flows" }}
       width={1500}
       actions={
-        <Button
-          component={Link}
-          href={`/flows/${id}`}
-          variant="default"
-          leftSection={<IconRoute size={16} aria-hidden />}
-        >
+        <Button component={Link} href={`/flows/${id}`} variant="default" icon={IconRoute}>
           Open in editor
         </Button>
       }

@@ -1,4 +1,5 @@
 /** The audit log: changes, with user and time. */
+
 import { ActionIcon, Anchor, Button, Group, Select, Stack, Text, Tooltip } from "@mantine/core";
 import { IconFilter, IconX } from "@tabler/icons-react";
 import { useMemo } from "react";
@@ -10,6 +11,7 @@ import { instant } from "@/ui/format";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { type QueryState, useQueryState } from "@/ui/listState";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
@@ -59,14 +61,8 @@ function Who({ entry }: { entry: Entry }) {
       <Text size="sm" fw={550} title={entry.user_email ?? undefined}>
         {name ?? recorded}
       </Text>
-      <Text size="xs" c="var(--quiet)">
-        {from.filter(Boolean).join(" · ")}
-      </Text>
-      {entry.token_name && (
-        <Text size="xs" c="var(--quiet)">
-          API token “{entry.token_name}”
-        </Text>
-      )}
+      <Quiet size="xs">{from.filter(Boolean).join(" · ")}</Quiet>
+      {entry.token_name && <Quiet size="xs">API token “{entry.token_name}”</Quiet>}
     </>
   );
 }
@@ -85,9 +81,7 @@ function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => v
     <>
       <Group gap={4} wrap="nowrap" align="flex-start">
         {path === undefined ? (
-          <Text size="sm" c="var(--quiet)">
-            {now ?? recorded ?? id}
-          </Text>
+          <Quiet>{now ?? recorded ?? id}</Quiet>
         ) : (
           <Anchor component={Link} href={path} size="sm" lineClamp={2} title={now}>
             {now}
@@ -109,15 +103,11 @@ function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => v
         )}
       </Group>
       {now !== undefined && recorded !== null && recorded !== now && (
-        <Text size="xs" c="var(--quiet)" lineClamp={2}>
+        <Quiet size="xs" lineClamp={2}>
           {isPerson ? recorded : `At that time: “${recorded}”`}
-        </Text>
+        </Quiet>
       )}
-      {now === undefined && id !== null && type !== "preset" && (
-        <Text size="xs" c="var(--quiet)">
-          Deleted
-        </Text>
-      )}
+      {now === undefined && id !== null && type !== "preset" && <Quiet size="xs">Deleted</Quiet>}
     </>
   );
 }

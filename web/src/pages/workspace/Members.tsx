@@ -1,8 +1,7 @@
 /** The members of the workspace and their roles; the workspace's name, and other workspaces. */
+
 import {
-  ActionIcon,
   Badge,
-  Button,
   CopyButton,
   Group,
   Modal,
@@ -19,10 +18,13 @@ import { type FormEvent, useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { type Role, useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { RemoveButton } from "@/ui/ConfirmDialog";
 import { DialogForm, FormDialog, useFields } from "@/ui/FormDialog";
+import { IconButton } from "@/ui/IconButton";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
@@ -49,10 +51,10 @@ function ResetPassword({ member, onClose }: ResetPasswordProps) {
     >
       {({ bind }) => (
         <>
-          <Text size="sm" c="var(--quiet)">
+          <Quiet>
             Send the new password over a secure channel. It is valid for one login, after which they choose
             their own. They are logged out everywhere and their API tokens are revoked.
-          </Text>
+          </Quiet>
           <TemporaryPassword {...bind("password")} data-autofocus />
         </>
       )}
@@ -75,10 +77,10 @@ function CreateAccount({ onClose }: { onClose: () => void }) {
     >
       {({ values, bind }) => (
         <>
-          <Text size="sm" c="var(--quiet)">
+          <Quiet>
             For people without an account on this server. Send the password over a secure channel: they choose
             their own at the first login. Invite people who already have an account.
-          </Text>
+          </Quiet>
           <TextInput
             label="Email"
             type="email"
@@ -127,9 +129,7 @@ function Invitations() {
       {isPending && <LoadingRows rows={1} />}
       {error && <Refused error={error} onRetry={() => void refetch()} />}
       {data && items.length === 0 && (
-        <Text size="sm" c="var(--quiet)">
-          No pending invitations. An invitation is a link that works once, within 72 hours.
-        </Text>
+        <Quiet>No pending invitations. An invitation is a link that works once, within 72 hours.</Quiet>
       )}
       {items.length > 0 && (
         <Table
@@ -352,9 +352,9 @@ function NewWorkspace() {
           Create
         </Button>
       </Group>
-      <Text size="sm" c="var(--quiet)" mt={4}>
+      <Quiet mt={4}>
         Each workspace has its own flows, runs, credentials and members. You become the owner.
-      </Text>
+      </Quiet>
       {add.error && <Refused error={add.error} />}
     </form>
   );
@@ -379,7 +379,7 @@ export default function Members() {
                 Create account
               </Button>
             )}
-            <Button leftSection={<IconMailPlus size={16} aria-hidden />} onClick={invite.open}>
+            <Button icon={IconMailPlus} onClick={invite.open}>
               Invite a member
             </Button>
           </>
@@ -468,14 +468,7 @@ function Reset({ member }: { member: Member }) {
   const [opened, dialog] = useDisclosure(false);
   return (
     <>
-      <ActionIcon
-        variant="subtle"
-        color="gray"
-        aria-label={`Reset the password of ${member.name}`}
-        onClick={dialog.open}
-      >
-        <IconKey size={18} />
-      </ActionIcon>
+      <IconButton label={`Reset the password of ${member.name}`} icon={IconKey} onClick={dialog.open} />
       {opened && <ResetPassword member={member} onClose={dialog.close} />}
     </>
   );

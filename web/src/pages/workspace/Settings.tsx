@@ -1,14 +1,17 @@
 /** Settings of the workspace that all of its flows use: the time zone and the variables. */
-import { ActionIcon, Button, Code, Group, JsonInput, Select, Stack, Text, TextInput } from "@mantine/core";
+
+import { ActionIcon, Code, Group, JsonInput, Select, Stack, Text, TextInput } from "@mantine/core";
 import { IconPencil, IconPlus } from "@tabler/icons-react";
 import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { RemoveButton } from "@/ui/ConfirmDialog";
 import { FormDialog, jsonOrText } from "@/ui/FormDialog";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 
@@ -50,11 +53,7 @@ function TimeZone() {
           allowDeselect={false}
           onChange={(timezone) => timezone !== null && change.mutate({ params, body: { timezone } })}
         />
-        {!may("owner") && (
-          <Text size="xs" c="var(--quiet)">
-            Only owners can change it.
-          </Text>
-        )}
+        {!may("owner") && <Quiet size="xs">Only owners can change it.</Quiet>}
         {change.error && <Refused error={change.error} />}
       </Stack>
     </Card>
@@ -70,17 +69,13 @@ function Variables() {
     <Card title="Variables">
       <Stack gap="sm">
         <Group justify="space-between" align="flex-start" gap="xs">
-          <Text size="sm" c="var(--quiet)" maw={640}>
+          <Quiet maw={640}>
             Values that all flows can read as <Code>{"{{ vars.name }}"}</Code>. A variable of the flow with
             the same name takes precedence. A run keeps the values with which it started. Store passwords in
             Credentials instead.
-          </Text>
+          </Quiet>
           {may("editor") && (
-            <Button
-              variant="default"
-              leftSection={<IconPlus size={16} aria-hidden />}
-              onClick={() => setEdited("new")}
-            >
+            <Button variant="default" icon={IconPlus} onClick={() => setEdited("new")}>
               Add variable
             </Button>
           )}

@@ -1,26 +1,17 @@
 /** API tokens, with which programs log in. The token itself is shown once, when it is created. */
-import {
-  Alert,
-  Button,
-  Code,
-  CopyButton,
-  Group,
-  Modal,
-  NumberInput,
-  Select,
-  Stack,
-  Text,
-  TextInput,
-} from "@mantine/core";
+
+import { Alert, Code, CopyButton, Group, Modal, NumberInput, Select, Stack, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconCopy, IconPlus } from "@tabler/icons-react";
 import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { ROLES, type Role, useSession } from "@/app/session";
+import { Button } from "@/ui/Button";
 import { RemoveButton } from "@/ui/ConfirmDialog";
 import { DialogForm, useFields } from "@/ui/FormDialog";
 import { Card, Page } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { Actions, Table, Td, Tr } from "@/ui/Table";
 import { Time } from "@/ui/Time";
@@ -37,7 +28,7 @@ export default function Tokens() {
       title="API tokens"
       about="Programs send a token in the header “Authorization: Bearer …”. A token works in this workspace only."
       actions={
-        <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={dialog.open}>
+        <Button icon={IconPlus} onClick={dialog.open}>
           New token
         </Button>
       }
@@ -157,16 +148,16 @@ function MadeToken({ token, onClose }: { token: Token; onClose: () => void }) {
       <Group justify="space-between">
         <CopyButton value={token.token ?? ""}>
           {({ copied, copy }) => (
-            <Button variant="default" leftSection={<IconCopy size={16} aria-hidden />} onClick={copy}>
+            <Button variant="default" icon={IconCopy} onClick={copy}>
               {copied ? "Copied" : "Copy"}
             </Button>
           )}
         </CopyButton>
         <Button onClick={onClose}>Done</Button>
       </Group>
-      <Text size="sm" c="var(--quiet)">
+      <Quiet>
         Try it: <Code>curl -H "Authorization: Bearer …" {window.location.origin}/api/flows</Code>
-      </Text>
+      </Quiet>
     </Stack>
   );
 }

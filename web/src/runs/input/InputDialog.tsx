@@ -7,6 +7,7 @@ import type { FieldSchema } from "@/forms/schema/types";
 import { initialOf, isRecord } from "@/forms/schema/values";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { lazily } from "@/ui/lazily";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { briefOf, fetchWhole } from "../values";
@@ -49,9 +50,9 @@ function LastCalls({ calls, onChoose, onRefused }: LastCallsProps) {
             <Text size="sm">
               <Time at={call.created_at} />
             </Text>
-            <Text size="xs" c="var(--quiet)" truncate>
+            <Quiet size="xs" truncate>
               {briefOf(call.input).text ?? "No input"}
-            </Text>
+            </Quiet>
           </Menu.Item>
         ))}
       </Menu.Dropdown>
@@ -181,9 +182,7 @@ export function InputDialog(props: InputDialogProps) {
             </Alert>
           )}
           <Group justify="space-between">
-            <Text size="sm" c="var(--quiet)">
-              {schema === null && hint}
-            </Text>
+            <Quiet>{schema === null && hint}</Quiet>
             <Group gap="xs">
               {text !== first && (
                 <Button variant="subtle" onClick={() => setText(first)}>

@@ -1,5 +1,6 @@
 // biome-ignore-all lint/a11y/useSemanticElements: the rows of a table that is rendered in parts are placed by hand
 /** The views of a value: as a table, as a list of fields, as JSON; with a search. The chosen view is remembered. */
+
 import {
   Button,
   CloseButton,
@@ -27,6 +28,7 @@ import {
 import { pathText } from "@/forms/expression/scope";
 import { count, size } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
+import { Quiet } from "@/ui/Quiet";
 import { textOf } from "../values";
 import { type Field, fieldsOf, keyOf, shapeOf } from "./fields";
 import { briefText, draggable, isObject, kindOf, type Path, type Picking, usePicking } from "./kinds";
@@ -93,11 +95,7 @@ function ValueFields({ title, value, query }: ValueFieldsProps) {
   }
 
   if (rows.length === 0) {
-    return (
-      <Text size="sm" c="var(--quiet)" p="sm">
-        {query === "" ? "No fields" : "No field contains this text"}
-      </Text>
-    );
+    return <Quiet p="sm">{query === "" ? "No fields" : "No field contains this text"}</Quiet>;
   }
   return (
     <div
@@ -208,15 +206,13 @@ function ValueTable({ title, value, path, query }: ValueTableProps) {
     <div className={classes.tableFrame}>
       <Grid {...{ title, table, total, indexOf, pathOf, picking }} cell={chosen} onCell={setCell} />
       {total === 0 && (
-        <Text size="sm" c="var(--quiet)" p="sm">
-          {query === "" ? "The list is empty" : "No row contains this text"}
-        </Text>
+        <Quiet p="sm">{query === "" ? "The list is empty" : "No row contains this text"}</Quiet>
       )}
       {(found !== null || table.more > 0) && (
-        <Text size="xs" c="var(--quiet)" className={classes.note} role="status">
+        <Quiet size="xs" className={classes.note} role="status">
           {found !== null && `${count(total)} of ${count(table.rows.length)} rows. `}
           {table.more > 0 && `${count(table.more)} more columns: see Schema or JSON.`}
-        </Text>
+        </Quiet>
       )}
       {chosen !== null && chosen.row >= 0 && (
         <CellDetail
@@ -382,9 +378,9 @@ function CellDetail({ name, value, onInsert }: { name: string; value: unknown; o
   return (
     <section className={classes.detail} aria-label="Selected cell">
       <Group justify="space-between" wrap="nowrap" gap="xs">
-        <Text size="xs" c="var(--quiet)" truncate>
+        <Quiet size="xs" truncate>
           {name}: {kindOf(value)}
-        </Text>
+        </Quiet>
         {onInsert !== undefined && (
           <Button size="compact-xs" variant="subtle" style={{ flexShrink: 0 }} onClick={onInsert}>
             Insert

@@ -29,6 +29,7 @@ import {
 } from "@xyflow/react";
 import { refusalOf } from "@/definition/graph";
 import { type FlowEdge, GRID, NODE, type Position } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { edge, edge as edgeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { DRAGGED, useAddFrom, whereNext } from "../palette/adding";
@@ -134,9 +135,7 @@ function EmptyCanvas() {
         <Text fw={600} size="lg">
           This flow is empty
         </Text>
-        <Text size="sm" c="var(--quiet)" ta="center">
-          Start with a trigger: a schedule, a webhook, or a manual start.
-        </Text>
+        <Quiet ta="center">Start with a trigger: a schedule, a webhook, or a manual start.</Quiet>
         <Button
           size="md"
           leftSection={<IconPlus size={18} aria-hidden />}
@@ -147,10 +146,10 @@ function EmptyCanvas() {
         >
           Add first node
         </Button>
-        <Text size="sm" c="var(--quiet)" ta="center">
+        <Quiet ta="center">
           You can also press <Kbd>/</Kbd>, double-click anywhere, or paste nodes or a cURL command with{" "}
           <Kbd>Ctrl + V</Kbd>.
-        </Text>
+        </Quiet>
       </Stack>
     </Panel>
   );

@@ -1,9 +1,11 @@
 /** The menu of a right click, the menu key or a long press. */
-import { Menu, Text } from "@mantine/core";
+
+import { Menu } from "@mantine/core";
 import { useReactFlow } from "@xyflow/react";
 import { Fragment, type RefObject, useCallback, useEffect, useRef } from "react";
 import type { Position } from "@/definition/types";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { edgeKey } from "../changes";
 import { useEditorStore } from "../context";
 import type { EditorStore } from "../store";
@@ -175,9 +177,9 @@ export function ContextMenu() {
                 color={entry.isDangerous ? "red" : undefined}
                 rightSection={
                   entry.keys && (
-                    <Text size="xs" c="var(--quiet)" aria-hidden>
+                    <Quiet size="xs" aria-hidden>
                       {entry.keys}
-                    </Text>
+                    </Quiet>
                   )
                 }
                 onClick={() => choose(entry)}

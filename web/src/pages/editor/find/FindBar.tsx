@@ -2,6 +2,7 @@ import { ActionIcon, Group, Mark, Text, TextInput, Tooltip } from "@mantine/core
 import { IconChevronDown, IconChevronUp, IconSearch, IconX } from "@tabler/icons-react";
 import { useReactFlow } from "@xyflow/react";
 import { type KeyboardEvent, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from "react";
+import { Quiet } from "@/ui/Quiet";
 import { useEditor, useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { canvasPlace } from "../useKeptFocus";
@@ -110,9 +111,9 @@ function Find({ opening }: { opening: number }) {
           }}
           onKeyDown={onKeyDown}
         />
-        <Text size="xs" c="var(--quiet)" role="status" className={classes.count}>
+        <Quiet size="xs" role="status" className={classes.count}>
           {search.trim() === "" ? "" : countOf(hits, current)}
-        </Text>
+        </Quiet>
         <Buttons move={move} close={close} />
       </Group>
       <Hits id={id} hits={hits} at={current} onGo={go} />
@@ -164,11 +165,11 @@ function Hits({ id, hits, at, onGo }: HitsProps) {
           <Text size="xs" component="div" truncate>
             <b>{hit.owner}</b> · {hit.title}
           </Text>
-          <Text size="xs" component="div" c="var(--quiet)" truncate>
+          <Quiet size="xs" component="div" truncate>
             {hit.before}
             <Mark color="yellow">{hit.match}</Mark>
             {hit.after}
-          </Text>
+          </Quiet>
         </div>
       ))}
     </div>

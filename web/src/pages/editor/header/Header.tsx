@@ -36,6 +36,8 @@ import { ApiError, api, type Detail } from "@/api/client";
 import { FlowMenu } from "@/pages/flows/FlowMenu";
 import { timeAgo } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
+import { MenuItem } from "@/ui/MenuItem";
+import { Quiet } from "@/ui/Quiet";
 import { FLOW_STATUS } from "@/ui/StatusBadge";
 import { messageOf } from "@/ui/states";
 import { useNow } from "@/ui/Time";
@@ -182,26 +184,19 @@ function PublishButton() {
               </ActionIcon>
             </Menu.Target>
             <Menu.Dropdown>
-              <Menu.Item
-                leftSection={<IconGitCompare size={16} aria-hidden />}
-                onClick={() => setDialog("compare")}
-              >
+              <MenuItem icon={IconGitCompare} onClick={() => setDialog("compare")}>
                 Compare with version {version}
-              </Menu.Item>
-              <Menu.Item leftSection={<IconTag size={16} aria-hidden />} onClick={() => setDialog("name")}>
+              </MenuItem>
+              <MenuItem icon={IconTag} onClick={() => setDialog("name")}>
                 {words.action} with a name…
-              </Menu.Item>
-              <Menu.Item leftSection={<IconClock size={16} aria-hidden />} onClick={() => setDialog("time")}>
+              </MenuItem>
+              <MenuItem icon={IconClock} onClick={() => setDialog("time")}>
                 {words.action} at a time…
-              </Menu.Item>
+              </MenuItem>
               <Menu.Divider />
-              <Menu.Item
-                color="red"
-                leftSection={<IconTrash size={16} aria-hidden />}
-                onClick={() => setDialog("discard")}
-              >
+              <MenuItem color="red" icon={IconTrash} onClick={() => setDialog("discard")}>
                 Discard changes…
-              </Menu.Item>
+              </MenuItem>
             </Menu.Dropdown>
           </Menu>
         </Group>
@@ -479,15 +474,9 @@ export function Header() {
       <FlowName />
       <Group gap="sm" wrap="nowrap" visibleFrom="md">
         <Tooltip label="All versions">
-          <Text
-            component={Link}
-            href={`/flows/${id}/versions`}
-            size="sm"
-            c="var(--quiet)"
-            style={{ whiteSpace: "nowrap" }}
-          >
+          <Quiet component={Link} href={`/flows/${id}/versions`} style={{ whiteSpace: "nowrap" }}>
             Version {version}
-          </Text>
+          </Quiet>
         </Tooltip>
         {!readOnly && <SavedState />}
       </Group>

@@ -1,10 +1,11 @@
-import { Button, List, Text, Textarea } from "@mantine/core";
+import { Button, List, Textarea } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { IconTerminal2 } from "@tabler/icons-react";
 import { usePack } from "@/api/catalogue";
 import { type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
 import { FormDialog } from "@/ui/FormDialog";
+import { Quiet } from "@/ui/Quiet";
 import { useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { addNode } from "./adding";
@@ -89,9 +90,7 @@ export function CurlDialog() {
             styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }}
             {...bind("command")}
           />
-          <Text size="xs" c="var(--quiet)">
-            Secrets in the command are not stored in the flow.
-          </Text>
+          <Quiet size="xs">Secrets in the command are not stored in the flow.</Quiet>
         </>
       )}
     </FormDialog>

@@ -1,19 +1,9 @@
-import {
-  ActionIcon,
-  Alert,
-  Box,
-  Code,
-  Group,
-  Highlight,
-  Modal,
-  Stack,
-  Text,
-  TextInput,
-  Tooltip,
-} from "@mantine/core";
+import { Alert, Box, Code, Group, Highlight, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { IconLayoutSidebarLeftCollapse, IconSearch } from "@tabler/icons-react";
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { IconButton } from "@/ui/IconButton";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { Quiet } from "@/ui/Quiet";
 import { useEditor, useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { canvasPlace } from "../useKeptFocus";
@@ -87,9 +77,9 @@ function PaletteList({ entries, onPick, isDialog = false, inputRef }: PaletteLis
         onKeyDown={onKeyDown}
       />
       {found.length === 0 && (
-        <Text size="sm" c="var(--quiet)" px="md" pb="xs" role="status">
+        <Quiet px="md" pb="xs" role="status">
           No node matches “{search}”. To call an HTTP API, paste a cURL command.
-        </Text>
+        </Quiet>
       )}
       <div ref={place} className={classes.list} role="listbox" id={id} aria-label="Nodes" tabIndex={-1}>
         {groups.map(({ group, entries: list }) => (
@@ -255,17 +245,14 @@ function OpenPalette({ onClose }: { onClose: () => void }) {
     >
       <Group justify="space-between" px="sm" pt="xs">
         <Text fw={600}>Nodes</Text>
-        <Tooltip label="Hide node list">
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            aria-label="Hide node list"
-            data-next="[aria-label='Show node list']"
-            onClick={onClose}
-          >
-            <IconLayoutSidebarLeftCollapse size={20} aria-hidden />
-          </ActionIcon>
-        </Tooltip>
+        <IconButton
+          label="Hide node list"
+          tip
+          icon={IconLayoutSidebarLeftCollapse}
+          iconSize={20}
+          data-next="[aria-label='Show node list']"
+          onClick={onClose}
+        />
       </Group>
       <PaletteList
         entries={entries}

@@ -1,7 +1,8 @@
-import { Button, Group, Input, NumberInput, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { Button, Group, Input, NumberInput, Stack, Textarea, TextInput } from "@mantine/core";
 import { IconCheck } from "@tabler/icons-react";
 import { boxOfNote, groupKey, noteKey } from "@/definition/annotations";
 import { COLORS, type Color, type FlowGroup, type FlowNote } from "@/definition/types";
+import { Quiet } from "@/ui/Quiet";
 import { isFoldedIn, MAX_NOTE } from "../annotating";
 
 import { useEditor, useEditorStore } from "../context";
@@ -136,9 +137,9 @@ export function GroupPanel({ group }: { group: FlowGroup }) {
           canvasPlace()?.focus({ preventScroll: true });
         }}
       />
-      <Text size="sm" c="var(--quiet)">
+      <Quiet>
         {size}. The frame follows its nodes. A folded group is shown as one card; runs are not affected.
-      </Text>
+      </Quiet>
       <Colors
         value={group.color ?? "gray"}
         readOnly={readOnly}

@@ -20,6 +20,7 @@ import { TourOffer } from "@/app/tour/TourOffer";
 import type { FlowSettings, Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { Quiet } from "@/ui/Quiet";
 import { LoadingRows } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
 import { useDismissed } from "../setup/dismissed";
@@ -56,9 +57,7 @@ function StartOf({ start }: { start: Start }) {
             <Text size="sm" fw={600} truncate>
               {start.name}
             </Text>
-            <Text size="xs" c="var(--quiet)">
-              {start.brief || start.about}
-            </Text>
+            <Quiet size="xs">{start.brief || start.about}</Quiet>
           </Stack>
         </Group>
       </UnstyledButton>
@@ -77,18 +76,12 @@ function HowItStarts() {
       <Title order={2} size="h3">
         Triggers
       </Title>
-      {starts.length === 0 && (
-        <Text size="sm" c="var(--quiet)">
-          Manual only: press Run. Add a trigger to start it automatically.
-        </Text>
-      )}
+      {starts.length === 0 && <Quiet>Manual only: press Run. Add a trigger to start it automatically.</Quiet>}
       {starts.map((start) => (
         <StartOf key={start.node.id} start={start} />
       ))}
       {starts.length > 0 && !active && (
-        <Text size="xs" c="var(--quiet)">
-          Triggers start the flow only while it is active.
-        </Text>
+        <Quiet size="xs">Triggers start the flow only while it is active.</Quiet>
       )}
     </Stack>
   );

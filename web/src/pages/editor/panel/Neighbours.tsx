@@ -1,9 +1,12 @@
-import { ActionIcon, Button, Group, Select, Stack, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { Group, Select, Stack, Text, UnstyledButton } from "@mantine/core";
 import { IconPlus, IconX } from "@tabler/icons-react";
 import { type MouseEvent, useMemo, useState } from "react";
 import { ancestors } from "@/definition/graph";
 import type { FlowEdge, FlowNode } from "@/definition/types";
 import { nameOf } from "@/graph/nameOf";
+import { Button } from "@/ui/Button";
+import { IconButton } from "@/ui/IconButton";
+import { Quiet } from "@/ui/Quiet";
 import { usedWays, type Way, waysOf } from "../branches";
 import { edgeKey, edge as edgeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
@@ -26,39 +29,33 @@ function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; r
         <Text size="sm" truncate>
           {name}
           {edge.branch !== undefined && (
-            <Text span size="xs" c="var(--quiet)">
+            <Quiet span size="xs">
               {" "}
               branch {edge.branch}
-            </Text>
+            </Quiet>
           )}
         </Text>
       </UnstyledButton>
       {!readOnly && (
         <Group gap={2} wrap="nowrap">
-          <Tooltip label="Insert node between">
-            <ActionIcon
-              variant="subtle"
-              color="gray"
-              size="sm"
-              aria-label={`Insert node between ${between}`}
-              onClick={(event) =>
-                useUi.getState().set({ quick: { screen: below(event), where: { on: edge } } })
-              }
-            >
-              <IconPlus size={16} aria-hidden />
-            </ActionIcon>
-          </Tooltip>
-          <Tooltip label="Disconnect">
-            <ActionIcon
-              variant="subtle"
-              color="gray"
-              size="sm"
-              aria-label={`Disconnect ${between}`}
-              onClick={() => store.getState().disconnect([edgeKey(edge)])}
-            >
-              <IconX size={16} aria-hidden />
-            </ActionIcon>
-          </Tooltip>
+          <IconButton
+            label={`Insert node between ${between}`}
+            tip="Insert node between"
+            icon={IconPlus}
+            iconSize={16}
+            size="sm"
+            onClick={(event) =>
+              useUi.getState().set({ quick: { screen: below(event), where: { on: edge } } })
+            }
+          />
+          <IconButton
+            label={`Disconnect ${between}`}
+            tip="Disconnect"
+            icon={IconX}
+            iconSize={16}
+            size="sm"
+            onClick={() => store.getState().disconnect([edgeKey(edge)])}
+          />
         </Group>
       )}
     </Group>
@@ -112,7 +109,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
       <Button
         size="xs"
         variant="default"
-        leftSection={<IconPlus size={14} aria-hidden />}
+        icon={IconPlus}
         onClick={(event) =>
           useUi
             .getState()
@@ -136,18 +133,18 @@ export function Neighbours({ node }: { node: FlowNode }) {
     <Stack gap={6} p="md" style={{ borderTop: "1px solid var(--line)" }}>
       {!trigger && (
         <>
-          <Text size="xs" fw={600} c="var(--quiet)">
+          <Quiet size="xs" fw={600}>
             Previous
-          </Text>
+          </Quiet>
           {into.map((edge) => (
             <Neighbour key={edgeKey(edge)} edge={edge} other={edge.from} readOnly={readOnly} />
           ))}
           {into.length === 0 && <Text size="sm">None: it runs at the start</Text>}
         </>
       )}
-      <Text size="xs" fw={600} c="var(--quiet)" mt={4}>
+      <Quiet size="xs" fw={600} mt={4}>
         Next
-      </Text>
+      </Quiet>
       {out.map((edge) => (
         <Neighbour key={edgeKey(edge)} edge={edge} other={edge.to} readOnly={readOnly} />
       ))}

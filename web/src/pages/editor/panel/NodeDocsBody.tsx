@@ -6,6 +6,7 @@ import type { Json } from "@/definition/types";
 import { Words } from "@/forms/fields/FieldFrame";
 import type { FieldSchema } from "@/forms/schema/types";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { nodeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import classes from "./panel.module.css";
@@ -29,10 +30,10 @@ function Setting({ name, schema, required }: { name: string; schema: FieldSchema
         <Code>{name}</Code>
       </dt>
       <dd>
-        <Text size="xs" c="var(--quiet)">
+        <Quiet size="xs">
           {schema.description && <Words text={`${schema.description}. `} />}
           {facts.map((fact) => `${fact}. `).join("")}
-        </Text>
+        </Quiet>
       </dd>
     </div>
   );
@@ -61,9 +62,9 @@ function Example({ example, nodeId, isConnector }: ExampleProps) {
         (part) =>
           example[part] !== undefined && (
             <div key={part}>
-              <Text size="xs" c="var(--quiet)">
+              <Quiet size="xs">
                 {part === "config" ? "Settings" : part === "input" ? "Input" : "Output"}
-              </Text>
+              </Quiet>
               <Code block className={classes.wrapped}>
                 {JSON.stringify(example[part], null, JSON_INDENT)}
               </Code>

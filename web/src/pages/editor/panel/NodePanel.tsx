@@ -31,9 +31,11 @@ import type { FlowNode, Json } from "@/definition/types";
 import type { NodeFormProps, NodeRun } from "@/forms/context";
 import { Words } from "@/forms/fields/FieldFrame";
 import type { FieldSchema } from "@/forms/schema/types";
+import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { DocsLink } from "@/ui/Page";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, LoadingRows } from "@/ui/states";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
@@ -341,38 +343,28 @@ function Title({ node, type, readOnly }: NameProps) {
         </Box>
         {!readOnly && (
           <Group gap={2} wrap="nowrap">
-            <Tooltip label="Duplicate (Ctrl+D)">
-              <ActionIcon
-                variant="subtle"
-                color="gray"
-                aria-label="Duplicate"
-                onClick={() => store.getState().duplicate([node.id])}
-              >
-                <IconCopyPlus size={18} aria-hidden />
-              </ActionIcon>
-            </Tooltip>
-            <Tooltip label="Delete (Del)">
-              <ActionIcon
-                variant="subtle"
-                color="gray"
-                aria-label="Delete node"
-                data-next=".react-flow[tabindex]"
-                onClick={() => store.getState().removeNodes([node.id])}
-              >
-                <IconTrash size={18} aria-hidden />
-              </ActionIcon>
-            </Tooltip>
+            <IconButton
+              label="Duplicate"
+              tip="Duplicate (Ctrl+D)"
+              icon={IconCopyPlus}
+              onClick={() => store.getState().duplicate([node.id])}
+            />
+            <IconButton
+              label="Delete node"
+              tip="Delete (Del)"
+              icon={IconTrash}
+              data-next=".react-flow[tabindex]"
+              onClick={() => store.getState().removeNodes([node.id])}
+            />
           </Group>
         )}
       </Group>
       <Group gap="xs">
-        <Text size="xs" c="var(--quiet)">
-          {type?.name ?? `Unknown type ${node.type}`}
-        </Text>
+        <Quiet size="xs">{type?.name ?? `Unknown type ${node.type}`}</Quiet>
         <NodeId key={node.id} id={node.id} />
       </Group>
       {type !== undefined && (
-        <Text size="sm" c="var(--quiet)">
+        <Quiet>
           <Words text={type.description} />{" "}
           {!type.own && (
             <DocsLink
@@ -390,7 +382,7 @@ function Title({ node, type, readOnly }: NameProps) {
               </DocsLink>
             </>
           )}
-        </Text>
+        </Quiet>
       )}
       {type !== undefined && <NodeDocs key={node.id} type={type} nodeId={node.id} />}
       {type?.install != null && (

@@ -7,7 +7,9 @@ import {
 } from "@tabler/icons-react";
 import { type KeyboardEvent, type PointerEvent, Suspense, useEffect, useRef } from "react";
 import { groupOf, nodesAmong, noteOf } from "@/definition/annotations";
+import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
+import { Quiet } from "@/ui/Quiet";
 import { LoadingRows } from "@/ui/states";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { LEFT_FOR_CANVAS, otherWidth, useUi, WIDE } from "../ui";
@@ -111,9 +113,7 @@ function ManyPanel() {
           </Button>
         </Group>
       )}
-      <Text size="sm" c="var(--quiet)">
-        Drag to move them together. Ctrl+C copies them, also to another flow.
-      </Text>
+      <Quiet>Drag to move them together. Ctrl+C copies them, also to another flow.</Quiet>
     </Stack>
   );
 }
@@ -147,16 +147,13 @@ function WidthButton({ width }: { width: number }) {
   const label = width < WIDE ? "Widen panel" : "Narrow panel";
   const Icon = width < WIDE ? IconArrowBarToLeft : IconArrowBarToRight;
   return (
-    <Tooltip label={label}>
-      <ActionIcon
-        variant="subtle"
-        color="gray"
-        aria-label={label}
-        onClick={() => keep({ panelWidth: otherWidth(width, window.innerWidth) })}
-      >
-        <Icon size={20} aria-hidden />
-      </ActionIcon>
-    </Tooltip>
+    <IconButton
+      label={label}
+      tip
+      icon={Icon}
+      iconSize={20}
+      onClick={() => keep({ panelWidth: otherWidth(width, window.innerWidth) })}
+    />
   );
 }
 
@@ -193,22 +190,17 @@ export function SidePanel() {
     <aside className={classes.panel} style={{ width }} aria-label="Details">
       <Resizer label="Panel width" width={width} onResize={(panelWidth) => keep({ panelWidth })} />
       <Group justify="space-between" px="md" pt="xs" visibleFrom="sm">
-        <Text fw={600} size="sm" c="var(--quiet)">
-          {title}
-        </Text>
+        <Quiet fw={600}>{title}</Quiet>
         <Group gap={4} wrap="nowrap">
           <WidthButton width={width} />
-          <Tooltip label="Hide panel">
-            <ActionIcon
-              variant="subtle"
-              color="gray"
-              aria-label="Hide panel"
-              data-next="[aria-label='Show panel']"
-              onClick={() => keep({ panel: false })}
-            >
-              <IconLayoutSidebarRightCollapse size={20} aria-hidden />
-            </ActionIcon>
-          </Tooltip>
+          <IconButton
+            label="Hide panel"
+            tip
+            icon={IconLayoutSidebarRightCollapse}
+            iconSize={20}
+            data-next="[aria-label='Show panel']"
+            onClick={() => keep({ panel: false })}
+          />
         </Group>
       </Group>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}

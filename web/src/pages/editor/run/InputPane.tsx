@@ -1,5 +1,6 @@
 /** The data that a node can read: its input and the outputs of the nodes before it. Fields are dragged into settings. */
-import { Group, Select, Text } from "@mantine/core";
+
+import { Group, Select } from "@mantine/core";
 import { useMemo, useState } from "react";
 import type { FlowNode } from "@/definition/types";
 import {
@@ -10,7 +11,6 @@ import {
   predecessors,
   startDrag,
 } from "@/forms/expression/scope";
-
 import { namesIn } from "@/graph/nameOf";
 import { StepChoice } from "@/runs/StepPanel";
 import type { NodeState, Step } from "@/runs/states";
@@ -18,6 +18,7 @@ import { type Run, useStep } from "@/runs/useRun";
 import { ValueView } from "@/runs/ValueView";
 import { type Picking, PickingProvider } from "@/runs/value/kinds";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import { useEditor } from "../context";
 import classes from "./run.module.css";
@@ -156,11 +157,7 @@ function OfStep({ run, step, part, path }: OfStepProps) {
 
 function Shown({ value, path, note }: { value: unknown; path: Path; note?: string }) {
   const picking = usePickingAt(path);
-  const label = note && (
-    <Text size="xs" c="var(--quiet)">
-      {note}
-    </Text>
-  );
+  const label = note && <Quiet size="xs">{note}</Quiet>;
   return (
     <PickingProvider value={picking}>
       <ValueView title="Input" value={value} nothing="No input" actions={label} level={2} />
@@ -169,9 +166,5 @@ function Shown({ value, path, note }: { value: unknown; path: Path; note?: strin
 }
 
 function Nothing({ children }: { children: React.ReactNode }) {
-  return (
-    <Text size="sm" c="var(--quiet)" p="sm">
-      {children}
-    </Text>
-  );
+  return <Quiet p="sm">{children}</Quiet>;
 }

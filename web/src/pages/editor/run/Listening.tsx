@@ -16,6 +16,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { useEditor, useEditorStore } from "../context";
 import classes from "./run.module.css";
 import { shownOf, useRunStore } from "./runStore";
@@ -110,9 +111,9 @@ export function Listening({ begun }: { begun: Schemas["BegunOut"] }) {
         </Text>
         {left > 0 ? (
           <>
-            <Text size="sm" c="var(--quiet)" className={classes.still}>
+            <Quiet className={classes.still}>
               {Math.floor(left / 60)}:{String(left % 60).padStart(2, "0")} left
-            </Text>
+            </Quiet>
             <Button size="compact-sm" variant="default" data-next="[data-run]" onClick={() => void stop()}>
               Cancel
             </Button>
@@ -132,10 +133,10 @@ export function Listening({ begun }: { begun: Schemas["BegunOut"] }) {
       </Group>
       {left > 0 && (
         <>
-          <Text size="xs" c="var(--quiet)" mt={4}>
+          <Quiet size="xs" mt={4}>
             The next call of this address runs the flow as shown on the canvas. Calls of the active flow are
             not affected.
-          </Text>
+          </Quiet>
           {begun.addresses.map(({ method, path }) =>
             isForm(path) ? (
               <Anchor key={path} href={path} target="_blank" size="sm" display="block" mt={4}>

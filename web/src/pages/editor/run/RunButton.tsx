@@ -1,4 +1,4 @@
-import { ActionIcon, Button, Group, Menu, Tooltip } from "@mantine/core";
+import { ActionIcon, Group, Menu, Tooltip } from "@mantine/core";
 import { IconChevronDown, IconPlayerPlayFilled, IconPlayerStopFilled } from "@tabler/icons-react";
 import { useEffect, useState } from "react";
 import { useSession } from "@/app/session";
@@ -6,6 +6,7 @@ import type { Json } from "@/definition/types";
 import { askedOf } from "@/runs/input/asked";
 import { InputDialog } from "@/runs/input/InputDialog";
 import { keepInput, lastInput } from "@/runs/input/lastInput";
+import { Button } from "@/ui/Button";
 import { notify } from "@/ui/notify";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { startsOf } from "../panel/starts";
@@ -95,7 +96,7 @@ export function RunButton() {
       {going ? (
         <Button
           variant="default"
-          leftSection={<IconPlayerStopFilled size={16} aria-hidden />}
+          icon={IconPlayerStopFilled}
           data-next="[data-run]"
           data-stop
           data-disabled={editorRun.starting || undefined}
@@ -108,7 +109,7 @@ export function RunButton() {
         <Group gap={1} wrap="nowrap">
           <Tooltip label={refusal ?? "Run the flow as shown on the canvas (Ctrl+Enter)"}>
             <Button
-              leftSection={<IconPlayerPlayFilled size={16} aria-hidden />}
+              icon={IconPlayerPlayFilled}
               data-disabled={refusal !== null || undefined}
               aria-disabled={refusal !== null || undefined}
               data-run

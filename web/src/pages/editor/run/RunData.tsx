@@ -1,4 +1,4 @@
-import { Alert, Anchor, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { Alert, Anchor, Group, Stack, Text, Tooltip } from "@mantine/core";
 import { IconPin, IconPinnedOff, IconPlayerSkipForward, IconPlayerTrackNext } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link } from "wouter";
@@ -8,9 +8,10 @@ import { StepPanel } from "@/runs/StepPanel";
 import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
 import { fetchWhole, hasEnded } from "@/runs/values";
-
+import { Button } from "@/ui/Button";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { SplitPane } from "@/ui/SplitPane";
 import { labelOf, outcomeOf } from "@/ui/StatusBadge";
 import { Loading } from "@/ui/states";
@@ -142,7 +143,7 @@ function Ways({ node, editorRun, shown }: WaysProps) {
         variant="default"
         data-disabled={mayNot || undefined}
         aria-disabled={mayNot || undefined}
-        leftSection={<IconPlayerTrackNext size={14} aria-hidden />}
+        icon={IconPlayerTrackNext}
         onClick={() => !mayNot && void runOrAsk(node.id)}
       >
         Run up to here
@@ -161,7 +162,7 @@ function Ways({ node, editorRun, shown }: WaysProps) {
           variant="default"
           data-disabled={!canGoOn || undefined}
           aria-disabled={!canGoOn || undefined}
-          leftSection={<IconPlayerSkipForward size={14} aria-hidden />}
+          icon={IconPlayerSkipForward}
           onClick={() => canGoOn && void startFrom(node.id, { run, states })}
         >
           Run from here
@@ -183,14 +184,12 @@ function NoData({ shown, pinned, nodeId }: { shown: ShownRun; pinned: boolean; n
         : "This node has not started.";
   return (
     <Stack gap="xs" align="flex-start" p="sm">
-      <Text size="sm" c="var(--quiet)">
-        {words}
-      </Text>
+      <Quiet>{words}</Quiet>
       {!pinned && may("editor") && (
         <Button
           size="xs"
           variant="default"
-          leftSection={<IconPin size={14} aria-hidden />}
+          icon={IconPin}
           onClick={() => store.getState().pin(nodeId, { output: {} })}
         >
           Pin a custom output
@@ -221,12 +220,7 @@ function PinButton({ nodeId, state, output }: PinButtonProps) {
   }
   return (
     <Tooltip label="Runs from the editor use this output instead of executing the node" multiline maw={260}>
-      <Button
-        size="compact-xs"
-        variant="subtle"
-        leftSection={<IconPin size={14} aria-hidden />}
-        onClick={() => void pin()}
-      >
+      <Button size="compact-xs" variant="subtle" icon={IconPin} onClick={() => void pin()}>
         Pin
       </Button>
     </Tooltip>
@@ -257,7 +251,7 @@ function Pinned({ nodeId, pin }: { nodeId: string; pin: Pin }) {
         <Button
           size="compact-xs"
           variant="subtle"
-          leftSection={<IconPinnedOff size={14} aria-hidden />}
+          icon={IconPinnedOff}
           onClick={() => store.getState().unpin(nodeId)}
         >
           Unpin
@@ -276,10 +270,10 @@ function Pinned({ nodeId, pin }: { nodeId: string; pin: Pin }) {
           Not used. Invalid JSON: {problem}
         </Alert>
       )}
-      <Text size="xs" c="var(--quiet)">
+      <Quiet size="xs">
         Runs from the editor use this output instead of executing the node. It is kept on this device and is
         not part of the flow.
-      </Text>
+      </Quiet>
     </Stack>
   );
 }

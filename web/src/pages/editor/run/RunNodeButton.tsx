@@ -1,7 +1,8 @@
-import { Button, Group, Tooltip } from "@mantine/core";
+import { Group, Tooltip } from "@mantine/core";
 import { IconEar, IconExternalLink, IconPlayerPlayFilled } from "@tabler/icons-react";
 import { useSession } from "@/app/session";
 import type { FlowNode } from "@/definition/types";
+import { Button } from "@/ui/Button";
 import { useEditor, useEditorStore } from "../context";
 import { isCalled } from "../panel/starts";
 import { isForm, useListen } from "./Listening";
@@ -35,29 +36,19 @@ export function RunNodeButton({ node }: { node: FlowNode }) {
         <Button
           size="xs"
           variant="light"
-          leftSection={<IconPlayerPlayFilled size={14} aria-hidden />}
+          icon={IconPlayerPlayFilled}
           onClick={() => store.getState().run?.(node.id)}
         >
           Run this node
         </Button>
       </Tooltip>
       {node.type === "form" && (
-        <Button
-          size="xs"
-          variant="default"
-          leftSection={<IconExternalLink size={14} aria-hidden />}
-          onClick={() => void openForm()}
-        >
+        <Button size="xs" variant="default" icon={IconExternalLink} onClick={() => void openForm()}>
           Open test form
         </Button>
       )}
       {called && node.type !== "form" && (
-        <Button
-          size="xs"
-          variant="default"
-          leftSection={<IconEar size={14} aria-hidden />}
-          onClick={() => void listen()}
-        >
+        <Button size="xs" variant="default" icon={IconEar} onClick={() => void listen()}>
           Listen for a test call
         </Button>
       )}

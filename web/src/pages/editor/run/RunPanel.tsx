@@ -7,10 +7,10 @@ import type { NodeState } from "@/runs/states";
 import type { Run } from "@/runs/useRun";
 import { ValueView } from "@/runs/ValueView";
 import { briefOf, hasEnded, isMoving } from "@/runs/values";
-
 import { waitingText } from "@/runs/words";
 import { Clamped } from "@/ui/Clamped";
 import { milliseconds } from "@/ui/format";
+import { Quiet } from "@/ui/Quiet";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Refused } from "@/ui/states";
 import { Elapsed } from "@/ui/Time";
@@ -141,10 +141,10 @@ function Standing({ run }: { run: Run }) {
   ].filter((note) => note !== null);
   return (
     <>
-      <Text size="sm" c="var(--quiet)" component="div" className={classes.still}>
+      <Quiet component="div" className={classes.still}>
         <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
         {notes.map((note) => ` · ${note}`)}
-      </Text>
+      </Quiet>
       {progress && progress.total > 0 && !hasEnded(run) ? (
         <>
           <Progress.Root size="sm" flex={1}>
@@ -154,9 +154,9 @@ function Standing({ run }: { run: Run }) {
               aria-label="Progress of the run"
             />
           </Progress.Root>
-          <Text size="xs" c="var(--quiet)" className={classes.still}>
+          <Quiet size="xs" className={classes.still}>
             {progress.done} of {progress.total}
-          </Text>
+          </Quiet>
         </>
       ) : (
         <Box flex={1} />
@@ -189,11 +189,7 @@ function About({ run, failed }: { run: Run; failed: NodeState | undefined }) {
   }
   if (run.questions.length > 0) return <Asked run={run} />;
   if (run.waiting) {
-    return (
-      <Text size="sm" c="var(--quiet)" mt={4}>
-        {waitingText(run.waiting)}
-      </Text>
-    );
+    return <Quiet mt={4}>{waitingText(run.waiting)}</Quiet>;
   }
   return run.status === "success" ? <Output key={run.id} run={run} /> : null;
 }

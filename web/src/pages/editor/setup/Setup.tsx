@@ -11,6 +11,7 @@ import { readDefinition } from "@/definition/read";
 import type { Json } from "@/definition/types";
 import { useTemplates } from "@/pages/templates/templates";
 import { lazily } from "@/ui/lazily";
+import { Quiet } from "@/ui/Quiet";
 import { LoadingRows } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
 import { startsOf } from "../panel/starts";
@@ -89,15 +90,11 @@ export function Setup() {
       </Group>
       <Group gap="xs" wrap="nowrap">
         <Progress value={(100 * done) / tasks.length} size="sm" flex={1} aria-hidden />
-        <Text size="xs" c="var(--quiet)" role="status">
+        <Quiet size="xs" role="status">
           {done} of {tasks.length} done
-        </Text>
+        </Quiet>
       </Group>
-      {needs.length > 0 && (
-        <Text size="xs" c="var(--quiet)">
-          This flow also needs: {needs.join(", ")}.
-        </Text>
-      )}
+      {needs.length > 0 && <Quiet size="xs">This flow also needs: {needs.join(", ")}.</Quiet>}
       <ul className={classes.tasks}>
         {tasks.map((task) => (
           <li key={task.id} className={classes.task}>
@@ -155,9 +152,9 @@ function Words({ title, done, children }: { title: string; done: boolean; childr
         {title}
       </Text>
       {children && (
-        <Text size="xs" c="var(--quiet)" component="div">
+        <Quiet size="xs" component="div">
           {children}
-        </Text>
+        </Quiet>
       )}
     </Stack>
   );
