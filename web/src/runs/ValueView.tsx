@@ -1,10 +1,11 @@
-import { ActionIcon, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { Group, Stack, Text } from "@mantine/core";
 import { useClipboard } from "@mantine/hooks";
 import { IconCheck, IconCopy, IconDownload } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { Button } from "@/ui/Button";
 import { size } from "@/ui/format";
+import { IconButton } from "@/ui/IconButton";
 import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import classes from "./runs.module.css";
@@ -93,16 +94,13 @@ function Whole({ title, value, nothing, actions, level, note }: WholeProps) {
 function Copy({ value, title }: { value: unknown; title: string }) {
   const { copied, copy } = useClipboard();
   return (
-    <Tooltip label={copied ? "Copied" : "Copy"}>
-      <ActionIcon
-        variant="subtle"
-        color="gray"
-        onClick={() => copy(textOf(value).text)}
-        aria-label={`Copy ${title.toLowerCase()}`}
-      >
-        {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
-      </ActionIcon>
-    </Tooltip>
+    <IconButton
+      label={`Copy ${title.toLowerCase()}`}
+      tip={copied ? "Copied" : "Copy"}
+      icon={copied ? IconCheck : IconCopy}
+      iconSize={16}
+      onClick={() => copy(textOf(value).text)}
+    />
   );
 }
 

@@ -1,14 +1,8 @@
 import { Box, Button } from "@mantine/core";
 import { useLayoutEffect, useRef, useState } from "react";
 
-interface ClampedProps {
-  text: string;
-  lines?: number;
-  size?: string;
-}
-
 /** Show the first lines of a text, and the rest on request. Line breaks and spaces are kept. */
-export function Clamped({ text, lines = 3, size = "sm" }: ClampedProps) {
+export function Clamped({ text, lines = 3, size = "sm" }: { text: string; lines?: number; size?: string }) {
   const place = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState(false);
   const [isCut, setCut] = useState(false);

@@ -1,5 +1,5 @@
-import { ActionIcon, type ActionIconProps, type ElementProps, Tooltip } from "@mantine/core";
-import type { Icon } from "@tabler/icons-react";
+import { ActionIcon, type ActionIconProps, CopyButton, type ElementProps, Tooltip } from "@mantine/core";
+import { type Icon, IconCheck, IconCopy } from "@tabler/icons-react";
 
 interface IconButtonProps extends ActionIconProps, ElementProps<"button", keyof ActionIconProps> {
   /** The name of the button. */
@@ -18,4 +18,21 @@ export function IconButton({ label, tip, icon: Icon, iconSize = 18, ...props }: 
     </ActionIcon>
   );
   return tip === undefined ? button : <Tooltip label={tip === true ? label : tip}>{button}</Tooltip>;
+}
+
+/** A button that copies a text. */
+export function CopyIcon({ value, label, tip = label }: { value: string; label: string; tip?: string }) {
+  return (
+    <CopyButton value={value}>
+      {({ copied, copy }) => (
+        <IconButton
+          label={label}
+          tip={copied ? "Copied" : tip}
+          icon={copied ? IconCheck : IconCopy}
+          iconSize={16}
+          onClick={copy}
+        />
+      )}
+    </CopyButton>
+  );
 }

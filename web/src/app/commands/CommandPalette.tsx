@@ -197,13 +197,8 @@ const APP_KEYS: Keys = [
   ["Escape", "Close a dialog or a menu"],
 ];
 
-interface CommandPaletteProps {
-  opened: boolean;
-  onClose: () => void;
-}
-
 /** A dialog that finds flows, runs, pages, nodes and actions. */
-export default function CommandPalette({ opened, onClose }: CommandPaletteProps) {
+export default function CommandPalette({ opened, onClose }: { opened: boolean; onClose: () => void }) {
   const [keys, setKeys] = useState(false);
   return (
     <>

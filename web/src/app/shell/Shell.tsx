@@ -257,13 +257,8 @@ function usePalette(): Opening {
   return { open, palette };
 }
 
-interface PaletteButtonProps {
-  compact: boolean;
-  onClick: () => void;
-}
-
 /** The button that opens the command palette: with its shortcut in the navigation, as an icon on small screens. */
-function PaletteButton({ compact, onClick }: PaletteButtonProps) {
+function PaletteButton({ compact, onClick }: { compact: boolean; onClick: () => void }) {
   if (compact) {
     return (
       <ActionIcon

@@ -259,7 +259,7 @@ function RuleEditor({ id, label, rule, onChange, onRemove, scope, autoFocus }: R
         searchable={!readOnly}
         readOnly={readOnly}
         maxDropdownHeight={320}
-        comboboxProps={{ withinPortal: true, width: "max-content", position: "bottom-start" }}
+        comboboxProps={{ width: "max-content", position: "bottom-start" }}
       />
       {operator !== undefined && operator.takes !== "none" && rule.value !== undefined && (
         <div className={classes.value}>

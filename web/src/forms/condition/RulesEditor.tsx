@@ -185,7 +185,6 @@ function CaseInput({ label, value, cases, onChange }: CaseInputProps) {
         selectFirstOptionOnChange
         placeholder="Choose a case, or type a new one"
         error={isKnown ? undefined : `Not one of the cases: it leads to the branch ${OTHERWISE}.`}
-        comboboxProps={{ withinPortal: true }}
       />
     </Row>
   );

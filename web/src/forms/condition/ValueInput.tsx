@@ -147,7 +147,7 @@ export function PathInput({
       autoFocus={autoFocus}
       spellCheck={false}
       autoCapitalize="off"
-      comboboxProps={{ withinPortal: true, width: "max-content", position: "bottom-start" }}
+      comboboxProps={{ width: "max-content", position: "bottom-start" }}
       styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)", fontSize: 13 } }}
       renderOption={({ option }) => (
         <Group gap="md" justify="space-between" wrap="nowrap" w="100%" maw={440}>
@@ -324,7 +324,6 @@ function Plain({
           data={["true", "false"]}
           value={String(literal)}
           allowDeselect={false}
-          comboboxProps={{ withinPortal: true }}
           onChange={(next) => set(next === "true")}
         />
       );

@@ -91,7 +91,6 @@ export default function ConnectDialog(props: ConnectDialogProps) {
       title={`Connect ${connector.service.name}`}
       size="lg"
       closeOnClickOutside={false}
-      closeButtonProps={{ "aria-label": "Close" }}
     >
       {types === undefined || credentials === undefined ? (
         error ? (

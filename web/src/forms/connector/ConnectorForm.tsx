@@ -74,7 +74,6 @@ function OperationField(props: OperationFieldProps) {
         error={problems.length > 0}
         aria-required
         aria-describedby={describedBy(id, "", problems)}
-        comboboxProps={{ withinPortal: true }}
         renderOption={({ option }) => (
           <div>
             <Text size="sm">{option.label}</Text>

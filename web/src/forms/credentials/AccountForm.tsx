@@ -1,14 +1,12 @@
 /** The values of an OAuth2 account: the service, how its client is made, and what flows may do in the account. */
 
 import {
-  ActionIcon,
   Alert,
   Anchor,
   Box,
   Button,
   Checkbox,
   Collapse,
-  CopyButton,
   Group,
   Paper,
   Select,
@@ -16,13 +14,13 @@ import {
   TagsInput,
   Text,
   TextInput,
-  Tooltip,
 } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
-import { IconCheck, IconChevronDown, IconCopy, IconExternalLink } from "@tabler/icons-react";
+import { IconChevronDown, IconExternalLink } from "@tabler/icons-react";
 import { useMemo, useState } from "react";
 import { CUSTOM, type Provider, useProviders } from "@/api/accounts";
 import type { Json } from "@/definition/types";
+import { CopyIcon } from "@/ui/IconButton";
 import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
 import { SchemaForm } from "../SchemaForm";
@@ -199,17 +197,7 @@ function HowTo({ provider, redirect, problem }: HowToProps) {
 }
 
 function Copy({ text }: { text: string }) {
-  return (
-    <CopyButton value={text}>
-      {({ copied, copy }) => (
-        <Tooltip label={copied ? "Copied" : "Copy"}>
-          <ActionIcon variant="subtle" color="gray" aria-label="Copy the redirect address" onClick={copy}>
-            {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
-          </ActionIcon>
-        </Tooltip>
-      )}
-    </CopyButton>
-  );
+  return <CopyIcon value={text} label="Copy the redirect address" tip="Copy" />;
 }
 
 interface ScopesProps {

@@ -31,14 +31,7 @@ interface CredentialDialogProps {
 export function CredentialDialog(props: CredentialDialogProps) {
   const { types, error, retry } = useCredentialTypes();
   return (
-    <Modal
-      opened
-      onClose={props.onClose}
-      title="New credential"
-      size="lg"
-      closeOnClickOutside={false}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Modal opened onClose={props.onClose} title="New credential" size="lg" closeOnClickOutside={false}>
       {types === undefined ? (
         error ? (
           <Refused error={error} onRetry={retry} />

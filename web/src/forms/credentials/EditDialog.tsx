@@ -28,14 +28,7 @@ export default function EditDialog({ credential, onClose, onDone }: EditDialogPr
   const { types, error, retry } = useCredentialTypes();
   const type = types?.find(credential.type);
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={`Edit “${credential.name}”`}
-      size="lg"
-      closeOnClickOutside={false}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Modal opened onClose={onClose} title={`Edit “${credential.name}”`} size="lg" closeOnClickOutside={false}>
       {types === undefined &&
         (error ? <Refused error={error} onRetry={retry} /> : <Loading label="Loading" />)}
       {types !== undefined && type === undefined && (

@@ -97,12 +97,7 @@ export default function TestDialog({ credential, onClose }: { credential: Creden
     return data as Schemas["TrialOut"];
   }
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={`Test “${credential.name}”`}
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Modal opened onClose={onClose} title={`Test “${credential.name}”`}>
       <Stack>
         <Quiet>The server connects with this credential as a flow would.</Quiet>
         <Trial attempt={attempt} />

@@ -82,7 +82,6 @@ export function CredentialField(props: InputProps) {
           clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
           error={error ?? notice}
           readOnly={readOnly}
-          comboboxProps={{ withinPortal: true }}
         />
         {mayEdit && found !== undefined && (
           <Tooltip label="Edit this credential">

@@ -232,7 +232,6 @@ function Item({ id, item, others, kinds, onChange }: ItemProps) {
           value={item.kind}
           readOnly={readOnly}
           allowDeselect={false}
-          comboboxProps={{ withinPortal: true }}
           onChange={(kind) => kind !== null && onChange(withKind(item, kind, others))}
         />
         {asks && (

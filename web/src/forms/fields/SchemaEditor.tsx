@@ -176,7 +176,6 @@ function FieldEditor({ id, label, field, fault, autoFocus, draw, onChange, ...ac
           value={field.type}
           readOnly={readOnly}
           allowDeselect={false}
-          comboboxProps={{ withinPortal: true }}
           onChange={(type) => type !== null && onChange(retyped(field, type))}
         />
         {!readOnly && <RowMenu label={label} shape="text" {...actions} />}

@@ -118,7 +118,6 @@ function RecordSelect(props: RecordSelectProps) {
       limit={100}
       clearable={!leaf.required}
       clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
-      comboboxProps={{ withinPortal: true }}
     />
   );
 }
@@ -352,7 +351,6 @@ function ChoiceField(props: InputProps) {
         props.placeholder === "" ? howToChoose(leaf.choices) : choiceLabel(leaf.default, leaf.labels)
       }
       clearable={!leaf.required}
-      comboboxProps={{ withinPortal: true }}
       clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
       onChange={(chosen) => onChange(leaf.choices?.find((one) => String(one) === chosen))}
     />
@@ -492,7 +490,6 @@ function TimezoneField(props: InputProps) {
       value={typeof value === "string" ? value : ""}
       onChange={onChange}
       placeholder={placeholder || `For example ${data[0]}`}
-      comboboxProps={{ withinPortal: true }}
     />
   );
 }

@@ -27,13 +27,8 @@ export function Screen({ title, controls, onClose, children }: ScreenProps) {
   );
 }
 
-interface PartProps {
-  title: string;
-  children: ReactNode;
-}
-
 /** A column of a screen that scrolls by itself. */
-export function Part({ title, children }: PartProps) {
+export function Part({ title, children }: { title: string; children: ReactNode }) {
   return (
     <section className={classes.part} aria-label={title}>
       <Text component="h3" size="sm" fw={550} m={0}>

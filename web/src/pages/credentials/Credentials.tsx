@@ -136,7 +136,6 @@ function OneCredential({ id, typeOf, onDo, onClose }: OneCredentialProps) {
       opened
       onClose={onClose}
       title={data?.name ?? "Credential"}
-      closeButtonProps={{ "aria-label": "Close" }}
       styles={{ title: { overflowWrap: "anywhere" } }}
     >
       {data === undefined &&

@@ -16,7 +16,7 @@ export default function Preview({ file, onClose }: { file: FileEntry; onClose: (
   const { workspace } = useSession();
   const address = `${addressOf(file.path, workspace.id)}&inline=true`;
   return (
-    <Modal opened onClose={onClose} title={file.name} size="xl" closeButtonProps={{ "aria-label": "Close" }}>
+    <Modal opened onClose={onClose} title={file.name} size="xl">
       {file.content_type.startsWith("image/") ? (
         <img src={address} alt={file.name} style={{ maxWidth: "100%", maxHeight: "70vh" }} />
       ) : file.content_type === "application/pdf" ? (

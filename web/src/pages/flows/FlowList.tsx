@@ -68,13 +68,8 @@ function flowsOf(number: number): string {
   return number === 1 ? "1 flow" : `${count(number)} flows`;
 }
 
-interface BulkBarProps {
-  flows: Flow[];
-  selection: Selection;
-}
-
 /** Actions on all selected flows. */
-function BulkBar({ flows, selection }: BulkBarProps) {
+function BulkBar({ flows, selection }: { flows: Flow[]; selection: Selection }) {
   const actions = useFlowActions();
   const [asking, setAsking] = useState<Act | LabelDialog | null>(null);
   const act = asking !== null && asking !== "move" && asking !== "tag" ? asking : null;

@@ -33,14 +33,8 @@ const clock = new Intl.DateTimeFormat(LOCALE, {
   fractionalSecondDigits: 3,
 });
 
-interface LogEntryProps {
-  entry: Entry;
-  isOpen: boolean;
-  onToggle: () => void;
-}
-
 /** One log entry: time, level, message, run and node; its data can be expanded. */
-function LogEntry({ entry, isOpen, onToggle }: LogEntryProps) {
+function LogEntry({ entry, isOpen, onToggle }: { entry: Entry; isOpen: boolean; onToggle: () => void }) {
   const hasData = entry.data !== null && entry.data !== undefined;
   return (
     <>

@@ -113,13 +113,8 @@ function RunMenu({ run }: { run: ListedRun }) {
   );
 }
 
-interface RunListProps {
-  runs: ListedRun[];
-  selection: Selection;
-}
-
 /** The runs as a table, for wide windows. */
-export function RunTable({ runs, selection }: RunListProps) {
+export function RunTable({ runs, selection }: { runs: ListedRun[]; selection: Selection }) {
   return (
     <Table highlightOnHover verticalSpacing={7} className={classes.table} aria-label="Runs">
       <Table.Thead>

@@ -236,13 +236,8 @@ function NoRuns({ filtered, onClear, more }: { filtered: boolean; onClear: () =>
   );
 }
 
-interface SearchedProps {
-  query: ReturnType<typeof useRuns>;
-  searched: SearchedRuns;
-}
-
 /** How far a search in run data looked, and the button that looks further. */
-function Searched({ query, searched }: SearchedProps) {
+function Searched({ query, searched }: { query: ReturnType<typeof useRuns>; searched: SearchedRuns }) {
   if (query.isFetchNextPageError) {
     return <Refused error={query.error} onRetry={() => void query.fetchNextPage()} />;
   }

@@ -92,13 +92,7 @@ export function ImportDialog({ table, onClose, onDone }: ImportProps) {
     { value: IGNORE, label: "Ignore" },
   ];
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={`Import into “${table.name}”`}
-      size="lg"
-      closeButtonProps={{ "aria-label": "Close" }}
-    >
+    <Modal opened onClose={onClose} title={`Import into “${table.name}”`} size="lg">
       {result !== undefined ? (
         <Stack>
           <Text size="sm">

@@ -127,7 +127,7 @@ export function InputDialog(props: InputDialogProps) {
   }
 
   return (
-    <Modal opened onClose={onClose} title={title} size="lg" closeButtonProps={{ "aria-label": "Close" }}>
+    <Modal opened onClose={onClose} title={title} size="lg">
       <form
         noValidate
         onSubmit={(event) => {

@@ -40,13 +40,7 @@ import classes from "./value.module.css";
 const FIELD_ROW = 28;
 const NONE: ReadonlySet<string> = new Set();
 
-interface ValueFieldsProps {
-  title: string;
-  value: unknown;
-  query: string;
-}
-
-function ValueFields({ title, value, query }: ValueFieldsProps) {
+function ValueFields({ title, value, query }: { title: string; value: unknown; query: string }) {
   const shape = useMemo(() => shapeOf(value), [value]);
   const [closed, setClosed] = useState(NONE);
   const rows = useMemo(() => fieldsOf(shape, closed, query), [shape, closed, query]);

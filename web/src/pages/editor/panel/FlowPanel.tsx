@@ -1,7 +1,5 @@
 import {
-  ActionIcon,
   Code,
-  CopyButton,
   Group,
   NumberInput,
   Select,
@@ -9,15 +7,14 @@ import {
   Text,
   Textarea,
   Title,
-  Tooltip,
   UnstyledButton,
 } from "@mantine/core";
-import { IconCheck, IconCopy } from "@tabler/icons-react";
 import { Suspense, useMemo } from "react";
 import { api } from "@/api/client";
 import { useSession } from "@/app/session";
 import { TourOffer } from "@/app/tour/TourOffer";
 import type { FlowSettings, Json } from "@/definition/types";
+import { CopyIcon } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { Quiet } from "@/ui/Quiet";
@@ -32,15 +29,7 @@ function Address({ address }: { address: string }) {
   return (
     <Group gap={4} wrap="nowrap">
       <Code style={{ overflowWrap: "anywhere" }}>{url}</Code>
-      <CopyButton value={url}>
-        {({ copied, copy }) => (
-          <Tooltip label={copied ? "Copied" : "Copy URL"}>
-            <ActionIcon variant="subtle" color="gray" aria-label="Copy URL" onClick={copy}>
-              {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
-            </ActionIcon>
-          </Tooltip>
-        )}
-      </CopyButton>
+      <CopyIcon value={url} label="Copy URL" />
     </Group>
   );
 }

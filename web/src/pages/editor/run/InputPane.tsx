@@ -101,13 +101,7 @@ export function InputPane({ node, data }: { node: FlowNode; data: NodeData }) {
   );
 }
 
-interface SourceValueProps {
-  node: FlowNode;
-  data: NodeData;
-  source: Source;
-}
-
-function SourceValue({ node, data, source }: SourceValueProps) {
+function SourceValue({ node, data, source }: { node: FlowNode; data: NodeData; source: Source }) {
   const definition = useEditor((state) => state.definition);
   const pinned = useEditor((state) => state.pinned);
   const { run, states, step } = data;
@@ -141,14 +135,7 @@ function mainStep(state: NodeState): Step {
   return state.steps.find((one) => one.number === state.step) ?? (state.steps[0] as Step);
 }
 
-interface OfStepProps {
-  run: Run;
-  step: Step;
-  part: "input" | "output";
-  path: Path;
-}
-
-function OfStep({ run, step, part, path }: OfStepProps) {
+function OfStep({ run, step, part, path }: { run: Run; step: Step; part: "input" | "output"; path: Path }) {
   const { data, error, refetch } = useStep(run, step);
   if (error !== null) return <Refused error={error} onRetry={() => void refetch()} />;
   if (data === undefined) return <Loading label="Loading the data" />;

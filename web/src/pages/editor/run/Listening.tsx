@@ -1,20 +1,8 @@
-import {
-  ActionIcon,
-  Anchor,
-  Box,
-  Button,
-  CloseButton,
-  Code,
-  CopyButton,
-  Group,
-  Loader,
-  Text,
-  Tooltip,
-} from "@mantine/core";
-import { IconCheck, IconCopy } from "@tabler/icons-react";
+import { Anchor, Box, Button, CloseButton, Code, Group, Loader, Text } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
+import { CopyIcon } from "@/ui/IconButton";
 import { notify } from "@/ui/notify";
 import { Quiet } from "@/ui/Quiet";
 import { useEditor, useEditorStore } from "../context";
@@ -158,15 +146,7 @@ function Address({ method, url }: { method: string; url: string }) {
       <Code style={{ overflowWrap: "anywhere" }}>
         {method} {url}
       </Code>
-      <CopyButton value={url}>
-        {({ copied, copy }) => (
-          <Tooltip label={copied ? "Copied" : "Copy URL"}>
-            <ActionIcon variant="subtle" color="gray" aria-label={`Copy URL for ${method}`} onClick={copy}>
-              {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
-            </ActionIcon>
-          </Tooltip>
-        )}
-      </CopyButton>
+      <CopyIcon value={url} label={`Copy URL for ${method}`} tip="Copy URL" />
     </Group>
   );
 }

@@ -122,13 +122,7 @@ function Which({ run, isLatest, nodeId }: { run: Run; isLatest: boolean; nodeId:
   );
 }
 
-interface WaysProps {
-  node: FlowNode;
-  editorRun: EditorRun;
-  shown: ShownRun;
-}
-
-function Ways({ node, editorRun, shown }: WaysProps) {
+function Ways({ node, editorRun, shown }: { node: FlowNode; editorRun: EditorRun; shown: ShownRun }) {
   const { may } = useSession();
   const { going, runOrAsk, startFrom } = editorRun;
   const { run, states } = shown;
@@ -199,13 +193,7 @@ function NoData({ shown, pinned, nodeId }: { shown: ShownRun; pinned: boolean; n
   );
 }
 
-interface PinButtonProps {
-  nodeId: string;
-  state: NodeState;
-  output: unknown;
-}
-
-function PinButton({ nodeId, state, output }: PinButtonProps) {
+function PinButton({ nodeId, state, output }: { nodeId: string; state: NodeState; output: unknown }) {
   const store = useEditorStore();
   const { may } = useSession();
   const isPinned = useEditor((known) => known.pinned[nodeId] !== undefined);
