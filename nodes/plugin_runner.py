@@ -164,20 +164,16 @@ def _make_context(ctx: Context, calls: CallQueue) -> Context:
         for field in dataclasses.fields(ctx)
         if field.name not in FREE and getattr(ctx, field.name) is not None
     }
-    asked["write_log"] = Proxy(calls, _check_log(ctx.write_log))
-    scope = {key: value for key, value in ctx.scope.items() if key != "secrets"}
-    return dataclasses.replace(ctx, inputs=Copies(ctx.inputs), scope=Copies(scope), **asked)
 
-
-def _check_log(write: Callable[[str, str, str, Any], None]) -> Callable[[str, str, str, Any], None]:
-    """Return a log that rejects invalid entries, so that they fail the node and not the whole run."""
-
+    # Invalid entries fail the node, and not the whole run.
     def write_log(node_id: str, level: str, message: str, data: Any) -> None:
         if level not in LEVELS:
             raise NodeError(f"ctx.log: the level {level!r:.50} must be one of: {', '.join(LEVELS)}", permanent=True)
-        write(node_id, level, str(message), data)
+        ctx.write_log(node_id, level, str(message), data)
 
-    return write_log
+    asked["write_log"] = Proxy(calls, write_log)
+    scope = {key: value for key, value in ctx.scope.items() if key != "secrets"}
+    return dataclasses.replace(ctx, inputs=Copies(ctx.inputs), scope=Copies(scope), **asked)
 
 
 class Copies(Mapping[str, Any]):
@@ -208,28 +204,26 @@ def copy_value(value: Any) -> Any:
 def check(node: Node, branches: tuple[str, ...], result: Any) -> None:
     """Raise NodeError if a result uses an undeclared branch, or an impossible wait."""
     if type(result) is Suspend:
-        _check_wait(node, result)
+        if not node.suspends:
+            raise NodeError(
+                f"{node.type} returned Suspend, but does not set suspends = True", permanent=True, kind="code"
+            )
+        if not isinstance(result.reason, str):
+            raise NodeError(f"{node.type} returned Suspend with a reason that is not text", permanent=True, kind="code")
+        if result.until is not None and (type(result.until) is not int or not 0 <= result.until < 2**53):
+            raise NodeError(
+                f"{node.type} returned Suspend with a time that is not in milliseconds", permanent=True, kind="code"
+            )
+        if result.until is None and result.run_id is None and not node.answers:
+            raise NodeError(
+                f"{node.type} returned Suspend without a time, but it can have no answer", permanent=True, kind="code"
+            )
         return
     name = result.name if type(result) is Branch else None
     if name not in (branches or (None,)):
         returned = "no Branch" if name is None else f"the branch {str(name)[:100]!r}"
         declared = f"it declares: {', '.join(map(repr, branches))}" if branches else "it declares none"
         raise NodeError(f"{node.type} returned {returned}; {declared}", permanent=True, kind="code")
-
-
-def _check_wait(node: Node, wait: Suspend) -> None:
-    if not node.suspends:
-        raise NodeError(f"{node.type} returned Suspend, but does not set suspends = True", permanent=True, kind="code")
-    if not isinstance(wait.reason, str):
-        raise NodeError(f"{node.type} returned Suspend with a reason that is not text", permanent=True, kind="code")
-    if wait.until is not None and (type(wait.until) is not int or not 0 <= wait.until < 2**53):
-        raise NodeError(
-            f"{node.type} returned Suspend with a time that is not in milliseconds", permanent=True, kind="code"
-        )
-    if wait.until is None and wait.run_id is None and not node.answers:
-        raise NodeError(
-            f"{node.type} returned Suspend without a time, but it can have no answer", permanent=True, kind="code"
-        )
 
 
 def describe_error(error: BaseException) -> str:

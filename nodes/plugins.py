@@ -113,7 +113,9 @@ def _load_all(folder: Path) -> list[BrokenPlugin]:
     log.info("Loading the node types in %s", folder)
     try:
         found = [path for path in folder.iterdir() if path.name[0] not in "_."]
-        files = sorted(path for path in found if _is_pack(path) or path.suffix == ".py" and not path.is_dir())
+        files = sorted(
+            path for path in found if (path / "pack.py").is_file() or path.suffix == ".py" and not path.is_dir()
+        )
     except OSError as error:
         return [BrokenPlugin(str(folder), f"it cannot be read: {error.strerror}", None)]
     spec = ModuleSpec(PACKAGE, None, is_package=True)
@@ -121,10 +123,6 @@ def _load_all(folder: Path) -> list[BrokenPlugin]:
     sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
     importlib.invalidate_caches()
     return [broken for broken in map(_load, files) if broken is not None]
-
-
-def _is_pack(path: Path) -> bool:
-    return (path / "pack.py").is_file()
 
 
 def _load_installed(entry: EntryPoint) -> BrokenPlugin | None:
@@ -155,7 +153,11 @@ def _load(path: Path, find: Callable[[], ModuleType] | None = None) -> BrokenPlu
             vars(sys.modules[PACKAGE]).pop(name.removeprefix(f"{PACKAGE}."), None)
         if isinstance(error, KeyboardInterrupt):
             raise
-        return BrokenPlugin(path.name, _describe(error, path), _find_types(path))
+        try:
+            text = path.read_bytes().decode("utf-8", "replace")
+        except OSError:
+            text = ""
+        return BrokenPlugin(path.name, _describe(error, path), frozenset({path.stem, *DECLARED.findall(text)}))
     return None
 
 
@@ -185,29 +187,24 @@ def _check_types(name: str, before: Mapping[str, Node], needs_type: bool) -> Non
     if needs_type and not new and all(type(node).__module__ != name for node in REGISTRY.values()):
         raise InvalidNode("it has no node type: define a class derived from Node with a type")
     for type_, node in new:
-        _check(type_, node)
+        cls: Any = type(node)
+        if cls.__dict__.get("type") != type_:
+            raise InvalidNode(f"{cls.__qualname__}: it must not be added to the registry manually")
+        cls.own = True
+        # Runs of quick nodes execute within the request that starts them, which must not block on foreign code.
+        cls.quick = False
+        try:
+            for issue in _find_issues(cls):
+                raise InvalidNode(f"{cls.__qualname__}: {issue}", _line_of(cls))
+            _check_config(cls)
+            plugin_runner.branches(node, {})
+            with plugin_runner.contain_errors(f"{cls.__qualname__}: its entry in the catalogue"):
+                orjson.dumps(entry_of(cls))
+        except NodeError as error:
+            raise InvalidNode(error.message, _line_of(cls)) from error
 
 
 # Validation of node types
-
-
-def _check(type_: str, node: Node) -> None:
-    """Mark a node type as own. Raises: InvalidNode if it would fail later, or break the catalog."""
-    cls: Any = type(node)
-    if cls.__dict__.get("type") != type_:
-        raise InvalidNode(f"{cls.__qualname__}: it must not be added to the registry manually")
-    cls.own = True
-    # Runs of quick nodes execute within the request that starts them, which must not block on foreign code.
-    cls.quick = False
-    try:
-        for issue in _find_issues(cls):
-            raise InvalidNode(f"{cls.__qualname__}: {issue}", _line_of(cls))
-        _check_config(cls)
-        plugin_runner.branches(node, {})
-        with plugin_runner.contain_errors(f"{cls.__qualname__}: its entry in the catalogue"):
-            orjson.dumps(entry_of(cls))
-    except NodeError as error:
-        raise InvalidNode(error.message, _line_of(cls)) from error
 
 
 def _find_issues(cls: Any) -> Iterator[str]:
@@ -294,12 +291,3 @@ def _describe(error: BaseException, path: Path) -> str:
         text = plugin_runner.describe_error(error)
     text = " ".join(f"{place.removeprefix(f'{path.name}, ')}: {text}".removeprefix(": ").split())
     return text if len(text) <= MAX_REASON else text[:MAX_REASON] + "…"
-
-
-def _find_types(path: Path) -> frozenset[str]:
-    """Return the node types declared in the file, and its own name: these are missing if it could not be loaded."""
-    try:
-        text = path.read_bytes().decode("utf-8", "replace")
-    except OSError:
-        text = ""
-    return frozenset({path.stem, *DECLARED.findall(text)})

@@ -153,20 +153,16 @@ class WebhookPath(fields.String):
         if {".", ".."} & set(parts):
             raise ValidationError("Must not have . or .. between slashes.")
         if params:
-            _check_params(params, parts)
+            # A path that begins with a parameter would take the calls of all others.
+            if parts[0].startswith(":"):
+                raise ValidationError("Must begin with a fixed part, such as orders/:id.")
+            if wrong := [name for name in params if not PARAM_NAME.match(name)]:
+                raise ValidationError(f":{wrong[0]} must be a name of letters, digits and _, such as :order_id.")
+            if len(set(params)) < len(params):
+                raise ValidationError("Must not have two parameters of the same name.")
+            if len(params) > MAX_PARAMS:
+                raise ValidationError(f"Must have at most {MAX_PARAMS} parameters.")
         return path
-
-
-def _check_params(params: list[str], parts: list[str]) -> None:
-    """Reject parameters that would have no name of their own, and a path that would take the calls of all others."""
-    if parts[0].startswith(":"):
-        raise ValidationError("Must begin with a fixed part, such as orders/:id.")
-    if wrong := [name for name in params if not PARAM_NAME.match(name)]:
-        raise ValidationError(f":{wrong[0]} must be a name of letters, digits and _, such as :order_id.")
-    if len(set(params)) < len(params):
-        raise ValidationError("Must not have two parameters of the same name.")
-    if len(params) > MAX_PARAMS:
-        raise ValidationError(f"Must have at most {MAX_PARAMS} parameters.")
 
 
 class Network(fields.String):

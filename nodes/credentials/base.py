@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -43,7 +43,8 @@ class CredentialType(Schema):
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
         """Return the values to redact, including their encoded forms on the wire."""
         names = [name for name, field in cls._declared_fields.items() if field.metadata.get("x-secret")]
-        found = [value for name in names for value in _values_of(data.get(name)) if value]
+        values = [data.get(name) for name in names]
+        found = [text for value in values for text in (value.values() if isinstance(value, dict) else (value,)) if text]
         with suppress(KeyError):  # without a password, there is no login
             found += [base64.b64encode(cls.login.format(**data).encode()).decode()] if cls.login else []
         return found
@@ -59,11 +60,6 @@ class CredentialType(Schema):
     def shown(cls, data: Mapping[str, Any]) -> Any:
         """Return the value for expressions."""
         return data[cls.main] if cls.main else dict(data)
-
-
-def _values_of(value: Any) -> Iterator[str]:
-    """Yield the texts of a field: one, or those of an object."""
-    yield from value.values() if isinstance(value, dict) else (value or "",)
 
 
 def secret(help: str, *checks: Any, least: int = 1, most: int = MAX_VALUE, lines: bool = False, **options: Any) -> Any:

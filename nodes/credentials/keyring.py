@@ -146,25 +146,22 @@ class Keyring(Mapping[str, Any]):
         new = {value for value in values if value} - self._values
         if new:
             with _HIDING:
-                self._hide(new)
-
-    def _hide(self, new: set[str]) -> None:
-        needles = list(self._needles.all)
-        # A new dict: another thread of the run may be going through the old one.
-        all_forms = dict(self._forms)
-        for found in map(forms, new):
-            short = {form for form in found if len(form) < MIN_LENGTH}
-            self._short |= short
-            all_forms.update((form, in_json(form)) for form in found - short)
-            needles += keep_minimal(
-                [*map(in_json, found - short), *(needle for form in short for needle in whole_values(form))]
-            )
-        self._in_urls += [found for value in new for found in in_urls(value)]
-        needles += [part.encode() for part, _ in self._in_urls]
-        self._forms = dict(sorted(all_forms.items(), key=lambda form: len(form[0]), reverse=True))
-        self._needles = Needles(needles)
-        # Last: another thread of the run that finds its value here relies on the rest.
-        self._values = self._values | new
+                needles = list(self._needles.all)
+                # A new dict: another thread of the run may be going through the old one.
+                all_forms = dict(self._forms)
+                for found in map(forms, new):
+                    short = {form for form in found if len(form) < MIN_LENGTH}
+                    self._short |= short
+                    all_forms.update((form, in_json(form)) for form in found - short)
+                    needles += keep_minimal(
+                        [*map(in_json, found - short), *(needle for form in short for needle in whole_values(form))]
+                    )
+                self._in_urls += [found for value in new for found in in_urls(value)]
+                needles += [part.encode() for part, _ in self._in_urls]
+                self._forms = dict(sorted(all_forms.items(), key=lambda form: len(form[0]), reverse=True))
+                self._needles = Needles(needles)
+                # Last: another thread of the run that finds its value here relies on the rest.
+                self._values = self._values | new
 
     def hide_once(self, place: str, *values: str) -> None:
         """Redact values that a step used for one request, such as signatures, at least until the step has ended.

@@ -110,17 +110,13 @@ def forms(value: str) -> set[str]:
             repr(raw)[2:-1],
         }
         found |= {escape(text), escape(text, quote=False)}
-        found |= _in_urls(raw) | _in_base64(raw)
+        # The forms in URLs, as Python and browsers escape them, in upper and lower case.
+        urls = {quote(raw, safe=""), quote_plus(raw), quote(raw), quote(raw, safe="!'()*")}
+        found |= urls | {ESCAPED.sub(lambda escaped: escaped[0].lower(), url) for url in urls} | _in_base64(raw)
         # The digits of a shorter value would match many other numbers.
         found |= {raw.hex(), raw.hex().upper()} if len(raw) >= MIN_LENGTH else set()
         found |= {text.lower(), text.upper()} if len(text) >= WIDE else set()
     return found
-
-
-def _in_urls(raw: bytes) -> set[str]:
-    """Return the forms in URLs, as Python and browsers escape them, in upper and lower case."""
-    found = {quote(raw, safe=""), quote_plus(raw), quote(raw), quote(raw, safe="!'()*")}
-    return found | {ESCAPED.sub(lambda escaped: escaped[0].lower(), text) for text in found}
 
 
 def in_urls(value: str) -> list[tuple[str, re.Pattern[str]]]:

@@ -82,10 +82,6 @@ def _as_text(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
 Operation = Callable[[Mapping[str, Any], bytes, Context], Any]
 
 
-def _hash(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
-    return encode(hashlib.new(config["algorithm"], data, usedforsecurity=False).digest(), config["encoding"])
-
-
 def _sign(config: Mapping[str, Any], data: bytes, ctx: Context) -> bytes:
     secret = ctx.credential(config["credential"], "hmac").data["secret"]
     return hmac.digest(secret.encode(), data, config["algorithm"])
@@ -107,40 +103,39 @@ def uuid7(ms: int) -> uuid.UUID:
     return uuid.UUID(int=(ms << 80) | (0x7 << 76) | (first << 64) | (0b10 << 62) | last)
 
 
-def _base64(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
-    return encode(data, "base64url" if config["url_safe"] else "base64")
-
-
-def _uuid(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
-    return str(uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000))
-
-
 def _random(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
     if "bytes" in config:
         return encode(secrets.token_bytes(config["bytes"]), config["encoding"])
     length, charset = config["length"], config["charset"]
     if charset == "password" and "characters" not in config:
-        return _password(length)
+        # Characters of each class, as far as the length allows, in random order.
+        drawn = [secrets.choice(one) for one in CLASSES[:length]]
+        drawn += [secrets.choice(CHARSETS["password"]) for _ in range(length - len(drawn))]
+        random.SystemRandom().shuffle(drawn)
+        return "".join(drawn)
     characters = config.get("characters") or CHARSETS[charset]
     return "".join(secrets.choice(characters) for _ in range(length))
 
 
-def _password(length: int) -> str:
-    """Return a text with characters of each class, as far as the length allows, in random order."""
-    drawn = [secrets.choice(one) for one in CLASSES[:length]]
-    drawn += [secrets.choice(CHARSETS["password"]) for _ in range(length - len(drawn))]
-    random.SystemRandom().shuffle(drawn)
-    return "".join(drawn)
-
-
 # Label and function of each operation.
 OPERATIONS: dict[str, tuple[str, Operation]] = {
-    "hash": ("Hash", _hash),
+    "hash": (
+        "Hash",
+        lambda config, data, ctx: encode(
+            hashlib.new(config["algorithm"], data, usedforsecurity=False).digest(), config["encoding"]
+        ),
+    ),
     "hmac": ("Sign (HMAC)", lambda config, data, ctx: encode(_sign(config, data, ctx), config["encoding"])),
     "verify": ("Verify signature", is_signed),
-    "uuid": ("Generate UUID", _uuid),
+    "uuid": (
+        "Generate UUID",
+        lambda config, data, ctx: str(uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000)),
+    ),
     "random": ("Generate random text", _random),
-    "base64_encode": ("Base64 encode", _base64),
+    "base64_encode": (
+        "Base64 encode",
+        lambda config, data, ctx: encode(data, "base64url" if config["url_safe"] else "base64"),
+    ),
     "base64_decode": ("Base64 decode", _as_text),
     "hex_encode": ("Hex encode", lambda config, data, ctx: data.hex()),
     "hex_decode": ("Hex decode", _as_text),

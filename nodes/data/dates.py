@@ -175,14 +175,10 @@ def add(at: datetime, amount: float, unit: str) -> datetime:
             raise refusal(f"amount must be a whole number of {unit}s; use hours for parts of a day")
         if unit in DAYS:
             return at + timedelta(days=int(amount) * DAYS[unit])
-        return _add_months(at, int(amount) * MONTHS[unit])
+        year, month = divmod(at.year * 12 + at.month - 1 + int(amount) * MONTHS[unit], 12)
+        return at.replace(year=year, month=month + 1, day=min(at.day, monthrange(year, month + 1)[1]), fold=0)
     except (OverflowError, ValueError):
         raise refusal("the time is not within the years 1 to 9999") from None
-
-
-def _add_months(at: datetime, months: int) -> datetime:
-    year, month = divmod(at.year * 12 + at.month - 1 + months, 12)
-    return at.replace(year=year, month=month + 1, day=min(at.day, monthrange(year, month + 1)[1]), fold=0)
 
 
 def get_start(at: datetime, unit: str) -> datetime:

@@ -110,24 +110,21 @@ class Join(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if "right" not in config:
-            return _join_text(list_of_config(config, input), config)
+            items = list_of_config(config, input)
+            if "field" in config:
+                items = [None if (value := read(item, config["field"])) is MISSING else value for item in items]
+            parts = []
+            for place, item in enumerate(items):
+                if isinstance(item, list | dict):
+                    raise refusal(f"item {place} is {kind_of(item)}; only texts and numbers can be joined to a text")
+                if item is not None:
+                    parts.append(text_of(item))
+            between: str = config["separator"]
+            if sum(map(len, parts)) + len(between) * max(0, len(parts) - 1) > MAX_TEXT:
+                raise LimitExceeded(f"the text would exceed the limit of {MAX_TEXT:,} characters")
+            return between.join(parts)
         left, right = list_of_config(config, input, "left"), list_of_config(config, None, "right")
         return list(_Joined(config, left, right).rows())
-
-
-def _join_text(items: list[Any], config: Mapping[str, Any]) -> str:
-    if "field" in config:
-        items = [None if (value := read(item, config["field"])) is MISSING else value for item in items]
-    parts = []
-    for place, item in enumerate(items):
-        if isinstance(item, list | dict):
-            raise refusal(f"item {place} is {kind_of(item)}; only texts and numbers can be joined to a text")
-        if item is not None:
-            parts.append(text_of(item))
-    between: str = config["separator"]
-    if sum(map(len, parts)) + len(between) * max(0, len(parts) - 1) > MAX_TEXT:
-        raise LimitExceeded(f"the text would exceed the limit of {MAX_TEXT:,} characters")
-    return between.join(parts)
 
 
 class _Side(NamedTuple):

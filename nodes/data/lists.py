@@ -572,20 +572,16 @@ class Split(Node):
             if value is MISSING:
                 raise refusal(f"field: {config['field'].whole} does not exist, so it cannot be split")
         if "separator" in config:
-            return _split_text(value, config)
+            if not isinstance(value, str):
+                raise refusal(f"separator requires text, but the value is {kind_of(value)}; set size to split a list")
+            between = config["separator"]
+            if check_text(value, "the text").count(between) >= MAX_ITEMS:
+                raise LimitExceeded(f"the text has more than {MAX_ITEMS:,} parts")
+            parts = value.split(between)
+            return [bare for part in parts if (bare := part.strip())] if config["trim"] else parts
         if not isinstance(value, list):
             raise refusal(f"size requires a list, but the value is {kind_of(value)}; set separator to split text")
         return [value[start : start + config["size"]] for start in range(0, len(value), config["size"])]
-
-
-def _split_text(text: Any, config: Mapping[str, Any]) -> list[str]:
-    if not isinstance(text, str):
-        raise refusal(f"separator requires text, but the value is {kind_of(text)}; set size to split a list")
-    between = config["separator"]
-    if check_text(text, "the text").count(between) >= MAX_ITEMS:
-        raise LimitExceeded(f"the text has more than {MAX_ITEMS:,} parts")
-    parts = text.split(between)
-    return [bare for part in parts if (bare := part.strip())] if config["trim"] else parts
 
 
 def _unwind(items: list[Any], field: Path, keep: bool) -> list[Any]:

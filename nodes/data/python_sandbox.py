@@ -69,7 +69,10 @@ class Sandbox:
             with self._started(checks=True).checkout(limits=limits, script_name="code") as session:
                 session.feed_run(STOP + source)
         except monty.MontyError as error:
-            return _find_syntax_error(error)
+            # Nothing is wrong if only the first statement, STOP, has failed.
+            frames = error.traceback() if hasattr(error, "traceback") else []
+            line = frames[-1].line - STOP.count("\n") if frames else 0
+            return f"line {line}: {error.display('type-msg')}"[:MAX_MESSAGE] if line > 0 else None
         except (TimeoutError, ValueError):
             return None
         return None
@@ -138,13 +141,6 @@ class Lines:
         self.rest, self.room = "", 0
 
 
-def _find_syntax_error(error: Any) -> str | None:
-    """Return the message with its line; None if only the first statement, STOP, has failed."""
-    frames = error.traceback() if hasattr(error, "traceback") else []
-    line = frames[-1].line - STOP.count("\n") if frames else 0
-    return f"line {line}: {error.display('type-msg')}"[:MAX_MESSAGE] if line > 0 else None
-
-
 def _too_long(timeout: float) -> str:
     return f"ran longer than {timeout:.3g} s"
 
@@ -180,22 +176,18 @@ def as_json(value: Any) -> Any:
                 if not isinstance(key, str):
                     raise _bad_result(f"has the key {key!r:.50}; keys must be text")
             return {key: walk(item, depth + 1) for key, item in value.items()}
-        return _scalar(value)
+        kind = type(value)
+        if value is None or kind in (bool, str):
+            return value
+        if kind in (int, float):
+            if (kind is int and -(2**63) <= value < 2**64) or (kind is float and math.isfinite(value)):
+                return value
+            raise _bad_result("has a number that JSON does not allow")
+        name = getattr(value, "name", "object") if kind.__name__ == "MontyClassProxy" else kind.__name__
+        hint = "a list" if isinstance(value, set | frozenset) else "text, a number, a list or a dict"
+        raise _bad_result(f"has a {name}, which is not JSON; return {hint} instead")
 
     return walk(value, 0)
-
-
-def _scalar(value: Any) -> Any:
-    kind = type(value)
-    if value is None or kind in (bool, str):
-        return value
-    if kind in (int, float):
-        if (kind is int and -(2**63) <= value < 2**64) or (kind is float and math.isfinite(value)):
-            return value
-        raise _bad_result("has a number that JSON does not allow")
-    name = getattr(value, "name", "object") if kind.__name__ == "MontyClassProxy" else kind.__name__
-    hint = "a list" if isinstance(value, set | frozenset) else "text, a number, a list or a dict"
-    raise _bad_result(f"has a {name}, which is not JSON; return {hint} instead")
 
 
 def _bad_result(problem: str) -> NodeError:

@@ -193,7 +193,12 @@ class WorkspaceFiles:
         Keeps at least `min_free` bytes of the disk free.
         """
         with self._open("the upload", [UPLOADS], make=True) as folder:
-            _remove_stale(folder)
+            # Leftovers of uploads whose process died.
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        if entry.stat(follow_symlinks=False).st_mtime < time.time() - STALE_SECONDS:
+                            os.unlink(entry.name, dir_fd=folder)
             name = DRAFT + secrets.token_hex(8)
             fd = os.open(name, NEW_FILE, 0o600, dir_fd=folder)
             try:
@@ -518,15 +523,6 @@ def _exists(name: str, folder: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _remove_stale(folder: int) -> None:
-    """Delete leftovers of uploads whose process died."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):
-                if entry.stat(follow_symlinks=False).st_mtime < time.time() - STALE_SECONDS:
-                    os.unlink(entry.name, dir_fd=folder)
 
 
 def _walk(folder: int, path: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:

@@ -521,26 +521,24 @@ class AwsAuthorization(Authorization):
             request.headers["X-Amz-Security-Token"] = token
         signed = {name: value for name, value in request.headers.items() if name in AWS_SIGNED or name[:6] == "x-amz-"}
         path, _, query = request.url.raw_path.decode().partition("?")
-        value = sign_for_aws(
-            request.method,
-            path,
-            query,
-            signed,
-            body.hexdigest(),
-            self._scope(request.url.host),
-            (self.data["access_key"], self.data["secret_key"]),
-        )
-        request.headers["Authorization"] = value
-        self.ctx.hide_once(value.rpartition("=")[2])
-
-    def _scope(self, host: str) -> AwsScope:
+        host = request.url.host
         found = find_aws_scope(host)
         region = self.data.get("region") or (found and found.region)
         service = self.data.get("service") or (found and found.service)
         if not region or not service:
             label = self.credential.label
             raise NodeError(f"{label} needs a region and a service, which the name of {host} does not tell", True)
-        return AwsScope(region, service)
+        value = sign_for_aws(
+            request.method,
+            path,
+            query,
+            signed,
+            body.hexdigest(),
+            AwsScope(region, service),
+            (self.data["access_key"], self.data["secret_key"]),
+        )
+        request.headers["Authorization"] = value
+        self.ctx.hide_once(value.rpartition("=")[2])
 
 
 class AwsCredential(CredentialType):

@@ -83,27 +83,20 @@ class HTTPClient:
             if answer.status < 400 or not call.fail_on_error:
                 return answer
             asked = get_retry_after(answer)
-            if not self._may_wait(asked, waited, tries):
-                raise self._failure(answer, asked)
+            may_wait = asked is not None and self.may_wait and tries < MAX_TRIES
+            if asked is None or not may_wait or asked >= self.ctx.seconds_left(MAX_WAIT - waited):
+                text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
+                if asked is not None:
+                    text += f" and asks to wait {asked:.12g} s"
+                error = self.explain(answer) or ErrorText(quote_body(answer, self.ctx.clean))
+                text = f"{text}: {error.text}" if error.text else text
+                kind = error.kind or kind_of_status(answer.status)
+                raise NodeError(
+                    text, is_permanent(answer.status) if error.kind is None else kind != "remote", asked or 0.0, kind
+                )
             self.ctx.log("info", f"{answer.who} answered {answer.status}; waiting {asked:g} s as it asks (Retry-After)")
-            self.ctx.pause(asked or 0.0)
-            waited, tries = waited + (asked or 0.0), tries + 1
-
-    def _may_wait(self, asked: float | None, waited: float, tries: int) -> bool:
-        if asked is None or not self.may_wait or tries >= MAX_TRIES:
-            return False
-        return asked < self.ctx.seconds_left(MAX_WAIT - waited)
-
-    def _failure(self, answer: HttpResponse, asked: float | None) -> NodeError:
-        text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
-        if asked is not None:
-            text += f" and asks to wait {asked:.12g} s"
-        error = self.explain(answer) or ErrorText(quote_body(answer, self.ctx.clean))
-        text = f"{text}: {error.text}" if error.text else text
-        kind = error.kind or kind_of_status(answer.status)
-        return NodeError(
-            text, is_permanent(answer.status) if error.kind is None else kind != "remote", asked or 0.0, kind
-        )
+            self.ctx.pause(asked)
+            waited, tries = waited + asked, tries + 1
 
     def _send_authorized(self, call: HttpRequest) -> HttpResponse:
         """Send the request; once again if it is refused and can be authorized anew."""
@@ -122,7 +115,15 @@ class HTTPClient:
     def _send(self, call: HttpRequest) -> HttpResponse:
         for host in _hosts(call):
             self._check(host, self._texts(call))
-        headers = self._headers(call)
+        # The headers of the call, and our own if the call does not set them.
+        headers = [(name, value.strip()) for name, value in call.headers.items()]
+        names = {name.lower() for name in call.headers}
+        if refused := names & REFUSED_HEADERS:
+            raise NodeError(f"the header {min(refused)} cannot be set; remove it", permanent=True)
+        ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}
+        if CURRENT.traceparent:
+            ours["traceparent"] = CURRENT.traceparent
+        headers += [(name, value) for name, value in ours.items() if name.lower() not in names]
         if self.authorization is None:
             return self._fetch(self.egress_client, call, headers)
         self._check_authorization(call)
@@ -176,18 +177,6 @@ class HTTPClient:
         yield from (value for name, value in call.headers.items() if name.lower() in SAFE_HEADERS)
         if with_body:
             yield from (*call.body.headers.values(), *call.body.texts())
-
-    def _headers(self, call: HttpRequest) -> list[tuple[str, str]]:
-        """Return the headers of the call, and our own if the call does not set them."""
-        sent = [(name, value.strip()) for name, value in call.headers.items()]
-        names = {name.lower() for name in call.headers}
-        if refused := names & REFUSED_HEADERS:
-            raise NodeError(f"the header {min(refused)} cannot be set; remove it", permanent=True)
-        ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}
-        if CURRENT.traceparent:
-            ours["traceparent"] = CURRENT.traceparent
-        sent += [(name, value) for name, value in ours.items() if name.lower() not in names]
-        return sent
 
     def _check_authorization(self, call: HttpRequest) -> None:
         """Raise NodeError if the host may not receive the credential, or the call sets the same header."""

@@ -138,7 +138,8 @@ class PageRequests:
         items: list[Any] = []
         number, size = 0, 0
         most_items = self.options.get("max_items")
-        place: PageLocation | None = self._first_place()
+        self.seen.add(self.first.url)
+        place: PageLocation | None = self._add_number() if self.type in ("page", "offset") else self.first
         while place is not None and number < self.options["max_pages"]:
             number += 1
             try:
@@ -176,28 +177,34 @@ class PageRequests:
         hint = f": {', '.join(sorted(lists)[:5])[:200]}" if lists else ""
         raise NodeError(f"the body is not a list; set pagination.items to the path of the list{hint}", True)
 
-    def _first_place(self) -> PageLocation:
-        self.seen.add(self.first.url)
-        return self._add_number() if self.type in ("page", "offset") else self.first
-
     def _next(self, place: PageLocation, page: ResponsePage) -> PageLocation | None:
         """Return the place of the next page; None if this is the last."""
         if self.type == "next_link":
-            return self._follow_link(place, page)
+            path = self.options.get("path")
+            link = find_next_link(page.answer) if path is None else search(path, page.data)
+            if link is None or link == "" or link is False:
+                return None
+            if not isinstance(link, str) or len(link) > MAX_LINK:
+                raise NodeError("pagination.path: the value is not a link", permanent=True)
+            url = self._resolve(page.answer.url or place.url, link)
+            self._remember(url, "link")
+            return PageLocation(url, place.body)
         if self.type == "cursor":
-            return self._follow_cursor(page)
-        return self._next_number(page)
-
-    def _follow_link(self, place: PageLocation, page: ResponsePage) -> PageLocation | None:
-        path = self.options.get("path")
-        link = find_next_link(page.answer) if path is None else search(path, page.data)
-        if link is None or link == "" or link is False:
+            cursor = search(self.options["path"], page.data)
+            if cursor is None or cursor == "" or cursor is False:
+                return None
+            if not isinstance(cursor, str | int | float) or cursor is True or len(text_of(cursor)) > MAX_LINK:
+                raise NodeError("pagination.path: the value is not a cursor", permanent=True)
+            self._remember(text_of(cursor), "cursor")
+            return self._with_params({self.param: cursor})
+        size = self.options.get("size")
+        if not page.items or (size is not None and len(page.items) < size):
             return None
-        if not isinstance(link, str) or len(link) > MAX_LINK:
-            raise NodeError("pagination.path: the value is not a link", permanent=True)
-        url = self._resolve(page.answer.url or place.url, link)
-        self._remember(url, "link")
-        return PageLocation(url, place.body)
+        if page.answer.content == self.before:
+            raise NodeError(f"the page equals the previous one: the API seems to ignore {self.param}", True)
+        self.before = page.answer.content
+        self.at += 1 if self.type == "page" else len(page.items)
+        return self._add_number()
 
     def _resolve(self, base: str, link: str) -> str:
         """Return the link's URL. It must stay on the first page's host, or on a host of the credential."""
@@ -218,29 +225,10 @@ class PageRequests:
             raise NodeError(f"the link to the next page leads from {first.host} to another host, {url.host}", True)
         return str(url)
 
-    def _follow_cursor(self, page: ResponsePage) -> PageLocation | None:
-        cursor = search(self.options["path"], page.data)
-        if cursor is None or cursor == "" or cursor is False:
-            return None
-        if not isinstance(cursor, str | int | float) or cursor is True or len(text_of(cursor)) > MAX_LINK:
-            raise NodeError("pagination.path: the value is not a cursor", permanent=True)
-        self._remember(text_of(cursor), "cursor")
-        return self._with_params({self.param: cursor})
-
     def _remember(self, step: str, what: str) -> None:
         if step in self.seen:
             raise NodeError(f"the {what} to the next page was used before: the pages repeat endlessly", True)
         self.seen.add(step)
-
-    def _next_number(self, page: ResponsePage) -> PageLocation | None:
-        size = self.options.get("size")
-        if not page.items or (size is not None and len(page.items) < size):
-            return None
-        if page.answer.content == self.before:
-            raise NodeError(f"the page equals the previous one: the API seems to ignore {self.param}", True)
-        self.before = page.answer.content
-        self.at += 1 if self.type == "page" else len(page.items)
-        return self._add_number()
 
     def _add_number(self) -> PageLocation:
         given: dict[str, Any] = {self.param: self.at}

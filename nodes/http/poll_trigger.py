@@ -56,7 +56,11 @@ def make_polled(found: Sequence[Any], how: Entries, state: Any, whole: bool) -> 
     if how.cursor is None:
         return Polled(entries, before, whole)
     marked = [(search(how.cursor, entry.value), entry) for entry in entries]
-    known = [(mark, entry) for mark, entry in marked if _is_mark(mark)]
+    known = [
+        (mark, entry)
+        for mark, entry in marked
+        if type(mark) in (int, float) or (isinstance(mark, str) and len(mark) <= MAX_SINCE)
+    ]
     if len({type(mark) is str for mark, _ in known}) == 1 and len(known) == len(marked):
         entries = [entry for _, entry in sorted(known, key=lambda pair: pair[0])]
     since = before.get("since")
@@ -64,10 +68,6 @@ def make_polled(found: Sequence[Any], how: Entries, state: Any, whole: bool) -> 
         if since is None or (type(mark) is str) is not (type(since) is str) or mark > since:
             since = mark
     return Polled(entries, {**before, "since": since}, whole)
-
-
-def _is_mark(value: Any) -> bool:
-    return (isinstance(value, str) and len(value) <= MAX_SINCE) or type(value) in (int, float)
 
 
 def _key_of(entry: Any, how: Entries, number: int) -> str:
