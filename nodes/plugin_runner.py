@@ -48,7 +48,24 @@ def call(node: Node, work: Callable[[Context], Any], ctx: Context) -> Any:
     def perform() -> None:
         set_work(ids)
         try:
-            result.set_result(work(_make_context(ctx, calls)))
+            # Return the context for another thread. Its `scope` has no secrets; `credential` returns them.
+            asked: dict[str, Any] = {
+                field.name: Proxy(calls, getattr(ctx, field.name))
+                for field in dataclasses.fields(ctx)
+                if field.name not in FREE and getattr(ctx, field.name) is not None
+            }
+
+            # Invalid entries fail the node, and not the whole run.
+            def write_log(node_id: str, level: str, message: str, data: Any) -> None:
+                if level not in LEVELS:
+                    raise NodeError(
+                        f"ctx.log: the level {level!r:.50} must be one of: {', '.join(LEVELS)}", permanent=True
+                    )
+                ctx.write_log(node_id, level, str(message), data)
+
+            asked["write_log"] = Proxy(calls, write_log)
+            scope = {key: value for key, value in ctx.scope.items() if key != "secrets"}
+            result.set_result(work(dataclasses.replace(ctx, inputs=Copies(ctx.inputs), scope=Copies(scope), **asked)))
         except BaseException as error:
             result.set_exception(error)
         if calls.is_closed:
@@ -123,25 +140,19 @@ class CallQueue:
                     return False
                 if item is None:
                     return True
-                _do(*item)
+                answer, work = item
+                try:
+                    answer.set_result(work())
+                except BaseException as error:
+                    answer.set_exception(error)
+                    if not isinstance(error, Exception):
+                        raise
         finally:
-            self._close()
-
-    def _close(self) -> None:
-        with self._lock:
-            self.is_closed = True
-        while not self._asked.empty():
-            if (item := self._asked.get()) is not None:
-                item[0].set_exception(NodeError("the node was abandoned", permanent=True))
-
-
-def _do(answer: Future[Any], work: Callable[[], Any]) -> None:
-    try:
-        answer.set_result(work())
-    except BaseException as error:
-        answer.set_exception(error)
-        if not isinstance(error, Exception):
-            raise
+            with self._lock:
+                self.is_closed = True
+            while not self._asked.empty():
+                if (item := self._asked.get()) is not None:
+                    item[0].set_exception(NodeError("the node was abandoned", permanent=True))
 
 
 class Proxy:
@@ -155,25 +166,6 @@ class Proxy:
 
     def __getattr__(self, name: str) -> Proxy:
         return Proxy(self._calls, getattr(self._target, name))
-
-
-def _make_context(ctx: Context, calls: CallQueue) -> Context:
-    """Return the context for another thread. Its `scope` has no secrets; `credential` returns them."""
-    asked: dict[str, Any] = {
-        field.name: Proxy(calls, getattr(ctx, field.name))
-        for field in dataclasses.fields(ctx)
-        if field.name not in FREE and getattr(ctx, field.name) is not None
-    }
-
-    # Invalid entries fail the node, and not the whole run.
-    def write_log(node_id: str, level: str, message: str, data: Any) -> None:
-        if level not in LEVELS:
-            raise NodeError(f"ctx.log: the level {level!r:.50} must be one of: {', '.join(LEVELS)}", permanent=True)
-        ctx.write_log(node_id, level, str(message), data)
-
-    asked["write_log"] = Proxy(calls, write_log)
-    scope = {key: value for key, value in ctx.scope.items() if key != "secrets"}
-    return dataclasses.replace(ctx, inputs=Copies(ctx.inputs), scope=Copies(scope), **asked)
 
 
 class Copies(Mapping[str, Any]):

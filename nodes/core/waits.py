@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -218,8 +218,13 @@ def make_schema(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def find_issues(items: Sequence[Mapping[str, Any]], answers: Any) -> list[dict[str, str]]:
     """Return the issues of answers, as `{"path", "message"}`. Raises: NodeError if they cannot be checked."""
-    given = dict(_drop_empty(items, answers)) if isinstance(answers, Mapping) else answers
-    return issues_of(make_schema(items), given)
+    if isinstance(answers, Mapping):
+        # Fields that may stay empty have no answer if they are.
+        optional = {item["name"] for item in list_inputs(items) if not item.get("required")}
+        answers = {
+            name: value for name, value in answers.items() if name not in optional or value not in (None, "", [])
+        }
+    return issues_of(make_schema(items), answers)
 
 
 def list_missing_files(items: Sequence[Mapping[str, Any]], given: Collection[str]) -> dict[str, str]:
@@ -254,14 +259,6 @@ def _empty(item: Mapping[str, Any]) -> Any:
     if item["kind"] == "checkbox":
         return False
     return [] if item["kind"] == "choices" or (item["kind"] == "file" and takes_several(item)) else None
-
-
-def _drop_empty(items: Sequence[Mapping[str, Any]], answers: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the answers without the empty ones of fields that may stay empty."""
-    optional = {item["name"] for item in list_inputs(items) if not item.get("required")}
-    for name, value in answers.items():
-        if name not in optional or value not in (None, "", []):
-            yield name, value
 
 
 MAX_WAIT = 366 * DAY

@@ -252,25 +252,24 @@ class DateOperation(NamedTuple):
     required: tuple[str, ...] = ()
 
 
-def _convert(at: datetime, config: Mapping[str, Any], now: datetime) -> str:
-    return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + _format_offset(at, ":")
-
-
-def _difference(at: datetime, config: Mapping[str, Any], now: datetime) -> float:
-    return count_units(at, parse_time(config["other"], config, now, "other"), config["unit"])
-
-
 OPERATIONS = {
     "parse": DateOperation("Parse", lambda at, config, now: list_parts(at)),
     "format": DateOperation("Format", lambda at, config, now: format_time(at, config["format"]), ("format",)),
-    "convert": DateOperation("Convert time zone", _convert),
+    "convert": DateOperation(
+        "Convert time zone",
+        lambda at, config, now: at.replace(tzinfo=None).isoformat(timespec="milliseconds") + _format_offset(at, ":"),
+    ),
     "add": DateOperation(
         "Add", lambda at, config, now: iso(add(at, config["amount"], config["unit"])), ("amount", "unit")
     ),
     "subtract": DateOperation(
         "Subtract", lambda at, config, now: iso(add(at, -config["amount"], config["unit"])), ("amount", "unit")
     ),
-    "difference": DateOperation("Difference", _difference, ("other", "unit")),
+    "difference": DateOperation(
+        "Difference",
+        lambda at, config, now: count_units(at, parse_time(config["other"], config, now, "other"), config["unit"]),
+        ("other", "unit"),
+    ),
     "start_of": DateOperation("Start of period", lambda at, config, now: iso(get_start(at, config["unit"])), ("unit",)),
     "end_of": DateOperation("End of period", lambda at, config, now: iso(get_end(at, config["unit"])), ("unit",)),
 }

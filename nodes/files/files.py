@@ -314,7 +314,7 @@ class WorkspaceFiles:
         with self.place(path) as (folder, name):
             os.stat(name, dir_fd=folder, follow_symlinks=False)
             with self.place(to, make=True) as (new_folder, new_name):
-                if _exists(new_name, new_folder):
+                if _stat(new_name, new_folder) is not None:
                     raise FileAlreadyExists(f"{to!r}: already exists", permanent=True)
                 os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
                 os.fsync(new_folder)
@@ -353,7 +353,8 @@ class WorkspaceFiles:
             yield
             return
         with holding_usage(self.root, self.quota) as usage:
-            usage.add(size - (0 if name is None else _size_of(name, folder)))
+            replaced = None if name is None else _stat(name, folder)
+            usage.add(size - (0 if replaced is None else replaced.st_size))
             yield
 
     def real_path(self, path: str, make: bool = False) -> Path:
@@ -414,7 +415,9 @@ class WorkspaceFiles:
             fd = os.open(self.root, FOLDER)
             for name in folders:
                 if make:
-                    _make_folder(name, fd)
+                    with suppress(FileExistsError):
+                        os.mkdir(name, 0o700, dir_fd=fd)
+                        os.fsync(fd)
                 inner = os.open(name, FOLDER, dir_fd=fd)
                 os.close(fd)
                 fd = inner
@@ -491,38 +494,28 @@ class Upload(BoundedFile):
         self.file.flush()
         os.fsync(self.file.fileno())
         with self.files.place(path, make=True) as (folder, name):
-            if not overwrite and _exists(name, folder):
+            if not overwrite and _stat(name, folder) is not None:
                 raise FileAlreadyExists(f"{path!r}: the file already exists", permanent=True)
             with self.files._charging(self.size, name, folder):
                 os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=folder)
             os.fsync(folder)
 
 
-def _size_of(name: str, folder: int) -> int:
+def _stat(name: str, folder: int) -> os.stat_result | None:
+    """Return the stat of what has this name; None if nothing has it."""
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
-        return 0
+        return None
 
 
 def _entry_of(key: str, path: str, folder: int) -> dict[str, Any] | None:
     """Return a file or, if the key ends with a slash, a folder; None if it is neither."""
     if key.endswith("/"):
-        try:
-            found = os.stat(key[:-1], dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        return {"path": path + key, "size": 0, "modified_at": found.st_mtime_ns // 1_000_000}
+        found = _stat(key[:-1], folder)
+        return found and {"path": path + key, "size": 0, "modified_at": found.st_mtime_ns // 1_000_000}
     file = _stat_of_file(key, folder)
     return file and {"path": path + key, "size": file.st_size, "modified_at": file.st_mtime_ns // 1_000_000}
-
-
-def _exists(name: str, folder: int) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _walk(folder: int, path: str, prefix: str, after: str) -> Iterator[dict[str, Any]]:
@@ -570,19 +563,8 @@ def _list_keys(folder: int) -> Iterator[str]:
 
 def _stat_of_file(name: str, folder: int) -> os.stat_result | None:
     """Return the stat of a regular file; None for anything else."""
-    try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    return found if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else None
-
-
-def _make_folder(name: str, folder: int) -> None:
-    try:
-        os.mkdir(name, 0o700, dir_fd=folder)
-    except FileExistsError:
-        return
-    os.fsync(folder)
+    found = _stat(name, folder)
+    return found if found is not None and stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else None
 
 
 # Files of nodes

@@ -193,7 +193,13 @@ def moving(files: WorkspaceFiles, run_id: str, names: Mapping[str, str]) -> Iter
             yield made
         except BaseException:
             for key, path in moved.items():
-                _move_back(files, path, key)
+                with (
+                    suppress(Absent),
+                    files.place(path) as (folder, name),
+                    files._open("the upload", [UPLOADS]) as uploads,
+                    files._charging(0, name, folder),
+                ):
+                    os.rename(name, key, src_dir_fd=folder, dst_dir_fd=uploads)
             _remove_folder(files, run_id)
             raise
         finally:
@@ -249,16 +255,6 @@ def _move(files: WorkspaceFiles, key: str, path: str) -> int:
             os.rename(key, name, src_dir_fd=folder, dst_dir_fd=new_folder)
         os.fsync(new_folder)
         return size
-
-
-def _move_back(files: WorkspaceFiles, path: str, key: str) -> None:
-    with (
-        suppress(Absent),
-        files.place(path) as (folder, name),
-        files._open("the upload", [UPLOADS]) as uploads,
-        files._charging(0, name, folder),
-    ):
-        os.rename(name, key, src_dir_fd=folder, dst_dir_fd=uploads)
 
 
 def _remove_folder(files: WorkspaceFiles, run_id: str) -> None:

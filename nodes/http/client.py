@@ -150,7 +150,11 @@ class HTTPClient:
     def _check_redirect(self, call: HttpRequest, url: str, with_body: bool) -> None:
         """Raise NodeError if a redirect to another site is not allowed, or would send a secret there."""
         host = get_host(url)
-        self._check(host, self._redirected_texts(call, url, with_body))
+        # Only a few headers follow, and the body if it is kept.
+        texts = [url, *(value for name, value in call.headers.items() if name.lower() in SAFE_HEADERS)]
+        if with_body:
+            texts += [*call.body.headers.values(), *call.body.texts()]
+        self._check(host, texts)
         if self.credential is not None:
             # A server may repeat the query of the first URL in the address of the redirect.
             secrets = TYPES[self.credential.type].secrets(self.credential.data)
@@ -170,13 +174,6 @@ class HTTPClient:
             yield name
             yield value
         yield from call.body.texts()
-
-    def _redirected_texts(self, call: HttpRequest, url: str, with_body: bool) -> Iterator[str]:
-        """Yield the texts that follow a redirect to another site: only a few headers, and the body if it is kept."""
-        yield url
-        yield from (value for name, value in call.headers.items() if name.lower() in SAFE_HEADERS)
-        if with_body:
-            yield from (*call.body.headers.values(), *call.body.texts())
 
     def _check_authorization(self, call: HttpRequest) -> None:
         """Raise NodeError if the host may not receive the credential, or the call sets the same header."""
