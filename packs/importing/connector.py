@@ -117,25 +117,17 @@ class _ConnectorReader:
 
     # Operations
 
-    def _found(self) -> Iterator[OpenApiOperation]:
-        """Yield the operations that match the pattern and are not deprecated."""
-        deprecated = 0
-        for found in filter(self._is_wanted, self.document.operations()):
-            if found.own.get("deprecated") is True:
-                deprecated += 1
-            else:
-                yield found
-        if deprecated:
-            self.notes.add(f"{deprecated} deprecated operations are left out")
-
     def _is_wanted(self, found: OpenApiOperation) -> bool:
         tags = [tag for tag in read_list(found.own, "tags", 20) if isinstance(tag, str)]
         names = (read_line(found.own, "operationId", 200), found.path, found.place, *tags)
         return any(fnmatchcase(name.lower(), self.pattern.lower()) for name in names if name)
 
     def _operations(self) -> Iterator[dict[str, Any]]:
-        made = left = 0
-        for found in self._found():
+        made = left = deprecated = 0
+        for found in filter(self._is_wanted, self.document.operations()):
+            if found.own.get("deprecated") is True:
+                deprecated += 1
+                continue
             if made >= MAX_OPERATIONS:
                 left += 1
                 continue
@@ -147,6 +139,8 @@ class _ConnectorReader:
             if operation is not None:
                 made += 1
                 yield operation
+        if deprecated:
+            self.notes.add(f"{deprecated} deprecated operations are left out")
         if left:
             self.notes.add(
                 f"{left} operations are left out: at most {MAX_OPERATIONS} are imported; choose them with --operations"
@@ -302,17 +296,7 @@ def _is_count(parameter: dict[str, Any]) -> bool:
 def find_ways(document: OpenApi, hosts: list[str]) -> tuple[list[dict[str, Any]], bool]:
     """Return the ways, first those of the whole document, and True if some operation needs none of them."""
     schemes = document.schemes()
-    named, is_optional = _names_in_use(document)
-    ways: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for name in [name for name in named if name in schemes] or list(islice(schemes, MAX_WAYS)):
-        if (way := _way(document, name, document.resolve(schemes[name]))) is not None:
-            # Ways that need the same credential are one, even if their names differ.
-            ways.setdefault((way["type"], way.get("header"), *way.get("names", ())), {**way, "hosts": hosts})
-    return list(ways.values())[:MAX_WAYS], is_optional or not named
-
-
-def _names_in_use(document: OpenApi) -> tuple[list[str], bool]:
-    """Return the schemes that requirements name, in order, and whether one of them allows to use none."""
+    # The schemes that requirements name, in order; one of these may allow to use none.
     names: dict[str, None] = {}
     optional = False
     holders = [document.root]
@@ -325,7 +309,12 @@ def _names_in_use(document: OpenApi) -> tuple[list[str], bool]:
         optional = optional or not listed or {} in listed
         for one in listed:
             names.update(dict.fromkeys(one))
-    return list(names), optional
+    ways: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for name in [name for name in names if name in schemes] or list(islice(schemes, MAX_WAYS)):
+        if (way := _way(document, name, document.resolve(schemes[name]))) is not None:
+            # Ways that need the same credential are one, even if their names differ.
+            ways.setdefault((way["type"], way.get("header"), *way.get("names", ())), {**way, "hosts": hosts})
+    return list(ways.values())[:MAX_WAYS], optional or not names
 
 
 def _way(document: OpenApi, name: str, scheme: dict[str, Any]) -> dict[str, Any] | None:
@@ -499,20 +488,17 @@ class ConnectorInputs:
         told |= self._type_of(name, schema)
         if required:
             told["required"] = True
-        if help_ := self._help(schema, told_by):
-            told["help"] = help_
+        text = read_text(told_by, MAX_HELP - 60) or read_text(schema, MAX_HELP - 60)
+        default = schema.get("default")
+        if isinstance(default, str | int | float) and default != "" and len(str(default)) <= 40:
+            text = f"{text.rstrip('.')}. Default: {default}" if text else f"Default: {default}"
+        if text:
+            told["help"] = text
         for example in (told_by.get("example"), schema.get("example"), *read_list(schema, "examples", 1)):
             if example is not None and is_small(example, 150):
                 told["example"] = example
                 break
         return told
-
-    def _help(self, schema: dict[str, Any], told_by: dict[str, Any]) -> str:
-        text = read_text(told_by, MAX_HELP - 60) or read_text(schema, MAX_HELP - 60)
-        default = schema.get("default")
-        if isinstance(default, str | int | float) and default != "" and len(str(default)) <= 40:
-            text = f"{text.rstrip('.')}. Default: {default}" if text else f"Default: {default}"
-        return text
 
     def _type_of(self, name: str, schema: dict[str, Any]) -> dict[str, Any]:
         choices = self._choices(schema)
@@ -520,7 +506,12 @@ class ConnectorInputs:
             return {"type": "choice", "choices": choices}
         type_ = self._plain_type(schema)
         if type_ == "array":
-            return self._list_type(self.resolve(schema.get("items")))
+            item = self.resolve(schema.get("items"))
+            if (choices := self._choices(item)) is not None:
+                return {"type": "list", "choices": choices}
+            if item.get("format") == "binary":
+                return {"type": "any"}
+            return {"type": "list" if self._plain_type(item) in ("string", "integer", "number", "boolean") else "items"}
         if type_ in SIMPLE:
             limits = {
                 ours: schema[theirs]
@@ -535,13 +526,6 @@ class ConnectorInputs:
             is_long = name.lower() in SEVERAL_LINES or (isinstance(longest, int) and longest > LONG_TEXT)
             return {"type": "text"} if is_long else {}
         return {"type": "object"} if "properties" in schema else {"type": "any"}
-
-    def _list_type(self, item: dict[str, Any]) -> dict[str, Any]:
-        if (choices := self._choices(item)) is not None:
-            return {"type": "list", "choices": choices}
-        if item.get("format") == "binary":
-            return {"type": "any"}
-        return {"type": "list" if self._plain_type(item) in ("string", "integer", "number", "boolean") else "items"}
 
     def _plain_type(self, schema: dict[str, Any]) -> str | None:
         """Return the type, without null; None if there are several. Of alternatives, the one that all have."""

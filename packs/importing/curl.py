@@ -246,7 +246,12 @@ def parse_address(urls: Sequence[str], globs: bool, notes: Notes) -> CurlAddress
         raise BadInput("The command has no URL")
     if len(urls) > 1:
         raise BadInput("The command has several URLs (or unquoted words): import one request at a time")
-    url = _unescape(urls[0]) if globs else urls[0]
+    url = urls[0]
+    if globs:
+        bare = re.sub(r"\\[\[\]{}]", "", url)
+        if _RANGE.search(bare) or _ALTERNATIVES.search(bare):
+            raise BadInput("The URL is a pattern, such as [1-3] or {a,b}, for several requests: import one at a time")
+        url = re.sub(r"\\([\[\]{}])", r"\1", url)
     if _PLACEHOLDER.search(url.partition("?")[0].partition("://")[2] or url):
         notes.add("The URL has a placeholder, which is imported as text: replace it by a value or an expression")
     match = _PARTS.match(url if "://" in url.partition("?")[0] else f"http://{url}")
@@ -262,14 +267,6 @@ def parse_address(urls: Sequence[str], globs: bool, notes: Notes) -> CurlAddress
     if re.search(r"[\x00-\x1f\x7f]", url):
         raise BadInput("The URL contains control characters")
     return CurlAddress(base, host, match["query"] or "", user or None)
-
-
-def _unescape(url: str) -> str:
-    """Unescape a URL. Raises: BadInput if it is a pattern for several URLs."""
-    bare = re.sub(r"\\[\[\]{}]", "", url)
-    if _RANGE.search(bare) or _ALTERNATIVES.search(bare):
-        raise BadInput("The URL is a pattern, such as [1-3] or {a,b}, for several requests: import one at a time")
-    return re.sub(r"\\([\[\]{}])", r"\1", url)
 
 
 # Headers
@@ -316,7 +313,13 @@ def collect_headers(given: Iterable[tuple[str, str]], notes: Notes) -> Headers:
     if len(found) > MAX_HEADERS:
         raise BadInput(f"The command has more than {MAX_HEADERS} headers")
     for header in found.values():
-        _check(header)
+        # An invalid name is not shown: it might be a secret value.
+        if not TOKEN.match(header.name):
+            raise BadInput("The command has a header with an invalid name")
+        if CONTROL.search(header.value or ""):
+            raise BadInput(f"The header {quote_name(header.name)} contains control characters")
+        if len(header.value or "") > MAX_VALUE and not is_secret_header(header.name):
+            raise BadInput(f"The header {quote_name(header.name)} is longer than {MAX_VALUE:,} characters")
     return found
 
 
@@ -343,16 +346,6 @@ def _add_line(found: Headers, line: str, notes: Notes) -> None:
     if before is not None and before.value and value:
         value = f"{before.value}{'; ' if name.lower() == 'cookie' else ', '}{value}"
     found[name.lower()] = CurlHeader(name, None if colon and not value else value, "-H")
-
-
-def _check(header: CurlHeader) -> None:
-    """Raise BadInput if the header is invalid. The message shows its name only if valid: it might be a secret value."""
-    if not TOKEN.match(header.name):
-        raise BadInput("The command has a header with an invalid name")
-    if CONTROL.search(header.value or ""):
-        raise BadInput(f"The header {quote_name(header.name)} contains control characters")
-    if len(header.value or "") > MAX_VALUE and not is_secret_header(header.name):
-        raise BadInput(f"The header {quote_name(header.name)} is longer than {MAX_VALUE:,} characters")
 
 
 def select_sent(headers: Headers, notes: Notes) -> dict[str, str]:
@@ -557,8 +550,15 @@ def make_form_body(given: Given, notes: Notes) -> CurlBody:
         elif content.startswith("@"):
             for file in _files(name, content, notes):
                 _put(files, name, file)
+        elif content.startswith("<"):
+            notes.add(f"The form field {quote_name(name)} is the content of a file, and is not imported")
+        elif content[:1] in ("(", ")"):
+            raise BadInput("A nested form (-F with parentheses) cannot be imported")
         else:
-            _put_text(texts, name, content, notes)
+            ((word, more),) = _words(content, _WORD)
+            if "type" in more:
+                notes.add(f"The form field {quote_name(name)} is sent as plain text, without its type")
+            _put(texts, name, escape(word))
     return CurlBody({"body": texts, **({"files": files} if files else {}), "body_type": "multipart"})
 
 
@@ -570,18 +570,6 @@ def _put(fields: dict[str, Any], name: str, value: Any) -> None:
         fields[name].append(value)
     else:
         fields[name] = [fields[name], value]
-
-
-def _put_text(texts: dict[str, Any], name: str, content: str, notes: Notes) -> None:
-    if content.startswith("<"):
-        notes.add(f"The form field {quote_name(name)} is the content of a file, and is not imported")
-        return
-    if content[:1] in ("(", ")"):
-        raise BadInput("A nested form (-F with parentheses) cannot be imported")
-    ((word, more),) = _words(content, _WORD)
-    if "type" in more:
-        notes.add(f"The form field {quote_name(name)} is sent as plain text, without its type")
-    _put(texts, name, escape(word))
 
 
 def _files(name: str, content: str, notes: Notes) -> Iterator[Any]:

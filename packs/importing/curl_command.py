@@ -26,7 +26,27 @@ def split_words(command: str) -> ShellCommand:
     """Split a command line into words. Raises: BadInput if a quote is not closed."""
     command = command.strip()
     if not _is_for_cmd(command):
-        return _split_for_bash(command)
+        found = _Words()
+        has_variables, at = False, 0
+        while at < len(command):
+            if command[at] == "#" and not found.begun:
+                at = len(command) if (end := command.find("\n", at)) < 0 else end
+                continue
+            match = _BASH.match(command, at)
+            assert match is not None  # the last alternative matches anything
+            kind, at = match.lastgroup, match.end()
+            if kind == "open":
+                raise BadInput("The command has a quote that is not closed")
+            if kind == "end":
+                if match["end"] in "<>" and "".join(found.pieces).isdigit():
+                    found.pieces, found.begun = [], False  # the 2 of `2>` is not a word
+                return ShellCommand(found.all(), has_variables, bool(command[match.start() :].strip("\r\n;&")))
+            if kind == "blank":
+                found.end()
+            elif kind != "glue":
+                has_variables |= kind in ("plain", "text") and bool(_VARIABLE.search(_ESCAPED.sub("", match[0])))
+                found.add(_unquote(match))
+        return ShellCommand(found.all(), has_variables)
     text, rest = _remove_carets(command)
     return ShellCommand(_split_by_quotes(text), has_more=bool(rest.strip("\r\n&")))
 
@@ -89,30 +109,6 @@ _ANSI = re.compile(
     re.DOTALL,
 )
 _ANSI_CHARS = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-
-
-def _split_for_bash(command: str) -> ShellCommand:
-    found = _Words()
-    has_variables, at = False, 0
-    while at < len(command):
-        if command[at] == "#" and not found.begun:
-            at = len(command) if (end := command.find("\n", at)) < 0 else end
-            continue
-        match = _BASH.match(command, at)
-        assert match is not None  # the last alternative matches anything
-        kind, at = match.lastgroup, match.end()
-        if kind == "open":
-            raise BadInput("The command has a quote that is not closed")
-        if kind == "end":
-            if match["end"] in "<>" and "".join(found.pieces).isdigit():
-                found.pieces, found.begun = [], False  # the 2 of `2>` is not a word
-            return ShellCommand(found.all(), has_variables, bool(command[match.start() :].strip("\r\n;&")))
-        if kind == "blank":
-            found.end()
-        elif kind != "glue":
-            has_variables |= kind in ("plain", "text") and bool(_VARIABLE.search(_ESCAPED.sub("", match[0])))
-            found.add(_unquote(match))
-    return ShellCommand(found.all(), has_variables)
 
 
 def _unquote(match: re.Match[str]) -> str:

@@ -100,7 +100,13 @@ class _PresetReader:
         self.cut = 0
 
     def palette(self) -> Palette:
-        self._note_servers()
+        servers = read_list(self.document.root, "servers")
+        if self.server is None:
+            self.notes.add(f"The document names no server: set {self.variable} in the flow's settings to its URL")
+        elif len(servers) > 1:
+            self.notes.add(f"The document names {len(servers)} servers; the nodes use {quote_name(self.server)}")
+        if self.server is not None and any(self.document.at(server, "variables") for server in servers[:1]):
+            self.notes.add(f"The server's URL has variables, which have their defaults: {quote_name(self.server)}")
         presets: list[ImportedPreset] = []
         for operation in self.document.operations():
             if len(presets) >= MAX_OPERATIONS:
@@ -118,15 +124,6 @@ class _PresetReader:
             self.notes.add(f"The forms of {self.cut} operations are incomplete: too large, or recursive")
         found = list(self.secrets.found.values())
         return Palette(self.title, self.source, self.server, presets, found, list(self.notes))
-
-    def _note_servers(self) -> None:
-        servers = read_list(self.document.root, "servers")
-        if self.server is None:
-            self.notes.add(f"The document names no server: set {self.variable} in the flow's settings to its URL")
-        elif len(servers) > 1:
-            self.notes.add(f"The document names {len(servers)} servers; the nodes use {quote_name(self.server)}")
-        if self.server is not None and any(self.document.at(server, "variables") for server in servers[:1]):
-            self.notes.add(f"The server's URL has variables, which have their defaults: {quote_name(self.server)}")
 
     # Operations
 
@@ -157,7 +154,11 @@ class _PresetReader:
 
     def _config(self, operation: OpenApiOperation, inputs: PresetInputs, auth: Authentication) -> dict[str, Any]:
         parameters = self.document.parameters(operation)
-        url = self._url(operation, parameters, inputs)
+        server = self.document.server_of(operation) or self.server
+        path = operation.path if operation.path.startswith("/") else f"/{operation.path}"
+        found = find_in_path(path, parameters)
+        values = {name: inputs.text(parameter, "path", f" | {_IN_PATH}") for name, parameter in found.items()}
+        url = (expression(self.variable) if server is None else escape(server)) + fill_path(path, values, escape)
         query: dict[str, str] = {}
         for parameter in parameters:
             if parameter["in"] == "query":
@@ -169,13 +170,6 @@ class _PresetReader:
             headers["Content-Type"] = content_type
         parts = {"query": {**query, **dict(auth.query)}, "headers": headers, **config, "credential": auth.credential}
         return {"url": url, **{key: value for key, value in parts.items() if value}}
-
-    def _url(self, operation: OpenApiOperation, parameters: list[dict[str, Any]], inputs: PresetInputs) -> str:
-        server = self.document.server_of(operation) or self.server
-        path = operation.path if operation.path.startswith("/") else f"/{operation.path}"
-        found = find_in_path(path, parameters)
-        values = {name: inputs.text(parameter, "path", f" | {_IN_PATH}") for name, parameter in found.items()}
-        return (expression(self.variable) if server is None else escape(server)) + fill_path(path, values, escape)
 
     def _headers(self, parameters: list[dict[str, Any]], inputs: PresetInputs, auth: Authentication) -> dict[str, str]:
         """Return the required headers; optional ones are left out, because a node cannot omit a header by its input."""
@@ -200,7 +194,19 @@ class _PresetReader:
         """Return the config's keys, and the Content-Type if it is not the node's default."""
         schema = _FILE if body.type == "file" else self._body_schema(body.content, inputs)
         if body.type == "multipart":
-            return {"body_type": body.type, **_write_parts(schema, body.required, inputs)}, None
+            # An optional file that is missing is left out.
+            texts, files = _split(schema)
+            found: dict[str, Any] = {}
+            if texts["properties"] or not files["properties"]:
+                found["body"] = _write_body(texts, body.required and bool(texts["required"]), inputs)
+            if files["properties"]:
+                key = inputs.add("files", "body", files, bool(files["required"]))
+                read = {name: input_path(key, name) for name in files["properties"]}
+                found["files"] = {
+                    name: expression(text if name in files["required"] else f"{text} | default(none)")
+                    for name, text in read.items()
+                }
+            return {"body_type": body.type, **found}, None
         return {"body_type": body.type, "body": _write_body(schema, body.required, inputs)}, body.content_type
 
     def _body_schema(self, content: dict[str, Any], inputs: PresetInputs) -> dict[str, Any]:
@@ -221,22 +227,6 @@ def _write_body(schema: dict[str, Any], required: bool, inputs: PresetInputs) ->
     """Return the expression of the body; an optional body that is missing becomes null, and is not sent."""
     read = input_path(inputs.add("body", "body", schema, required))
     return expression(read if required else f"{read} | default(none)")
-
-
-def _write_parts(schema: dict[str, Any], required: bool, inputs: PresetInputs) -> dict[str, Any]:
-    """Return the texts and files of a multipart body. An optional file that is missing is left out."""
-    texts, files = _split(schema)
-    found: dict[str, Any] = {}
-    if texts["properties"] or not files["properties"]:
-        found["body"] = _write_body(texts, required and bool(texts["required"]), inputs)
-    if files["properties"]:
-        key = inputs.add("files", "body", files, bool(files["required"]))
-        read = {name: input_path(key, name) for name in files["properties"]}
-        found["files"] = {
-            name: expression(text if name in files["required"] else f"{text} | default(none)")
-            for name, text in read.items()
-        }
-    return found
 
 
 def _split(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -311,7 +301,11 @@ class Security:
         if type_ == "http_header":
             return self._credential(name, type_, {"name": key}, {"value": source})
         if type_ in ("http_query", "cookie"):
-            return self._of_key(name, type_, key, source)
+            expression, place = self.secrets.add_secret(name, source), type_.removeprefix("http_")
+            self.document.notes.add(f"The key {quote_name(key)} is sent in the {place}, read by {expression}")
+            if place == "query":
+                return Authentication(type="secret", query=((key, expression),))
+            return Authentication(type="secret", cookies=(f"{key}={expression}",))
         if type_ == "oauth2_client_credentials":
             return self._of_client(name, self.document.client_flow(scheme), scopes, source)
         if scheme["type"] != "http":
@@ -326,13 +320,6 @@ class Security:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
         known = self.names.setdefault(name, f"{self.secrets.base}-{slug}" if self.names else self.secrets.base)
         return Authentication(self.secrets.add(known, type_, data, sources, hosts), type_)
-
-    def _of_key(self, name: str, type_: str, key: str, source: str) -> Authentication:
-        expression, place = self.secrets.add_secret(name, source), type_.removeprefix("http_")
-        self.document.notes.add(f"The key {quote_name(key)} is sent in the {place}, read by {expression}")
-        if place == "query":
-            return Authentication(type="secret", query=((key, expression),))
-        return Authentication(type="secret", cookies=(f"{key}={expression}",))
 
     def _of_client(self, name: str, flow: dict[str, Any], scopes: Any, source: str) -> Authentication:
         """Suggest an OAuth2 client. Its one credential requests the scopes of all operations."""
@@ -438,22 +425,23 @@ class PresetInputs:
         if "content" in parameter:
             return {name: _with_filter(read, "tojson", required)}
         if _has_type(schema, "object"):
-            return self._object(name, key, schema, style, explode is True)
+            names = list(schema.get("properties", {}))[:MAX_PROPERTIES]
+            if not names or explode is not True:
+                self.document.notes.add(
+                    f"The query parameter {quote_name(name)} is an object the node cannot serialize"
+                )
+                del self.properties[key]
+                self.required = [other for other in self.required if other != key]
+                return {}
+            return {
+                f"{name}[{part}]" if style == "deepObject" else part: expression(
+                    f"{input_path(key, part)} | default(none)"
+                )
+                for part in names
+            }
         if _has_type(schema, "array") and not explode:
             return {name: _with_filter(read, f"join({quote(_SEPARATORS.get(style, ','))})", required)}
         return {name: expression(read if required else f"{read} | default(none)")}
-
-    def _object(self, name: str, key: str, schema: dict[str, Any], style: str, explode: bool) -> dict[str, str]:
-        names = list(schema.get("properties", {}))[:MAX_PROPERTIES]
-        if not names or not explode:
-            self.document.notes.add(f"The query parameter {quote_name(name)} is an object the node cannot serialize")
-            del self.properties[key]
-            self.required = [other for other in self.required if other != key]
-            return {}
-        return {
-            f"{name}[{part}]" if style == "deepObject" else part: expression(f"{input_path(key, part)} | default(none)")
-            for part in names
-        }
 
 
 def _with_filter(read: str, filter_: str, required: bool) -> str:
@@ -488,7 +476,16 @@ class FormSchema:
             return {}
         if isinstance(value, dict) and "$ref" in value:
             found = {**found, **{key: item for key, item in value.items() if key != "$ref"}}
-        made = {**_get_type(found), **_texts(found), **_limits(found), **_values(found)}
+        named = [name for name in (read_list(found, "type", 7) or [found.get("type")]) if name in _TYPES]
+        # OpenAPI 3.0 allows null by a separate key.
+        if named and found.get("nullable") is True and "null" not in named:
+            named.append("null")
+        made = {
+            **({"type": named[0] if len(named) == 1 else named} if named else {}),
+            **_texts(found),
+            **_limits(found),
+            **_values(found),
+        }
         self.left -= len(orjson.dumps(made))
         for key, part in self._parts(found, (*inside, own)):
             made[key] = part
@@ -497,7 +494,19 @@ class FormSchema:
     def _parts(self, found: dict[str, Any], inside: tuple[int, ...]) -> Any:
         properties = found.get("properties")
         if isinstance(properties, dict):
-            yield from self._properties(properties, read_list(found, "required"), inside)
+            # Only writable properties: `readOnly` ones come only from the server.
+            made: dict[str, Any] = {}
+            for name, inner in properties.items():
+                self.left -= 10
+                if self.left <= 0 or len(made) >= MAX_NAMES:
+                    self.is_cut = True
+                    break
+                if is_name(name) and not self.document.resolve(inner).get("readOnly"):
+                    self.left -= len(name)
+                    made[name] = self.schema(inner, inside)
+            yield "properties", made
+            if needed := [name for name in read_list(found, "required") if isinstance(name, str) and name in made]:
+                yield "required", needed
         if isinstance(found.get("items"), dict):
             yield "items", self.schema(found["items"], inside)
         if isinstance(found.get("additionalProperties"), dict):
@@ -507,30 +516,6 @@ class FormSchema:
         for key in ("allOf", "anyOf", "oneOf"):
             if parts := read_list(found, key, 20):
                 yield key, [self.schema(part, inside) for part in parts]
-
-    def _properties(self, properties: dict[str, Any], required: list[Any], inside: tuple[int, ...]) -> Any:
-        """Yield the writable properties: `readOnly` ones come only from the server."""
-        made: dict[str, Any] = {}
-        for name, part in properties.items():
-            self.left -= 10
-            if self.left <= 0 or len(made) >= MAX_NAMES:
-                self.is_cut = True
-                break
-            if is_name(name) and not self.document.resolve(part).get("readOnly"):
-                self.left -= len(name)
-                made[name] = self.schema(part, inside)
-        yield "properties", made
-        if needed := [name for name in required if isinstance(name, str) and name in made]:
-            yield "required", needed
-
-
-def _get_type(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the type; OpenAPI 3.0 allows null by a separate key."""
-    types = found.get("type")
-    named = [name for name in (read_list(found, "type", 7) or [types]) if name in _TYPES]
-    if named and found.get("nullable") is True and "null" not in named:
-        named.append("null")
-    return {"type": named[0] if len(named) == 1 else named} if named else {}
 
 
 def _texts(found: dict[str, Any]) -> dict[str, Any]:
