@@ -89,7 +89,17 @@ def list_options(body: dict[str, Any], connector: str) -> Any:
         raise NotFound(f"There is no connector {connector[:64]!r}")
     if not READERS.acquire(blocking=False):
         raise Unavailable("Other values are being read; try again soon", retry_after=2)
-    ctx = _make_context()
+    resources, workspace = get_dispatcher().resources, get_workspace_id()
+    ctx = Context(
+        "options",
+        {},
+        {},
+        new_id("options"),
+        time.monotonic() + SECONDS,
+        services=resources.services,
+        keyring=resources.keyring_of(workspace),
+        files=resources.files_of(workspace),
+    )
     try:
         found, truncated = read_options(node, body["operation"], body["input"], body["config"], ctx)
     except NodeError as error:
@@ -97,12 +107,3 @@ def list_options(body: dict[str, Any], connector: str) -> Any:
     finally:
         READERS.release()
     return {"items": found, "truncated": truncated}
-
-
-def _make_context() -> Context:
-    """Return the context of an operation outside of a run."""
-    resources, workspace = get_dispatcher().resources, get_workspace_id()
-    return Context(
-        "options", {}, {}, new_id("options"), time.monotonic() + SECONDS, services=resources.services,
-        keyring=resources.keyring_of(workspace), files=resources.files_of(workspace),
-    )  # fmt: skip

@@ -243,7 +243,14 @@ class ConnectorExchange:
     def _fill(self, values: Mapping[str, Any], found: re.Match[str]) -> str:
         keep_slashes, name = found[1], found[2]
         if name == "host" and "host" not in self.told:
-            return self._host()
+            # The service's host is the only one that the credential is bound to.
+            hosts = () if self.credential is None else self.credential.hosts
+            if len(hosts) != 1 or hosts[0].startswith("*."):
+                raise NodeError(
+                    "the credential must have exactly one allowed host, that of your account, or set address", True,
+                    kind="credential",
+                )  # fmt: skip
+            return hosts[0]
         if name == "credential" and self.credential is not None:
             return quote(self._secret(), safe=":/")
         value = text_of(values[name]) if name in values else self._find_only_value(name)
@@ -278,52 +285,37 @@ class ConnectorExchange:
         data = {} if self.credential is None else self.credential.data
         return str(data.get("value") or data.get("token") or data.get("api_key") or "").strip()
 
-    def _host(self) -> str:
-        """Return the service's host: the only one that the credential is bound to."""
-        hosts = () if self.credential is None else self.credential.hosts
-        if len(hosts) != 1 or hosts[0].startswith("*."):
-            raise NodeError(
-                "the credential must have exactly one allowed host, that of your account, or set address", True,
-                kind="credential",
-            )  # fmt: skip
-        return hosts[0]
-
     # Requests
 
     def result(self) -> Any:
         """Return the output of the operation. Raises: NodeError."""
         with self.stack:
-            if handler := self.operation.get("handler"):
+            operation, kind = self.operation, self.operation.get("response", "json")
+            if handler := operation.get("handler"):
                 return find_handler(self.type, handler)(self)
-            if self.operation.get("list"):
-                return self._list()
-            return self._one()
-
-    def _one(self) -> Any:
-        operation, kind = self.operation, self.operation.get("response", "json")
-        download = self._make_download() if kind == "file" else None
-        answer = self._ask(self._place(), download)
-        if download is not None:
-            return download.made
-        if kind == "none":
-            id_ = answer.headers.get(operation.get("id_header", ""))
-            return {"ok": True, **({} if id_ is None else {"id": id_})}
-        if kind == "text":
-            return to_text(answer)
-        return self._pick(operation.get("result"), self.read(answer))
+            if operation.get("list"):
+                most = self.config["max_items"]
+                pagination = operation["pagination"] if "pagination" in operation else self.connector.get("pagination")
+                if pagination is None:
+                    return self._cut(self._pick(operation.get("result"), self.read(self._ask(self._place()))), most)
+                path = pagination.get("items") or operation.get("result")
+                start = "data." if "graphql" in operation else ""
+                items = self._collect(pagination, f"{start}{path or '@'}", self._place())
+                return self._cut(self._pick(operation.get("result"), items) if "items" in pagination else items, most)
+            download = self._make_download() if kind == "file" else None
+            answer = self._ask(self._place(), download)
+            if download is not None:
+                return download.made
+            if kind == "none":
+                id_ = answer.headers.get(operation.get("id_header", ""))
+                return {"ok": True, **({} if id_ is None else {"id": id_})}
+            if kind == "text":
+                return to_text(answer)
+            return self._pick(operation.get("result"), self.read(answer))
 
     def _make_download(self, name: str = "") -> Download:
         prefix = "" if self.ctx.index is None else f"{self.ctx.index}-"
         return Download(self.ctx.need_files(), self.config.get("save_to") or "", prefix, name)
-
-    def _list(self) -> list[Any]:
-        operation, most = self.operation, self.config["max_items"]
-        pagination = operation["pagination"] if "pagination" in operation else self.connector.get("pagination")
-        if pagination is None:
-            return self._cut(self._pick(operation.get("result"), self.read(self._ask(self._place()))), most)
-        path = pagination.get("items") or operation.get("result")
-        items = self._collect(pagination, f"{'data.' if 'graphql' in operation else ''}{path or '@'}", self._place())
-        return self._cut(self._pick(operation.get("result"), items) if "items" in pagination else items, most)
 
     def _collect(self, pagination: Mapping[str, Any], path: str, first: PageLocation, method: str = "") -> list[Any]:
         """Return the items of all pages, at most `max_items`; `path` is their JMESPath in a page."""

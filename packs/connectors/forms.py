@@ -26,6 +26,11 @@ def make_entries(type_: str, connector: Mapping[str, Any], is_own: bool) -> list
 def make_entry(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
     """Return one entry, like `nodes.entry_of`, with the names of the operations."""
     cls = type(node)
+    # What all operations share. The operations' names are in the entry.
+    shared = json_schema(node.schema({}))
+    shared["properties"]["operation"] = {
+        key: value for key, value in shared["properties"]["operation"].items() if key not in ("enum", "x-enum-labels")
+    }
     return {
         "type": node.type,
         "category": node.category,
@@ -38,7 +43,7 @@ def make_entry(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
         "collects": node.collects(),
         "pure": node.pure,
         "own": is_own,
-        "config_schema": _share(node),
+        "config_schema": shared,
         "examples": [],  # `describe_node` has one for each operation
         "extra": None,
         "install": None,
@@ -54,15 +59,6 @@ def make_entry(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
 def _name_service(node: ConnectorNode) -> dict[str, str]:
     """Return the connector itself, which its trigger has in common with it."""
     return {"type": node.service_type, "name": node.connector["name"]}
-
-
-def _share(node: ConnectorNode) -> dict[str, Any]:
-    """Return the JSON Schema of what all operations share. The operations' names are in the entry."""
-    made = json_schema(node.schema({}))
-    made["properties"]["operation"] = {
-        key: value for key, value in made["properties"]["operation"].items() if key not in ("enum", "x-enum-labels")
-    }
-    return made
 
 
 def describe_node(node: ConnectorNode, is_own: bool) -> dict[str, Any]:

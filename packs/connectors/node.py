@@ -112,7 +112,17 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
             "title": "Event",
             "description": "The event that starts a run",
         }
-        return Schema.from_dict({**own, **_rhythm()}, name=self.title)(unknown=made.unknown)
+        own |= {
+            "every": number(
+                "Seconds between two polls", 10, 366 * 86_400, literal=True, load_default=DEFAULT_SECONDS,
+                title="Interval (seconds)",
+            ),
+            "backlog": flag(
+                "Whether entries that exist at the first poll also start runs", False, title="Include existing entries"
+            ),
+            "updates": flag("Whether a changed entry starts another run", False, title="Include updates"),
+        }  # fmt: skip
+        return Schema.from_dict(own, name=self.title)(unknown=made.unknown)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         return input
@@ -122,7 +132,11 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
         told = operation["poll"]
         since = told.get("since")
         before = state if isinstance(state, dict) else {}
-        most = _choose_most(told, bool(config["backlog"]), before)
+        # Of a list that is asked for newer entries, the oldest first, each poll reads the next ones. The first poll has
+        # to reach the newest, unless older ones start runs, too: otherwise they would start runs in the next polls.
+        goes_on = since is not None and (config["backlog"] or before.get("since") is not None)
+        order = told.get("order")
+        most = MOST if order == "newest_first" or (order == "oldest_first" and goes_on) else WHOLE
         given = {**config, "max_items": most}
         given |= {name: value for name, value in told.get("inputs", {}).items() if config.get(name) in NOT_GIVEN}
         if since and given.get(since["input"]) is None and before.get("since") is not None:
@@ -130,7 +144,7 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
         # A service that honours idempotency keys would answer each poll like the first one.
         ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
         found = ConnectorExchange(self.service_type, self.connector, operation, given, ctx).result()
-        how = Entries(told["key"], since and since["value"], told.get("order") == "newest_first", config["updates"])
+        how = Entries(told["key"], since and since["value"], order == "newest_first", config["updates"])
         items = found if isinstance(found, list) else []
         return make_polled(items, how, before, len(items) < most and since is None)
 
@@ -152,17 +166,6 @@ def _limit_age(since: Any, days: int | None, now_ms: int) -> Any:
         return since
 
 
-def _choose_most(told: Mapping[str, Any], backlog: bool, before: Mapping[str, Any]) -> int:
-    """Return how many entries a poll reads. `before` is the state of the last poll."""
-    if told.get("order") == "newest_first":
-        return MOST
-    # Of a list that is asked for newer entries, the oldest first, each poll reads the next ones. The first poll has to
-    # reach the newest, unless older ones start runs, too: otherwise they would start runs in the next polls.
-    if told.get("order") == "oldest_first" and "since" in told and (backlog or before.get("since") is not None):
-        return MOST
-    return WHOLE
-
-
 def describe_poll(told: Mapping[str, Any]) -> str:
     """Return the limits of a list as a trigger, in sentences; empty if the trigger finds all new entries."""
     found = [told["note"]] if "note" in told else []
@@ -171,20 +174,6 @@ def describe_poll(told: Mapping[str, Any]) -> str:
     elif told.get("order") != "newest_first":
         found.append(f"Each poll reads the whole list, at most {WHOLE:,} entries.")
     return " ".join(found)
-
-
-def _rhythm() -> dict[str, Any]:
-    """Return the settings of every polling trigger."""
-    return {
-        "every": number(
-            "Seconds between two polls", 10, 366 * 86_400, literal=True, load_default=DEFAULT_SECONDS,
-            title="Interval (seconds)",
-        ),
-        "backlog": flag(
-            "Whether entries that exist at the first poll also start runs", False, title="Include existing entries"
-        ),
-        "updates": flag("Whether a changed entry starts another run", False, title="Include updates"),
-    }  # fmt: skip
 
 
 def narrow(connector: Mapping[str, Any]) -> dict[str, Any]:

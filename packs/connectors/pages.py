@@ -51,20 +51,15 @@ def _describe_service(type_: str, connector: Mapping[str, Any]) -> Iterator[str]
     if docs := connector.get("docs"):
         yield f" {connector['name']} describes its API [itself]({docs})."
     if rate := connector.get("rate"):
-        yield f" It allows {_rate(rate)}."
+        per = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}
+        unit = per.get(rate["per"], f"in {rate['per']} seconds")
+        yield f" It allows {rate['calls']:,} {'call' if rate['calls'] == 1 else 'calls'} {unit}."
     yield (
         f"\n\nThe file `packs/connectors/data/{type_}.json` defines it. "
         "[Connectors](../connectors.md) explains what all of them have in common.\n\n"
     )
     yield from _ways(connector)
     yield from _operations(type_, connector)
-
-
-def _rate(rate: Mapping[str, int]) -> str:
-    unit = {1: "a second", 60: "a minute", 3600: "an hour", 86400: "a day"}.get(
-        rate["per"], f"in {rate['per']} seconds"
-    )
-    return f"{rate['calls']:,} {'call' if rate['calls'] == 1 else 'calls'} {unit}"
 
 
 def _ways(connector: Mapping[str, Any]) -> Iterator[str]:
@@ -149,25 +144,17 @@ def _inputs(schema: Mapping[str, Any]) -> Iterator[str]:
         return
     yield "| input | meaning | takes |\n|---|---|---|\n"
     for key, field in own.items():
-        yield f"| `{key}` | {_input_meaning(field)} | {_input_takes(key, field, schema.get('required', ()))} |\n"
+        title, text = field.get("title", ""), field.get("description", "")
+        labels = field.get("x-enum-labels") or field.get("items", {}).get("x-enum-labels") or {}
+        choices = "; ".join(f"`{value}`: {label}" for value, label in labels.items() if value != label)
+        told = _plain(". ".join(part.rstrip(".") for part in (text, choices) if part)).replace("|", "\\|")
+        takes = [describe_type(dict(field))]
+        if key in schema.get("required", ()):
+            takes.append("**required**")
+        elif field.get("default") is not None:
+            takes.append(f"default `{orjson.dumps(field['default']).decode()}`")
+        yield f"| `{key}` | *{title}*{f': {told}' if told else ''} | {', '.join(takes)} |\n"
     yield "\n"
-
-
-def _input_meaning(field: Mapping[str, Any]) -> str:
-    title, text = field.get("title", ""), field.get("description", "")
-    labels = field.get("x-enum-labels") or field.get("items", {}).get("x-enum-labels") or {}
-    choices = "; ".join(f"`{value}`: {label}" for value, label in labels.items() if value != label)
-    told = _plain(". ".join(part.rstrip(".") for part in (text, choices) if part)).replace("|", "\\|")
-    return f"*{title}*: {told}" if told else f"*{title}*"
-
-
-def _input_takes(key: str, field: Mapping[str, Any], required: Any) -> str:
-    takes = [describe_type(dict(field))]
-    if key in required:
-        takes.append("**required**")
-    elif field.get("default") is not None:
-        takes.append(f"default `{orjson.dumps(field['default']).decode()}`")
-    return ", ".join(takes)
 
 
 def _sentence(text: str) -> str:

@@ -82,23 +82,7 @@ def no_parameter(path: str) -> None:
 
 def make(type_: str, preset: Mapping[str, Any]) -> AppTrigger:
     """Return the node type of a file. It is not in the registry, which finds it by the library."""
-    values = {
-        "__doc__": preset["description"],
-        "__module__": __name__,
-        "preset": preset,
-        "methods": tuple(preset["methods"]),
-        "title": f"{preset['name']} trigger",
-        "also": ("app trigger", "webhook", *preset.get("also", ())),
-        "examples": (_make_example(type_, preset),),
-        "Config": _make_config(preset),
-    }
-    cls: type[AppTrigger] = type(f"AppTrigger_{type_}", (AppTrigger,), values)
-    cls.type = type_  # not in `values`, which would register the class
-    return cls()
-
-
-def _make_example(type_: str, preset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the example of the catalog: a call with the body of the file's example."""
+    # The example of the catalog: a call with the body of the file's example.
     told, service = preset["example"], type_.removesuffix("_trigger")
     path = f"{service}/7f3a9c0e5b2d48d1a6c4"
     config: dict[str, Any] = {"path": path, "events": [told["event"]]}
@@ -107,7 +91,19 @@ def _make_example(type_: str, preset: Mapping[str, Any]) -> dict[str, Any]:
     if preset.get("challenge", {}).get("kind") == "query":
         config["verify_token"] = "a word of your own"
     output = {"method": "POST", "path": path, "query": {}, "headers": {}, "body": told["body"], "event": told["event"]}
-    return {"config": config, "output": output}
+    values = {
+        "__doc__": preset["description"],
+        "__module__": __name__,
+        "preset": preset,
+        "methods": tuple(preset["methods"]),
+        "title": f"{preset['name']} trigger",
+        "also": ("app trigger", "webhook", *preset.get("also", ())),
+        "examples": ({"config": config, "output": output},),
+        "Config": _make_config(preset),
+    }
+    cls: type[AppTrigger] = type(f"AppTrigger_{type_}", (AppTrigger,), values)
+    cls.type = type_  # not in `values`, which would register the class
+    return cls()
 
 
 def _make_config(preset: Mapping[str, Any]) -> type[Schema]:

@@ -32,19 +32,15 @@ def claim_due(now: int, most: int) -> list[RegisteredHook]:
     )
     if fetch_value("SELECT MIN(next_at) FROM registered_hooks") is None:
         return []
-    _free_abandoned(now)
-    ids = [id_ for (id_,) in execute(due, (now, now, now, most)).fetchall()]
-    return [row for id_ in ids if (row := _claim(id_, now)) is not None]
-
-
-def _free_abandoned(now: int) -> None:
-    """Release the claims of killed processes on this machine."""
+    # Release the claims of killed processes on this machine.
     claimed = execute("SELECT id, claimed_by FROM registered_hooks WHERE claimed_until > ?", (now,)).fetchall()
-    for id_, process in claimed:
+    for hook_id, process in claimed:
         if process is not None and is_there(process) is False:
             with write():
                 sql = "UPDATE registered_hooks SET claimed_until = 0 WHERE id = ? AND claimed_by = ?"
-                execute(sql, (id_, process))
+                execute(sql, (hook_id, process))
+    ids = [id_ for (id_,) in execute(due, (now, now, now, most)).fetchall()]
+    return [row for id_ in ids if (row := _claim(id_, now)) is not None]
 
 
 def _claim(id_: str, now: int) -> RegisteredHook | None:

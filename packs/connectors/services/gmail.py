@@ -70,7 +70,15 @@ def list_messages(x: ConnectorExchange) -> list[Any]:
     given = x.inputs
     words = [given["query"]] if "query" in given else []
     if "after" in given:
-        words.append(f"after:{_seconds(given['after'])}")
+        # A search takes seconds since 1970 as the exact time. Without a zone it is UTC.
+        time = given["after"]
+        try:
+            at = datetime.fromisoformat(time)
+        except ValueError:
+            raise NodeError(
+                f"after: {time[:50]!r} is not a time such as 2026-01-31T12:00:00Z", permanent=True
+            ) from None
+        words.append(f"after:{int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())}")
     query: dict[str, Any] = {"q": " ".join(words)} if words else {}
     names = {"labels": "labelIds", "spam_and_trash": "includeSpamTrash"}
     query |= {theirs: given[ours] for ours, theirs in names.items() if ours in given}
@@ -78,15 +86,6 @@ def list_messages(x: ConnectorExchange) -> list[Any]:
     if given["details"] == "ids":
         return [{"id": each["id"], "thread_id": each["threadId"]} for each in found]
     return [_get(x, each["id"]) for each in found]
-
-
-def _seconds(time: str) -> int:
-    """Return a time in seconds since 1970, which a search takes as the exact time. Without a zone it is UTC."""
-    try:
-        found = datetime.fromisoformat(time)
-    except ValueError:
-        raise NodeError(f"after: {time[:50]!r} is not a time such as 2026-01-31T12:00:00Z", permanent=True) from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
 def get_message(x: ConnectorExchange) -> dict[str, Any]:
@@ -103,7 +102,13 @@ def _get(x: ConnectorExchange, id_: str, with_files: bool = False) -> dict[str, 
     if with_files:
         made["attachments"] = [_save(x, id_, part) for part in named]
     elif x.inputs["details"] != "full":
-        made["attachments"] = [_describe(part) for part in named]
+        made["attachments"] = [
+            {
+                "id": part["body"]["attachmentId"], "name": part["filename"], "content_type": part.get("mimeType"),
+                "size": part["body"].get("size"),
+            }
+            for part in named
+        ]  # fmt: skip
     return made
 
 
@@ -149,14 +154,6 @@ def _headers(message: Mapping[str, Any]) -> dict[str, str]:
     for header in message.get("payload", {}).get("headers", []):
         found.setdefault(header["name"].lower(), header["value"])
     return found
-
-
-def _describe(part: Mapping[str, Any]) -> dict[str, Any]:
-    body = part["body"]
-    return {
-        "id": body["attachmentId"], "name": part["filename"], "content_type": part.get("mimeType"),
-        "size": body.get("size"),
-    }  # fmt: skip
 
 
 def _save(x: ConnectorExchange, id_: str, part: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,10 @@ def run_report(x: ConnectorExchange) -> list[Row]:
         if ours in given:
             body[theirs] = given[ours]
     if "order" in given:
-        body["orderBys"] = [_order(given["order"], given["metrics"])]
+        name = given["order"]
+        bare = name.removeprefix("-")
+        by = {"metric": {"metricName": bare}} if bare in given["metrics"] else {"dimension": {"dimensionName": bare}}
+        body["orderBys"] = [{**by, "desc": name != bare}]
     if "empty_rows" in given:
         body["keepEmptyRows"] = given["empty_rows"]
     rows: list[Row] = []
@@ -48,12 +51,6 @@ def _path(x: ConnectorExchange, report: str) -> str:
 
 def _columns(x: ConnectorExchange) -> dict[str, Any]:
     return {kind: [{"name": name} for name in x.inputs[kind]] for kind in ("metrics", "dimensions") if kind in x.inputs}
-
-
-def _order(name: str, metrics: list[str]) -> dict[str, Any]:
-    bare = name.removeprefix("-")
-    by = {"metric": {"metricName": bare}} if bare in metrics else {"dimension": {"dimensionName": bare}}
-    return {**by, "desc": name != bare}
 
 
 def _rows(answer: dict[str, Any]) -> Iterator[Row]:

@@ -38,7 +38,12 @@ def read_rows(x: ConnectorExchange) -> list[Row]:
     if unknown := [name for name in wanted if name not in table.names and table.names]:
         raise NodeError(f"where: the sheet has no column {unknown[0]!r}; it has {', '.join(table.names)[:300]}", True)
     after = x.inputs.get("after_row", 0)
-    found = [row for row in table.rows if row[ROW_NUMBER] > after and _matches(row, wanted)]
+    found = [
+        row
+        for row in table.rows
+        if row[ROW_NUMBER] > after
+        and all(text_of(row.get(name, "")) == text_of("" if value is None else value) for name, value in wanted.items())
+    ]
     return found[: x.config["max_items"]]
 
 
@@ -62,7 +67,11 @@ def append_or_update_rows(x: ConnectorExchange) -> dict[str, Any]:
     """Change the rows that match, and append the others. Return `{"updated", "appended", "rows"}`."""
     change = Change(x)
     change.update()
-    new = _merge(change.missing, change.match)
+    # Rows with equal keys are one.
+    found: dict[tuple[str, ...], Row] = {}
+    for row in change.missing:
+        found.setdefault(tuple(text_of(row[name]) for name in change.match), {}).update(row)
+    new = list(found.values())
     numbers = change.table.numbers(change.table.append(new), len(new)) if new else []
     return {"updated": len(change.changed), "appended": len(new), "rows": change.changed + numbers}
 
@@ -166,16 +175,13 @@ class SheetTable:
             raise NodeError(f"rows: the sheet has no column {new[0]!r}; {known}", permanent=True)
         width = len(self.names) + len(new)
         if width > FIRST_COLUMNS:
-            self._make_room(width)
+            found = _find_sheet(self.x, self.title)
+            missing = width - found["gridProperties"]["columnCount"]
+            if missing > 0:
+                wanted = {"sheetId": found["sheetId"], "dimension": "COLUMNS", "length": missing}
+                _change(self.x, {"appendDimension": wanted})
         _write_header(self.x, self.title, f"{_column_name(len(self.names))}{self.header_row}", new)
         self.names += new
-
-    def _make_room(self, width: int) -> None:
-        found = _find_sheet(self.x, self.title)
-        missing = width - found["gridProperties"]["columnCount"]
-        if missing > 0:
-            wanted = {"sheetId": found["sheetId"], "dimension": "COLUMNS", "length": missing}
-            _change(self.x, {"appendDimension": wanted})
 
     def append(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Append the rows. Return what the service tells of the changed range."""
@@ -214,7 +220,9 @@ class Change:
                 raise NodeError(f"rows[{number}]: has no {absent[0]!r}, by which rows are matched", permanent=True)
         self.table.read()
         self._check_match()
-        places = self._index()
+        places: dict[tuple[str, ...], list[int]] = {}
+        for known in self.table.rows:
+            places.setdefault(self._key(known), []).append(known[ROW_NUMBER])
         self.table.add_columns(rows)
         data = []
         for row in rows:
@@ -233,12 +241,6 @@ class Change:
                 names = ", ".join(self.table.names)[:300]
                 raise NodeError(f"match: the sheet has no column {name!r}; it has {names}", permanent=True)
 
-    def _index(self) -> dict[tuple[str, ...], list[int]]:
-        found: dict[tuple[str, ...], list[int]] = {}
-        for row in self.table.rows:
-            found.setdefault(self._key(row), []).append(row[ROW_NUMBER])
-        return found
-
     def _key(self, row: Row) -> tuple[str, ...]:
         return tuple(text_of(row[name]) if row[name] is not None else "" for name in self.match)
 
@@ -246,14 +248,6 @@ class Change:
         end = _column_name(len(self.table.names) - 1)
         cells = f"{_quote_title(self.table.title)}!A{number}:{end}{number}"
         return {"range": cells, "majorDimension": "ROWS", "values": [self.table.line(row)]}
-
-
-def _merge(rows: Iterable[Row], match: Sequence[str]) -> list[Row]:
-    """Return the rows, those with equal keys as one."""
-    found: dict[tuple[str, ...], Row] = {}
-    for row in rows:
-        found.setdefault(tuple(text_of(row[name]) for name in match), {}).update(row)
-    return list(found.values())
 
 
 def _given_rows(x: ConnectorExchange) -> list[Row]:
@@ -265,10 +259,6 @@ def _given_rows(x: ConnectorExchange) -> list[Row]:
         if not isinstance(row, dict):
             raise NodeError(f"rows[{number}]: must be an object with column names, but is {kind_of(row)}", True)
     return rows
-
-
-def _matches(row: Row, wanted: Mapping[str, Any]) -> bool:
-    return all(text_of(row.get(name, "")) == text_of("" if value is None else value) for name, value in wanted.items())
 
 
 def _unique_names(cells: Sequence[Any]) -> list[str]:
