@@ -131,13 +131,10 @@ class ServiceUrl(CredentialType):
         values = [value for key, _, value in options if key.lower().lstrip("+-:") not in OPEN_OPTIONS]
         if len(name) >= 8 and not password:
             password = name  # usually a token
-        keys = [part for part in (name, *_parts_of(host), *path.split("/"), *values) if _is_key(unquote(part))]
+        # Some services have keys in place of a host.
+        in_host = [] if "." in host or host.startswith("[") else host.split(":")
+        keys = [part for part in (name, *in_host, *path.split("/"), *values) if _is_key(unquote(part))]
         return [url, *({form for part in (password, *keys) if part for form in (part, unquote(part))})]
-
-
-def _parts_of(host: str) -> list[str]:
-    """Return possible keys in place of a host; none if it is a host name."""
-    return [] if "." in host or host.startswith("[") else host.split(":")
 
 
 def _is_key(text: str) -> bool:

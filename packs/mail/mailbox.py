@@ -150,7 +150,12 @@ class FolderPoll:
                 else self._record_existing(validity, following, count)
             )
         if before.validity == validity and before.uid < following:
-            return self._read_new(self._mark(before, marks))
+            # The runs of these mails are on disk: mark them as seen. If that is not permitted, warn once and continue.
+            allowed = not marks or self.server.mark_seen(marks)
+            if not allowed and not before.told:
+                text = f"mails in {self.config['folder']} cannot be marked as seen: the folder is read-only"
+                self.ctx.log("warning", text)
+            return self._read_new(before._replace(marks=(), told=before.told if not marks else not allowed))
         self.ctx.log("info", f"the server has renumbered the mails of {self.config['folder']}")
         since = before.arrived if before.since is None else before.since
         return self._read_new(
@@ -164,16 +169,6 @@ class FolderPoll:
         return Polled(
             [Item(about.key, None) for about in known], FolderProgress(validity, following - 1, arrived)._asdict()
         )
-
-    def _mark(self, place: FolderProgress, marks: tuple[int, ...]) -> FolderProgress:
-        """Mark these mails, whose runs are on disk, as seen; return the new place. If that is not permitted, warn once
-        and continue.
-        """
-        allowed = not marks or self.server.mark_seen(marks)
-        if not allowed and not place.told:
-            text = f"mails in {self.config['folder']} cannot be marked as seen: the folder is read-only"
-            self.ctx.log("warning", text)
-        return place._replace(marks=(), told=place.told if not marks else not allowed)
 
     def _read_new(self, place: FolderProgress) -> Polled:
         """Return the mails after this place, oldest first, as many as fit into one poll."""
@@ -335,7 +330,14 @@ def session(found: DecryptedCredential, ctx: Context) -> Iterator[ImapSession]:
     where = f"{host}:{port}"
     try:
         with _errors(where):
-            box = _open(wire, host, security, services.tls("imap"))
+            context = services.tls("imap")
+            client_of, box_of = _classes()
+            if security == "tls":
+                wire.start_tls(context, host)
+            client = client_of(wire)
+            if security == "starttls":
+                client.secure(context, host)
+            box = box_of(client)
             _log_in(box, found, token)
         opened = ImapSession(box, where)
         yield opened
@@ -345,16 +347,13 @@ def session(found: DecryptedCredential, ctx: Context) -> Iterator[ImapSession]:
 
 
 def _log_in(box: Any, found: DecryptedCredential, token: MailToken | None) -> None:
-    if token is not None:
-        _log_in_with(box.client, token)
+    if token is None:
+        username, password = found.data["username"], found.data["password"]
+        log_in = box.login if (username + password).isascii() else box.login_utf8
+        log_in(username, password, initial_folder=None)
         return
-    username, password = found.data["username"], found.data["password"]
-    log_in = box.login if (username + password).isascii() else box.login_utf8
-    log_in(username, password, initial_folder=None)
-
-
-def _log_in_with(client: Any, token: MailToken) -> None:
-    """Log in with an access token; once more with another one if the server refuses the first."""
+    client = box.client
+    # Once more with another token if the server refuses the first.
     for is_last in (False, True):
         login = token.make_login().encode()
         try:
@@ -368,17 +367,6 @@ def _log_in_with(client: Any, token: MailToken) -> None:
                 raise NodeError(
                     f"the access token was rejected: {_message_of(error)}", True, kind="credential"
                 ) from None
-
-
-def _open(wire: Wire, host: str, security: str, context: ssl.SSLContext) -> Any:
-    """Return a mailbox over the wire, with TLS started first."""
-    client_of, box_of = _classes()
-    if security == "tls":
-        wire.start_tls(context, host)
-    client = client_of(wire)
-    if security == "starttls":
-        client.secure(context, host)
-    return box_of(client)
 
 
 @contextmanager

@@ -90,6 +90,8 @@ def check_line(text: str, what: str) -> None:
 
 def parse_mailbox(text: str, key: str) -> Mailbox:
     """Parse one address: `shop@example.com`, `Shop <shop@example.com>`, `"Shop, Berlin" <shop@example.com>`."""
+    import idna
+
     check_line(text, key)
     shown, name, bare = text.strip()[:100], "", text.strip()
     if bare.endswith(">") and "<" in bare:
@@ -100,7 +102,13 @@ def parse_mailbox(text: str, key: str) -> Mailbox:
     local, at, domain = bare.rpartition("@")
     if not at or not LOCAL.match(local):
         raise NodeError(f"{key}: {shown!r} is not an e-mail address such as Shop <shop@example.com>", True)
-    return Mailbox(name, to_valid_text(local), _parse_domain(domain, key))
+    try:
+        made = domain.lower() if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        made = ""
+    if not DOMAIN.match(made):
+        raise NodeError(f"{key}: {domain[:100]!r} is not a valid domain of an e-mail address", permanent=True)
+    return Mailbox(name, to_valid_text(local), made)
 
 
 def _parse_name(written: str, key: str) -> str:
@@ -119,19 +127,6 @@ def _parse_name(written: str, key: str) -> str:
 
 def _too_long(shown: str, key: str) -> NodeError:
     return LimitExceeded(f"{key}: the name {shown!r}… has more than {MAX_NAME} characters")
-
-
-def _parse_domain(text: str, key: str) -> str:
-    """Return the domain in lower-case ASCII (IDNA 2008)."""
-    import idna
-
-    try:
-        made = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
-    except idna.IDNAError:
-        made = ""
-    if not DOMAIN.match(made):
-        raise NodeError(f"{key}: {text[:100]!r} is not a valid domain of an e-mail address", permanent=True)
-    return made
 
 
 def to_valid_text(text: str) -> str:
@@ -184,7 +179,15 @@ def _load_attachment(entry: Any, key: str, files: WorkspaceFiles | None, room: i
     if len(content) > room:
         raise LimitExceeded(f"{key}: the attachments exceed the limit of {MAX_BYTES:,} bytes")
     name, is_text = _name(entry.get("name") or entry.get("path"), key), "path" not in entry
-    return Attachment(name, _content_type(entry.get("content_type"), name, key, is_text), content, is_text)
+    given = entry.get("content_type")
+    guessed = mimetypes.guess_type(name)[0] or ("text/plain" if is_text else "application/octet-stream")
+    made = str(given).partition(";")[0].strip().lower() if given else guessed
+    if not MEDIA.match(made):
+        raise NodeError(f"{key}: {str(given)[:100]!r} is not a content type such as application/pdf", permanent=True)
+    if made.startswith(("multipart/", "message/")):
+        # These have their own structure, which must not be encoded like a file.
+        made = "application/octet-stream"
+    return Attachment(name, made, content, is_text)
 
 
 def _read(files: WorkspaceFiles | None, path: str, key: str, room: int) -> bytes:
@@ -206,15 +209,6 @@ def _name(given: Any, key: str) -> str:
     if name in ("", ".", "..") or len(name) > 200:
         raise NodeError(f"{key}: {given[:100]!r} is not a file name", permanent=True)
     return name
-
-
-def _content_type(given: Any, name: str, key: str, is_text: bool) -> str:
-    guessed = mimetypes.guess_type(name)[0] or ("text/plain" if is_text else "application/octet-stream")
-    made = str(given).partition(";")[0].strip().lower() if given else guessed
-    if not MEDIA.match(made):
-        raise NodeError(f"{key}: {str(given)[:100]!r} is not a content type such as application/pdf", permanent=True)
-    # These have their own structure, which must not be encoded like a file.
-    return "application/octet-stream" if made.startswith(("multipart/", "message/")) else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,20 +253,19 @@ class Message:
 
     def encode(self) -> bytes:
         """Return the encoded message. Raises: NodeError if it is too large."""
-        made = "".join(self._headers()).encode() + build_content(self.body, self.html, self.attachments).as_bytes()
+        people = (("From", [self.sender]), ("To", self.to), ("Cc", self.cc), ("Reply-To", self.reply_to))
+        headers = [f"{name}: " + ",\r\n ".join(each.header for each in known) for name, known in people if known]
+        headers += [
+            f"Subject: {encode_line(to_valid_text(self.subject), 'Subject')}",
+            f"Date: {format_datetime(datetime.now(UTC))}",
+            f"Message-ID: {self.message_id}",
+            "Auto-Submitted: auto-generated",  # prevents automatic replies (RFC 3834)
+        ]
+        made = "".join(f"{header}\r\n" for header in headers).encode()
+        made += build_content(self.body, self.html, self.attachments).as_bytes()
         if len(made) > MAX_BYTES:
             raise LimitExceeded(f"the message has {len(made):,} bytes; the limit is {MAX_BYTES:,}")
         return made
-
-    def _headers(self) -> Iterator[str]:
-        for name, known in (("From", [self.sender]), ("To", self.to), ("Cc", self.cc), ("Reply-To", self.reply_to)):
-            if known:
-                yield f"{name}: " + ",\r\n ".join(each.header for each in known) + "\r\n"
-        yield f"Subject: {encode_line(to_valid_text(self.subject), 'Subject')}\r\n"
-        yield f"Date: {format_datetime(datetime.now(UTC))}\r\n"
-        yield f"Message-ID: {self.message_id}\r\n"
-        # Prevents automatic replies (RFC 3834).
-        yield "Auto-Submitted: auto-generated\r\n"
 
 
 def build_content(body: str, html: str, attached: Iterable[Attachment]) -> EmailMessage:

@@ -86,7 +86,9 @@ class EmailNode(Node):
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         server = ctx.credential(config["credential"], "smtp")
         attached = config.get("attachments") or []
-        ctx.check_secrets(server.data["host"], [*_written(config), *get_texts(attached)])
+        values = [value for key, value in config.items() if key not in ("credential", "attachments", "timeout")]
+        texts = [str(item) for value in values for item in (value if isinstance(value, list) else [value])]
+        ctx.check_secrets(server.data["host"], [*texts, *get_texts(attached)])
         people = {key: parse_mailboxes(config.get(key) or [], key) for key in ("to", "cc", "bcc", "reply_to")}
         message = Message(
             sender=_sender(config.get("from"), server),
@@ -104,12 +106,6 @@ class EmailNode(Node):
             ctx.log("warning", text, refused)
         accepted = [address for address in message.recipients if address not in refused]
         return {"message_id": message.message_id, "accepted": accepted, "refused": refused}
-
-
-def _written(config: Mapping[str, Any]) -> list[str]:
-    """Return all text in the config, except attachments."""
-    values = [value for key, value in config.items() if key not in ("credential", "attachments", "timeout")]
-    return [str(item) for value in values for item in (value if isinstance(value, list) else [value])]
 
 
 def _sender(given: str | None, server: DecryptedCredential) -> Mailbox:
@@ -277,7 +273,17 @@ def _log_in(client: SMTP, credential: DecryptedCredential, token: MailToken | No
     if not client.has_extn("auth"):
         raise NodeError(f"{credential.data['host']} does not offer a login on this connection", permanent=True)
     if token is not None:
-        _log_in_with(client, credential, token)
+        # Once more with another token if the server refuses the first.
+        for is_last in (False, True):
+            code, said = client.docmd("AUTH", f"XOAUTH2 {base64.b64encode(token.make_login().encode()).decode()}")
+            if code == 334:  # the reasons of a refusal, which the client confirms
+                code, said = client.docmd("")
+            if code == 235:
+                return
+            if code < 500:
+                _expect(235, (code, said))
+            if not token.renew(is_last):
+                raise refusal(str(credential.data["host"]), reason(code, said))
         return
     username, password = credential.data["username"], credential.data["password"]
     if (username + password).isascii():
@@ -286,20 +292,6 @@ def _log_in(client: SMTP, credential: DecryptedCredential, token: MailToken | No
     # smtplib supports only ASCII; PLAIN is in UTF-8 (RFC 4616).
     sent = base64.b64encode(f"\0{username}\0{password}".encode()).decode()
     _expect(235, client.docmd("AUTH", f"PLAIN {sent}"))
-
-
-def _log_in_with(client: SMTP, credential: DecryptedCredential, token: MailToken) -> None:
-    """Log in with an access token; once more with another one if the server refuses the first."""
-    for is_last in (False, True):
-        code, said = client.docmd("AUTH", f"XOAUTH2 {base64.b64encode(token.make_login().encode()).decode()}")
-        if code == 334:  # the reasons of a refusal, which the client confirms
-            code, said = client.docmd("")
-        if code == 235:
-            return
-        if code < 500:
-            _expect(235, (code, said))
-        if not token.renew(is_last):
-            raise refusal(str(credential.data["host"]), reason(code, said))
 
 
 def _expect(code: int, answer: tuple[int, bytes]) -> None:

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from io import BytesIO
 from itertools import islice
 from typing import IO, Any, NamedTuple
@@ -151,7 +150,16 @@ class S3Node(Node):
         found = ctx.credential(config["credential"], "s3")
         do = {"get": _get, "put": _put, "delete": _delete, "list": _list}[config["operation"]]
         job = S3Execution(config, input, ctx, config["bucket"], config.get("key", ""))
-        _check(job, urlsplit(found.data["endpoint"]).hostname or "")
+        operation = config["operation"]
+        if operation != "list" and not job.key:
+            raise NodeError(f"key is required for the operation {operation}", permanent=True)
+        if {".", ".."} & set(job.key.split("/")):
+            raise NodeError(
+                "key must not have . or .. between slashes; they would be changed on the way", permanent=True
+            )
+        sent = [job.bucket, job.key, config.get("prefix", ""), config.get("content_type", "")]
+        put = [job.data.decode("utf-8", "replace")] if operation == "put" and "file" not in config else []
+        ctx.check_secrets(urlsplit(found.data["endpoint"]).hostname or "", [*sent, *put])
         with connect(found, ctx, end) as store:
             return do(store, job)
 
@@ -169,18 +177,6 @@ class S3Execution(NamedTuple):
     def data(self) -> bytes:
         """Return the data to upload if no file is given."""
         return to_bytes(self.config.get("data", self.input), self.config["encoding"])
-
-
-def _check(job: S3Execution, host: str) -> None:
-    """Raise NodeError for an invalid key, and for a secret that this host may not receive."""
-    operation = job.config["operation"]
-    if operation != "list" and not job.key:
-        raise NodeError(f"key is required for the operation {operation}", permanent=True)
-    if {".", ".."} & set(job.key.split("/")):
-        raise NodeError("key must not have . or .. between slashes; they would be changed on the way", permanent=True)
-    sent = [job.bucket, job.key, job.config.get("prefix", ""), job.config.get("content_type", "")]
-    put = [job.data.decode("utf-8", "replace")] if operation == "put" and "file" not in job.config else []
-    job.ctx.check_secrets(host, [*sent, *put])
 
 
 def _get(store: Any, job: S3Execution) -> dict[str, Any]:
@@ -203,10 +199,12 @@ def _get(store: Any, job: S3Execution) -> dict[str, Any]:
 
 
 def _put(store: Any, job: S3Execution) -> dict[str, Any]:
+    content_type = job.config.get("content_type") or mimetypes.guess_type(job.key)[0]
+    if content_type is None and "file" in job.config:
+        content_type = mimetypes.guess_type(get_path(job.config["file"]))[0]
     with _open_source(job) as (source, size):
-        made = store.put_object(
-            job.bucket, job.key, source, size, _content_type(job), part_size=PART, num_parallel_uploads=1
-        )
+        kind = content_type or "application/octet-stream"
+        made = store.put_object(job.bucket, job.key, source, size, kind, part_size=PART, num_parallel_uploads=1)
     return {"bucket": job.bucket, "key": job.key, "size": size, "etag": made.etag}
 
 
@@ -221,15 +219,6 @@ def _open_source(job: S3Execution) -> Iterator[tuple[IO[bytes], int]]:
         yield BytesIO(data), len(data)
 
 
-def _content_type(job: S3Execution) -> str:
-    if given := job.config.get("content_type"):
-        return str(given)
-    known = mimetypes.guess_type(job.key)[0]
-    if known is None and "file" in job.config:
-        known = mimetypes.guess_type(get_path(job.config["file"]))[0]
-    return known or "application/octet-stream"
-
-
 def _delete(store: Any, job: S3Execution) -> dict[str, Any]:
     store.remove_object(job.bucket, job.key)
     return {"bucket": job.bucket, "key": job.key, "deleted": True}
@@ -238,17 +227,16 @@ def _delete(store: Any, job: S3Execution) -> dict[str, Any]:
 def _list(store: Any, job: S3Execution) -> dict[str, Any]:
     limit = job.config["limit"]
     found = list(islice(store.list_objects(job.bucket, job.config.get("prefix") or None, recursive=True), limit + 1))
-    return {"objects": [_entry(one) for one in found[:limit]], "truncated": len(found) > limit}
-
-
-def _entry(found: Any) -> dict[str, Any]:
-    at: datetime | None = found.last_modified
-    return {
-        "key": found.object_name,
-        "size": found.size,
-        "etag": (found.etag or "").strip('"'),
-        "modified_at": None if at is None else iso(int(at.timestamp() * 1_000)),
-    }
+    objects = [
+        {
+            "key": one.object_name,
+            "size": one.size,
+            "etag": (one.etag or "").strip('"'),
+            "modified_at": None if one.last_modified is None else iso(int(one.last_modified.timestamp() * 1_000)),
+        }
+        for one in found[:limit]
+    ]
+    return {"objects": objects, "truncated": len(found) > limit}
 
 
 @contextmanager

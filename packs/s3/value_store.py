@@ -147,22 +147,19 @@ class ValueStore:
     def _connect(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = self._make_client()
+                from minio import Minio
+
+                config = self.config
+                self._pool = _make_pool()(ssl_context=tls_context(config.ca_file, "values"), maxsize=MAX_CONNECTIONS)
+                self._client = Minio(
+                    self.endpoint.netloc,
+                    config.values_key_id,
+                    config.values_key,
+                    secure=self.endpoint.scheme == "https",
+                    region=config.values_region or None,
+                    http_client=self._pool,
+                )
             return self._client
-
-    def _make_client(self) -> Any:
-        from minio import Minio
-
-        config = self.config
-        self._pool = _make_pool()(ssl_context=tls_context(config.ca_file, "values"), maxsize=MAX_CONNECTIONS)
-        return Minio(
-            self.endpoint.netloc,
-            config.values_key_id,
-            config.values_key,
-            secure=self.endpoint.scheme == "https",
-            region=config.values_region or None,
-            http_client=self._pool,
-        )
 
     def _write(self, client: Any, key: str, value: bytes) -> None:
         # In one part, so that the object exists completely or not at all.

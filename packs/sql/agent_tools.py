@@ -123,32 +123,30 @@ class SQLDatabase:
         """Return `{rows, row_count, truncated}`. `is_ours`: the statement calls no functions. Raises: NodeError."""
         end = time.monotonic() + self.tool_ctx.ctx.seconds_left(SECONDS)
         if not self.is_known_as_harmless:
-            self._check_login(end)
+            granted = self._execute(PRIVILEGES[self.kind], None, 10, end)["rows"]
+            if granted:
+                raise NodeError(
+                    f"the login of {self.found.label} {granted[0]['power']}: even read-only statements could then "
+                    "change the server; use a login that may only read tables",
+                    permanent=True,
+                )
             if self.kind == "postgresql":
-                self._find_functions(end)
+                found = self._execute(WITH_EFFECTS, None, MAX_FUNCTIONS, end)
+                if found["truncated"]:
+                    raise LimitExceeded(f"the database has more than {MAX_FUNCTIONS} functions with effects")
+                self.with_effects = frozenset(str(row["name"]) for row in found["rows"])
             self.is_known_as_harmless = True
-        if not is_ours and (name := _find_name(statement, self.with_effects)) is not None:
-            raise NodeError(
-                f"{name[:100]} is not permitted: the function may have effects outside the transaction; declare it "
-                "STABLE or IMMUTABLE if it has none",
-                permanent=True,
-            )
+        text = statement.lower()
+        words = {*NAME.findall(text)}
+        for name in () if is_ours else self.with_effects:
+            # The whole text counts, with strings and comments. Within quotation marks, a name may have any characters.
+            if name in words or (not NAME.fullmatch(name) and name in text):
+                raise NodeError(
+                    f"{name[:100]} is not permitted: the function may have effects outside the transaction; declare it "
+                    "STABLE or IMMUTABLE if it has none",
+                    permanent=True,
+                )
         return self._execute(statement, params, most, end)
-
-    def _check_login(self, end: float) -> None:
-        granted = self._execute(PRIVILEGES[self.kind], None, 10, end)["rows"]
-        if granted:
-            raise NodeError(
-                f"the login of {self.found.label} {granted[0]['power']}: even read-only statements could then change "
-                "the server; use a login that may only read tables",
-                permanent=True,
-            )
-
-    def _find_functions(self, end: float) -> None:
-        found = self._execute(WITH_EFFECTS, None, MAX_FUNCTIONS, end)
-        if found["truncated"]:
-            raise LimitExceeded(f"the database has more than {MAX_FUNCTIONS} functions with effects")
-        self.with_effects = frozenset(str(row["name"]) for row in found["rows"])
 
     def _execute(self, statement: str, params: Any, most: int, end: float) -> dict[str, Any]:
         work = SqlWork(statement, [] if params is None else [params], False, True, most, end)
@@ -202,14 +200,6 @@ def check_reads(statement: str, kind: str) -> None:
         name = _find_unknown_call(statement[_find_start(statement, kind) :])
     if name is not None:
         raise NodeError(f"{name[:100]} is not permitted; if it is part of a value, pass the value in params", True)
-
-
-def _find_name(statement: str, names: frozenset[str]) -> str | None:
-    """Return one of these names found in the text, including strings and comments, or None."""
-    text = statement.lower()
-    words = {*NAME.findall(text)}
-    # Within quotation marks, a name may have any characters.
-    return next((name for name in names if name in words or (not NAME.fullmatch(name) and name in text)), None)
 
 
 def _find_unknown_call(statement: str) -> str | None:

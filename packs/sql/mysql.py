@@ -51,9 +51,12 @@ def execute(place: DatabaseAddress, work: SqlWork, services: Services) -> dict[s
 
 @contextmanager
 def _connect(place: DatabaseAddress, work: SqlWork, services: Services) -> Iterator[Any]:
-    from pymysql.constants import CLIENT
+    from pymysql.constants import CLIENT, FIELD_TYPE
+    from pymysql.converters import conversions
 
     port = place.port or 3306
+    # JSON is parsed, bits are a number, TIME, which may exceed a day, is text.
+    read = {FIELD_TYPE.JSON: json.loads, FIELD_TYPE.BIT: lambda raw: int.from_bytes(raw, "big")}
     connection = _session_class()(
         host=place.host,
         port=port,
@@ -63,7 +66,7 @@ def _connect(place: DatabaseAddress, work: SqlWork, services: Services) -> Itera
         charset="utf8mb4",
         program_name="headrace",
         client_flag=CLIENT.FOUND_ROWS,  # count the rows that an UPDATE found, as other databases do, not those changed
-        conv=_converters(),
+        conv={key: value for key, value in conversions.items() if key != FIELD_TYPE.TIME} | read,
         defer_connect=True,
         **_tls(place.options.get("sslmode", "prefer"), services),
     )
@@ -119,15 +122,6 @@ def _tls(mode: str, services: Services) -> dict[str, Any]:
     context = services.tls(f"mysql {mode}")
     context.check_hostname = mode == "verify-full"
     return {"ssl": context}
-
-
-def _converters() -> dict[Any, Any]:
-    """Return converters: JSON parsed, bits as a number, TIME, which may exceed a day, as text."""
-    from pymysql.constants import FIELD_TYPE
-    from pymysql.converters import conversions
-
-    read = {FIELD_TYPE.JSON: json.loads, FIELD_TYPE.BIT: lambda raw: int.from_bytes(raw, "big")}
-    return {key: value for key, value in conversions.items() if key != FIELD_TYPE.TIME} | read
 
 
 def _setup_statements(connection: Any, work: SqlWork) -> Iterator[str]:

@@ -47,7 +47,16 @@ def execute(place: DatabaseAddress, work: SqlWork, services: Services) -> dict[s
             mode = "READ ONLY" if work.read_only else "READ WRITE"
             # In one message, and without connection options, which a pooler may not support.
             connection.execute(f"BEGIN {mode}; SET LOCAL statement_timeout = {math.ceil(work.left() * 1000)}")
-            answer = _run_statement(connection, work)
+            prepared = work.prepare("postgresql")
+            sets = [[_bind(value) for value in values] for values in work.values(prepared)]
+            cursor = connection.cursor()
+            # A pipeline makes the server accept only one statement, even without values.
+            with connection.pipeline():
+                if work.many:
+                    cursor.executemany(prepared.text, sets)
+                else:
+                    cursor.execute(prepared.text, *sets)
+            answer = collect(cursor, work)
             # Roll back a read-only transaction: there is nothing to commit, and its notices would be sent.
             connection.execute("ROLLBACK" if work.read_only else "COMMIT")
             return answer
@@ -179,6 +188,9 @@ def _session_class() -> Any:
     """Return the connection class; made at first use, because it loads psycopg."""
     import psycopg
     from psycopg import generators, waiting
+    from psycopg.types import datetime as times
+    from psycopg.types.json import set_json_loads
+    from psycopg.types.string import TextLoader
 
     class PostgresSession(psycopg.Connection[Any]):
         """A connection with the work's deadline, and a limit on the size of a response."""
@@ -194,7 +206,13 @@ def _session_class() -> Any:
             session.work, session.measured = work, socket.socket(fileno=os.dup(session.fileno()))
             session.cursor_factory = psycopg.RawCursor
             session.autocommit = True
-            _set_loaders(session)
+            # Without loss: values that Python cannot represent, such as an infinite date, become text.
+            set_json_loads(_read_json, session)
+            for name in ("interval", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"):
+                session.adapters.register_loader(name, TextLoader)
+            for name in ("Date", "Time", "Timetz", "Timestamp", "Timestamptz"):
+                loader = _fall_back_to_text(getattr(times, f"{name}Loader"))
+                session.adapters.register_loader(name.lower(), loader)
             return session
 
         def close(self) -> None:
@@ -241,20 +259,6 @@ def count_received(sock: socket.socket) -> int:
     return found[0]
 
 
-def _set_loaders(connection: Any) -> None:
-    """Load values without loss: values that Python cannot represent, such as an infinite date, become text."""
-    from psycopg.types import datetime as times
-    from psycopg.types.json import set_json_loads
-    from psycopg.types.string import TextLoader
-
-    set_json_loads(_read_json, connection)
-    for name in ("interval", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"):
-        connection.adapters.register_loader(name, TextLoader)
-    kinds = (times.DateLoader, times.TimeLoader, times.TimetzLoader, times.TimestampLoader, times.TimestamptzLoader)
-    for name, kind in zip(("date", "time", "timetz", "timestamp", "timestamptz"), kinds, strict=True):
-        connection.adapters.register_loader(name, _fall_back_to_text(kind))
-
-
 @functools.cache
 def _fall_back_to_text(kind: Any) -> Any:
     import psycopg
@@ -274,19 +278,6 @@ def _read_json(data: str | bytes) -> Any:
         return json.loads(data)
     except RecursionError:
         raise LimitExceeded("a value is nested too deeply") from None
-
-
-def _run_statement(connection: Any, work: SqlWork) -> dict[str, Any]:
-    prepared = work.prepare("postgresql")
-    sets = [[_bind(value) for value in values] for values in work.values(prepared)]
-    cursor = connection.cursor()
-    # A pipeline makes the server accept only one statement, even without values.
-    with connection.pipeline():
-        if work.many:
-            cursor.executemany(prepared.text, sets)
-        else:
-            cursor.execute(prepared.text, *sets)
-    return collect(cursor, work)
 
 
 def _bind(value: Any) -> Any:

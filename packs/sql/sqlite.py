@@ -114,7 +114,16 @@ def _open(path: Path, work: SqlWork, max_bytes: int) -> Iterator[sqlite3.Connect
     except sqlite3.Error as error:
         raise to_node_error(error, [], work) from None
     try:
-        _set_up(connection, work, max_bytes)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA foreign_keys = ON")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // size)}")
+        if work.read_only:
+            connection.execute("PRAGMA query_only = ON")
         yield connection
     except sqlite3.Error as error:
         raise to_node_error(error, [], work) from None
@@ -124,19 +133,6 @@ def _open(path: Path, work: SqlWork, max_bytes: int) -> Iterator[sqlite3.Connect
 
 def _connect(path: Path, mode: str, work: SqlWork) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?mode={mode}", timeout=work.left(), isolation_level=None, uri=True)
-
-
-def _set_up(connection: sqlite3.Connection, work: SqlWork, max_bytes: int) -> None:
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA foreign_keys = ON")
-    (size,) = connection.execute("PRAGMA page_size").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // size)}")
-    if work.read_only:
-        connection.execute("PRAGMA query_only = ON")
 
 
 def _authorizer(rejected: list[str], read_only: bool) -> Callable[..., int]:

@@ -245,21 +245,17 @@ def collect(cursor: Any, work: SqlWork, rows: Iterable[Sequence[Any]] | None = N
         found += 1
         if found > work.max_rows:
             continue
-        kept.append(_convert_row(names, row, work.decimals_as_text))
+        made: dict[str, Any] = {}
+        for name, value in zip(names, row, strict=True):
+            try:
+                made[name] = plain(value, work.decimals_as_text)
+            except NodeError as error:
+                raise error.at(f"column {name!r}") from None
+        kept.append(made)
         room -= sum(map(_size, kept[-1].values())) + sum(map(len, names)) + 4 * len(names)
         if room < 0:
             raise LimitExceeded(f"the rows have more than {MAX_JSON // 2**20} MB of JSON; select fewer")
     return {"rows": kept, "row_count": found, "truncated": found > len(kept)}
-
-
-def _convert_row(names: Sequence[str], row: Sequence[Any], decimals_as_text: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in zip(names, row, strict=True):
-        try:
-            found[name] = plain(value, decimals_as_text)
-        except NodeError as error:
-            raise error.at(f"column {name!r}") from None
-    return found
 
 
 def _size(value: Any) -> int:
