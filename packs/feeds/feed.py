@@ -43,9 +43,12 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
 def _entry(entry: Any, url: str, says_type: bool) -> dict[str, Any]:
     """Return the entry. `says_type`: its texts declare whether they are HTML, as in Atom; other texts count as HTML."""
     content = next(iter(entry.get("content") or ()), None) or {}
+    text = _cut(entry.get("title"), 4 * MAX_TEXT)
+    if not (says_type and _is_text(entry.get("title_detail"))):
+        text = html.unescape(nh3.clean(text, tags=set()))
     return {
         "id": _cut(entry.get("id")),
-        "title": _plain(entry.get("title"), says_type and _is_text(entry.get("title_detail"))),
+        "title": " ".join(_cut(text).split()),
         "link": _address(entry.get("link"), url),
         "summary": _safe(entry.get("summary"), entry.get("summary_detail"), url),
         "content": _safe(content.get("value"), content, url),
@@ -74,14 +77,6 @@ def _cut(value: Any, most: int = MAX_TEXT) -> str:
 
 def _is_text(detail: Any) -> bool:
     return bool(detail) and detail.get("type") == "text/plain"
-
-
-def _plain(value: Any, is_text: bool) -> str:
-    """Return a title as plain text."""
-    text = _cut(value, 4 * MAX_TEXT)
-    if not is_text:
-        text = html.unescape(nh3.clean(text, tags=set()))
-    return " ".join(_cut(text).split())
 
 
 def _safe(value: Any, detail: Any, url: str) -> str:

@@ -10,7 +10,7 @@ import orjson
 
 from errors import MalformedData, NodeError
 from fields import Schema
-from net.egress import HttpResponse, RequestOptions, get_host
+from net.egress import RequestOptions, get_host
 from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number, text, web_address, whole
@@ -62,10 +62,6 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
         text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
         kind = kind_of_status(answer.status)
         raise NodeError(text, is_permanent(answer.status), get_retry_after(answer) or 0.0, kind)
-    return _read(url, host, answer, ctx)
-
-
-def _read(url: str, host: str, answer: HttpResponse, ctx: Context) -> Feed:
     options = {"url": url, "content_type": answer.headers.get("content-type", "")}
     found = read_apart("packs.feeds.feed", options, answer.content, ctx.seconds_left(PARSE_SECONDS), ctx.workspace_id)
     if "problem" in found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from itertools import chain
 from typing import Any
@@ -68,10 +68,24 @@ class Spreadsheet(Node):
         if config["operation"] == "write":
             if where.lower().endswith((".csv", ".xls", ".ods", ".tsv")):
                 raise NodeError("file: must end in .xlsx, the format that is written; use the node csv for CSV", True)
+            import openpyxl
+
             items = config.get("items", input)
             check_secrets(ctx, [where, config.get("sheet", ""), *texts([items])])
             rows = to_rows(items, config["header"])
-            return _write(rows, where, config.get("sheet", "Sheet1"), ctx)
+            title = config.get("sheet", "Sheet1")
+            if bad := [letter for letter in "[]:*?/\\" if letter in title]:
+                raise NodeError(f"sheet: the name must not contain {bad[0]}", permanent=True)
+            book = openpyxl.Workbook(write_only=True)
+            sheet = book.create_sheet(title)
+            for row in rows:
+                ctx.seconds_left(1)
+                if len(row) > MAX_COLUMNS:
+                    raise LimitExceeded(f"items: more than {MAX_COLUMNS} columns")
+                sheet.append([_cell(sheet, value) for value in row])
+            buffer = BytesIO()
+            book.save(buffer)
+            return describe_file(where, ctx.need_files().write(where, buffer.getvalue()))
         options = {"sheet": config.get("sheet"), "max_rows": MAX_ROWS, "max_columns": MAX_COLUMNS}
         found = _parse("packs.formats.spreadsheet", options, where, ctx)["rows"]
         return to_objects(found) if config["header"] else found
@@ -104,23 +118,6 @@ def to_rows(items: Any, header: bool) -> Iterator[list[Any]]:
             yield item
         else:
             raise NodeError(f"items[{number}]: must be an object or a list", permanent=True)
-
-
-def _write(rows: Iterable[list[Any]], where: str, title: str, ctx: Context) -> dict[str, Any]:
-    import openpyxl
-
-    if bad := [letter for letter in "[]:*?/\\" if letter in title]:
-        raise NodeError(f"sheet: the name must not contain {bad[0]}", permanent=True)
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet(title)
-    for row in rows:
-        ctx.seconds_left(1)
-        if len(row) > MAX_COLUMNS:
-            raise LimitExceeded(f"items: more than {MAX_COLUMNS} columns")
-        sheet.append([_cell(sheet, value) for value in row])
-    buffer = BytesIO()
-    book.save(buffer)
-    return describe_file(where, ctx.need_files().write(where, buffer.getvalue()))
 
 
 def _cell(sheet: Any, value: Any) -> Any:

@@ -6,11 +6,11 @@ import math
 import shutil
 import xml.etree.ElementTree as ET
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from io import BytesIO
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import openpyxl
 from defusedxml.common import DefusedXmlException
@@ -65,7 +65,10 @@ def _rewrite_zip(data: bytes) -> BytesIO:
     try:
         with ZipFile(BytesIO(data)) as archive:
             parts = list({part.filename: part for part in archive.infolist()}.values())
-            _check_parts(parts)
+            if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNZIPPED:
+                raise InvalidSpreadsheet(f"has more than {MAX_UNZIPPED} bytes or {MAX_PARTS} parts when unzipped")
+            if any(part.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for part in parts):
+                raise InvalidSpreadsheet("uses a compression that spreadsheets do not use")
             made = BytesIO()
             with ZipFile(made, "w") as copy:
                 for part in parts:
@@ -74,13 +77,6 @@ def _rewrite_zip(data: bytes) -> BytesIO:
     except (BadZipFile, ValueError, NotImplementedError, OSError, RuntimeError, EOFError, zlib.error):
         raise InvalidSpreadsheet("is not a readable xlsx file (save an older xls file as xlsx first)") from None
     return made
-
-
-def _check_parts(parts: Sequence[ZipInfo]) -> None:
-    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNZIPPED:
-        raise InvalidSpreadsheet(f"has more than {MAX_UNZIPPED} bytes or {MAX_PARTS} parts when unzipped")
-    if any(part.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for part in parts):
-        raise InvalidSpreadsheet("uses a compression that spreadsheets do not use")
 
 
 def _json(value: Any) -> Any:

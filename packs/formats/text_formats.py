@@ -474,7 +474,13 @@ def parse_csv(text: str, delimiter: str, header: bool, columns: Sequence[str], t
     """
     text = _skip_lines(text.removeprefix("\ufeff"), skip)
     if not delimiter:
-        text, delimiter = _find_delimiter(text)
+        # From a first line `sep=;`, as in Excel, else the one with the most columns.
+        first = text[:10].splitlines()[:1]
+        if first and first[0].startswith("sep=") and len(first[0]) == 5:
+            text, delimiter = _skip_lines(text, 1), first[0][4]
+        else:
+            sample = text[:SAMPLE]
+            delimiter = max(DELIMITERS, key=lambda each: _rate(sample, each))
     rows, read_cell = _read_rows(text, delimiter), parse_cell if types else str
     if not header and not columns:
         return [[read_cell(cell) for cell in row] for row in rows]
@@ -523,14 +529,6 @@ def _read_rows(text: str, delimiter: str) -> Iterator[list[str]]:
     except csv.Error as error:
         hint = "; a quotation mark may not be closed" if "limit" in str(error) or "end" in str(error) else ""
         raise MalformedData(f"line {reader.line_num}: {error}{hint}") from None
-
-
-def _find_delimiter(text: str) -> tuple[str, str]:
-    """Return the text and its delimiter: from a first line `sep=;`, as in Excel, else the one with the most columns."""
-    first = text[:10].splitlines()[:1]
-    if first and first[0].startswith("sep=") and len(first[0]) == 5:
-        return _skip_lines(text, 1), first[0][4]
-    return text, max(DELIMITERS, key=lambda delimiter: _rate(text[:SAMPLE], delimiter))
 
 
 def _rate(sample: str, delimiter: str) -> tuple[float, int]:
@@ -651,19 +649,10 @@ IN_QUOTES = str.maketrans({**ESCAPES, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"
 def parse_xml(text: str, lists: Collection[str]) -> dict[str, Any]:
     """Return the document as `{root: content}`; elements named in `lists` are lists even if there is only one."""
     import xmltodict
-
-    text = text.removeprefix("\ufeff")
-    _check_xml(text)
-    # Neither a text nor the root is a list, even if it is named: there is only one.
-    data = xmltodict.parse(text, strip_whitespace=False, postprocessor=_tidy_element, force_list={*lists} - {"#text"})
-    return {name: value[0] if isinstance(value, list) else value for name, value in data.items()}
-
-
-def _check_xml(text: str) -> None:
-    """Raises: NodeError if the text is not XML, has a DTD, or exceeds the limits."""
     from defusedxml import DTDForbidden
     from defusedxml.expatreader import DefusedExpatParser
 
+    text = text.removeprefix("\ufeff")
     parser = DefusedExpatParser(forbid_dtd=True)
     parser.setContentHandler(_XmlLimits())
     try:
@@ -676,6 +665,9 @@ def _check_xml(text: str) -> None:
         raise MalformedData("data has a DTD (<!DOCTYPE …>), which is not supported; remove it") from None
     except UnicodeEncodeError:
         raise MalformedData("data is not XML: it has half a surrogate pair") from None
+    # Neither a text nor the root is a list, even if it is named: there is only one.
+    data = xmltodict.parse(text, strip_whitespace=False, postprocessor=_tidy_element, force_list={*lists} - {"#text"})
+    return {name: value[0] if isinstance(value, list) else value for name, value in data.items()}
 
 
 class _XmlLimits(ContentHandler):

@@ -62,7 +62,11 @@ def parse(text: str, several: bool) -> Any:
     try:
         documents = list(_Loader(text.removeprefix("\ufeff")).read_documents())
     except yaml.YAMLError as error:
-        raise MalformedData(f"data is not YAML: {_describe(error)}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+        context = getattr(error, "context", None)
+        raise MalformedData(f"data is not YAML: {where}{f'{context}: ' if context else ''}{what}") from None
     except UnicodeEncodeError:
         raise MalformedData("data is not YAML: it has half a surrogate pair") from None
     if several:
@@ -70,14 +74,6 @@ def parse(text: str, several: bool) -> Any:
     if len(documents) > 1:
         raise MalformedData(f"data has {len(documents)} documents; set documents to true to get them all")
     return documents[0] if documents else None
-
-
-def _describe(error: Any) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
-    context = getattr(error, "context", None)
-    return where + (f"{context}: {what}" if context else what)
 
 
 def _error_at(event: Any, problem: str) -> ConstructorError:

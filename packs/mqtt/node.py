@@ -119,7 +119,9 @@ class MqttNode(Node):
         end = time.monotonic() + ctx.seconds_left(most)
         found = ctx.credential(config["credential"], "mqtt")
         topic = check_topic(config["topic"], listening)
-        payload = b"" if listening else _payload(config.get("payload", input))
+        payload = b"" if listening else text_of(config.get("payload", input)).encode("utf-8", "replace")
+        if len(payload) > MAX_SENT:
+            raise LimitExceeded(f"the payload has {len(payload):,} bytes; the limit is {MAX_SENT:,}")
         ctx.check_secrets(found.data["host"], [topic, payload.decode("utf-8", "replace")])
         with connect(found, ctx, end) as broker:
             if listening:
@@ -139,13 +141,6 @@ def check_topic(topic: str, listening: bool) -> str:
     except UnicodeEncodeError:
         raise NodeError("the topic is not valid text (half a surrogate pair)", permanent=True) from None
     return topic
-
-
-def _payload(value: Any) -> bytes:
-    payload = text_of(value).encode("utf-8", "replace")
-    if len(payload) > MAX_SENT:
-        raise LimitExceeded(f"the payload has {len(payload):,} bytes; the limit is {MAX_SENT:,}")
-    return payload
 
 
 class MqttConnection:

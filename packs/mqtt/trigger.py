@@ -227,7 +227,11 @@ class Subscriber:
     def _deliver(self) -> int:
         """Deliver the oldest messages and acknowledge those with a run. Return their number."""
         batch = [self.pending[at] for at in range(min(BATCH, len(self.pending)))]
-        taken = self.inbox.deliver([self._item(message) for message in batch])
+        values = [
+            {"topic": message.topic, "payload": read_payload(message.payload), "retained": bool(message.retain)}
+            for message in batch
+        ]
+        taken = self.inbox.deliver([Item(make_key(self.config.get("key"), value), value) for value in values])
         for message in batch[:taken]:
             self.pending.popleft()
             self.bytes -= len(message.payload)
@@ -237,7 +241,3 @@ class Subscriber:
     def _acknowledge(self, message: Any) -> None:
         with suppress(ValueError):
             self.client.ack(message.mid, message.qos)
-
-    def _item(self, message: Any) -> Item:
-        value = {"topic": message.topic, "payload": read_payload(message.payload), "retained": bool(message.retain)}
-        return Item(make_key(self.config.get("key"), value), value)

@@ -315,11 +315,16 @@ class Connections:
         keyring.hide(*TYPES[row.type].secrets(self._open(row)))
         deadline = time.monotonic() + EXCHANGE_SECONDS
         key = f"connect:{row.id}"
-        return Context("credential", {}, {}, key, deadline, services=self.services, keyring=keyring, clock=_clock)
-
-
-def _clock() -> int:
-    return now_ms() * 1_000_000
+        return Context(
+            "credential",
+            {},
+            {},
+            key,
+            deadline,
+            services=self.services,
+            keyring=keyring,
+            clock=lambda: now_ms() * 1_000_000,
+        )
 
 
 def explain_refusal(code: str, description: str) -> str:

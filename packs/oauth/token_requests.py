@@ -191,7 +191,12 @@ def _post(
     settings: OAuthSettings, url: str, headers: dict[str, str], body: str, ctx: Context, seconds: float
 ) -> HttpResponse:
     """Send a form, or the same as JSON, with the client's authentication."""
-    url, headers, body = _authenticate(settings, url, headers, body)
+    from authlib.oauth2.auth import ClientAuth
+
+    if settings.auth != "assertion":
+        methods = {"header": _basic, "body": "client_secret_post", "none": "none"}
+        client = ClientAuth(settings.client_id, settings.client_secret, methods[settings.auth])
+        url, headers, body = client.prepare("POST", url, headers, body)
     ctx.hide(headers.get("Authorization", "").removeprefix("Basic "))
     content = body.encode()
     if settings.token_format == "json":
@@ -202,19 +207,6 @@ def _post(
         "POST", url, seconds=left, headers=list(headers.items()), content=content, follow_redirects=False
     )
     return answer
-
-
-def _authenticate(
-    settings: OAuthSettings, url: str, headers: dict[str, str], body: str
-) -> tuple[str, dict[str, str], str]:
-    from authlib.oauth2.auth import ClientAuth
-
-    if settings.auth == "assertion":
-        return url, headers, body
-    methods = {"header": _basic, "body": "client_secret_post", "none": "none"}
-    client = ClientAuth(settings.client_id, settings.client_secret, methods[settings.auth])
-    prepared: tuple[str, dict[str, str], str] = client.prepare("POST", url, headers, body)
-    return prepared
 
 
 def _basic(client: Any, method: str, url: str, headers: dict[str, str], body: str) -> tuple[str, dict[str, str], str]:

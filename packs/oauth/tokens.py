@@ -279,7 +279,9 @@ def _get_grant_token(credential: DecryptedCredential, ctx: Context, tokens: Toke
         if is_valid and not (renewal and _is_due(grant, now)):
             return _make_token(grant, now)
         if not renewal and not is_valid:
-            raise _end(credential, store, grant)
+            if (last := store.claim(grant)) is not None:
+                store.mark(last, "revoked", ENDED)
+            raise NodeError(f"{credential.label}: {ENDED}; {CONNECT_AGAIN}", permanent=True, kind="credential")
         lease = store.claim(grant) if renewal else None
         if lease is not None:
             renewed = _refresh(credential, store, replace(grant, refresh_token=renewal), lease, ctx, is_valid)
@@ -322,14 +324,6 @@ def _is_due(grant: Grant, now: int) -> bool:
     if grant.refresh_at is None:  # nothing renewed it so far
         return not grant.refresh_token and grant.expires_at is not None
     return now >= grant.refresh_at or (grant.obtained_at is not None and now < grant.obtained_at - AHEAD_MS)
-
-
-def _end(credential: DecryptedCredential, store: GrantStore, grant: Grant) -> NodeError:
-    """Mark a grant that has ended and cannot be renewed. Return the error of its use."""
-    reason = ENDED
-    if (lease := store.claim(grant)) is not None:
-        store.mark(lease, "revoked", reason)
-    return NodeError(f"{credential.label}: {reason}; {CONNECT_AGAIN}", permanent=True, kind="credential")
 
 
 def _make_token(grant: Grant, now: int) -> IssuedToken:

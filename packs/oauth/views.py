@@ -88,20 +88,21 @@ class ConnectOut(Out):
 )
 def list_providers(args: dict[str, Any]) -> Any:
     """List the services with ready settings, and the redirect address to enter where their client is made."""
-    shown = [_describe(provider) for provider in providers().values()]
+    shown = [
+        {name: provider[name] for name in SHOWN}
+        | {
+            "revocation_url": provider.get("revocation_url"),
+            "scopes": [{"default": False, **scope} for scope in provider["scopes"]],
+            "hosts": provider["hosts"],
+            "needs_secret": provider.get("auth", "header") != "none",
+        }
+        for provider in providers().values()
+    ]
     try:
         found: dict[str, Any] = {"redirect_url": _get_redirect_url(), "redirect_problem": None}
     except Conflict as error:
         found = {"redirect_url": None, "redirect_problem": error.message}
     return slice_of(shown, args) | found
-
-
-def _describe(provider: Any) -> dict[str, Any]:
-    scopes = [{"default": False, **scope} for scope in provider["scopes"]]
-    shown = {name: provider[name] for name in SHOWN}
-    needs_secret = provider.get("auth", "header") != "none"
-    more = {"revocation_url": provider.get("revocation_url"), "scopes": scopes, "hosts": provider["hosts"]}
-    return shown | more | {"needs_secret": needs_secret}
 
 
 @blueprint.post("/credentials/<credential>/connect")
@@ -133,30 +134,25 @@ def disconnect(credential: Credential) -> None:
 def receive() -> Response:
     """Take the answer of a service, and show the result. It is the same page for all services."""
     try:
-        row = _finish()
+        if not current_user.is_authenticated or current_user.session is None:
+            config = get_config()
+            raise BadInput(
+                f"You are not logged in here. Open Headrace at {config.base_url}, log in, and connect the account there"
+            )
+        answer = {name: value for name, value in request.args.items() if len(value) <= MAX_PARAMETER}
+        connections = _get_connections()
+        attempt = connections.find_attempt(answer.get("state", ""), _get_person())
+        if not has_role("editor", attempt.workspace_id):
+            raise Forbidden("This needs the role editor in the workspace of the credential")
+        entry = begin_entry("credential.connected")
+        entry.workspace_id = attempt.workspace_id
+        row = connections.finish(attempt, answer, entry)
     except HeadraceError as error:
         return _render_page("The account was not connected", error.message, error.status)
     except NodeError as error:
         return _render_page("The account was not connected", f"The service gave no access: {error.message}.", 502)
     text = f"The account of “{row.name}” is connected. You can close this window."
     return _render_page("Connected", text, 200, row.id)
-
-
-def _finish() -> Credential:
-    """Connect the account that the request answers. Raises: HeadraceError or NodeError if it is not connected."""
-    if not current_user.is_authenticated or current_user.session is None:
-        config = get_config()
-        raise BadInput(
-            f"You are not logged in here. Open Headrace at {config.base_url}, log in, and connect the account there"
-        )
-    answer = {name: value for name, value in request.args.items() if len(value) <= MAX_PARAMETER}
-    connections = _get_connections()
-    attempt = connections.find_attempt(answer.get("state", ""), _get_person())
-    if not has_role("editor", attempt.workspace_id):
-        raise Forbidden("This needs the role editor in the workspace of the credential")
-    entry = begin_entry("credential.connected")
-    entry.workspace_id = attempt.workspace_id
-    return connections.finish(attempt, answer, entry)
 
 
 def _render_page(title: str, text: str, status: int, credential: str = "") -> Response:

@@ -97,9 +97,8 @@ class _Collector:
 
         found: dict[str, list[tuple[tuple[str, ...], float]]] = {metric.name: [] for metric in METRICS}
         counts = server_metrics.list_counts()
-        for name, labels, value in (
-            *_read_runs(self.dispatcher), *_read_server(self.dispatcher), *_read_counters(counts),
-        ):  # fmt: skip
+        counted = [(metric, labels, value) for metric, labels, part, value in counts if part == COUNT]
+        for name, labels, value in (*_read_runs(self.dispatcher), *_read_server(self.dispatcher), *counted):
             found[name].append((labels, value))
         for name, kind, help, labels, bounds in METRICS:
             if kind == "histogram":
@@ -153,13 +152,6 @@ def _read_server(dispatcher: Dispatcher) -> Iterator[Sample]:
     yield "headrace_polls_overdue", (), polls.overdue(now)
     yield "headrace_database_bytes", (), size
     yield "headrace_database_free_bytes", (), free
-
-
-def _read_counters(counts: Iterable[Count]) -> Iterator[Sample]:
-    """Yield the values that the processes have counted, other than histograms."""
-    for metric, labels, part, value in counts:
-        if part == COUNT:
-            yield metric, labels, value
 
 
 def _read_histogram(

@@ -188,7 +188,8 @@ def send_image(name: str) -> Response:
 
 def render_page(documentation: Documentation, name: str) -> DocumentationPage:
     """Return a page of the documentation as HTML."""
-    return render(documentation.read(name), documentation.pages, _get_folder(name))
+    folder = "adr" if name == "adr" else posixpath.dirname(name)  # the page `adr` is the index in its own folder
+    return render(documentation.read(name), documentation.pages, folder)
 
 
 def render(text: str, pages: Any, folder: str = "") -> DocumentationPage:
@@ -207,7 +208,18 @@ def render(text: str, pages: Any, folder: str = "") -> DocumentationPage:
     title, headings, seen = "", [], dict[str, int]()
     for at, token in enumerate(tokens):
         for child in token.children or ():
-            _resolve_target(child, pages, folder)
+            # Links lead to the page's address here; links to source files are removed.
+            if child.type == "image":
+                child.attrSet("src", f"/docs/{child.attrGet('src')}")
+                child.attrSet("loading", "lazy")
+            elif child.type == "link_open":
+                target, _, fragment = str(child.attrGet("href")).partition("#")
+                if re.match("https?:", target):
+                    child.attrSet("rel", "noreferrer")
+                elif target.endswith(".md") and (name := _get_page_name(Path(folder, target))) in pages:
+                    child.attrSet("href", f"/docs/{name}" + (f"#{fragment}" if fragment else ""))
+                elif target:
+                    child.attrs.pop("href")
         if token.type == "heading_open":
             heading = "".join(child.content for child in tokens[at + 1].children or ())
             anchor = make_anchor(heading, seen)
@@ -222,26 +234,6 @@ def render(text: str, pages: Any, folder: str = "") -> DocumentationPage:
 def _get_page_name(path: Path) -> str:
     """Return the name of a page by its path in docs/: `adr/README.md` is the page `adr`."""
     return posixpath.normpath(path.with_suffix("")).removesuffix("/README")
-
-
-def _get_folder(name: str) -> str:
-    """Return the folder of a page in docs/. The page `adr` is the index in its own folder."""
-    return "adr" if name == "adr" else posixpath.dirname(name)
-
-
-def _resolve_target(token: Any, pages: Any, folder: str) -> None:
-    """Point a link or an image of a page to its address here. Links to source files are removed."""
-    if token.type == "image":
-        token.attrSet("src", f"/docs/{token.attrGet('src')}")
-        token.attrSet("loading", "lazy")
-    elif token.type == "link_open":
-        target, _, anchor = str(token.attrGet("href")).partition("#")
-        if re.match("https?:", target):
-            token.attrSet("rel", "noreferrer")
-        elif target.endswith(".md") and (name := _get_page_name(Path(folder, target))) in pages:
-            token.attrSet("href", f"/docs/{name}" + (f"#{anchor}" if anchor else ""))
-        elif target:
-            token.attrs.pop("href")
 
 
 def _render_layout(name: str, page: DocumentationPage, summaries: Mapping[str, str] | None = None) -> str:

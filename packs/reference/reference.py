@@ -132,14 +132,6 @@ def _complete_credentials(text: str) -> str:
     return f"{text}\n{''.join(map(_describe_credential, entries))}".rstrip() + "\n"
 
 
-def _complete_definition(text: str) -> str:
-    return f"{text}\n{''.join(part for name in COMPONENTS for part in _describe_part(name))}".rstrip() + "\n"
-
-
-def _complete_settings(text: str) -> str:
-    return f"{text}\n{config.settings_table()}"
-
-
 def link_rows(text: str, targets: Mapping[str, str]) -> str:
     """Return the text with a link on each type at the beginning of a table's row."""
 
@@ -152,8 +144,10 @@ def link_rows(text: str, targets: Mapping[str, str]) -> str:
 PAGES: dict[str, Callable[[str], str]] = {
     "nodes": _complete_nodes,
     "credential-types": _complete_credentials,
-    "definition": _complete_definition,
-    "settings": _complete_settings,
+    "definition": lambda text: (
+        f"{text}\n{''.join(part for name in COMPONENTS for part in _describe_part(name))}".rstrip() + "\n"
+    ),
+    "settings": lambda text: f"{text}\n{config.settings_table()}",
 }
 
 # Nodes
@@ -168,7 +162,8 @@ def _describe_node(entry: dict[str, Any]) -> Iterator[str]:
         yield "| setting | meaning | takes |\n|---|---|---|\n"
         yield "".join(_list_settings(schema)) + "\n"
     for example in entry["examples"]:
-        yield _show_example(example)
+        parts = {key: example[key] for key in ("config", "input", "branch", "output", "error") if key in example}
+        yield f"```json\n{orjson.dumps(parts, option=orjson.OPT_INDENT_2).decode()}\n```\n\n"
 
 
 def _list_remarks(entry: dict[str, Any]) -> Iterator[str]:
@@ -201,13 +196,10 @@ def _row(key: str, field: dict[str, Any], required: bool, remark: str | None = N
     if field.get("x-literal") and not field.get("x-credential"):
         takes.append("*as written*")
     takes += [remark] if remark else []
-    return f"| `{key}` | {_meaning(field)} | {_cell(', '.join(takes))} |\n"
-
-
-def _meaning(field: dict[str, Any]) -> str:
-    """Return the description of a setting, after its label in the app unless that repeats it."""
+    # The description follows the setting's label in the app unless it repeats that.
     label, text = field.get("title", ""), field["description"]
-    return _cell(text if label.lower() in text.lower() else f"*{label}*: {text}")
+    meaning = text if label.lower() in text.lower() else f"*{label}*: {text}"
+    return f"| `{key}` | {_cell(meaning)} | {_cell(', '.join(takes))} |\n"
 
 
 def describe_type(field: dict[str, Any]) -> str:
@@ -232,11 +224,6 @@ def _cell(text: str) -> str:
     return text.replace("\n", " ").replace("|", "\\|").replace("\\\\|", "\\|")
 
 
-def _show_example(example: dict[str, Any]) -> str:
-    shown = {key: example[key] for key in ("config", "input", "branch", "output", "error") if key in example}
-    return f"```json\n{orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()}\n```\n\n"
-
-
 # Types of credential
 
 
@@ -246,21 +233,16 @@ def _describe_credential(entry: dict[str, Any]) -> str:
         _row(name, field, name in schema.get("required", ()), "*secret*" if field.get("x-secret") else None)
         for name, field in schema["properties"].items()
     )
-    about = f"**{entry['name']}.** {entry['description']}\n\n{_tell_hosts(kind)} {_tell_value(kind, schema)}"
-    return f"## `{entry['type']}`\n\n{about}\n\n| value | meaning | takes |\n|---|---|---|\n{rows}\n"
-
-
-def _tell_hosts(kind: CredentialType) -> str:
     has_own = any("hosts" in vars(cls) for cls in type(kind).__mro__ if cls is not CredentialType)
     names_one = "host" in kind.fields or kind.url_field or has_own
-    return "Bound to the host in its values." if names_one else "Bound to the hosts that you name; by default to none."
-
-
-def _tell_value(kind: CredentialType, schema: dict[str, Any]) -> str:
+    hosts = "Bound to the host in its values." if names_one else "Bound to the hosts that you name; by default to none."
     if kind.main:
-        return f"`secrets.<name>` is its `{kind.main}`."
-    first = next(name for name, field in schema["properties"].items() if field.get("x-secret"))
-    return f"`secrets.<name>` is an object of all values: `secrets.<name>.{first}`."
+        value = f"`secrets.<name>` is its `{kind.main}`."
+    else:
+        first = next(name for name, field in schema["properties"].items() if field.get("x-secret"))
+        value = f"`secrets.<name>` is an object of all values: `secrets.<name>.{first}`."
+    about = f"**{entry['name']}.** {entry['description']}\n\n{hosts} {value}"
+    return f"## `{entry['type']}`\n\n{about}\n\n| value | meaning | takes |\n|---|---|---|\n{rows}\n"
 
 
 # The definition

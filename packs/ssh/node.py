@@ -108,44 +108,30 @@ class SshNode(Node):
         check_installed(type(self))
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         found = ctx.credential(config["credential"], "ssh")
-        command, stdin = _command(config), _stdin(config)
+        args = config.get("args", [])
+        if not isinstance(args, list) or len(args) > MAX_ARGS:
+            raise LimitExceeded(f"args must be a list of at most {MAX_ARGS:,} values")
+        command = " ".join([config["command"], *(shlex.quote(text_of(value)) for value in args)])
+        if "\0" in command:
+            raise NodeError("the command must not contain NUL", permanent=True)
+        if len(command) > MAX_COMMAND:
+            raise LimitExceeded(f"the command has more than {MAX_COMMAND:,} characters; pass data by stdin")
+        value = config.get("stdin")
+        stdin = b"" if value is None else text_of(value).encode("utf-8", "replace")
+        if len(stdin) > MAX_INPUT:
+            raise LimitExceeded(f"stdin must have at most {MAX_INPUT:,} bytes")
         ctx.check_secrets(found.data["host"], [command, stdin.decode()])
         answer = run_in_time(_run(found, ctx, command, stdin, end), end, "the command timed out")
         if config["fail_on_status"] and answer["exit_status"] != 0:
-            raise NodeError(_reason(answer))
+            if "signal" in answer:
+                how = f"the command was killed by the signal {answer['signal']}"
+            else:
+                how = f"the command exited with status {answer['exit_status']}"
+            said = (answer["stderr"] or answer["stdout"]).strip()
+            raise NodeError(f"{how}: {said[-MAX_SHOWN:]}" if said else how)
         if answer["truncated"]:
             ctx.log("warning", f"the output of the command was truncated after {MAX_OUTPUT} bytes")
         return answer
-
-
-def _command(config: Mapping[str, Any]) -> str:
-    args = config.get("args", [])
-    if not isinstance(args, list) or len(args) > MAX_ARGS:
-        raise LimitExceeded(f"args must be a list of at most {MAX_ARGS:,} values")
-    command = " ".join([config["command"], *(shlex.quote(text_of(value)) for value in args)])
-    if "\0" in command:
-        raise NodeError("the command must not contain NUL", permanent=True)
-    if len(command) > MAX_COMMAND:
-        raise LimitExceeded(f"the command has more than {MAX_COMMAND:,} characters; pass data by stdin")
-    return command
-
-
-def _stdin(config: Mapping[str, Any]) -> bytes:
-    value = config.get("stdin")
-    stdin = b"" if value is None else text_of(value).encode("utf-8", "replace")
-    if len(stdin) > MAX_INPUT:
-        raise LimitExceeded(f"stdin must have at most {MAX_INPUT:,} bytes")
-    return stdin
-
-
-def _reason(answer: Mapping[str, Any]) -> str:
-    """Return why the command failed: its exit, and the end of its output."""
-    if "signal" in answer:
-        how = f"the command was killed by the signal {answer['signal']}"
-    else:
-        how = f"the command exited with status {answer['exit_status']}"
-    said = (answer["stderr"] or answer["stdout"]).strip()
-    return f"{how}: {said[-MAX_SHOWN:]}" if said else how
 
 
 async def _run(found: DecryptedCredential, ctx: Context, command: str, stdin: bytes, end: float) -> dict[str, Any]:
