@@ -24,7 +24,7 @@ from fields import Cursor, Out, Shape, Strict, Time, choice, text
 from nodes.core.logic import disposition
 from nodes.files.files import Absent, FileAlreadyExists, Overfull, OverQuota, WorkspaceFiles, guess_content_type
 from nodes.files.staged import count_staged
-from nodes.http.response import to_safe_name
+from nodes.http.body import to_safe_name
 from schemas import Error, PageArgs, listed
 
 blueprint = Resource("files", "Files of the workspace")

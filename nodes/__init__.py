@@ -11,14 +11,14 @@ from nodes.catalogue_schema import json_schema
 from nodes.core import logic, store, triggers, waits
 from nodes.data import crypto, dates, joins, lists
 from nodes.files import node as file_node
-from nodes.http import graphql, poll_trigger, request
+from nodes.http import poll_trigger, request
 from registry import registry
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "search"]
 
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
-    *(triggers, logic, waits, logic, lists, joins, dates, crypto, request, graphql),
+    *(triggers, logic, waits, logic, lists, joins, dates, crypto, request),
     *(poll_trigger, file_node),
     *(store, logic),
 )

@@ -18,8 +18,7 @@ from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.redaction import is_in
 from nodes.credentials.types import TYPES, Untested, checks
 from nodes.http.authorization import Authorization, authorize
-from nodes.http.body import NO_BODY, RequestBody
-from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
+from nodes.http.body import ERROR_BYTES, NO_BODY, RequestBody, get_retry_after, is_permanent, kind_of_status, quote_body
 from server_log import CURRENT
 
 # Controlled by the transport: a wrong value would allow request smuggling.

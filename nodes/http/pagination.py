@@ -17,8 +17,7 @@ from net.egress import HttpResponse, get_host
 from nodes.base import setting
 from nodes.data.jmespath_query import MAX_QUERY, compile_query, search
 from nodes.fields import choice, text, text_of
-from nodes.http.body import replace_query
-from nodes.http.response import parse_json
+from nodes.http.body import parse_json, replace_query
 
 if TYPE_CHECKING:
     from nodes.credentials.keyring import DecryptedCredential

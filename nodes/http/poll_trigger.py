@@ -19,11 +19,10 @@ from nodes.base import Context, Item, Polled, setting
 from nodes.core.triggers import TriggerNode
 from nodes.data.jmespath_query import MAX_QUERY, search
 from nodes.fields import choice, credential, flag, headers, kind_of, number, text, text_of, web_address
-from nodes.http.body import append_query
+from nodes.http.body import append_query, parse_json
 from nodes.http.client import HTTPClient
 from nodes.http.pagination import PageLocation, PageRequests, Pagination, jmespath
 from nodes.http.request import describe_limit, send, timeout
-from nodes.http.response import parse_json
 
 MAX_MARK = 1_000  # characters of an ETag or a Last-Modified
 MAX_SINCE = 1_000

@@ -22,7 +22,7 @@ from nodes.credentials.base import CredentialType, check_ascii, check_url, host_
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import checks
 from nodes.fields import choice
-from nodes.http.response import ERROR_BYTES, is_permanent, parse_json, quote_body
+from nodes.http.body import ERROR_BYTES, is_permanent, parse_json, quote_body
 from parsers.json_schema import issues_of
 
 if TYPE_CHECKING:

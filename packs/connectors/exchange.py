@@ -18,10 +18,10 @@ from nodes.data.jmespath_query import search
 from nodes.fields import kind_of, text_of
 from nodes.files.files import describe_file
 from nodes.http import body as bodies
+from nodes.http.body import Download, parse_json, to_text
 from nodes.http.client import ErrorText, HTTPClient, HttpRequest
-from nodes.http.graphql import split_response, to_node_error
 from nodes.http.pagination import PageLocation, PageRequests
-from nodes.http.response import Download, parse_json, to_text
+from nodes.http.request import split_response, to_node_error
 from packs.connectors.services import find_handler
 from packs.oauth.settings import CLIENT_CREDENTIALS
 

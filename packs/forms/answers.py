@@ -21,7 +21,7 @@ from errors import BadInput, HeadraceError, NodeError, NotJson, TooLarge, TooMan
 from nodes.core.waits import EMAIL, MAX_LENGTHS, TIME, get_max_bytes, list_inputs, takes_several
 from nodes.files.files import Overfull, OverQuota, WorkspaceFiles
 from nodes.files.staged import STAGED_SECONDS, Crowded, UploadSource, discard, staging
-from nodes.http.response import to_safe_name
+from nodes.http.body import to_safe_name
 from security.login_throttle import get_network
 
 Item: TypeAlias = Mapping[str, Any]

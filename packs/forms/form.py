@@ -26,7 +26,7 @@ from errors import HeadraceError
 from nodes.core.waits import complete, get_max_bytes, is_input, list_inputs, list_missing_files, takes_several
 from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import discard, renew
-from nodes.http.response import to_safe_name
+from nodes.http.body import to_safe_name
 from packs.forms.answers import (
     Item,
     SentForm,

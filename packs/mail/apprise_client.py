@@ -27,7 +27,7 @@ from net.egress import MAX_BYTES, describe_lookup_error
 from net.egress_guard import guard_connections
 from nodes.base import Context, Once
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.http.response import is_permanent
+from nodes.http.body import is_permanent
 from packs.mail.credential_types import check_service
 from packs.mail.message import Attachment, to_valid_text
 

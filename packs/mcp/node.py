@@ -22,7 +22,7 @@ from nodes.credentials.base import text as credential_text
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import checks
 from nodes.fields import anything, credential, number, text, texts
-from nodes.http.response import is_permanent, kind_of_status
+from nodes.http.body import is_permanent, kind_of_status
 
 MAX_BYTES = 16 * 2**20  # of everything that a server sends during one call
 MAX_EVENT = 8 * 2**20

@@ -17,7 +17,7 @@ from constants import FORM
 from errors import ErrorKind, MalformedData, NodeError
 from net.egress import HttpResponse, get_host
 from nodes.fields import text_of
-from nodes.http.response import get_retry_after, is_permanent, parse_json, quote_body
+from nodes.http.body import get_retry_after, is_permanent, parse_json, quote_body
 from packs.oauth.settings import OAuthSettings
 
 if TYPE_CHECKING:

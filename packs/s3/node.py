@@ -26,7 +26,7 @@ from nodes.credentials.types import checks
 from nodes.fields import anything, choice, credential, number, text, whole
 from nodes.files.files import MAX_READ, describe_file, get_path, parse_content, to_bytes
 from nodes.files.node import check_secrets
-from nodes.http.response import is_permanent
+from nodes.http.body import is_permanent
 
 MAX_RESPONSE = 8 * 2**20  # bytes of metadata responses
 PART = 10 * 2**20  # bytes of a file in memory during a multipart upload

@@ -12,9 +12,8 @@ from errors import NodeError
 from net.egress import HttpResponse, get_host
 from nodes.credentials.keyring import DecryptedCredential, or_list
 from nodes.fields import CONTROL, TOKEN
-from nodes.http.body import NO_BODY, RequestBody, encode_data
+from nodes.http.body import NO_BODY, RequestBody, encode_data, is_json, is_text, media_type, parse_json, to_text
 from nodes.http.client import HTTPClient, HttpRequest
-from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
 from packs.agents.definition import ToolSpec
 from packs.agents.runtime.types import Tool

@@ -31,10 +31,9 @@ from nodes import REGISTRY
 from nodes.base import Context
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import TYPES
-from nodes.http.body import RequestBody
+from nodes.http.body import RequestBody, is_permanent, kind_of_status
 from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.pagination import find_next_link
-from nodes.http.response import is_permanent, kind_of_status
 from packs.connectors.app_triggers import hook_queries
 from packs.oauth.settings import CLIENT_CREDENTIALS
 from scheduler.polls import run_in_thread

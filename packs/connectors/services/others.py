@@ -7,8 +7,7 @@ import mimetypes
 from typing import Any
 
 from errors import MalformedData, NodeError
-from nodes.http.body import FileName
-from nodes.http.response import parse_json
+from nodes.http.body import FileName, parse_json
 from packs.connectors.exchange import ConnectorExchange
 from packs.connectors.services.google_drive import upload
 

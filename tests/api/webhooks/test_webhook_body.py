@@ -11,7 +11,7 @@ from errors import NodeError
 from models import Run
 from net.egress import HttpResponse
 from nodes.files.files import parse_content
-from nodes.http import response
+from nodes.http import body
 from nodes.limits import has_too_many_parts
 
 pytestmark = pytest.mark.usefixtures("shared_server", "way")
@@ -198,7 +198,7 @@ def test_only_lists_and_objects_count(text, fine):
     "read",
     [
         lambda raw: parse_content(raw, "file", "json"),
-        lambda raw: response.parse_json(HttpResponse(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
+        lambda raw: body.parse_json(HttpResponse(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
     ],
     ids=["file", "http"],
 )

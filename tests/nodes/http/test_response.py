@@ -11,7 +11,7 @@ from werkzeug import Response
 
 from net.egress import HttpResponse
 from nodes.files.files import split_path
-from nodes.http.response import Download, get_retry_after, make_file_name, to_safe_name
+from nodes.http.body import Download, get_retry_after, make_file_name, to_safe_name
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
 
