@@ -28,8 +28,8 @@ from net.egress_guard import guard_connections
 from nodes.base import Context, Once
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.http.body import is_permanent
-from packs.mail.credential_types import check_service
 from packs.mail.message import Attachment, to_valid_text
+from packs.mail.servers import check_service
 
 MAX_PAUSE = 20.0  # seconds
 MAX_REASON = 300

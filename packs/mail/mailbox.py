@@ -20,8 +20,7 @@ from nodes.core.triggers import TriggerNode
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import checks
 from nodes.fields import credential, flag, header_value, line, number
-from packs.mail.wire import TooMuchData, Wire
-from packs.mail.xoauth2 import MailToken, find_token
+from packs.mail.servers import MailToken, TooMuchData, Wire, find_token
 from parsers.process import Reader, Unreadable
 
 EXAMPLE = {

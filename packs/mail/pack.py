@@ -1,7 +1,7 @@
 """Mail: sends mail and notices by a hundred services, and starts a run for each new mail of a mailbox."""
 
 from packs.mail import mailbox, send
-from packs.mail.credential_types import Imap, ServiceUrl, Smtp
+from packs.mail.servers import Imap, ServiceUrl, Smtp
 from registry import Registry
 
 

@@ -23,8 +23,7 @@ from nodes.credentials.types import Untested, checks
 from nodes.fields import anything, choice, credential, number, text
 from packs.mail import apprise_client
 from packs.mail.message import Mailbox, Message, attachments, get_texts, parse_mailbox, parse_mailboxes
-from packs.mail.wire import Wire
-from packs.mail.xoauth2 import MailToken, find_token, refusal
+from packs.mail.servers import MailToken, Wire, find_token, refusal
 
 if TYPE_CHECKING:
     from smtplib import SMTP

@@ -19,7 +19,7 @@ from errors import NodeError
 from net.egress import MAX_BYTES, Rule
 from nodes.credentials.types import CHECKS, TYPES, Untested
 from packs.mail.apprise_client import Notice, _apprise, _Throttle, send
-from packs.mail.credential_types import LOCAL_SERVICES
+from packs.mail.servers import LOCAL_SERVICES
 
 PASSWORD = "hunter2hunter2"
 PUBLIC_ONLY = Rule([])

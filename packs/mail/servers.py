@@ -1,17 +1,30 @@
-"""Types of credentials of mail servers, mailboxes and services of notices."""
+"""Servers of mail: their credential types, connections with limits, and the login with an access token."""
 
 from __future__ import annotations
 
+import io
 import re
+import socket
+import ssl
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from marshmallow import ValidationError, validates_schema
 
 from constants import TOKEN_TYPES
+from errors import NodeError
 from nodes.credentials.base import CredentialType, check_host, port, secret, text
+from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import choice, credential
+from nodes.http.authorization import AccessToken, authorize
+
+if TYPE_CHECKING:
+    from nodes.base import Context
+
+
+# Types of credentials of mail servers, mailboxes and services of notices.
 
 PLAIN_LOGIN = "\0{username}\0{password}"  # SASL's PLAIN, RFC 4616
 
@@ -140,3 +153,110 @@ class ServiceUrl(CredentialType):
 def _is_key(text: str) -> bool:
     text = text.lstrip("#")  # of a channel's name
     return len(text) >= 8 and "@" not in text and WORD.match(text) is None
+
+
+# Wire: a connection to a mail server, with a deadline for everything and a limit on the data received.
+
+PIECE = 64 * 1024
+
+
+class TooMuchData(OSError):
+    """The server sent more data than permitted."""
+
+
+class Wire:
+    """A connection until `end`, on the clock of `time.monotonic`. Serves as the socket of `smtplib`."""
+
+    def __init__(self, sock: socket.socket, end: float, max_bytes: int) -> None:
+        self.sock, self.end, self.max_bytes = sock, end, max_bytes
+        self.received = 0
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Start TLS with a server that has a certificate for `host`."""
+        self._wait()
+        self.sock = context.wrap_socket(self.sock, server_hostname=host)
+
+    def sendall(self, data: bytes) -> None:
+        """Send all data."""
+        for start in range(0, len(data), PIECE):
+            self._wait()
+            self.sock.sendall(data[start : start + PIECE])
+
+    def receive(self, buffer: Any) -> int:
+        """Fill the buffer with received data; return the number of bytes, 0 at the end."""
+        self._wait()
+        count = self.sock.recv_into(buffer)
+        self.received += count
+        if self.received > self.max_bytes:
+            raise TooMuchData(f"the server sent more than {self.max_bytes:,} bytes")
+        return count
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """Return a reader of the received data, also after TLS is started. Closing it closes nothing else."""
+        return io.BufferedReader(_Received(self), PIECE)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.sock.close()
+
+    def _wait(self) -> None:
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.sock.settimeout(left)
+
+
+class _Received(io.RawIOBase):
+    """The raw stream behind `Wire.makefile`."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self.wire.receive(buffer)
+
+
+# XOAUTH2: login at a mail server with an access token in place of a password (SASL).
+#
+# Source: https://developers.google.com/workspace/gmail/imap/xoauth2-protocol, which Microsoft's servers speak too.
+
+
+class MailToken:
+    """The tokens for one mail server, from the credential that `token_from` of its credential names."""
+
+    def __init__(self, server: DecryptedCredential, ctx: Context) -> None:
+        source = ctx.credential(server.data["token_from"], *TOKEN_TYPES)
+        source.check_host(server.data["host"])
+        authorization = authorize(source, ctx)
+        assert isinstance(authorization, AccessToken)
+        self.server, self.ctx, self.authorization = server, ctx, authorization
+
+    def make_login(self) -> str:
+        """Return the text to send, before its encoding in base64. Raises: NodeError if there is no token."""
+        self.authorization.prepare()
+        login = f"user={self.server.data['username']}\x01auth=Bearer {self.authorization.value}\x01\x01"
+        self.ctx.hide(login)
+        return login
+
+    def renew(self, is_last: bool) -> bool:
+        """Return True if another token can be got than this one, which the server refused, for one more attempt."""
+        if is_last:
+            self.authorization.note_rejected()
+            return False
+        return self.authorization.reject()
+
+
+def find_token(server: DecryptedCredential, ctx: Context) -> MailToken | None:
+    """Return the tokens for a mail server; None if it has a password.
+
+    Raises: NodeError if they may not be sent there.
+    """
+    return MailToken(server, ctx) if server.data.get("token_from") else None
+
+
+def refusal(where: str, said: str) -> NodeError:
+    """Return the error of a login that was refused with a fresh token too."""
+    return NodeError(f"{where} rejected the access token: {said}", permanent=True, kind="credential")
