@@ -68,7 +68,8 @@ class Sandbox:
         try:
             with self._started(checks=True).checkout(limits=limits, script_name="code") as session:
                 session.feed_run(STOP + source)
-        except monty.MontyError as error:
+        except monty.MontyError as failure:
+            error: Any = failure  # its subclasses have more
             # Nothing is wrong if only the first statement, STOP, has failed.
             frames = error.traceback() if hasattr(error, "traceback") else []
             line = frames[-1].line - STOP.count("\n") if frames else 0

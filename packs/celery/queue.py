@@ -125,17 +125,8 @@ class CeleryQueue:
         self.name = f"headrace-{os.getpid()}-{secrets.token_hex(3)}@{socket.gethostname()}"
         self.offer_counts = Counter("headrace_broker_offers_total")
 
-        def take(*args: Any, **more: Any) -> None:
-            # Celery calls this in one of its threads; a message may have any arguments.
-            run_id = args[0] if args else None
-            self._missed_since = None
-            if self._execute is None or not isinstance(run_id, str) or len(run_id) > MAX_ID_LENGTH:
-                log.warning("A message of the broker is not the id of a run, and is ignored")
-                return
-            try:
-                self._execute(run_id)
-            except Exception:
-                log.exception("run %s could not be begun; it stays pending", run_id, extra={"run_id": run_id})
+        def take(*args: Any, **more: Any) -> None:  # a message may have any arguments
+            self._take(args[0] if args else None)
 
         self._task = self.app.task(name=TASK, shared=False)(take)
         self._execute: Execute | None = None
@@ -270,6 +261,17 @@ class CeleryQueue:
     def _is_connected(self) -> bool:
         consumer = getattr(self._consumer, "consumer", None)
         return getattr(consumer, "connection", None) is not None
+
+    def _take(self, run_id: Any) -> None:
+        """Execute the run with this id. Celery calls this in one of its threads; the message may be anything."""
+        self._missed_since = None
+        if self._execute is None or not isinstance(run_id, str) or len(run_id) > MAX_ID_LENGTH:
+            log.warning("A message of the broker is not the id of a run, and is ignored")
+            return
+        try:
+            self._execute(run_id)
+        except Exception:
+            log.exception("run %s could not be begun; it stays pending", run_id, extra={"run_id": run_id})
 
 
 def _describe(error: BaseException) -> str:

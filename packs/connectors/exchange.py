@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -22,7 +23,6 @@ from nodes.http.body import Download, parse_json, to_text
 from nodes.http.client import ErrorText, HTTPClient, HttpRequest
 from nodes.http.pagination import PageLocation, PageRequests
 from nodes.http.request import split_response, to_node_error
-from packs.connectors.services import find_handler
 from packs.oauth.settings import CLIENT_CREDENTIALS
 
 QUERY_METHODS = {"GET", "DELETE", "HEAD"}
@@ -163,6 +163,16 @@ class VariablePages(PageRequests):
         body, first_only = self.first.body, self.options.get("first_only", ())
         variables = {name: value for name, value in body["variables"].items() if name not in first_only}
         return PageLocation(self.first.url, {**body, "variables": {**variables, **given}})
+
+
+def find_handler(type_: str, name: str) -> Callable[[Any], Any]:
+    """Return the function that a connector's file names as `handler`, and which gets the `ConnectorExchange`.
+
+    It stands in the module of services/ that is named after the connector, or in others.py.
+    """
+    folder = "packs.connectors.services"
+    found: Any = getattr(import_module(f"{folder}.others"), f"{type_}_{name}", None)
+    return found or getattr(import_module(f"{folder}.{type_}"), name)
 
 
 class ConnectorExchange:

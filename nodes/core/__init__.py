@@ -1,1 +1,0 @@
-"""Core nodes: triggers, conditions and loops, waits, outputs, the workspace's store."""

@@ -1,1 +1,0 @@
-"""Nodes that make data of data: lists, dates, formats, JMESPath, Python in a sandbox."""

@@ -1,1 +1,0 @@
-"""Nodes that read and write the files of a workspace."""

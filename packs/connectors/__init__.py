@@ -1,1 +1,0 @@
-"""Connectors: node types for services, written as data in `data/`. docs/connectors.md has the format."""

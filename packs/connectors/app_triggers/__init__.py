@@ -1,1 +1,0 @@
-"""App triggers: webhooks of well-known services as node types of their own, made from files."""

@@ -1,1 +1,0 @@
-"""Nodes that read RSS and Atom feeds."""

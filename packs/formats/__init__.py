@@ -1,1 +1,0 @@
-"""Nodes that read and write formats of texts and files."""

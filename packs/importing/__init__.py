@@ -1,1 +1,0 @@
-"""Importing: requests described by other tools, as nodes and connectors."""

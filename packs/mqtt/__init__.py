@@ -1,1 +1,0 @@
-"""The MQTT node and its trigger."""

@@ -1,1 +1,0 @@
-"""The S3 node, and the store of large values."""

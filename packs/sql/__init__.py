@@ -1,1 +1,0 @@
-"""The SQL node and its three databases: SQLite, PostgreSQL, MySQL."""
