@@ -249,9 +249,17 @@ def migrate(is_enough: Callable[[], bool] = lambda: False) -> list[str]:
     """
     with _engine.migrating():
         done = check_migrations()
-        _replace_former()
+        # The baseline stands in place of the former migrations.
+        if names := former(_recorded()):
+            with write():
+                execute_all((f"DELETE FROM {HISTORY} WHERE name = ?", (name,)) for name in names)
+                execute(f"INSERT INTO {HISTORY} (name, applied) VALUES (?, CURRENT_TIMESTAMP)", (BASELINE,))
+        applied = []
         # Playhouse, which applies them, is not imported if there is nothing to apply.
-        applied = [] if done == migrations() else _apply_migrations(is_enough)
+        if done != migrations():
+            # Its log line for each migration is noise at the first start; one line for all follows.
+            logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
+            applied = apply(db, is_enough)
         if written_by() != VERSION:
             with write():
                 execute(SET_FACT, ("version", VERSION))
@@ -261,21 +269,6 @@ def migrate(is_enough: Callable[[], bool] = lambda: False) -> list[str]:
     if applied:
         log.info(f"database brought up to date: {len(applied)} steps" if done else "database made")
     return applied
-
-
-def _apply_migrations(is_enough: Callable[[], bool]) -> list[str]:
-    # Its log line for each migration is noise at the first start; one line for all follows.
-    logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
-    return apply(db, is_enough)
-
-
-def _replace_former() -> None:
-    """Record the baseline in place of the former migrations."""
-    names = former(_recorded())
-    if names:
-        with write():
-            execute_all((f"DELETE FROM {HISTORY} WHERE name = ?", (name,)) for name in names)
-            execute(f"INSERT INTO {HISTORY} (name, applied) VALUES (?, CURRENT_TIMESTAMP)", (BASELINE,))
 
 
 def _recorded() -> set[str]:

@@ -210,12 +210,20 @@ def restore(config: Config, source: Path) -> BackupManifest:
         Conflict if the data folder is not empty or a server uses it.
     """
     manifest = read_manifest(source)
-    _check_version(source, manifest)
+    done = database.replace_former(set(manifest.migrations), str(source), manifest.version)
+    if unknown := sorted(done - database.migrations()):
+        raise ConfigError(
+            f"{source} was made by Headrace {manifest.version} and this is {VERSION}, which does not know its "
+            f"migrations {', '.join(unknown[:MAX_NAMED])}; restore it with Headrace {manifest.version} or newer"
+        )
     with restoring(config, manifest.size) as (staging, draft):
         for name, expected in manifest.files.items():
-            target = draft if name == DATABASE else staging / name
+            copied, target = source / name, draft if name == DATABASE else staging / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            _copy_checked(source / name, target, expected)
+            if copied.is_symlink() or not copied.is_file():
+                raise BadInput(f"The backup is damaged: {copied} is missing")
+            if _copy(copied, target) != expected:
+                raise BadInput(f"The backup is damaged: {copied} has changed since the backup was made")
         pause(draft, f"restored from the backup of {manifest.made_at}")
     return manifest
 
@@ -288,21 +296,17 @@ def is_valid_name(name: str) -> bool:
     return name == DATABASE or bool(inside)
 
 
-def _check_version(source: Path, manifest: BackupManifest) -> None:
-    done = database.replace_former(set(manifest.migrations), str(source), manifest.version)
-    unknown = sorted(done - database.migrations())
-    if unknown:
-        raise ConfigError(
-            f"{source} was made by Headrace {manifest.version} and this is {VERSION}, which does not know its "
-            f"migrations {', '.join(unknown[:MAX_NAMED])}; restore it with Headrace {manifest.version} or newer"
-        )
-
-
 def check_empty(config: Config) -> None:
     """Check that the data folder has only the key. Raises: Conflict if it has more, or the database exists."""
     folder, path = config.data_dir, config.database_path
     if path.exists():
-        working = _find_servers(path)
+        working: list[str] = []  # the servers that use this database, as far as can be seen
+        with suppress(database.DatabaseFailed):
+            database.connect(path)
+            try:
+                working = leases.find_living()
+            finally:
+                database.disconnect()
         if working:
             raise Conflict(f"A server is using {path} ({', '.join(working)}); restore into another, empty folder")
         raise Conflict(f"The database {path} exists already; restore into an empty folder")
@@ -311,25 +315,6 @@ def check_empty(config: Config) -> None:
     if more:
         named = ", ".join(more[:MAX_NAMED])
         raise Conflict(f"{folder} is not empty ({named}); restore into a folder that has nothing but {KEY_FILE}")
-
-
-def _find_servers(path: Path) -> list[str]:
-    """Return the server processes that use this database, as far as can be seen."""
-    with suppress(database.DatabaseFailed):
-        database.connect(path)
-        try:
-            return leases.find_living()
-        finally:
-            database.disconnect()
-    return []
-
-
-def _copy_checked(source: Path, target: Path, expected: tuple[int, str]) -> None:
-    """Copy a file of a backup. Raises: BadInput if it differs from the manifest."""
-    if source.is_symlink() or not source.is_file():
-        raise BadInput(f"The backup is damaged: {source} is missing")
-    if _copy(source, target) != expected:
-        raise BadInput(f"The backup is damaged: {source} has changed since the backup was made")
 
 
 def pause(path: Path, reason: str) -> None:

@@ -128,7 +128,12 @@ class TransactionLimit:
         try:
             yield
         finally:
-            self._give_back()
+            with self._lock:
+                self._moved_at = time.monotonic()
+                if self._queue:
+                    self._queue.popleft().set()
+                else:
+                    self._free += 1
 
     def _take(self, seconds: float | None) -> bool:
         with self._lock:
@@ -146,14 +151,6 @@ class TransactionLimit:
             if not called.is_set():
                 self._queue.remove(called)
             return called.is_set()
-
-    def _give_back(self) -> None:
-        with self._lock:
-            self._moved_at = time.monotonic()
-            if self._queue:
-                self._queue.popleft().set()
-            else:
-                self._free += 1
 
 
 class _Waiter:
@@ -191,7 +188,9 @@ class ThreadLock:
         return 0.0 if since is None else time.monotonic() - since
 
     def __enter__(self) -> None:
-        if not self._mutex.acquire(blocking=False) and not lock_wait.wait(self._acquire_mutex):
+        if not self._mutex.acquire(blocking=False) and not lock_wait.wait(
+            lambda seconds: self._mutex.acquire(timeout=-1 if seconds is None else seconds)
+        ):
             raise LockTimeout
         self._depth += 1
         if self._depth > 1:
@@ -202,9 +201,6 @@ class ThreadLock:
             self._depth -= 1
             self._mutex.release()
             raise
-
-    def _acquire_mutex(self, seconds: float | None) -> bool:
-        return self._mutex.acquire(timeout=-1 if seconds is None else seconds)
 
     def __exit__(self, *error: object) -> None:
         self._depth -= 1

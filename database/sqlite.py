@@ -13,7 +13,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -204,23 +204,15 @@ def statements() -> Iterator[Execute]:
 def migrating() -> Iterator[None]:
     """Hold the write lock while the database is migrated. A new file is prepared first."""
     with shared.lock:
-        _prepare_new()
+        path = Path(db.database)
+        if not path.exists() or not path.stat().st_size:
+            # Settings that only an empty file accepts. In each connection they would be a write outside of the lock.
+            disconnect_thread()
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with closing(sqlite3.connect(path)) as new:
+                new.execute("PRAGMA auto_vacuum = incremental")
+                new.execute("PRAGMA journal_mode = wal")
         yield
-
-
-def _prepare_new() -> None:
-    """Apply settings that only an empty file accepts. In each connection they would be a write outside of the lock."""
-    path = Path(db.database)
-    if path.exists() and path.stat().st_size:
-        return
-    disconnect_thread()
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    new = sqlite3.connect(path)
-    try:
-        new.execute("PRAGMA auto_vacuum = incremental")
-        new.execute("PRAGMA journal_mode = wal")
-    finally:
-        new.close()
 
 
 def protect_rotation() -> None:

@@ -75,12 +75,12 @@ MAX_VALUE = 500  # characters of JSON; longer values are only marked as changed
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Return the changes of these columns for an entry: `{name: {"before", "after"}}`."""
-    return {name: _difference(before.get(name), value) for name, value in after.items() if value != before.get(name)}
-
-
-def _difference(before: Any, after: Any) -> dict[str, Any]:
-    shown = {"before": before, "after": after}
-    return shown if len(orjson.dumps(shown)) <= MAX_VALUE else CHANGED
+    changed = {name: {"before": before.get(name), "after": after[name]} for name in after}
+    return {
+        name: change if len(orjson.dumps(change)) <= MAX_VALUE else CHANGED
+        for name, change in changed.items()
+        if change["before"] != change["after"]
+    }
 
 
 class NewAuditEntry:
@@ -148,7 +148,10 @@ def select_where(
     given = [("workspace_id = ?", workspace_id), ("user_id = ?", user_id), ("target_id = ?", target_id)]
     are_few = (user_id, target_id) != (None, None)  # examined in index order
     column = without_index("action") if are_few else "action"
-    arms = [] if action is None else [f"{column} = '{name}'" for name in _meant(action)]
+    # They are part of the SQL text, so they must be our own constants.
+    arms = [f"{column} = '{name}'" for name in ACTIONS if action in (name, name.partition(".")[0])]
+    if action is not None and not arms:
+        raise ValueError(f"unknown action {action!r}")
     if arms and are_few:
         arms = [f"({' OR '.join(arms)})"]
     return Rows(AuditEntry, given, arms, id_bounds("aud", since, until))
@@ -183,11 +186,3 @@ def present_names(workspace_id: str, ids: Iterable[str], agents: Iterable[str]) 
 def _named(sql: str, ids: Iterable[str], *params: str) -> dict[str, str]:
     listed = sorted(set(ids))
     return dict(execute(sql, (encode_list(listed), *params)).fetchall()) if listed else {}
-
-
-def _meant(action: str) -> list[str]:
-    """Return the actions of a filter. They are part of the SQL text, so they must be our own constants."""
-    found = [name for name in ACTIONS if action in (name, name.partition(".")[0])]
-    if not found:
-        raise ValueError(f"unknown action {action!r}")
-    return found

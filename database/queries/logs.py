@@ -55,10 +55,13 @@ def select_where(filters: LogFilters) -> Rows[LogEntry]:
     of_run = filters.run_id is not None
     given = ("run_id = ?", filters.run_id) if of_run else ("workspace_id = ?", filters.workspace_id)
     levels = [LEVELS[LEVELS.index(name)] for name in dict.fromkeys(filters.level or ())]
-    match = Match.all_of(
-        Match.letters(filters.search, "message", unsigned=filters.unsigned),
-        None if filters.workflow_id is None else _match_flow(filters.workflow_id),
-    )
+    of_flow = None
+    if filters.workflow_id is not None:
+        # The entries of its runs, or with data that begins with its id.
+        begin = f'{{"workflow_id":"{filters.workflow_id}'
+        # Texts that continue with a quote: "#" is the character after it.
+        of_flow = Match(OF_FLOW, (f'{begin}"', f"{begin}#", filters.workflow_id))
+    match = Match.all_of(Match.letters(filters.search, "message", unsigned=filters.unsigned), of_flow)
     bounds = id_bounds("log", filters.since, filters.until)
     return Rows(LogEntry, [given], [f"level = '{name}'" for name in levels], bounds, match)
 
@@ -97,13 +100,6 @@ def pages_after(run_id: str, after: str) -> Iterator[list[LogEntry]]:
             raise NotFound(f"The run {run_id} was deleted while its log was read")
         yield rows
         after = rows[-1].id
-
-
-def _match_flow(workflow_id: str) -> Match:
-    """Return the condition for entries of this flow: of its runs, or with data that begins with its id."""
-    begin = f'{{"workflow_id":"{workflow_id}'
-    # Texts that continue with a quote: "#" is the character after it.
-    return Match(OF_FLOW, (f'{begin}"', f"{begin}#", workflow_id))
 
 
 def _read(sql: str, ids: Collection[str], *params: str) -> dict[str, tuple[str, str]]:

@@ -51,6 +51,10 @@ def settle_days(now: int) -> None:
 HOUR_MS = 3_600_000
 SAMPLE, SAMPLE_OF_FLOW = 1_000, 50
 MAX_FLOWS, MEASURED_FLOWS = 100, 10
+NEWEST_DURATIONS = (
+    "SELECT duration_ms, finished_at FROM runs WHERE workspace_id = ? AND duration_ms IS NOT NULL "
+    f"ORDER BY id DESC LIMIT {SAMPLE}"
+)
 HOURLY_DAYS = 2  # the maximum for an hourly series, whose runs are counted in an index
 LAST_RUN_AT = "SELECT COALESCE(started_at, created_at) FROM runs WHERE workspace_id = ? ORDER BY id DESC LIMIT 1"
 # Past days are read from their sums, the rest from the counts of each flow.
@@ -79,11 +83,13 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
     now = now_ms()
     today = now // DAY_MS
     first = today - days + 1
-    unfinished = _unfinished(workspace_id)
+    count = "SELECT COUNT(*) FROM runs WHERE status = '{}' AND workspace_id = ?"
+    unfinished = {status: fetch_value(count.format(status), (workspace_id,)) for status in UNFINISHED}
     # Total, success, failed and the sum of durations of every day with runs.
     by_day = {day: tuple(counts) for day, *counts in execute(BY_DAY, (workspace_id,)).fetchall()}
     total, success, failed = (sum(counts[at] for counts in by_day.values()) for at in range(3))
-    durations = _durations(workspace_id, first * DAY_MS)
+    newest = execute(NEWEST_DURATIONS, (workspace_id,)).fetchall()
+    durations = sorted(duration for duration, finished in newest if (finished or 0) >= first * DAY_MS)
     return {
         "total_runs": total + sum(unfinished.values()),
         "success_runs": success,
@@ -109,20 +115,6 @@ def totals() -> dict[str, int]:
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}'"
     pending, running = (fetch_value(sql.format(status)) for status in UNFINISHED)
     return {"pending": pending, "running": running, "success": success or 0, "failed": failed or 0}
-
-
-def _unfinished(workspace_id: str) -> dict[str, int]:
-    sql = "SELECT COUNT(*) FROM runs WHERE status = '{}' AND workspace_id = ?"
-    return {status: fetch_value(sql.format(status), (workspace_id,)) for status in UNFINISHED}
-
-
-def _durations(workspace_id: str, since_ms: int) -> list[float]:
-    sql = (
-        "SELECT duration_ms, finished_at FROM runs WHERE workspace_id = ? AND duration_ms IS NOT NULL "
-        f"ORDER BY id DESC LIMIT {SAMPLE}"
-    )
-    rows = execute(sql, (workspace_id,)).fetchall()
-    return sorted(duration for duration, finished in rows if (finished or 0) >= since_ms)
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:

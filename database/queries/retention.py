@@ -133,7 +133,10 @@ def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
                 gone += left
             if _clear(left, has_time):
                 left = []
-        _note(left, noted)
+        if left != noted:
+            execute("DELETE FROM server_facts WHERE name = ?", (REMOVING,))
+            if left:
+                execute("INSERT INTO server_facts (name, value) VALUES (?, ?)", (REMOVING, encode_list(left)))
     return Removed(taken, gone, bool(left))
 
 
@@ -232,11 +235,3 @@ def _clear(ids: Sequence[str], has_time: HasTime) -> bool:
             if not has_time():
                 return False
     return True
-
-
-def _note(left: Sequence[str], noted: Sequence[str]) -> None:
-    if left == noted:
-        return
-    execute("DELETE FROM server_facts WHERE name = ?", (REMOVING,))
-    if left:
-        execute("INSERT INTO server_facts (name, value) VALUES (?, ?)", (REMOVING, encode_list(left)))

@@ -33,7 +33,7 @@ from database.base import (
 from database.queries import logs, waits
 from database.queries.locks import FlowLock, adds_only, find_runs, lock_names, lock_runs, make_locks, make_names_lock
 from database.queries.retention import TABLES_OF_RUNS, clear
-from database.queries.waits import STILL_RUNS
+from database.queries.waits import STILL_RUNS, stop_all
 from errors import ERROR_KINDS, Conflict, Unprocessable
 from models import IdempotencyKey, Run, Workflow
 
@@ -66,10 +66,8 @@ def count_ended(ended: Sequence[EndedRun]) -> list[Write]:
 
     Two transactions that count the same flows thus never wait for each other in a circle.
     """
-    return insert_all("run_days", DAY_COLUMNS, ended if len(ended) == 1 else _sums(ended), ADD_DAY)
-
-
-def _sums(ended: Sequence[EndedRun]) -> list[tuple[Any, ...]]:
+    if len(ended) == 1:
+        return insert_all("run_days", DAY_COLUMNS, ended, ADD_DAY)
     sums: dict[tuple[str, str, int], list[float]] = {}
     for workspace_id, workflow_id, day, total, success, failed, duration_ms in ended:
         counts = sums.setdefault((workspace_id, workflow_id, day), [0, 0, 0, 0.0])
@@ -77,7 +75,7 @@ def _sums(ended: Sequence[EndedRun]) -> list[tuple[Any, ...]]:
         counts[1] += success
         counts[2] += failed
         counts[3] += duration_ms
-    return [(*key, *counts) for key, counts in sorted(sums.items())]
+    return insert_all("run_days", DAY_COLUMNS, [(*key, *counts) for key, counts in sorted(sums.items())], ADD_DAY)
 
 
 Item: TypeAlias = Write | EndedRun | FlowLock
@@ -196,7 +194,15 @@ def _execute_wave(wave: Sequence[tuple[Unit, list[int]]], batch: _StatementBatch
         decided = [each for each in begun if each[2] and isinstance(each[0][each[2] - 1], DECIDERS)]
         if decided:
             batch.execute()
-        left = [each for each in decided if _goes_on(*each)]
+        left = []
+        for unit, counts, end in decided:
+            if counts[end - 1]:
+                if end < len(unit):
+                    left.append((unit, counts, end))
+            elif isinstance(unit[end - 1], Needed):
+                raise Undone
+            else:
+                counts[end:] = [0] * (len(unit) - end)
 
 
 def _add_until_decided(unit: Unit, counts: list[int], start: int, batch: _StatementBatch, ended: list[EndedRun]) -> int:
@@ -210,19 +216,6 @@ def _add_until_decided(unit: Unit, counts: list[int], start: int, batch: _Statem
             if isinstance(item, DECIDERS):
                 return place + 1
     return len(unit)
-
-
-def _goes_on(unit: Unit, counts: list[int], end: int) -> bool:
-    """Return True if more follows the statement before this place, which has changed a row.
-
-    Raises: Undone if it has not, and was `Needed`.
-    """
-    if counts[end - 1]:
-        return end < len(unit)
-    if isinstance(unit[end - 1], Needed):
-        raise Undone
-    counts[end:] = [0] * (len(unit) - end)
-    return False
 
 
 # Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
@@ -327,14 +320,6 @@ class RunFilters(NamedTuple):
         unfinished = [f"status = '{name}'{of_trigger}" for name in UNFINISHED if name in wanted]
         ended = [name for name in ENDED if name in wanted]
         return unfinished + [f"status = '{name}' AND triggered_by = '{one}'" for name in ended for one in triggers]
-
-
-def _match_text(search: str | None, unsigned: bool) -> Match | None:
-    """Return the condition that a run has this text in its name or error, or that its id ends with it."""
-    match = Match.letters(search, "workflow_name", "error_text", unsigned=unsigned)
-    if match is None or search is None or not ID_ENDS.match(search):
-        return match
-    return Match(f"({match.sql} OR id LIKE ?)", (*match.params, f"%{search.upper()}"))
 
 
 def _no_lease(runs: str, silent: bool) -> tuple[str, tuple[Any, ...]]:
@@ -442,18 +427,15 @@ def record(flow: Workflow, note: Callable[[Run], Write] | None = None, **values:
     """
     run = accept(flow, recorded=True, **values)
     noted = [] if note is None else [note(run)]
-    made = _insertion_unless_known(run) if "id" in values else insertion(run)
+    made = insertion(run)
+    if "id" in values:  # inserted unless another row has or names its id
+        sql, params = made.with_condition(NEVER_USED, (run.id,) * NEVER_USED.count("?"))
+        made = Decides(f"{sql} ON CONFLICT (id) DO NOTHING", params)
     with write():
         counts = execute_units([[made, *noted, *([counted(run)] if run.status in ENDED else [])]])[0]
     if not counts[0]:
         raise Conflict(f"There is or was a run with the id {run.id}; record this one with another id, or without")
     return run
-
-
-def _insertion_unless_known(run: Run) -> Write:
-    """Return the write that inserts its row, unless another row has or names its id."""
-    sql, params = insertion(run).with_condition(NEVER_USED, (run.id,) * NEVER_USED.count("?"))
-    return Decides(f"{sql} ON CONFLICT (id) DO NOTHING", params)
 
 
 def select_where(filters: RunFilters) -> Rows[Run]:
@@ -466,9 +448,13 @@ def select_where(filters: RunFilters) -> Rows[Run]:
         begin = "run_" + search[4:].upper()
         lowest, end, search = max(lowest or begin, begin), min(end or begin + AFTER_ALL, begin + AFTER_ALL), None
     cancelled, asking = filters.cancelled, filters.asking
+    # A run has the text in its name or error, or its id ends with it.
+    text = Match.letters(search, "workflow_name", "error_text", unsigned=filters.unsigned)
+    if text is not None and search is not None and ID_ENDS.match(search):
+        text = Match(f"({text.sql} OR id LIKE ?)", (*text.params, f"%{search.upper()}"))
     match = Match.all_of(
         None if cancelled is None else Match(f"cancelled = {cancelled:d}", ()),
-        _match_text(search, filters.unsigned),
+        text,
         None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
     )
     return Rows(Run, given, filters.arms(), (lowest, end), match)
@@ -703,25 +689,17 @@ def _end(run: Run, where: str, params: tuple[Any, ...], status: str, waits: bool
     columns = ", ".join(f"{key} = ?" for key in row)
     ended = Decides(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), run.id, *params))
     run.__data__.update(row)
-    return [
-        ended,
-        counted(run),
-        *(_close_waits(run, now) if waits else ()),
-        *(_answer_parent(run, now) if run.parent_node_id is not None else ()),
-        *failure_entries(run),
-        Write(NEXT, (run.workflow_id,)),
-        FlowLock(run.workflow_id),
-    ]
-
-
-def _close_waits(run: Run, now: int) -> list[Write]:
-    """Return writes that end the waiting steps, which will never be answered."""
-    closed = (
-        "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', "
-        "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'waiting'"
-    )
-    gone = Write("DELETE FROM waits WHERE run_id = ?", (run.id,))
-    return [Write(closed, (now, run.id)), gone, waits.stop_all(str(run.id))]
+    unit: list[Item] = [ended, counted(run)]
+    if waits:  # its waiting steps will never be answered
+        closed = (
+            "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', "
+            "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'waiting'"
+        )
+        gone = Write("DELETE FROM waits WHERE run_id = ?", (run.id,))
+        unit += [Write(closed, (now, run.id)), gone, stop_all(str(run.id))]
+    if run.parent_node_id is not None:
+        unit += _answer_parent(run, now)
+    return [*unit, *failure_entries(run), Write(NEXT, (run.workflow_id,)), FlowLock(run.workflow_id)]
 
 
 def _answer_parent(run: Run, now: int) -> list[Write]:

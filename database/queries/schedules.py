@@ -52,7 +52,9 @@ def sync(flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]], now: int | 
     configs = dict(wanted)
     with write():
         if not all(config["timezone"] for config in configs.values()):
-            zone = _zone_of(flow.workspace_id)
+            # Locked, so that it does not change before the schedules are written.
+            sql = f"SELECT timezone FROM workspaces WHERE id = ? {LOCKED}"
+            zone = str(fetch_value(sql, (flow.workspace_id,)) or "UTC")
             configs = {id_: {**config, "timezone": config["timezone"] or zone} for id_, config in configs.items()}
         rows = Schedule.each(f"workflow_id = ? ORDER BY node_id {LOCKED}", (flow.id,))
         present = {row.node_id: row for row in rows}
@@ -193,12 +195,6 @@ def prune_fires(now: int | None = None) -> int:
             gone = execute(sql, (before, FIRES_AT_ONCE)).rowcount
         total += gone
     return total
-
-
-def _zone_of(workspace_id: str) -> str:
-    """Return the workspace's time zone. Locked, so that it does not change before the schedules are written."""
-    sql = f"SELECT timezone FROM workspaces WHERE id = ? {LOCKED}"
-    return str(fetch_value(sql, (workspace_id,)) or "UTC")
 
 
 NEVER = 10**15  # sort key of an item without a next time

@@ -263,12 +263,12 @@ DOTS = "…".encode()
 
 def without_signatures(text: bytes) -> bytes:
     """Return the text with dots in place of each signature or part of one."""
-    return SIGNATURE.sub(_hidden, text) if b"token" in text else text
 
+    def hide(found: re.Match[bytes]) -> bytes:
+        before = found.string[max(0, found.start() - FAR) : found.start()]
+        return found[1] + DOTS if BEFORE in before else found[0]
 
-def _hidden(found: re.Match[bytes]) -> bytes:
-    before = found.string[max(0, found.start() - FAR) : found.start()]
-    return found[1] + DOTS if BEFORE in before else found[0]
+    return SIGNATURE.sub(hide, text) if b"token" in text else text
 
 
 def in_sql(text: str | None) -> str | None:

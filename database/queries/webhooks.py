@@ -69,7 +69,7 @@ class Patterns:
 
     def __init__(self, shapes: Iterable[str]) -> None:
         found: dict[tuple[str, int], list[str]] = {}
-        for shape in sorted(shapes, key=_precedence):
+        for shape in sorted(shapes, key=lambda shape: ([part == PARAM for part in shape.split("/")], shape)):
             parts = shape.split("/")
             found.setdefault((parts[0], len(parts)), []).append(shape)
         self._shapes: Mapping[tuple[str, int], list[str]] = found
@@ -80,10 +80,6 @@ class Patterns:
             return []
         key = called[0], len(called)
         return [shape for shape in self._shapes.get(key, ()) if is_match(shape, called)]
-
-
-def _precedence(shape: str) -> tuple[list[bool], str]:
-    return [part == PARAM for part in shape.split("/")], shape
 
 
 TRIGGER_SUFFIX = "_trigger"
@@ -216,7 +212,8 @@ def _check_free(
     workspace_id: str, node_id: str, address: tuple[str, str], path: str, takers: Mapping[tuple[str, str], str]
 ) -> None:
     """Check that no other node and no other flow has the address, which is a shape and a method."""
-    name = _describe(path, address[1])
+    method = address[1]
+    name = f"/forms/{path}" if method == FORM_METHOD else f"{method} {path}"
     if address in takers:
         _refuse(node_id, "path", f"{name} is the address of the node {takers[address]!r} too")
     sql = (
@@ -227,10 +224,6 @@ def _check_free(
     if taken is not None:
         whose = f"the flow {taken[1]!r}" if taken[0] == workspace_id else "a flow of another workspace"
         raise Conflict(f"Node {node_id!r}: the address {name} is taken by {whose}")
-
-
-def _describe(path: str, method: str) -> str:
-    return f"/forms/{path}" if method == FORM_METHOD else f"{method} {path}"
 
 
 def _refuse(node_id: str, key: str, message: str) -> None:
@@ -268,19 +261,19 @@ class WebhookTarget(NamedTuple):
 
     @classmethod
     def at(cls, path: str, method: str) -> WebhookTarget | None:
-        """Return the webhook at this address, cached (see database/shared.py); None if no active flow has it."""
-        return _hooks.get((path, method), lambda: cls._read(path, method))
+        """Return the webhook at this address, cached (see database/changes.py); None if no active flow has it."""
+
+        def read() -> WebhookTarget | None:
+            found = execute(AT, (path, method)).fetchone()
+            return None if found is None else cls(found[0], Fired(*found[1:6]), *found[6:])
+
+        return _hooks.get((path, method), read)
 
     @classmethod
     def of_pattern(cls, parts: Sequence[str], method: str) -> WebhookTarget | None:
         """Return the webhook whose path with parameters matches these parts; None if no active flow has one."""
         found = (cls.at(shape, method) for shape in _get_patterns().find(parts))
         return next(filter(None, found), None)
-
-    @classmethod
-    def _read(cls, path: str, method: str) -> WebhookTarget | None:
-        found = execute(AT, (path, method)).fetchone()
-        return None if found is None else cls(found[0], Fired(*found[1:6]), *found[6:])
 
 
 _hooks: QueryCache[tuple[str, str], WebhookTarget] = QueryCache(settings_commits)
@@ -289,13 +282,13 @@ _patterns: QueryCache[str, Patterns] = QueryCache(settings_commits)
 
 def _get_patterns() -> Patterns:
     """Return the shapes of all paths with parameters."""
-    found = _patterns.get(ALL_PATTERNS, _read_patterns)
+
+    def read() -> Patterns:
+        return Patterns(path for (path,) in execute(f"SELECT DISTINCT path FROM webhooks WHERE {HAS_PARAM}"))
+
+    found = _patterns.get(ALL_PATTERNS, read)
     assert found is not None
     return found
-
-
-def _read_patterns() -> Patterns:
-    return Patterns(path for (path,) in execute(f"SELECT DISTINCT path FROM webhooks WHERE {HAS_PARAM}"))
 
 
 AT = """

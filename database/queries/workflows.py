@@ -76,12 +76,8 @@ def put_folder(workspace_id: str, workflow_ids: Sequence[str], path: str | None)
     names = ("workflow_id", "workspace_id", "path")
     conflict = " ON CONFLICT (workflow_id) DO UPDATE SET path = excluded.path"
     execute_all(insert_all("workflow_folders", names, rows, conflict))
-    _check_folder_count(workspace_id)
-
-
-def _check_folder_count(workspace_id: str) -> None:
-    sql = "SELECT COUNT(DISTINCT path) FROM workflow_folders WHERE workspace_id = ?"
-    if fetch_value(sql, (workspace_id,)) > MAX_FOLDERS:
+    count = "SELECT COUNT(DISTINCT path) FROM workflow_folders WHERE workspace_id = ?"
+    if fetch_value(count, (workspace_id,)) > MAX_FOLDERS:
         raise Conflict(f"The workspace would have more than {MAX_FOLDERS} folders; use one of the existing folders")
 
 
@@ -251,11 +247,6 @@ SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
 Triggers = Sequence[tuple[str, str, Any]]
 
 
-def _same(text: str, other: str) -> bool:
-    """Return True if two JSON texts have the same value."""
-    return text == other or bool(orjson.loads(text) == orjson.loads(other))
-
-
 def draft(user_id: str | None = None, triggers: Triggers | None = None, **values: Any) -> Workflow:
     """Insert a new flow with its first version. An active one needs its `triggers`."""
     now = now_ms()
@@ -304,7 +295,8 @@ def change(
         if present is None or present.updated_at != flow.updated_at or expected not in (None, present.version):
             return False
         flow.version = present.version
-        if "definition_json" in values and _same(values["definition_json"], present.definition_json):
+        text, before = values.get("definition_json"), present.definition_json
+        if text is not None and (text == before or orjson.loads(text) == orjson.loads(before)):
             del values["definition_json"]
         for key, value in values.items():
             setattr(flow, key, value)
@@ -404,12 +396,12 @@ class Startable(Fired):
     @classmethod
     def find(cls, id_: str) -> Self | None:
         """Return the flow with this id, or None."""
-        return cast("Self | None", _startable.get(id_, lambda: cls._read(id_)))
 
-    @classmethod
-    def _read(cls, id_: str) -> Self | None:
-        found = execute(f"SELECT {', '.join(cls._fields)} FROM workflows WHERE id = ?", (id_,)).fetchone()
-        return None if found is None else cls(*found)
+        def read() -> Self | None:
+            found = execute(f"SELECT {', '.join(cls._fields)} FROM workflows WHERE id = ?", (id_,)).fetchone()
+            return None if found is None else cls(*found)
+
+        return cast("Self | None", _startable.get(id_, read))
 
     @property
     def definition_json(self) -> str:
