@@ -12,7 +12,6 @@ from database.base import Write, new_id
 from database.queries import runs
 from database.queries.locks import FlowLock
 from database.queries.runs import Unit
-from definition import PlannedNode
 from engine import Plan
 from errors import BadInput, Issue, NodeError, Unavailable, Unprocessable
 from models import Run
@@ -179,29 +178,24 @@ def check_input(
     """
     fired = plan.by_id.get(trigger_node) if trigger_node is not None else None
     for planned in plan.nodes if trigger_node is None else (fired,) if fired is not None else ():
-        if isinstance(planned.node, AskingNode) and planned.id not in done and _asks(planned):
-            _check(planned.node, planned.config.static, value(), workspace_id)
-
-
-def _asks(planned: PlannedNode) -> bool:
-    """Return True if the trigger is executed for the whole input, not for its items, and has a schema for it."""
-    is_whole = not planned.disabled and planned.pinned is None and planned.foreach is None
-    return is_whole and "input_schema" in planned.config.static
+        node, config = planned.node, planned.config.static
+        # Executed for the whole input, not for its items.
+        is_whole = not planned.disabled and planned.pinned is None and planned.foreach is None
+        if isinstance(node, AskingNode) and is_whole and planned.id not in done and "input_schema" in config:
+            _check(node, config, value(), workspace_id)
 
 
 def _check(node: AskingNode, config: dict[str, Any], value: Any, workspace_id: str) -> None:
     try:
         node.check(config, value, workspace_id)
     except InputRefused as error:
-        issues = [Issue(_within(issue["path"]), issue["message"]) for issue in error.issues]
+        issues = []
+        for issue in error.issues:  # with paths in the request
+            dot = "." if issue["path"] and not issue["path"].startswith("[") else ""
+            issues.append(Issue(f"input{dot}{issue['path']}", issue["message"]))
         raise Unprocessable(error.message[0].upper() + error.message[1:], issues) from None
     except NodeError as error:
         told = f"The input cannot be checked: {error.message}"
         if error.permanent:
             raise Unprocessable(told, [Issue("input", error.message)]) from None
         raise Unavailable(told, retry_after=5) from None
-
-
-def _within(path: str) -> str:
-    """Return a path in the input as a path in the request."""
-    return f"input{path}" if path.startswith("[") or not path else f"input.{path}"

@@ -22,7 +22,6 @@ from database.queries.debounces import Window
 from database.queries.variables import find_variables
 from definition import Debouncing, Plan
 from errors import BadInput, Conflict, ExpressionError, NodeError, Unavailable
-from expressions import Template
 from models import Run
 
 from .acceptance import Start, Ticket, check_input
@@ -106,7 +105,20 @@ class Debouncer:
 
     def make_call(self, value: Any, encoded: bytes) -> DebouncedCall:
         """Return a call with this input, and its JSON text. Raises: BadInput if its key cannot be computed."""
-        return self._with_key("" if self.how.key is None else _digest(self._encode_key(self.how.key, value)), encoded)
+        flow, key = self.flow, self.how.key
+        if key is None:
+            return self._with_key("", encoded)
+        scope = {
+            "input": value, "trigger": value,
+            "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
+            "vars": {**find_variables(flow.workspace_id), **self.plan.settings.vars},
+            "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
+        }  # fmt: skip
+        try:
+            text = orjson.dumps(key.evaluate(scope), option=orjson.OPT_SORT_KEYS)
+        except (ExpressionError, TypeError) as error:
+            raise BadInput(f"debounce.key: {error}") from None
+        return self._with_key(_digest(text), encoded)
 
     def make_lone_call(self, encoded: bytes) -> DebouncedCall:
         """Return a call that is collected only with equal calls."""
@@ -132,20 +144,6 @@ class Debouncer:
             self.flow, id=new_id("run"), input=value, triggered_by=self.triggered_by, trigger_node=self.node_id,
             nodes_total=len(self.plan.nodes), nodes_done=0, waiting=debounces.COLLECTING,
         )  # fmt: skip
-
-    def _encode_key(self, key: Template, value: Any) -> bytes:
-        """Return the key of the call, which may be any value, as JSON text."""
-        flow = self.flow
-        scope = {
-            "input": value, "trigger": value,
-            "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
-            "vars": {**find_variables(flow.workspace_id), **self.plan.settings.vars},
-            "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
-        }  # fmt: skip
-        try:
-            return orjson.dumps(key.evaluate(scope), option=orjson.OPT_SORT_KEYS)
-        except (ExpressionError, TypeError) as error:
-            raise BadInput(f"debounce.key: {error}") from None
 
 
 def _digest(key: bytes) -> str:

@@ -62,7 +62,13 @@ class FreeSpace:
         now = self.clock()
         if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
-            self._tell(any([self._is_short(folder) for folder in self.folders]))
+            was_low, self._is_low = self._is_low, any([self._is_short(folder) for folder in self.folders])
+            if self._is_low and not was_low:
+                log.warning(
+                    "the disk of the data is nearly full: no new runs are taken until more than the floor is free"
+                )
+            elif was_low and not self._is_low:
+                log.info("the disk of the data has room again: new runs are taken")
         return self._is_low
 
     def _is_short(self, folder: Path) -> bool:
@@ -80,13 +86,6 @@ class FreeSpace:
     def _floor_of(self, disk: os.statvfs_result) -> int:
         usual = min(USUAL_FLOOR, disk.f_blocks * disk.f_frsize // USUAL_SHARE)
         return usual if self.floor is None else self.floor
-
-    def _tell(self, is_low: bool) -> None:
-        if is_low and not self._is_low:
-            log.warning("the disk of the data is nearly full: no new runs are taken until more than the floor is free")
-        elif self._is_low and not is_low:
-            log.info("the disk of the data has room again: new runs are taken")
-        self._is_low = is_low
 
 
 log = logging.getLogger("headrace.dispatch")
@@ -234,7 +233,9 @@ class Dispatcher:
         # A few at a time, so that many of them do not delay other runs.
         for id_ in list(self._set_aside)[:SET_ASIDE_PER_SWEEP]:
             self._set_aside.pop(id_, None)
-        self._note_missed()
+        is_free = self.config.role == "worker" and len(self._active) < self.config.run_threads
+        if self.broker is not None and is_free and runs.find_claimable(1):
+            self.broker.note_missed()  # a pending run
         self._take_pending()
 
     def wake(self) -> None:
@@ -243,21 +244,11 @@ class Dispatcher:
             return
         if any([waits.wake(now_ms()), debounce.wake(self.resources, now_ms())]):
             self.pick_up()
-        elif not self._hears_broker():
+            return
+        # A worker whose broker brings runs need not look for them that often.
+        state = None if self.broker is None or self.config.role != "worker" else self.broker.state()
+        if state is None or state.is_down or state.deaf_for >= DEAF_SECONDS:
             self._take_pending()
-
-    def _note_missed(self) -> None:
-        """Tell the broker's queue that it has not brought a pending run, if there is one and a thread is free."""
-        is_free = self.config.role == "worker" and len(self._active) < self.config.run_threads
-        if self.broker is not None and is_free and runs.find_claimable(1):
-            self.broker.note_missed()
-
-    def _hears_broker(self) -> bool:
-        """Return True if this is a worker whose broker brings runs, so that it need not look for them that often."""
-        if self.broker is None or self.config.role != "worker":
-            return False
-        state = self.broker.state()
-        return not state.is_down and state.deaf_for < DEAF_SECONDS
 
     def offer_again(self) -> None:
         """Offer runs that still wait to the workers again. For the leader."""
@@ -351,18 +342,15 @@ class Dispatcher:
             return self.queue.offer(active.run.id, _lane(active.plan))
         if (waiting := getattr(self._local, "waiting", None)) is not None:
             waiting.append(active)
-        else:
-            self._drain(active)
-        return True
-
-    def _drain(self, first: Active) -> None:
-        """Execute a run, and the runs that it starts, in this thread, one after the other."""
-        waiting = self._local.waiting = deque([first])
+            return True
+        # This thread executes the run, and the runs that it starts, one after the other.
+        waiting = self._local.waiting = deque([active])
         try:
             while waiting:
                 self._execute(waiting.popleft())
         finally:
             del self._local.waiting
+        return True
 
     def may_start(self, flow: Workflow) -> str | None:
         """Return why no schedule or poll may start this flow now (`overlap` is skip). Call it in their transaction."""
@@ -537,16 +525,13 @@ class Dispatcher:
             self.offers.offer_new(self._active.keys())
 
     def _take_pending(self) -> None:
-        while self._pick_up():
+        while not self.is_stopping and not self.is_paused and self.lease.is_alive():
+            with self._choosing:
+                chosen = self._choose()
+            # A run needs no thread if it has ended, is in the slow lane or cannot be read.
+            if all([self._take(id_) for id_ in chosen]):
+                return
             log.debug("some of the runs need no thread, so others can start")
-
-    def _pick_up(self) -> bool:
-        """Start runs. Return True if one needs no thread: it has ended, is in the slow lane or cannot be read."""
-        if self.is_stopping or self.is_paused or not self.lease.is_alive():
-            return False
-        with self._choosing:
-            chosen = self._choose()
-        return not all([self._take(id_) for id_ in chosen])
 
     def _choose(self) -> list[str]:
         """Return the ids of runs to start now. `_has_more` is set before the threads are counted, so that a thread that

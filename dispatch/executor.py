@@ -93,7 +93,12 @@ class ResumeState:
             self.rounds[key] = self.rounds.get(key, 0) + 1
             self.tried.pop(key, None)
         elif step.status == "waiting":
-            self.waiting[steps.place_of(step)] = _open(step, waits.get(steps.place_of(step)), load)
+            place = steps.place_of(step)
+            wait = waits.get(place)
+            answer, reason = (None, "") if wait is None else (_answer(wait, load), wait.reason or "")
+            is_pause = wait is not None and wait.kind in ("pause", "item_pause")
+            begun = (step.seq, step.attempt, step.started_at)
+            self.waiting[place] = Open(*begun, reason, answer, is_pause, step.error_text, step.error_kind)
         elif step.status in ("success", "skipped") or steps.has_output(step):
             self.settled[key] = self._settled(step, load)
         else:
@@ -120,14 +125,6 @@ class ResumeState:
             if node is not None and node.on_interrupt == "fail":
                 return Outcome("failed", None, INTERRUPTED, node.id, "interrupted")
         return None
-
-
-def _open(step: Step, wait: Wait | None, load: Load) -> Open:
-    answer, reason = (None, "") if wait is None else (_answer(wait, load), wait.reason or "")
-    is_pause = wait is not None and wait.kind in ("pause", "item_pause")
-    return Open(
-        step.seq, step.attempt, step.started_at, reason, answer, is_pause, step.error_text, step.error_kind
-    )  # fmt: skip
 
 
 def answer_name(place: str) -> str:
@@ -229,10 +226,6 @@ class ForAnotherProcess(Exception):
     """This process lacks a node type of the run. A process that has it will execute the run."""
 
 
-def _make_no_agents(*args: Any) -> None:
-    """Return no services of agents: the pack is off."""
-
-
 class Executor:
     """Executes runs in the calling thread, for the process that holds the lease."""
 
@@ -240,7 +233,8 @@ class Executor:
         self.resources, self.recorder, self.lease = resources, recorder, lease
         self.on_step: StepSeen | None = None
         self.tracing = NoTracing()
-        self._make_agents: Any = pkgutil.resolve_name(registry.agents) if registry.agents else _make_no_agents
+        # Without the pack of agents, there are no services of agents.
+        self._make_agents: Any = pkgutil.resolve_name(registry.agents) if registry.agents else lambda *args: None
         # Runs whose end could not be written yet, by id: with their outcome and the writes of the end.
         self.unrecorded: dict[str, tuple[Active, Outcome, Unit]] = {}
         self._hand_back = threading.Event()
@@ -412,13 +406,14 @@ class Executor:
         try:
             return self.resources.plan_of_run(run)
         except HeadraceError as error:
-            if self._is_for_another_process(run):
+            definition = self.resources.definition_of(run) or {"nodes": []}
+            missing = {node["type"] for node in definition["nodes"] if REGISTRY.get(node["type"]) is None}
+            if missing and leases.has_node_types(missing):
                 raise ForAnotherProcess from error
             outcome = Outcome("failed", None, error.message, error_kind="config")
         if self.recorder.commit(runs.claim(run.id, self.lease.owner))[0]:
             claimed = Run.get_by_id(run.id)
-            left = remains_of(self.resources.definition_of(run) or {"nodes": []}, run)
-            active = Active(RunRecord(self.recorder, self.resources.payloads, claimed), left)
+            active = Active(RunRecord(self.recorder, self.resources.payloads, claimed), remains_of(definition, run))
             told = failure_writes(self.resources, active, outcome)
             values = {"error_text": outcome.error_text, "error_kind": outcome.error_kind}
             ending = runs.finish(claimed, self.lease.owner, "failed", waits=True, **values)
@@ -426,12 +421,6 @@ class Executor:
             self.tracing.see_unexecuted_end(str(run.id))
             self.tidy(active)
         return None
-
-    def _is_for_another_process(self, run: Run) -> bool:
-        """Return True if this process lacks a node type of the run, and a living one has it."""
-        definition = self.resources.definition_of(run) or {"nodes": []}
-        missing = {node["type"] for node in definition["nodes"] if REGISTRY.get(node["type"]) is None}
-        return bool(missing) and leases.has_node_types(missing)
 
     def give_up(self, active: Active, error: BaseException) -> None:
         """Fail a run whose record could not be written; its end is written as soon as the disk accepts it.

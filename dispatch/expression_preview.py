@@ -171,9 +171,13 @@ class Preview:
         most = self.resources.config.max_value_bytes
         try:
             size_of(value, "the value", 2 * most)
-            return _show(value, engine.encode(value, most), shown)
+            encoded = engine.encode(value, most)
         except NodeError as error:
             return TemplateValue(False, error=error.message)
+        if len(encoded) <= shown:
+            return TemplateValue(True, encoded)
+        start = value[:shown] if isinstance(value, str) else encoded[:shown].decode("utf-8", "ignore")
+        return TemplateValue(True, orjson.dumps(start), truncated=True)
 
     # The scope of the expressions
 
@@ -295,13 +299,6 @@ def compile_template(template: Any) -> Template | str | None:
         return compile_value(template)
     except ExpressionError as error:
         return str(error)
-
-
-def _show(value: Any, encoded: bytes, most: int) -> TemplateValue:
-    if len(encoded) <= most:
-        return TemplateValue(True, encoded)
-    start = value[:most] if isinstance(value, str) else encoded[:most].decode("utf-8", "ignore")
-    return TemplateValue(True, orjson.dumps(start), truncated=True)
 
 
 # Settings that a step had: those of its node with their expressions evaluated, computed from the record on demand.

@@ -24,28 +24,20 @@ class MetricsPublisher:
 
     def publish(self) -> None:
         """Write the counts since the last call, and the load of this process. Raises: errors of the database."""
+        dispatcher = self.dispatcher
+        lease, config = dispatcher.lease, dispatcher.config
+        state = None if dispatcher.broker is None else dispatcher.broker.state()
+        of_broker = () if state is None else (state.depth, int(state.is_down), round(state.deaf_for * 1000))
+        load = Load(dispatcher.active_count(), config.run_threads, dispatcher.queue.state().depth, *of_broker)
         taken = [(one, one.take()) for one in self.counted]
-        lease, role = self.dispatcher.lease, self.dispatcher.config.role
         try:
             with write_leases():
                 server_metrics.add_counts(count for _, counts in taken for count in counts)
-                leases.describe(lease.owner, role, self._measure_load())
+                leases.describe(lease.owner, config.role, load)
         except BaseException:
             for one, counts in taken:
                 one.give_back(counts)
             raise
-
-    def _measure_load(self) -> Load:
-        dispatcher = self.dispatcher
-        active, threads, queued = (
-            dispatcher.active_count(),
-            dispatcher.config.run_threads,
-            dispatcher.queue.state().depth,
-        )
-        if dispatcher.broker is None:
-            return Load(active, threads, queued)
-        broker = dispatcher.broker.state()
-        return Load(active, threads, queued, broker.depth, int(broker.is_down), round(broker.deaf_for * 1000))
 
     def publish_last(self) -> None:
         """Write the last counts of this process, if the database takes them."""

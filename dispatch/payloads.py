@@ -67,15 +67,6 @@ def _make_folder(folder: Path) -> None:
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _write(path: Path, value: bytes) -> None:
-    """Write and sync a new file. Its name may not be on the disk yet: see `_sync`."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(value)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _link(existing: Path | None, path: Path, value: bytes) -> bool:
     """Give the file of this value another name. Return False if it is gone, changed, or cannot have more names."""
     if existing is None:
@@ -127,7 +118,11 @@ class Payloads:
         path.unlink(missing_ok=True)
         key = (run_id, blake2b(value, digest_size=32).digest())
         if not _link(self._known.get(key), path, value):
-            _write(path, value)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "wb") as file:
+                file.write(value)
+                file.flush()
+                os.fsync(file.fileno())
             with self._lock:
                 self._known[key] = path
                 if len(self._known) > MAX_KNOWN:

@@ -69,7 +69,20 @@ def look(resources: Resources, flow: Flow, node_id: str, state: str | None, line
     """
     keyring = resources.keyring_of(flow.workspace_id)
     with redacted_errors(keyring, flow, node_id):
-        return _look(open_trigger(resources, flow, node_id, state, lines, keyring, SECONDS), keyring)
+        planned, config, before, ctx = open_trigger(resources, flow, node_id, state, lines, keyring, SECONDS)
+        if planned.node.own:
+            given = plugin_runner.copy_value(config)
+            polled = plugin_runner.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)
+        else:
+            polled = planned.node.poll(config, before, ctx)
+        if not isinstance(polled, Polled) or not all(
+            isinstance(item, Item) and isinstance(item.key, str) for item in polled.items
+        ):
+            raise NodeError(f"{planned.type} must return Polled with a list of Item", permanent=True)
+        if len(polled.items) > MAX_ITEMS:
+            raise LimitExceeded(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed")
+        encoded = encode_state(polled.state, keyring)
+        return PollResult(tuple(polled.items), encoded, polled.whole, polled.more, bool(config.get("backlog")), keyring)
 
 
 @contextmanager
@@ -115,28 +128,9 @@ def open_trigger(
     return Opened(planned, config, before, _context(resources, flow, node_id, scope, lines, keyring, seconds))
 
 
-def _look(opened: Opened, keyring: Keyring) -> PollResult:
-    planned, config, before, ctx = opened
-    if planned.node.own:
-        given = plugin_runner.copy_value(config)
-        polled = plugin_runner.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)
-    else:
-        polled = planned.node.poll(config, before, ctx)
-    if not isinstance(polled, Polled) or not all(map(_is_item, polled.items)):
-        raise NodeError(f"{planned.type} must return Polled with a list of Item", permanent=True)
-    if len(polled.items) > MAX_ITEMS:
-        raise LimitExceeded(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed")
-    encoded = encode_state(polled.state, keyring)
-    return PollResult(tuple(polled.items), encoded, polled.whole, polled.more, bool(config.get("backlog")), keyring)
-
-
 def encode_state(state: Any, keyring: Keyring) -> str:
     """Return the state as JSON text with secrets redacted. Raises: NodeError if it is not JSON, or too large."""
     return keyring.clean(engine.encode(state, MAX_STATE)).decode()
-
-
-def _is_item(item: Any) -> bool:
-    return isinstance(item, Item) and isinstance(item.key, str)
 
 
 def _context(

@@ -258,15 +258,6 @@ def _files_of(folder: Path, max_bytes: int, quota: int) -> WorkspaceFiles:
     return WorkspaceFiles(folder, max_bytes, quota)
 
 
-def _payloads_of(config: Config) -> Payloads:
-    if config.values_url:
-        payloads: Payloads = find_value_store().open_payloads(config, config.inline_value_bytes)
-        return payloads
-    if config.is_postgres:
-        return PayloadRows(config.inline_value_bytes)
-    return Payloads(config.data_dir / "values", config.inline_value_bytes)
-
-
 def find_value_store() -> Any:
     """Return the module that `registry.value_store` names. Raises: ConfigError if no pack has named one."""
     if not registry.value_store:
@@ -291,7 +282,13 @@ class Resources:
         """`files_folder` holds the files of all flows if there is only one workspace, as on the command line."""
         self.config, self.services, self.links = config, services, links
         self.find_credential, self.files_folder = find_credential, files_folder
-        self.payloads = _payloads_of(config)
+        self.payloads: Payloads
+        if config.values_url:
+            self.payloads = find_value_store().open_payloads(config, config.inline_value_bytes)
+        elif config.is_postgres:
+            self.payloads = PayloadRows(config.inline_value_bytes)
+        else:
+            self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
         self.plans = Plans(config.max_nodes)
 
     def files_of(self, workspace_id: str) -> WorkspaceFiles:
@@ -374,7 +371,11 @@ class Resources:
 
     def _plan_of_version(self, run: Run) -> Plan:
         if is_task(run.workflow_id):
-            return self._task_of(run).plan()
+            try:
+                task: Task = make_task(run, self.input_of(run))
+            except FileNotFoundError:
+                raise Conflict("the task of the run is no longer stored; give the task again") from None
+            return task.plan()
 
         def load() -> str:
             row = find_version(run.workflow_id, run.workflow_version)
@@ -383,12 +384,6 @@ class Resources:
             return str(row.definition_json)
 
         return self.plans.get(run.workflow_id, int(run.workflow_version or 0), load)
-
-    def _task_of(self, run: Run) -> Task:
-        try:
-            return make_task(run, self.input_of(run))
-        except FileNotFoundError:
-            raise Conflict("the task of the run is no longer stored; give the task again") from None
 
     def definition_of(self, run: Run) -> dict[str, Any] | None:
         """Return the definition with which the run began, valid or not; None if it was deleted."""

@@ -95,7 +95,12 @@ def _choose(
             raise Conflict("version: must be `same`, because the run used an unsaved definition")
         return None, options.definition
     number = int({"same": run.workflow_version or 0, "latest": flow.version}.get(str(version), version))
-    return number, _definition(flow, number)
+    if number == flow.version:
+        return number, str(flow.definition_json)
+    row = find_version(flow.id, number)
+    if row is None:
+        raise NotFound(f"version: the flow has no version {number}")
+    return number, str(row.definition_json)
 
 
 def record_run(
@@ -109,7 +114,14 @@ def record_run(
     """
     try:
         with write():
-            _insert(run, made, limit)
+            if limit:
+                lock_flow(made.workflow_id)
+            if run is not None:
+                lock_runs((run.id,))  # no step of it is written between the two looks at its steps
+                if Run.find(run.id) is None:
+                    raise NotFound("The run was deleted")
+            if not execute(*(runs.insertion_unless_busy(made, limit) if limit else runs.insertion(made))).rowcount:
+                raise Conflict(f"The flow {limit_reached(limit)}")
             if run is not None and kept:
                 steps.keep(run.id, made.id, kept)
                 # A node of a cancelled run may have ended, and written its file, since `files` were listed.
@@ -121,17 +133,6 @@ def record_run(
         if not isinstance(error, DatabaseLost):  # it may have been recorded after all
             resources.payloads.remove(made.id)
         raise
-
-
-def _insert(run: Run | None, made: Run, limit: int) -> None:
-    if limit:
-        lock_flow(made.workflow_id)
-    if run is not None:
-        lock_runs((run.id,))  # no step of it is written between the two looks at its steps
-        if Run.find(run.id) is None:
-            raise NotFound("The run was deleted")
-    if not execute(*(runs.insertion_unless_busy(made, limit) if limit else runs.insertion(made))).rowcount:
-        raise Conflict(f"The flow {limit_reached(limit)}")
 
 
 def _flow_of(run: Run, start: str) -> Workflow:
@@ -149,15 +150,6 @@ def _flow_of(run: Run, start: str) -> Workflow:
     if flow.status == "archived":
         raise Conflict("The flow is archived; make it a draft or active to run it")
     return flow
-
-
-def _definition(flow: Workflow, number: int) -> str:
-    if number == flow.version:
-        return str(flow.definition_json)
-    row = find_version(flow.id, number)
-    if row is None:
-        raise NotFound(f"version: the flow has no version {number}")
-    return str(row.definition_json)
 
 
 def _kept_nodes(plan: Plan, run: Run, text: str, number: int | None) -> list[str]:
@@ -211,7 +203,10 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
     flow, options = start.flow, start.options
     assert options is not None and options.only is not None
     options.check(resources.config.max_value_bytes)
-    whole = _plan_whole(resources, start, options)
+    if options.definition is None:
+        whole = resources.plan_of(flow)
+    else:
+        whole = definitions.plan_draft(orjson.loads(options.definition), resources.config.max_nodes)
     definitions.select_one(whole, options.only, options.pinned, ())  # checks the ids
     settled = {} if source is None else steps.settled(source.id)
     kept = _choose_kept(whole, options, settled)
@@ -238,12 +233,6 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
     more = [runs.keep_options(id_, given.text, given.size), *([] if start.note is None else [start.note(made)])]
     record_run(resources, source, made, kept, files, limit, more)
     return made
-
-
-def _plan_whole(resources: Resources, start: Start, options: StartOptions) -> Plan:
-    if options.definition is None:
-        return resources.plan_of(start.flow)
-    return definitions.plan_draft(orjson.loads(options.definition), resources.config.max_nodes)
 
 
 def _encode(value: Any, max_bytes: int) -> bytes:

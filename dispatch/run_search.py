@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
@@ -75,27 +76,18 @@ class Needle:
         if self.unsigned and "token" in text:
             text = without_signatures(text.encode()).decode()
         if is_json and "\\u" in text:
-            text = _unescape(text)
+            # Senders may escape all letters beyond ASCII. The beginning of a large value is not JSON.
+            with suppress(orjson.JSONDecodeError):
+                text = orjson.dumps(orjson.loads(text)).decode()
         folded = text.casefold()
         for needle in self.in_json if is_json else (self.plain,):
             at = folded.find(needle)
             if at >= 0:
                 # A letter whose folded form is longer shifts the places.
-                return _cut(text if len(text) == len(folded) else folded, at, len(needle))
+                text = text if len(text) == len(folded) else folded
+                start, end = max(0, at - AROUND), at + len(needle) + AROUND
+                return f"{'…' if start > 0 else ''}{text[start:end]}{'…' if end < len(text) else ''}"
         return None
-
-
-def _unescape(text: str) -> str:
-    """Return the JSON with its letters as they are: senders may escape all letters beyond ASCII."""
-    try:
-        return orjson.dumps(orjson.loads(text)).decode()
-    except orjson.JSONDecodeError:
-        return text  # the beginning of a large value
-
-
-def _cut(text: str, at: int, length: int) -> str:
-    start, end = max(0, at - AROUND), at + length + AROUND
-    return f"{'…' if start > 0 else ''}{text[start:end]}{'…' if end < len(text) else ''}"
 
 
 class RunSearch:

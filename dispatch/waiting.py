@@ -54,26 +54,23 @@ class RunWatch:
     def _watch(self) -> None:
         """Watch the runs until no thread waits."""
         try:
-            while waiting := self._get_waiting():
-                self._look(waiting)
+            while True:
+                with self._lock:
+                    waiting = dict(self._waiting)
+                    self._is_watched = bool(waiting)
+                if not waiting:
+                    return
+                try:
+                    present = runs.read_states({run_id for run_id, _ in waiting.values()})
+                except Exception as error:
+                    log.warning("runs that callers wait for cannot be read: %s", error)
+                    present = {}  # each thread reads its run itself, and reports the error to its caller
+                for changed, (run_id, known) in waiting.items():
+                    if present.get(run_id) != known:
+                        changed.set()
                 time.sleep(POLL_SECONDS)
         finally:
             disconnect_thread()
-
-    def _get_waiting(self) -> dict[threading.Event, tuple[str, RunState]]:
-        with self._lock:
-            self._is_watched = bool(self._waiting)
-            return dict(self._waiting)
-
-    def _look(self, waiting: dict[threading.Event, tuple[str, RunState]]) -> None:
-        try:
-            present = runs.read_states({run_id for run_id, _ in waiting.values()})
-        except Exception as error:
-            log.warning("runs that callers wait for cannot be read: %s", error)
-            present = {}  # each thread reads its run itself, and reports the error to its caller
-        for changed, (run_id, known) in waiting.items():
-            if present.get(run_id) != known:
-                changed.set()
 
 
 WAIT_SECONDS = 0.5  # between two checks whether the process ends
