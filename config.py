@@ -138,15 +138,15 @@ def _parse_packs(text: str) -> tuple[str, ...] | None:
 
 
 def _parse_egress(text: str) -> tuple[str, ...]:
-    return tuple(_parse_host_or_network(part.strip().lower()) for part in text.split(",") if part.strip())
-
-
-def _parse_host_or_network(text: str) -> str:
-    if re.fullmatch(r"[0-9.]+|.*[/:].*", text):
-        return str(ipaddress.ip_network(text))
-    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?", text):
-        raise ValueError
-    return text
+    parsed = []
+    for part in filter(None, (part.strip().lower() for part in text.split(","))):
+        if re.fullmatch(r"[0-9.]+|.*[/:].*", part):
+            parsed.append(str(ipaddress.ip_network(part)))
+        elif re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?", part):
+            parsed.append(part)
+        else:
+            raise ValueError
+    return tuple(parsed)
 
 
 def _parse_authorities(text: str) -> Path:
@@ -575,7 +575,13 @@ class Config:
         source = _read_environment() if environ is None else environ
         made = cls(**{item.name: item.metadata["setting"].value(source) for item in fields(cls)})
         made._check_database()
-        made._check_store()
+        keys = {"AWS_ACCESS_KEY_ID": made.values_key_id, "AWS_SECRET_ACCESS_KEY": made.values_key}
+        missing = [name for name, value in keys.items() if not value]
+        if made.values_url and missing:
+            raise ConfigError(
+                f"HEADRACE_VALUES_URL is set, and the store needs an access key. Set also {' and '.join(missing)} (or "
+                f"a file in {' and '.join(f'{name}_FILE' for name in missing)})"
+            )
         return made
 
     def _check_database(self) -> None:
@@ -596,15 +602,6 @@ class Config:
             raise ConfigError(
                 f"With PostgreSQL in DATABASE_URL, a server may have several machines, and needs settings that are the "
                 f"same on each of them. Set also: {'; '.join(missing)}"
-            )
-
-    def _check_store(self) -> None:
-        given = {"AWS_ACCESS_KEY_ID": self.values_key_id, "AWS_SECRET_ACCESS_KEY": self.values_key}
-        missing = [name for name, value in given.items() if not value]
-        if self.values_url and missing:
-            raise ConfigError(
-                f"HEADRACE_VALUES_URL is set, and the store needs an access key. Set also {' and '.join(missing)} (or "
-                f"a file in {' and '.join(f'{name}_FILE' for name in missing)})"
             )
 
     @property

@@ -751,12 +751,17 @@ class Loop(Execution):
 
         If the node routes items, the output is an object with a list for each branch. Return HELD if items wait.
         """
-        self.mark = self.begin(None, 1, None, announce=False) if open_ is None else _mark_of(open_)
+        if open_ is None:
+            self.mark = self.begin(None, 1, None, announce=False)
+        else:
+            self.mark = BegunAttempt(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)
         try:
             results = self.collect(self.items(), open_)
             if results is None:
                 return HELD
-            return self.route(results) if self.node.routes_items else self.finish(self.mark, _outputs(results))
+            if self.node.routes_items:
+                return self.route(results)
+            return self.finish(self.mark, [state.output for state in results])
         except NodeError as error:
             return self.fail(self.mark, error)
 
@@ -958,11 +963,3 @@ class ParallelLoop(OpenLoop):
     def finish(self, mark: BegunAttempt, result: Any) -> SettledNode:
         with self.lock:
             return super().finish(mark, result)
-
-
-def _outputs(results: list[SettledNode]) -> list[Any]:
-    return [state.output for state in results]
-
-
-def _mark_of(open_: Open) -> BegunAttempt:
-    return BegunAttempt(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)

@@ -32,15 +32,6 @@ def _open_files(wanted):
     return wanted if soft == resource.RLIM_INFINITY else soft
 
 
-def _return_large_blocks():
-    """Make the C library return free memory blocks over 1 MB to the system.
-
-    By default glibc keeps them for each thread: 19 MB for every thread that has checked a password.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1024**2)
-
-
 M_MMAP_THRESHOLD = -3  # in glibc's malloc.h
 
 _config = Config.from_env()
@@ -91,7 +82,10 @@ def when_ready(server):
 def post_worker_init(worker):
     # Requests make many objects and no cycles: searching for cycles every 700 objects takes a twentieth of their time.
     gc.set_threshold(50_000, 20, 50)
-    _return_large_blocks()
+    # Have the C library return free blocks over 1 MB to the system. By default glibc keeps them for each thread: 19 MB
+    # for every thread that has checked a password.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1024**2)
     worker.max_body = _config.max_body_bytes
     server = worker.app.wsgi().extensions["headrace"]
     server.start()

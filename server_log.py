@@ -141,8 +141,17 @@ class JsonFormatter(logging.Formatter):
             **{name: record.__dict__[name] for name in EXTRAS if record.__dict__.get(name) is not None},
         }
         if error:
-            entry["error"] = _shorten(error)
-        return _to_line(entry)
+            # The end has the exception, so the middle is left out.
+            start, end = error[:ERROR_START], error[ERROR_START - MAX_ERROR :]
+            entry["error"] = error if len(error) <= MAX_ERROR else f"{start}\n{CUT}\n{end}"
+        # Half a surrogate pair is text to Python, but is not UTF-8.
+        for name, value in entry.items():
+            if isinstance(value, str) and not value.isascii():
+                entry[name] = value.encode("utf-8", "replace").decode()
+        line = orjson.dumps(entry, default=str)
+        for letter, escape in LINE_ENDS:
+            line = line.replace(letter, escape)
+        return line
 
     def _format_error(self, record: logging.LogRecord) -> str:
         """Return the record's traceback; empty text if it has none."""
@@ -159,24 +168,6 @@ def _format_message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:
         return f"{record.msg} {record.args!r}"  # the arguments do not fit the message
-
-
-def _shorten(error: str) -> str:
-    """Return the error, without its middle if it is too long: the end has the exception."""
-    if len(error) <= MAX_ERROR:
-        return error
-    return f"{error[:ERROR_START]}\n{CUT}\n{error[ERROR_START - MAX_ERROR :]}"
-
-
-def _to_line(entry: dict[str, Any]) -> bytes:
-    # Half a surrogate pair is text to Python, but is not UTF-8.
-    for name, value in entry.items():
-        if isinstance(value, str) and not value.isascii():
-            entry[name] = value.encode("utf-8", "replace").decode()
-    line = orjson.dumps(entry, default=str)
-    for letter, escape in LINE_ENDS:
-        line = line.replace(letter, escape)
-    return line
 
 
 class JsonHandler(logging.Handler):
@@ -210,7 +201,12 @@ def install(config: Config) -> None:
     if config.log_format == "json" or level > logging.INFO:
         logging.getLogger().setLevel(max(level, logging.INFO))
     if config.log_format == "json":
-        _write_json()
+        # Everything that is logged, warned of or raised without a handler.
+        logging.getLogger().handlers[:] = [JsonHandler()]
+        logging.captureWarnings(True)
+        sys.excepthook = _log_uncaught
+        threading.excepthook = _log_end_of_thread
+        sys.unraisablehook = _log_unraisable
 
 
 def write(logger: str, *messages: str) -> None:
@@ -218,15 +214,6 @@ def write(logger: str, *messages: str) -> None:
     target = logging.getLogger(logger)
     for message in messages:
         target.handle(logging.LogRecord(logger, logging.INFO, __file__, 0, message, (), None))
-
-
-def _write_json() -> None:
-    """Write everything that is logged, warned of or raised without a handler as JSON."""
-    logging.getLogger().handlers[:] = [JsonHandler()]
-    logging.captureWarnings(True)
-    sys.excepthook = _log_uncaught
-    threading.excepthook = _log_end_of_thread
-    sys.unraisablehook = _log_unraisable
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -312,7 +299,9 @@ class StartupMessage:
         if self.config.log_format == "json":
             write("headrace", *[" ".join(part.split()) for part in parts if part])
         else:
-            _print("\n" + "".join(parts))
+            # In one piece: several processes write to the same terminal.
+            sys.stderr.flush()
+            os.write(sys.stderr.fileno(), ("\n" + "".join(parts)).encode())
 
 
 def find_problem(config: Config) -> str | None:
@@ -327,9 +316,3 @@ def find_problem(config: Config) -> str | None:
             told = f"Headrace cannot listen on port {config.port} of {config.host}: {error.strerror}."
             return f"{told}\nChange the settings HOST and PORT, for example: PORT={other} make run"
     return None
-
-
-def _print(text: str) -> None:
-    """Write the text in one piece: several processes write to the same terminal."""
-    sys.stderr.flush()
-    os.write(sys.stderr.fileno(), text.encode())

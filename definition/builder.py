@@ -97,19 +97,15 @@ def check_edges(shape: Graph, issues: Issues, ids: Collection[str]) -> None:
         known = ways[edge.source]
         if known is None or edge.branch in known:
             continue
-        names = _names(known)
+        # All names would make the message very long.
+        first = [repr(name[:MAX_NAME]) for name in islice(known, MAX_NAMED_WAYS + 1) if name is not None]
+        names = ", ".join([*first[:MAX_NAMED_WAYS], "…"] if len(known) > MAX_NAMED_WAYS else first)
         # An edge without a branch would be live on all of them, which surprises users; so it must name one.
         if edge.branch is None:
             issues.add(path, f"must name a branch of {edge.source!r}: {names}", edge.source)
         else:
             offer = f"choose one of {names}" if names else "it has no branches, so leave the branch out"
             issues.add(path, f"{edge.source!r} has no branch {edge.branch[:MAX_NAME]!r}; {offer}", edge.source)
-
-
-def _names(ways: Collection[str | None]) -> str:
-    """Return the first MAX_NAMED_WAYS branch names for a message; all names would make it very long."""
-    names = [repr(name[:MAX_NAME]) for name in islice(ways, MAX_NAMED_WAYS + 1) if name is not None]
-    return ", ".join([*names[:MAX_NAMED_WAYS], "…"] if len(ways) > MAX_NAMED_WAYS else names)
 
 
 def find_ways(raw: Mapping[str, Any]) -> dict[str | None, None] | None:
@@ -559,17 +555,19 @@ def check_uses(found: Iterable[Use], type_of: Callable[[str], str | None]) -> li
     `type_of` maps a name or id to the credential's type, or None if there is no such credential. Returns at most
     MAX_ISSUES warnings.
     """
-    warnings = (Issue(use.path, text, use.node_id, "warning") for use in found if (text := _problem(use, type_of)))
-    return list(islice(warnings, MAX_ISSUES))
-
-
-def _problem(use: Use, type_of: Callable[[str], str | None]) -> str | None:
-    name, type_ = use.name[:MAX_NAME], type_of(use.name)
-    if type_ is None:
-        return f"there is no credential {name!r} in this workspace"
-    if use.types and type_ not in use.types:
-        return f"the credential {name!r} is of type {type_}; it must be {or_list(use.types)}"
-    return None
+    warnings: list[Issue] = []
+    for use in found:
+        name, type_ = use.name[:MAX_NAME], type_of(use.name)
+        if type_ is None:
+            text = f"there is no credential {name!r} in this workspace"
+        elif use.types and type_ not in use.types:
+            text = f"the credential {name!r} is of type {type_}; it must be {or_list(use.types)}"
+        else:
+            continue
+        warnings.append(Issue(use.path, text, use.node_id, "warning"))
+        if len(warnings) == MAX_ISSUES:
+            break
+    return warnings
 
 
 class _UsageReader:

@@ -122,16 +122,12 @@ class Config:
                 raise NodeError(f"config.{key}: {error}", permanent=True, kind="expression") from None
             except ValidationError as error:
                 problem = join_messages(error.messages, f"config.{key}")
-                raise NodeError(problem + _gave(written, value), permanent=True) from None
+                is_short = isinstance(written, str) and len(written) <= MAX_QUOTED
+                if is_short and written.startswith("{{") and written.endswith("}}"):
+                    # Never the value itself, which may be a secret.
+                    problem += f"; {written} is {kind_of(value)}"
+                raise NodeError(problem, permanent=True) from None
         return config
-
-
-def _gave(written: Any, value: Any) -> str:
-    """Return a hint with the type of the evaluated value; never the value itself, which may be a secret."""
-    whole = (
-        isinstance(written, str) and len(written) <= MAX_QUOTED and written.startswith("{{") and written.endswith("}}")
-    )
-    return f"; {written} is {kind_of(value)}" if whole else ""
 
 
 class Constant:

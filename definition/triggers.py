@@ -67,15 +67,11 @@ def _poll(node: PlannedNode, plan: Plan) -> dict[str, Any]:
         roots |= item.compiled.roots
     said = [node.type, {key: written.get(key) for key in keys}, plan.settings.vars if "vars" in roots else None]
     digest = hashlib.sha256(json.dumps(said, default=str, sort_keys=True).encode()).hexdigest()
-    return {"type": node.type, "every": _every(node), "source": digest[:32]}
-
-
-def _every(node: PlannedNode) -> float:
     every = node.config.static.get("every", DEFAULT_INTERVAL)
     if isinstance(every, bool) or not isinstance(every, int | float) or not 1 <= every <= YEAR:
         text = f"must be a number of seconds from 1 to {YEAR} (a year)"
         raise DefinitionError([Issue(f"nodes ({node.id}).config.every", text, node.id)])
-    return float(every)
+    return {"type": node.type, "every": float(every), "source": digest[:32]}
 
 
 # Node type to the function that adds to its config.

@@ -229,7 +229,16 @@ class _Compiler:
 
     def output(self, parts: list[nodes.Expr]) -> Eval:
         if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
-            return _finish(self.compile(parts[0]), _is_borrowed(parts[0]))
+            run, borrowed = self.compile(parts[0]), _is_borrowed(parts[0])
+
+            def finished(scope: Scope, work: WorkBudget) -> Any:
+                value = run(scope, work)
+                # Values borrowed from the scope are JSON already.
+                if type(value) in _SIMPLE or borrowed and type(value) in _CONTAINERS:
+                    return value
+                return to_json(work, value)
+
+            return finished
         return _join([self.restore(p.data) if isinstance(p, nodes.TemplateData) else self.compile(p) for p in parts])
 
     def restore(self, text: str) -> str:
@@ -333,7 +342,8 @@ class _Compiler:
 
     def slice(self, of: nodes.Expr, node: nodes.Slice) -> Eval:
         inner = self.compile(of)
-        bounds = [self.compile(part) if part else _none for part in (node.start, node.stop, node.step)]
+        parts = (node.start, node.stop, node.step)
+        bounds = [self.compile(part) if part else lambda scope, work: None for part in parts]
         return lambda scope, work: slice_value(work, inner(scope, work), *[bound(scope, work) for bound in bounds])
 
     # operators
@@ -509,10 +519,6 @@ def _label(node: nodes.Expr) -> str:
     return "the value"
 
 
-def _none(scope: Scope, work: WorkBudget) -> None:
-    return None
-
-
 def _no_else(scope: Scope, work: WorkBudget) -> NoReturn:
     raise Missing(lambda: "the condition of the inline if is false, and there is no else")
 
@@ -548,18 +554,6 @@ def _is_borrowed(node: nodes.Expr) -> bool:
         case nodes.Filter(name="first" | "last"):
             return _is_borrowed(_subject(node))
     return False
-
-
-def _finish(run: Eval, borrowed: bool) -> Eval:
-    """Convert the value of a single expression to JSON, without walking values borrowed from the scope."""
-
-    def finished(scope: Scope, work: WorkBudget) -> Any:
-        value = run(scope, work)
-        if type(value) in _SIMPLE or borrowed and type(value) in _CONTAINERS:
-            return value
-        return to_json(work, value)
-
-    return finished
 
 
 _BINARY: dict[type[nodes.Node], values.Operator] = {
@@ -707,16 +701,11 @@ def _structure(value: Any, path: str, depth: int, found: _FoundTemplates) -> Eva
             parts[key] = run
     if not parts:
         return None
-    return _fill_list(value, parts) if isinstance(value, list) else _fill_object(value, parts)
+    if isinstance(value, Mapping):
+        return lambda scope, work: {**value, **{key: run(scope, work) for key, run in parts.items()}}
 
-
-def _fill_object(value: Mapping[str, Any], parts: Mapping[str, Eval]) -> Eval:
-    return lambda scope, work: {**value, **{key: run(scope, work) for key, run in parts.items()}}
-
-
-def _fill_list(value: list[Any], parts: Mapping[int, Eval]) -> Eval:
     def fill(scope: Scope, work: WorkBudget) -> list[Any]:
-        filled = value.copy()
+        filled: list[Any] = value.copy()
         for index, run in parts.items():
             filled[index] = run(scope, work)
         return filled

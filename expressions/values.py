@@ -320,19 +320,15 @@ def multiply(work: WorkBudget, left: Any, right: Any) -> Any:
     if isinstance(right, str | list):
         left, right = right, left
     if isinstance(left, str | list) and isinstance(right, int):
-        return _repeat(work, left, max(right, 0))
+        size = len(left) * max(right, 0)
+        if isinstance(left, str):
+            check_text_size(size)
+            work.chars(size)
+        else:
+            check_count(size)
+            work.spend(size)
+        return left * right if size else left[:0]
     raise _clash("*", left, right)
-
-
-def _repeat(work: WorkBudget, value: str | list[Any], times: int) -> Any:
-    size = len(value) * times
-    if isinstance(value, str):
-        check_text_size(size)
-        work.chars(size)
-    else:
-        check_count(size)
-        work.spend(size)
-    return value * times if size else value[:0]
 
 
 def divide(work: WorkBudget, left: Any, right: Any) -> Any:

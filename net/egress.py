@@ -63,7 +63,21 @@ class CertifiedClients:
     @contextmanager
     def open(self, certificate: Certificate) -> Iterator[Any]:
         """Yield the client of a certificate. Raises: NodeError if its parts do not fit together."""
-        entry = self._enter(certificate)
+        key = hashlib.sha256("\0".join(certificate).encode()).digest()
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                context = self.new_context()
+                load_certificate(context, certificate)
+                entry = self._entries[key] = _PooledClient(self.make(context))
+            entry.users += 1
+            self._entries.move_to_end(key)
+            evicted = self._entries.popitem(last=False)[1] if len(self._entries) > MAX_CLIENTS else None
+            if evicted is not None:
+                evicted.is_evicted = True
+                evicted = evicted if not evicted.users else None
+        if evicted is not None:
+            evicted.client.close()
         try:
             yield entry.client
         finally:
@@ -80,24 +94,6 @@ class CertifiedClients:
             self._entries.clear()
         for entry in entries:
             entry.client.close()
-
-    def _enter(self, certificate: Certificate) -> _PooledClient:
-        key = hashlib.sha256("\0".join(certificate).encode()).digest()
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
-                context = self.new_context()
-                load_certificate(context, certificate)
-                entry = self._entries[key] = _PooledClient(self.make(context))
-            entry.users += 1
-            self._entries.move_to_end(key)
-            evicted = self._entries.popitem(last=False)[1] if len(self._entries) > MAX_CLIENTS else None
-            if evicted is not None:
-                evicted.is_evicted = True
-                evicted = evicted if not evicted.users else None
-        if evicted is not None:
-            evicted.client.close()
-        return entry
 
 
 def load_certificate(context: ssl.SSLContext, certificate: Certificate) -> None:
@@ -181,18 +177,15 @@ class Rule:
         self.suffixes: list[str] = []
         self.networks: list[Any] = []
         for entry in filter(None, (item.strip().lower() for item in allow)):
-            self._add(entry)
-
-    def _add(self, entry: str) -> None:
-        try:
-            self.networks.append(ipaddress.ip_network(entry.strip("[]"), strict=False))
-        except ValueError:
-            if not set(entry).isdisjoint("/:@ ") or "*" in entry.removeprefix("*."):
-                raise ConfigError(f"HEADRACE_EGRESS_ALLOW: {entry!r} is not a host, address or CIDR") from None
-            if entry.startswith("*."):
-                self.suffixes.append(entry[1:])
-            else:
-                self.hosts.add(entry.rstrip("."))
+            try:
+                self.networks.append(ipaddress.ip_network(entry.strip("[]"), strict=False))
+            except ValueError:
+                if not set(entry).isdisjoint("/:@ ") or "*" in entry.removeprefix("*."):
+                    raise ConfigError(f"HEADRACE_EGRESS_ALLOW: {entry!r} is not a host, address or CIDR") from None
+                if entry.startswith("*."):
+                    self.suffixes.append(entry[1:])
+                else:
+                    self.hosts.add(entry.rstrip("."))
 
     def permits(self, host: str, address: Address) -> bool:
         """Return True if a connection to `address`, resolved from `host`, is allowed."""

@@ -79,23 +79,20 @@ class _Backend(httpcore2.AsyncNetworkBackend):
     async def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
     ) -> httpcore2.AsyncNetworkStream:
-        found = await self._resolve(host, port, timeout)
+        # In a thread, since it may take long.
+        looking = asyncio.get_running_loop().run_in_executor(None, self.addresses, host, port)
+        try:
+            found = await asyncio.wait_for(looking, timeout)
+        except TimeoutError:
+            raise httpcore2.ConnectTimeout(f"{host} was not resolved in time") from None
+        except (OSError, UnicodeError, OverflowError) as error:
+            raise httpcore2.ConnectError(f"{host} cannot be resolved: {error}") from None
         for address in found[:-1]:
             try:
                 return await self.inner.connect_tcp(address, port, timeout, *args, **options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 continue
         return await self.inner.connect_tcp(found[-1], port, timeout, *args, **options)
-
-    async def _resolve(self, host: str, port: int, timeout: float | None) -> list[str]:
-        """Return the host's addresses, resolved in a thread since it may take long."""
-        looking = asyncio.get_running_loop().run_in_executor(None, self.addresses, host, port)
-        try:
-            return await asyncio.wait_for(looking, timeout)
-        except TimeoutError:
-            raise httpcore2.ConnectTimeout(f"{host} was not resolved in time") from None
-        except (OSError, UnicodeError, OverflowError) as error:
-            raise httpcore2.ConnectError(f"{host} cannot be resolved: {error}") from None
 
     async def connect_unix_socket(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
         raise NodeError("a socket of this machine may not be reached", permanent=True, kind="egress")

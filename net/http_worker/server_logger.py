@@ -109,13 +109,9 @@ class RequestIds:
 
     def begin(self, request: Any) -> None:
         """Give the request (gunicorn's) its id, and make it the work of this thread."""
-        request.request_id = CURRENT.request_id = self._find(request) or os.urandom(12).hex()
-
-    def _find(self, request: Any) -> str | None:
-        if not self.trusts_proxies:
-            return None
-        given = [value for name, value in request.headers if name == HEADER.upper()]
-        return given[0] if len(given) == 1 and GIVEN.fullmatch(given[0]) else None
+        given = [value for name, value in request.headers if name == HEADER.upper()] if self.trusts_proxies else []
+        is_valid = len(given) == 1 and GIVEN.fullmatch(given[0])
+        request.request_id = CURRENT.request_id = given[0] if is_valid else os.urandom(12).hex()
 
     def enter(self, request: Any) -> None:
         """Make this request the work of the calling thread."""
