@@ -130,7 +130,11 @@ class JsonFormatter(logging.Formatter):
         """Return the line as UTF-8, without its end."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         error = self._format_error(record)
-        message = _format_message(record).removesuffix(f"\n{error}")
+        try:
+            message = record.getMessage()
+        except Exception:
+            message = f"{record.msg} {record.args!r}"  # the arguments do not fit the message
+        message = message.removesuffix(f"\n{error}")
         entry: dict[str, Any] = {
             "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
@@ -161,13 +165,6 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             parts.append(record.stack_info)
         return "\n".join(part for part in parts if part)
-
-
-def _format_message(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except Exception:
-        return f"{record.msg} {record.args!r}"  # the arguments do not fit the message
 
 
 class JsonHandler(logging.Handler):

@@ -115,7 +115,15 @@ class Preview:
         """
         end = time.monotonic() + MAX_SECONDS
         if self._find_list() is None:
-            return [OfItem(None, run.id, self._of_run(template, run, end)) for run in runs]
+            shown = []
+            for run in runs:
+                other = copy.copy(self)
+                other.place = replace(self.place, run=run)
+                compiled = compile_template(template)
+                scope = other.scope([compiled] if isinstance(compiled, Template) else [])
+                value = other._value(template, compiled, scope, end, MAX_EACH_VALUE)
+                shown.append(OfItem(None, run.id, value))
+            return shown
         compiled, foreach = compile_template(template), compile_template(self._find_list())
         scope = self.scope([item for item in (compiled, foreach) if isinstance(item, Template)])
         items = self.evaluate_list(scope, foreach)
@@ -124,14 +132,6 @@ class Preview:
             OfItem(index, None, self._value(template, compiled, each, end, MAX_EACH_VALUE))
             for index, each in enumerate(scopes)
         ]
-
-    def _of_run(self, template: Any, run: Run, end: float) -> TemplateValue:
-        """Return the value with the data of another run of the flow."""
-        other = copy.copy(self)
-        other.place = replace(self.place, run=run)
-        compiled = compile_template(template)
-        scope = other.scope([compiled] if isinstance(compiled, Template) else [])
-        return other._value(template, compiled, scope, end, MAX_EACH_VALUE)
 
     def values(self, templates: Sequence[Any]) -> list[TemplateValue]:
         """Evaluate the templates. This may take seconds, so callers must hold one of the PREVIEWS (limits.py).

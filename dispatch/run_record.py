@@ -217,7 +217,11 @@ class RunRecord:
         values = row_of(step, self._id, item, text, size)
         wait, status, done = step.wait, step.status, self.done
         if wait is not None:
-            self._note_wait(step, values)
+            place = step.node_id if step.item_index is None else f"{step.node_id}:{step.item_index}"
+            begun = waits.begin(self.run.id, self.run.claims, place, step.seq, wait)
+            self._buffer += (step_queries.begin_one(values, self.run.claims), begun)
+            if wait.kind == "loop":
+                self.loops[step.node_id] = wait.places
         else:
             self._steps.append((values, self._is_fenced and step.pure))
             is_settled = status != "repeated" and (status != "failed" or step.final or step.output is not None)
@@ -229,15 +233,6 @@ class RunRecord:
             self.flush()
         if self._refusal is not None:
             self._confirm_start(done)
-
-    def _note_wait(self, step: engine.StepRecord, values: tuple[Any, ...]) -> None:
-        run, wait = self.run, step.wait
-        assert wait is not None
-        self._buffer.append(step_queries.begin_one(values, run.claims))
-        place = step.node_id if step.item_index is None else f"{step.node_id}:{step.item_index}"
-        self._buffer.append(waits.begin(run.id, run.claims, place, step.seq, wait))
-        if wait.kind == "loop":
-            self.loops[step.node_id] = wait.places
 
     def _confirm_start(self, done: int) -> None:
         """Raise the error if the last step could not be recorded; `done` is the number of nodes settled before it."""
@@ -321,7 +316,13 @@ class RunRecord:
         If nothing of the run is written yet, and it may be written `whole`, its row is written once, in its final
         state, without the conditions of `writes`: no other process can have changed a row that does not exist.
         """
-        if whole and (written := self._submit_whole()) is not None:
+        written: Done | None = None
+        if whole:
+            with self._lock:
+                if self._new:
+                    written = self.recorder.submit([*insertions([self.whole()]), *self._noted], revocable=True)
+                    self._accepted, self._new = written, None
+        if written is not None:
             written.result()
             return [1]
         self._written_progress = self.done  # the write that ends the run has it
@@ -333,15 +334,6 @@ class RunRecord:
         """Return the ended run, of which nothing is written yet."""
         steps = [values for values, _ in self._steps]
         return WholeRun(self.run, steps, [*self._buffer, *runs.failure_entries(self.run)])
-
-    def _submit_whole(self) -> Done | None:
-        """Submit the ended run with all its writes. Return None if some of them are written already."""
-        with self._lock:
-            if not self._new:
-                return None
-            flushed = self.recorder.submit([*insertions([self.whole()]), *self._noted], revocable=True)
-            self._accepted, self._new = flushed, None
-        return flushed
 
     def _settle(self, wait: bool) -> None:
         for flushed in self._pending:

@@ -220,7 +220,11 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
         text, size = source.input, source.input_bytes
     else:
         check_input(plan, None, lambda: value, flow.workspace_id)
-        text, size = payloads.keep(id_, "input", _encode(value, resources.config.max_value_bytes))
+        try:
+            encoded = engine.encode(value, resources.config.max_value_bytes)
+        except NodeError as error:
+            raise BadInput(f"input: {error.message}") from None
+        text, size = payloads.keep(id_, "input", encoded)
     given = payloads.keep(id_, "options", options.encoded())
     made = runs.accept(
         flow, id=id_, input=text, input_bytes=size, triggered_by=start.triggered_by, nodes_total=len(plan.nodes),
@@ -233,13 +237,6 @@ def make_run_of_one_node(resources: Resources, start: Start, source: Run | None)
     more = [runs.keep_options(id_, given.text, given.size), *([] if start.note is None else [start.note(made)])]
     record_run(resources, source, made, kept, files, limit, more)
     return made
-
-
-def _encode(value: Any, max_bytes: int) -> bytes:
-    try:
-        return engine.encode(value, max_bytes)
-    except NodeError as error:
-        raise BadInput(f"input: {error.message}") from None
 
 
 def _choose_kept(plan: Plan, options: StartOptions, settled: Mapping[str, Settlement]) -> list[str]:

@@ -162,16 +162,14 @@ def pluck(work: WorkBudget, value: Any, attribute: Any, default: Any = ABSENT) -
     items = need_items(work, value)
     if attribute is None:
         return items
-    path = _path(attribute)
+    path: list[str | int]
+    if isinstance(attribute, int):
+        path = [need_int(attribute, "the attribute")]
+    else:
+        parts = need_text(attribute, "the attribute").split(".")
+        path = [int(part) if part.isdecimal() and len(part) < 9 else part for part in parts]
     work.spend(len(items) * len(path))
     return [_follow(item, path, default) for item in items]
-
-
-def _path(attribute: Any) -> list[str | int]:
-    if isinstance(attribute, int):
-        return [need_int(attribute, "the attribute")]
-    parts = need_text(attribute, "the attribute").split(".")
-    return [int(part) if part.isdecimal() and len(part) < 9 else part for part in parts]
 
 
 def _follow(item: Any, path: list[str | int], default: Any = ABSENT) -> Any:

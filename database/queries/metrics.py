@@ -103,7 +103,17 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
         "database_bytes": space().total,
         "p50_duration_ms": _quantile(durations, 0.50),
         "p95_duration_ms": _quantile(durations, 0.95),
-        "daily": [_day(day, by_day.get(day, (0, 0, 0, 0.0))) for day in range(first, today + 1)],
+        "daily": [
+            {
+                "day": day,
+                "total": runs,
+                "success": good,
+                "failed": bad,
+                "mean_duration_ms": round(duration / runs, 3) if runs else None,
+            }
+            for day in range(first, today + 1)
+            for runs, good, bad, duration in [by_day.get(day, (0, 0, 0, 0.0))]
+        ],  # fmt: skip
         "flows": _by_flow(workspace_id, first),
         **({"hourly": _hourly(workspace_id, now // HOUR_MS, days * 24)} if days <= HOURLY_DAYS else {}),
     }
@@ -120,12 +130,6 @@ def totals() -> dict[str, int]:
 def _quantile(ordered: list[float], share: float) -> float | None:
     """Return the nearest-rank quantile."""
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else None
-
-
-def _day(day: int, counts: tuple[int, int, int, float]) -> dict[str, Any]:
-    total, success, failed, duration = counts
-    mean = round(duration / total, 3) if total else None
-    return {"day": day, "total": total, "success": success, "failed": failed, "mean_duration_ms": mean}
 
 
 def _hourly(workspace_id: str, hour: int, hours: int) -> list[dict[str, int]]:

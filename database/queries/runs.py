@@ -717,16 +717,15 @@ def _answer_parent(run: Run, now: int) -> list[Write]:
     if not waits.is_item(place):
         return [answer, *waits.resume_after(parent, place)]
     turn = waits.give_turn(parent, waits.node_of(place))
-    return [*_settle_item(run, parent, place, now), answer, *waits.resume_after(parent, place), *turn]
-
-
-def _settle_item(run: Run, parent: str, place: str, now: int) -> list[Write]:
-    """Return the write that settles the parent's step by this run's end; none for a large output."""
-    if run.status == "success":
-        return [] if run.output is None else [waits.settle_item(parent, place, run.output, None, now)]
-    text = f"the run {run.id} failed: {run.error_text}"[:MAX_FAILURE_TEXT]
-    output = orjson.dumps({"error": text, "index": int(place.rpartition(":")[2])}).decode()
-    return [waits.settle_item(parent, place, output, (text, run.error_kind), now)]
+    # A large output is not in the row, so it settles nothing here.
+    settled: list[Write] = []
+    if run.status != "success":
+        text = f"the run {run.id} failed: {run.error_text}"[:MAX_FAILURE_TEXT]
+        output = orjson.dumps({"error": text, "index": int(place.rpartition(":")[2])}).decode()
+        settled = [waits.settle_item(parent, place, output, (text, run.error_kind), now)]
+    elif run.output is not None:
+        settled = [waits.settle_item(parent, place, run.output, None, now)]
+    return [*settled, answer, *waits.resume_after(parent, place), *turn]
 
 
 def keep_options(run_id: str, value: str | None, value_bytes: int | None) -> Write:

@@ -526,7 +526,10 @@ def flow_page(
     filters: FlowFilters, sort: str, limit: int, after: tuple[Any, str] | None
 ) -> tuple[list[Listed], tuple[Any, str] | None]:
     """Return the next `limit` flows after this key and id, and the key and id for the next page (None: the end)."""
-    order = ORDERS[sort]
+    order, folders = ORDERS[sort], filters.folders
+    in_folders: tuple[str, Any] = (f"EXISTS ({FOLDER} AND f.path {IN_LIST})", folders and encode_list(folders))
+    if folders is not None and not folders:
+        in_folders = (f"CASE WHEN EXISTS ({FOLDER}) THEN 1 ELSE 0 END = ?", 0)
     where, params = join_given(
         (
             ("w.workspace_id = ?", filters.workspace_id),
@@ -537,7 +540,7 @@ def flow_page(
                 filters.failing,
             ),
             (f"w.id {IN_LIST}", None if filters.ids is None else encode_list(filters.ids)),
-            _in_folders(filters.folders),
+            in_folders,
             *((TAGGED, tag) for tag in filters.tags),
             (MARKED, filters.marked_by),
             (f"NOT {MARKED}", filters.not_marked_by),
@@ -554,13 +557,6 @@ def flow_page(
     rows = [Listed(*row) for row in execute(sql, (*params, limit + 1)).fetchall()]
     last = rows[limit - 1] if len(rows) > limit else None
     return rows[:limit], None if last is None else (last.key, last.id)
-
-
-def _in_folders(paths: Sequence[str] | None) -> tuple[str, Any]:
-    """Return the condition for flows in one of these folders, or, if the list is empty, in no folder."""
-    if paths is not None and not paths:
-        return f"CASE WHEN EXISTS ({FOLDER}) THEN 1 ELSE 0 END = ?", 0
-    return f"EXISTS ({FOLDER} AND f.path {IN_LIST})", None if paths is None else encode_list(paths)
 
 
 def current_versions(workspace_id: str) -> list[tuple[str, int]]:

@@ -61,18 +61,16 @@ class Chunks:
             if size < 0:
                 return self._broken(data)
             if size == 0:
-                return self._end_of_trailers(data, line + 2)
+                trailers = line + 2
+                if data.startswith(b"\r\n", trailers):
+                    return trailers + 2
+                end = data.find(b"\r\n\r\n", trailers)
+                if end >= 0:
+                    return end + 4
+                return self._broken(data) if len(data) - trailers > MAX_LINE else None
             self.at = line + 2 + size + 2
             self.size += size
         return self._broken(data) if len(data) - self.at > MAX_LINE else None
-
-    def _end_of_trailers(self, data: bytearray, start: int) -> int | None:
-        if data.startswith(b"\r\n", start):
-            return start + 2
-        end = data.find(b"\r\n\r\n", start)
-        if end < 0:
-            return self._broken(data) if len(data) - start > MAX_LINE else None
-        return end + 4
 
     def _broken(self, data: bytearray) -> int:
         self.is_valid = False

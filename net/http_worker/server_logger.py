@@ -38,7 +38,13 @@ class ServerLogger(Logger):
         self.is_json = any(isinstance(handler, JsonHandler) for handler in logging.getLogger().handlers)
         if self.is_json:
             for logger in (self.error_log, self.access_log):
-                logger.handlers[:] = [_to_json(handler) for handler in logger.handlers]
+                for at, handler in enumerate(logger.handlers):
+                    if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                        # In place of a standard stream, one of our own.
+                        logger.handlers[at] = made = JsonHandler()
+                        made._gunicorn = True  # type: ignore[attr-defined]  # so that a reload replaces it
+                    else:
+                        handler.setFormatter(JsonFormatter())
         self.needs_environ = self.has_access_log and not self.is_json
 
     def _set_handler(self, log: Any, output: Any, fmt: logging.Formatter, stream: Any = None) -> None:
@@ -83,16 +89,6 @@ class ServerLogger(Logger):
 
 def _hide(value: Any) -> Any:
     return hide_queries(value) if isinstance(value, str) else value
-
-
-def _to_json(handler: logging.Handler) -> logging.Handler:
-    """Return the handler with JSON lines; in place of a standard stream, one of our own."""
-    if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
-        made = JsonHandler()
-        made._gunicorn = True  # type: ignore[attr-defined]  # so that a reload replaces it
-        return made
-    handler.setFormatter(JsonFormatter())
-    return handler
 
 
 # Ids of requests, in the lines of the log and in the response's header X-Request-Id.
