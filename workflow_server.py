@@ -27,7 +27,6 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import Rule
 
 import api
-import cli
 import config as settings
 import database
 import server_log
@@ -47,7 +46,7 @@ from dispatch.histograms import Counter, Histogram
 from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.queues import LANES, Broker, Lane
 from dispatch.resources import find_value_store
-from errors import ConfigError
+from errors import ConfigError, HeadraceError
 from nodes import plugins
 from registry import registry
 from scheduler import Scheduler
@@ -248,9 +247,19 @@ def serve(lanes: Collection[Lane] | None = None, concurrency: int | None = None)
 
 
 def main() -> None:
-    """Serve, or run the command in the arguments."""
+    """Serve, or run the command in the arguments. A server does not keep the commands in memory."""
     logging.basicConfig(level=logging.INFO, handlers=[make_handler()])
-    cli.main(obj=serve)
+    if sys.argv[1:]:
+        import cli
+
+        cli.main(obj=serve)
+        return
+    try:
+        serve()
+    except (HeadraceError, ConfigError, OSError) as error:
+        import cli
+
+        cli.exit_with(error)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from command_line import call, refused, roles
 
 import cli
-from cli.commands import format_duration
+from cli import format_duration
 from config import table
 from database.queries import sessions, users, workflows, workspaces
 from database.queries.audit import NewAuditEntry

@@ -15,7 +15,7 @@ import constants
 from tools.weight import imported, module_name
 
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS = 1_000, 60, 7
-MAX_ROOT, MAX_ROOT_MODULES, MAX_FOLDER = 44, 13, 45
+MAX_ROOT, MAX_ROOT_MODULES, MAX_FOLDER = 44, 14, 45
 
 
 def files(folder):

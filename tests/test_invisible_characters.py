@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from cli.base import to_one_line
+from cli import to_one_line
 from fields import JOINERS, OF_TEXTS, first_unseen, visible
 from models import Run
 

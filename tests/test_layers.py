@@ -86,7 +86,7 @@ LAZY = {
     *("email", "http", "joserfc", "net.http_transport", "xmltodict"),
     *("database.archives", "dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.expression_preview"),
-    *("cli.commands", "cli.flow_files", "cli.maintenance", "cli.processes", "cli.transfers"),
+    "cli",
     *(
         "packs.agents.nodes.agent_turn",
         "packs.agents.tools",

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import click
 
-from cli.base import FILE, find_workspace, format_json, main, open_database, to_one_line
-from cli.flow_files import import_file
-from cli.transfers import is_archive
+from cli import FILE, find_workspace, format_json, import_file, is_archive, main, open_database, to_one_line
 from config import Config
 from database.queries.audit import NewAuditEntry
 from dispatch import make_services

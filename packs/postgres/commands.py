@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli.base import exit_on_sigterm, main, open_file, to_one_line
-from cli.transfers import TransferProgress, print_copied
+from cli import TransferProgress, exit_on_sigterm, main, open_file, print_copied, to_one_line
 from config import KEY_FILE, Config
 from database import backups
 

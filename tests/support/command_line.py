@@ -2,14 +2,18 @@
 
 import json
 import re
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
+import click
 import pytest
 from click.testing import CliRunner
 from world import migrated_database
 
 import cli
 import database
+import workflow_server
 from config import table
 from models import Membership, User
 from workflow_server import serve
@@ -69,7 +73,9 @@ def call(*args, input=None):
 
 def refused(*args, input=None):
     """Return the error of a command with wrong input: one line on stderr, exit code 2 and nothing else."""
-    result = CliRunner().invoke(cli.main, args, input=input, obj=serve, catch_exceptions=False)
+    command = cli.main if args else click.Command("headrace", callback=workflow_server.main)
+    with patch.object(sys, "argv", ["headrace", *args]):
+        result = CliRunner().invoke(command, args, input=input, obj=serve, catch_exceptions=False)
     assert result.exit_code == 2 and result.stdout == "", result.output
     assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr
     return result.stderr
