@@ -87,7 +87,9 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
         app.register_blueprint(blueprint)
     app.add_url_rule("/api/openapi.json", "openapi", _send_openapi)
     app.add_url_rule("/api/docs", "docs", _redirect_to_docs, provide_automatic_options=False)
-    app.register_blueprint(_make_docs_blueprint())
+    # By paths alone: otherwise Swagger UI would put the request's host into its page.
+    config = {"app_name": "Headrace", "oauth2RedirectUrl": "/api/docs/oauth2-redirect.html"}
+    app.register_blueprint(get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config=config))
     for name in registry.pages:
         pkgutil.resolve_name(name)(app)
     if web_dir is not None:
@@ -110,21 +112,6 @@ def _redirect_to_docs() -> Response:
     return Response(status=308, headers={"Location": "/api/docs/"})
 
 
-def _make_docs_blueprint() -> Any:
-    """Return the blueprint of Swagger UI, by paths alone: it would put the request's host into its page too."""
-    config = {"app_name": "Headrace", "oauth2RedirectUrl": "/api/docs/oauth2-redirect.html"}
-    return get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config=config)
-
-
-def _make_docs_policy(response: Response) -> str:
-    """Return the policy for Swagger UI's page, which has an inline script and sets styles: its hash is allowed."""
-    page = "" if response.is_streamed else response.get_data(as_text=True)
-    return (
-        f"default-src 'none'; script-src 'self' {hash_inline(page, 'script')}; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data:; connect-src 'self'"
-    )
-
-
 def _add_security_headers(response: Response) -> Response:
     """Add the headers that keep a browser from interpreting a response in an unintended way."""
     endpoint = request.endpoint
@@ -136,7 +123,12 @@ def _add_security_headers(response: Response) -> Response:
     # Our pages set the policy for their own styles.
     policy = response.headers.get(run_answer.POLICY, "default-src 'none'")
     if endpoint == "swagger_ui.show":
-        policy = _make_docs_policy(response)
+        page = "" if response.is_streamed else response.get_data(as_text=True)
+        # It has an inline script, which is allowed by its hash, and sets styles.
+        policy = (
+            f"default-src 'none'; script-src 'self' {hash_inline(page, 'script')}; style-src 'self' 'unsafe-inline'; "
+            "img-src 'self' data:; connect-src 'self'"
+        )
     response.headers[run_answer.POLICY] = f"{policy}; {run_answer.FIXED_POLICY}"
     for name, value in run_answer.SECURITY_HEADERS:
         response.headers[name] = value

@@ -60,18 +60,13 @@ def list_entries(args: dict[str, Any]) -> Any:
     """List the audit log, newest first. `action` is one action or its beginning: `flow`, `flow.deleted`."""
     limit, cursor = args.pop("limit"), args.pop("cursor")
     items, cursor = audit.select_where(get_workspace_id(), **args).page(limit, cursor)
-    _add_names(items)
-    return {"items": items, "next_cursor": cursor}
-
-
-def _add_names(entries: list[AuditEntry]) -> None:
-    """Set the `names` of the entries, with one query for each kind of object."""
-    named = {entry.id: _find_ids(entry) for entry in entries}
-    agents = {id_ for entry in entries for id_ in _find_agents(entry)}
+    named = {entry.id: _find_ids(entry) for entry in items}
+    agents = {id_ for entry in items for id_ in _find_agents(entry)}
     names = {id_: name for id_ in agents if (name := registry.find_name(id_))}
     names |= present_names(get_workspace_id(), (id_ for ids in named.values() for id_ in ids), agents)
-    for entry in entries:
+    for entry in items:
         entry.names = {id_: names[id_] for id_ in (*named[entry.id], *_find_agents(entry)) if id_ in names}
+    return {"items": items, "next_cursor": cursor}
 
 
 def _find_ids(entry: AuditEntry) -> set[str]:

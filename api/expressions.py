@@ -105,11 +105,9 @@ def preview(body: dict[str, Any]) -> Any:
         if made.raw is None:
             raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")
         items = [value._asdict() for value in made.values(templates)]
-        each = made.each(templates[0], body["each"], _find_last_runs(flow, body["each"])) if body["each"] else []
+        each = []
+        if body["each"]:
+            newest, _ = runs.select_where(RunFilters(flow.workspace_id, workflow_id=flow.id)).page(body["each"], None)
+            each = made.each(templates[0], body["each"], newest)
         shown = [{"index": item.place, "run_id": item.run_id, **item.value._asdict()} for item in each]
         return {"items": items, "each": shown, "names": made.names()}
-
-
-def _find_last_runs(flow: Workflow, most: int) -> list[Run]:
-    """Return the flow's newest runs."""
-    return runs.select_where(RunFilters(flow.workspace_id, workflow_id=flow.id)).page(most, None)[0]

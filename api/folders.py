@@ -16,7 +16,6 @@ from database.queries import workflows
 from database.queries.workflows import LabelChange, Startable
 from errors import BadInput, NotFound
 from fields import FolderPath, Out, Strict, normalize_path, tag_list, text
-from models import Workflow
 from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("folders", "Folders, tags and favourites of flows")
@@ -113,7 +112,10 @@ def label(body: dict[str, Any]) -> Any:
     added = tuple(dict.fromkeys(body["add_tags"]))
     removed = tuple(tag for tag in body["remove_tags"] if tag not in added)
     wanted = LabelChange("folder" in body, body.get("folder"), added, removed)
-    return {"changed": wanted.record(workspace_id, _find(workspace_id, ids), partial(begin_entry, "flow.updated"))}
+    found = {flow.id: flow for flow in workflows.of_ids(ids, brief=True) if flow.workspace_id == workspace_id}
+    if missing := [id_ for id_ in ids if id_ not in found]:
+        raise NotFound(f"ids: the workspace has no flow {missing[0]!r}")
+    return {"changed": wanted.record(workspace_id, [found[id_] for id_ in ids], partial(begin_entry, "flow.updated"))}
 
 
 @blueprint.put("/workflows/<flow>/favourite")
@@ -130,11 +132,3 @@ def mark(flow: Startable) -> None:
 def unmark(flow: Startable) -> None:
     """Remove the flow from your favourites."""
     workflows.set_favourite(get_user().id, flow.id, False)
-
-
-def _find(workspace_id: str, ids: tuple[str, ...]) -> list[Workflow]:
-    """Return these flows of the workspace. Raises: NotFound if one does not exist there."""
-    found = {flow.id: flow for flow in workflows.of_ids(ids, brief=True) if flow.workspace_id == workspace_id}
-    if missing := [id_ for id_ in ids if id_ not in found]:
-        raise NotFound(f"ids: the workspace has no flow {missing[0]!r}")
-    return [found[id_] for id_ in ids]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from api.http.server import get_dispatcher
@@ -59,15 +59,9 @@ def _show_form(run: Run, question: Mapping[str, Any]) -> dict[str, Any]:
     items = None if planned is None else planned.config.static.get("fields")
     if not items:
         return NO_FORM
-    files = _list_file_fields(run, items)
-    return {"form": make_schema(items), "has_files": bool(files), "files": files}
-
-
-def _list_file_fields(run: Run, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the fields that take files, with their limits."""
-    asked = [item for item in items if item["kind"] == "file"]
+    asked = [item for item in items if item["kind"] == "file"]  # with their limits, for a page that takes files
     most = get_dispatcher().resources.files_of(run.workspace_id).max_bytes if asked else 0
-    return [
+    files = [
         {
             "name": item["name"],
             "title": item.get("title") or item["name"],
@@ -79,6 +73,7 @@ def _list_file_fields(run: Run, items: Sequence[Mapping[str, Any]]) -> list[dict
         }
         for item in asked
     ]
+    return {"form": make_schema(items), "has_files": bool(files), "files": files}
 
 
 def _show_question(step: Step, wait: Wait | None) -> dict[str, Any] | None:

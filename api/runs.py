@@ -32,7 +32,7 @@ from database.queries import steps
 from database.queries.runs import RunFilters
 from dispatch import PREVIEWS, SEARCHES
 from dispatch.payloads import Kept
-from dispatch.run_retry import RetryScope, find_retry_scope
+from dispatch.run_retry import find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
 from fields import (
     Cursor,
@@ -112,39 +112,31 @@ class RunIn(Resendable, Strict):
 
 def complete(body: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a run for this body of the shape RunIn, without the flow. Raises: BadInput."""
-    _check_times(body)
+    started, finished = body["started_at"], body["finished_at"]
+    if started is not None and finished is not None and finished < started:
+        raise BadInput("finished_at: is before started_at")
+    if finished is not None and body["status"] not in ENDED:
+        raise BadInput(f"finished_at: a run that is {body['status']} has not finished")
     if body["cancelled"] and body["status"] != "failed":
         raise BadInput(f"cancelled: a run that is {body['status']} was not cancelled; its status must be failed")
     values = {name: body[name] for name in body if body[name] is not None and name != "workflow_id"}
     for name in ("input", "output"):
         values[name] = _encode(name, body[name])
     if "id" in values:
-        _check_age(values["id"])
+        # No run can be of another time, and an older one would soon be deleted.
+        at, now, days = made_at(values["id"]), now_ms(), get_config().retention_days
+        if not OLDEST_MS <= at <= now + MAX_CLOCK_AHEAD_MS:
+            raise BadInput("id: its first ten characters after `run_` are not a time between the year 2000 and now")
+        if days and at < now - days * DAY_MS:
+            raise BadInput(
+                f"id: is of {iso(at)[:10]}, and this server deletes runs after {days} days; without an id, the run is "
+                "recorded as of now"
+            )
     if body["status"] in ENDED:
-        finished = values.setdefault("finished_at", max(now_ms(), body["started_at"] or 0))
+        finished = values.setdefault("finished_at", max(now_ms(), started or 0))
         started = values.setdefault("started_at", finished)
         values.setdefault("duration_ms", finished - started)
     return values
-
-
-def _check_times(body: dict[str, Any]) -> None:
-    started, finished = body["started_at"], body["finished_at"]
-    if started is not None and finished is not None and finished < started:
-        raise BadInput("finished_at: is before started_at")
-    if finished is not None and body["status"] not in ENDED:
-        raise BadInput(f"finished_at: a run that is {body['status']} has not finished")
-
-
-def _check_age(id_: str) -> None:
-    """Check the time in a given id. Raises: BadInput if no run can be of that time, or if it would soon be deleted."""
-    at, now, days = made_at(id_), now_ms(), get_config().retention_days
-    if not OLDEST_MS <= at <= now + MAX_CLOCK_AHEAD_MS:
-        raise BadInput("id: its first ten characters after `run_` are not a time between the year 2000 and now")
-    if days and at < now - days * DAY_MS:
-        raise BadInput(
-            f"id: is of {iso(at)[:10]}, and this server deletes runs after {days} days; without an id, the run is "
-            "recorded as of now"
-        )
 
 
 def _encode(name: str, value: Any) -> str | None:
@@ -518,7 +510,10 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     repeated = find_retry_scope(dispatcher.resources, run, start, version)
     if not repeated.is_current:
         check_role(run.workspace_id, "editor")
-    entry = begin_entry("run.retried").about(run).note(**_describe_retry(start, repeated))
+    told = {"from": start, "version": repeated.version, "draft": repeated.version is None}
+    if repeated.pinned:  # a pinned approval was given by nobody
+        told["pinned"] = repeated.pinned[:MAX_PINNED]
+    entry = begin_entry("run.retried").about(run).note(**told)
 
     def note(made: Run) -> Write:
         return entry.note(run_id=made.id).insertion()
@@ -526,12 +521,6 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     ticket = dispatcher.retry(run, start, version, note, is_awaited=args["wait"] > 0)
     finished = dispatcher.waiting.wait_with_limit(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
-
-
-def _describe_retry(start: str, repeated: RetryScope) -> dict[str, Any]:
-    """Return the audit details of a retry, including pinned nodes: a pinned approval was given by nobody."""
-    pinned = {"pinned": repeated.pinned[:MAX_PINNED]} if repeated.pinned else {}
-    return {"from": start, "version": repeated.version, "draft": repeated.version is None, **pinned}
 
 
 @blueprint.get("/runs/<run>/steps")

@@ -537,7 +537,10 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     """
     labels = LabelChange.of(body)
     if body.keys() & {"folder", "tags"} and body.keys() <= {"folder", "tags", "version"}:
-        return _change_labels(flow, labels, body.get("version"))
+        if body.get("version") not in (None, flow.version):
+            raise Conflict(STALE)
+        labels.record(flow.workspace_id, [flow], partial(begin_entry, "flow.updated"))
+        return warned(flow, get_server().credentials.find)
     text = read_definition(body)
     status, here = body.get("status", flow.status), flow.definition_json if text is None else text
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
@@ -700,14 +703,6 @@ def _change(
         entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **labelled, **more)
 
 
-def _change_labels(flow: Workflow, labels: LabelChange, expected: int | None) -> Workflow:
-    """Change only the folder or the tags of the flow. Raises: Conflict if it has another version."""
-    if expected not in (None, flow.version):
-        raise Conflict(STALE)
-    labels.record(flow.workspace_id, [flow], partial(begin_entry, "flow.updated"))
-    return warned(flow, get_server().credentials.find)
-
-
 def _find_version(flow: Workflow, number: int) -> WorkflowVersion:
     row = WorkflowVersion.get_or_none(workflow_id=flow.id, version=number)
     if row is None:
@@ -748,7 +743,9 @@ def read_options(body: dict[str, Any], flow: Startable | Workflow) -> StartOptio
     options = StartOptions(text, until, pinned, only)
     if text is not None:
         with limit_checks(text):
-            _check_draft(options, flow)
+            # The part that is to be run, without what has a value already.
+            part = get_dispatcher().resources.plan_with(options, flow)
+            find_triggers(replace(part, nodes=tuple(node for node in part.nodes if node.pinned is None)))
     return options
 
 
@@ -780,12 +777,6 @@ def _describe_options(options: StartOptions | None) -> dict[str, Any]:
 def limit_checks(text: str) -> AbstractContextManager[None]:
     """Return a context that limits concurrent validations of large definitions, which may take seconds."""
     return SAVES.taken(get_user().id) if len(text) > LARGE else nullcontext()
-
-
-def _check_draft(options: StartOptions, flow: Startable | Workflow) -> None:
-    """Check the part of a draft that is to be run."""
-    part = get_dispatcher().resources.plan_with(options, flow)
-    find_triggers(replace(part, nodes=tuple(node for node in part.nodes if node.pinned is None)))
 
 
 def validate_text(text: str, status: str) -> list[Trigger] | None:

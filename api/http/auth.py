@@ -182,7 +182,11 @@ def _guard() -> Response | None:
     asked = get_request()
     if asked.routing_exception is not None or asked.endpoint in OPEN_ENDPOINTS:
         return None
-    access = _get_access(asked)
+    view = current_app.view_functions[str(asked.endpoint)]
+    view = getattr(getattr(view, "view_class", None), asked.method.lower(), view)
+    access: Access | None = getattr(view, "access", None)
+    if access is None:
+        raise HeadraceError(f"The view {asked.endpoint} has no access rules")
     if access.role is None:
         return None
     path: dict[str, Any] = asked.view_args or {}
@@ -220,16 +224,6 @@ def _guard() -> Response | None:
         # A view without a body must still reject a malformed one, and a form posted from another site.
         read_body()
     return None
-
-
-def _get_access(asked: Request) -> Access:
-    view = current_app.view_functions[str(asked.endpoint)]
-    view = getattr(getattr(view, "view_class", None), asked.method.lower(), view)
-    access = getattr(view, "access", None)
-    if access is None:
-        raise HeadraceError(f"The view {asked.endpoint} has no access rules")
-    found: Access = access
-    return found
 
 
 def _choose_workspace(caller: Caller, asked: Request) -> str:

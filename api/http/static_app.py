@@ -192,16 +192,13 @@ def _serve_other_paths() -> Response | None:
         return None
     build = _get_build()
     file = None if rest else build.files.get(first)
-    if file is None and (build.index is None or not _accepts_html()):
+    # Browsers name HTML, while programs accept anything or say nothing.
+    is_browser = any(kind.lower() == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
+    if file is None and (build.index is None or not is_browser):
         return None
     if request.method not in ("GET", "HEAD"):
         raise MethodNotAllowed(["GET", "HEAD"])
     return show_index() if file is None else _send(file, "no-cache")
-
-
-def _accepts_html() -> bool:
-    """Return True if the request names HTML: browsers do, while programs accept anything or say nothing."""
-    return any(kind.lower() == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
 
 
 def _send(file: StaticFile, cache: str) -> Response:

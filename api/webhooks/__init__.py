@@ -54,7 +54,6 @@ from dispatch.debounce import collect
 from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from fields import Out
-from models import Run
 from nodes.core.logic import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES, EventTrigger
 from schemas import ANY_JSON, Error
@@ -245,7 +244,12 @@ def fire(path: str) -> Response:
     check_not_embedded(request)
     hook = find_hook(path, request.method)
     if hook is None:
-        return _answer_unmatched(path, request.method)
+        methods = webhooks.methods_of(path, split_path(path))
+        if request.method == "HEAD" and "GET" in methods:  # it asks whether there is something to GET: no run starts
+            return Response(status=200, headers={"Allow": ", ".join(methods)})
+        if methods:
+            raise MethodNotAllowed(methods)
+        raise NotFound("There is no webhook at this address")
     server = get_server()
     dispatcher: Dispatcher = server.dispatcher
     plan = _load_plan(dispatcher, hook)
@@ -302,19 +306,6 @@ def split_path(path: str) -> list[str]:
     return path.split("/")
 
 
-def _answer_unmatched(path: str, method: str) -> Response:
-    """Answer a call that no webhook takes. HEAD only asks whether there is something to GET: it starts no run.
-
-    Raises: MethodNotAllowed if the path has other methods; NotFound if no active flow has it.
-    """
-    methods = webhooks.methods_of(path, split_path(path))
-    if method == "HEAD" and "GET" in methods:
-        return Response(status=200, headers={"Allow": ", ".join(methods)})
-    if methods:
-        raise MethodNotAllowed(methods)
-    raise NotFound("There is no webhook at this address")
-
-
 # For each view of webhooks, a function of its path parameters and a method: the methods of the address, and the config
 # of the webhook that takes this method, if any.
 Options: TypeAlias = Callable[[dict[str, Any], str], tuple[Sequence[str], Mapping[str, Any]]]
@@ -358,8 +349,9 @@ def take_call(
     dispatcher: Dispatcher = server.dispatcher
     if "allow_origins" in config:
         add_headers(request, config)
-    if "allow_ips" in config:
-        _check_address(hook, config["allow_ips"], path)
+    if "allow_ips" in config and not is_in_networks(get_client().address, tuple(config["allow_ips"])):
+        note_refusal(hook, path, "this address may not call it")
+        raise Forbidden("Your address may not call this webhook")
     if (most := config.get("max_body_bytes")) is not None:
         request.max_content_length = min(most, dispatcher.config.max_body_bytes)
     raw = read_raw(request)
@@ -382,7 +374,14 @@ def take_call(
         value["params"] = read_params(config["path"], split_path(path))
     try:
         if config["respond"] == "stream":
-            return _answer_with_stream(hook, value, submit)
+            streams: Streams = get_server().streams
+            client = get_client()
+            stream = streams.begin(hook, None if client.is_shared else get_network(client.address), get_request())
+            try:
+                return stream.make_response(submit(value, True))
+            except BaseException:
+                stream.close()
+                raise
         ticket = submit(value, config["respond"] != "immediately")
         return RESPONDERS[config["respond"]](dispatcher, ticket)
     except Unavailable as error:
@@ -431,13 +430,6 @@ def refuse_caller(challenge: tuple[str, str] | None = None) -> Response:
     """Return the response to a caller who failed to authenticate."""
     answer = make_json_answer({"error": "You may not call this webhook"}, 401, *([challenge] if challenge else []))
     return to_response(answer)
-
-
-def _check_address(hook: WebhookTarget, networks: list[str], path: str) -> None:
-    """Raise Forbidden unless the caller's address is in one of the networks."""
-    if not is_in_networks(get_client().address, tuple(networks)):
-        note_refusal(hook, path, "this address may not call it")
-        raise Forbidden("Your address may not call this webhook")
 
 
 def note_refusal(hook: WebhookTarget, path: str, reason: str) -> None:
@@ -526,7 +518,21 @@ def _answer_with_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
 def _answer_from_node(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     run, custom = dispatcher.waiting.response(ticket, dispatcher.config.webhook_wait)
     if custom is not None and "file" in custom:
-        return _answer_with_file(dispatcher, run, custom)
+        file = custom["file"]
+        try:
+            response = stream(
+                dispatcher.resources.files_of(run.workspace_id), file["path"], file["content_type"], custom["status"]
+            )
+        except NodeError as error:
+            log.error(
+                "run %s: the file of its response cannot be sent: %s", run.id, error.message, extra={"run_id": run.id}
+            )
+            return to_response(
+                make_json_answer({"error": "The file of the response cannot be read", "run_id": run.id}, 500)
+            )
+        response.headers["Content-Disposition"] = disposition("inline", file["name"])
+        response.headers = Headers(merge_headers(list(response.headers), custom["headers"]))
+        return response
     return to_response(make_node_answer(run, custom))
 
 
@@ -535,37 +541,6 @@ RESPONDERS: dict[str, Callable[[Dispatcher, Ticket], Response]] = {
     "last": _answer_with_output,
     "node": _answer_from_node,
 }
-
-
-def _answer_with_stream(hook: WebhookTarget, value: Any, submit: Callable[[Any, bool], Ticket]) -> Response:
-    """Start the run and respond with its events. Raises: Unavailable, with nothing started, if there is no place."""
-    streams: Streams = get_server().streams
-    client = get_client()
-    stream = streams.begin(hook, None if client.is_shared else get_network(client.address), get_request())
-    try:
-        return stream.make_response(submit(value, True))
-    except BaseException:
-        stream.close()
-        raise
-
-
-def _answer_with_file(dispatcher: Dispatcher, run: Run, custom: Mapping[str, Any]) -> Response:
-    """Respond with the present content of the file that a respond node names."""
-    file = custom["file"]
-    try:
-        response = stream(
-            dispatcher.resources.files_of(run.workspace_id), file["path"], file["content_type"], custom["status"]
-        )
-    except NodeError as error:
-        log.error(
-            "run %s: the file of its response cannot be sent: %s", run.id, error.message, extra={"run_id": run.id}
-        )
-        return to_response(
-            make_json_answer({"error": "The file of the response cannot be read", "run_id": run.id}, 500)
-        )
-    response.headers["Content-Disposition"] = disposition("inline", file["name"])
-    response.headers = Headers(merge_headers(list(response.headers), custom["headers"]))
-    return response
 
 
 def to_response(answer: RunAnswer) -> Response:

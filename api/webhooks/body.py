@@ -85,7 +85,15 @@ def parse_body(request: Request, raw: bytes) -> Any:
     if kind == "application/x-www-form-urlencoded":
         return _parse_form(raw)
     if kind == "multipart/form-data":
-        return _parse_multipart(raw, request.mimetype_params)
+        parser = FormDataParser(stream_factory=lambda *_, **__: BytesIO(), silent=False, max_form_parts=MAX_FIELDS)
+        try:
+            _, form, files = parser.parse(BytesIO(raw), "multipart/form-data", len(raw), request.mimetype_params)
+        except ValueError as error:
+            raise BadInput(f"the body is not a valid multipart form: {error}") from None
+        sent: list[tuple[str, Any]] = list(form.items(multi=True))
+        for name, file in files.items(multi=True):
+            sent.append((name, {"filename": file.filename, **_encode_bytes(file.mimetype, file.stream.read())}))
+        return _group(sent)
     charset = request.mimetype_params.get("charset")
     if charset or not kind or kind.startswith("text/") or kind.endswith("+xml") or kind in TEXTS:
         text = _decode_text(raw, charset or "utf-8")
@@ -113,18 +121,6 @@ def _parse_form(raw: bytes) -> dict[str, Any]:
         return _group(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
         raise BadInput(f"the body has more than {MAX_FIELDS} form fields; send fewer") from None
-
-
-def _parse_multipart(raw: bytes, options: dict[str, str]) -> dict[str, Any]:
-    parser = FormDataParser(stream_factory=lambda *_, **__: BytesIO(), silent=False, max_form_parts=MAX_FIELDS)
-    try:
-        _, form, files = parser.parse(BytesIO(raw), "multipart/form-data", len(raw), options)
-    except ValueError as error:
-        raise BadInput(f"the body is not a valid multipart form: {error}") from None
-    sent: list[tuple[str, Any]] = list(form.items(multi=True))
-    for name, file in files.items(multi=True):
-        sent.append((name, {"filename": file.filename, **_encode_bytes(file.mimetype, file.stream.read())}))
-    return _group(sent)
 
 
 def _group(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from database.queries.webhooks import WebhookTarget
 from dispatch import Dispatcher, Ticket
 from dispatch.payloads import Kept
 from errors import Unavailable
-from models import Run, Step
+from models import Run
 from nodes.base import REGISTRY
 
 MAX_SECONDS = 600.0
@@ -117,7 +117,8 @@ class EventStream:
             changed.clear()
             # The run first: all steps of a run that has ended are on the disk.
             run = Run.find(run_id)
-            for step in self._find_responses(run_id, sent):
+            types = [type_ for type_, node in REGISTRY.items() if node.responds]
+            for step in steps.successes(run_id, types, sent):
                 sent = step.seq
                 value = self.dispatcher.resources.value(run_id, f"step_{sent}", Kept(step.output, step.output_bytes))
                 if engine.is_response(value):
@@ -132,10 +133,6 @@ class EventStream:
                 yield b":\n\n"
                 silent_since = now
             changed.wait(min(POLL_SECONDS, ends_at - now))
-
-    def _find_responses(self, run_id: str, after: int) -> list[Step]:
-        types = [type_ for type_, node in REGISTRY.items() if node.responds]
-        return steps.successes(run_id, types, after)
 
 
 def find_body(response: dict[str, Any]) -> Any:

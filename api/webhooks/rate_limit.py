@@ -62,7 +62,12 @@ class RateLimits:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
                 now = self.clock()
-                slot = _find_slot(slots, key, now)
+                first = int.from_bytes(key)
+                places = [(first + number) % SLOTS * SLOT.size for number in range(MAX_PROBES)]
+                found = [Slot(at, *SLOT.unpack_from(slots, at)) for at in places]
+                # This limit's slot; else an unused or expired one, else the one that expires first.
+                mine = next((slot for slot in found if slot.key == key), None)
+                slot = mine or min(found, key=lambda slot: slot.empty_at if now < slot.empty_at <= now + MINUTE else 0)
                 # A time further ahead than a limit can reach was written before the machine restarted.
                 is_known = slot.key == key and now < slot.empty_at <= now + MINUTE
                 empty_at = (slot.empty_at if is_known else now) + step
@@ -80,15 +85,6 @@ class RateLimits:
         os.posix_fallocate(self._fd, 0, SLOTS * SLOT.size)
         self._slots = mmap.mmap(self._fd, SLOTS * SLOT.size)
         return self._slots
-
-
-def _find_slot(slots: mmap.mmap, key: bytes, now: int) -> Slot:
-    """Return this limit's slot; else an unused or expired one, else the one that expires first."""
-    first = int.from_bytes(key)
-    places = [(first + number) % SLOTS * SLOT.size for number in range(MAX_PROBES)]
-    found = [Slot(at, *SLOT.unpack_from(slots, at)) for at in places]
-    mine = next((slot for slot in found if slot.key == key), None)
-    return mine or min(found, key=lambda slot: slot.empty_at if now < slot.empty_at <= now + MINUTE else 0)
 
 
 # Guesses: limits on wrong secrets of webhooks, forms and app triggers.
