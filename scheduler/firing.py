@@ -159,7 +159,20 @@ def _carry_out(batch: list[Decision], now: int, may_start: MayStart) -> list[str
             if flow is None:
                 schedules.drop(decision.due)
             elif schedules.move(decision.due, decision.next_at):
-                _log_delay(decision, flow, now)
+                due, missed = decision.due, decision.missed
+                if decision.broken is not None:
+                    text = f"{_name(due, flow)} cannot fire any more, fix it and save the flow: {decision.broken}"
+                    _log(due, flow, "error", text, {"cron": due.cron, "timezone": due.timezone})
+                if missed is not None:
+                    late = now - missed.due_at
+                    text = (
+                        f"{_name(due, flow)} was due at {iso(missed.due_at)}, {format_duration(late)} ago; "
+                        f"by its catch_up policy ({due.catch_up}), {missed.message}"
+                    )
+                    delay = {"due_at": iso(missed.due_at), "late_seconds": late // 1000}
+                    data = {**delay, "catch_up": due.catch_up, "fired": missed.fired}
+                    # The level is info if `watch` has already logged a warning about this delay.
+                    _log(due, flow, "warning" if due.alerted_at is None else "info", text, data)
                 fired = (_fire(decision.due, flow, instant, now, may_start) for instant in decision.instants)
                 runs += [id_ for id_ in fired if id_ is not None]
     return runs
@@ -184,24 +197,6 @@ def _fire(due: Due, flow: Workflow, instant: int, now: int, may_start: MayStart)
         return None
     execute(*run_queries.insertion(run))
     return run.id
-
-
-def _log_delay(decision: Decision, flow: Workflow, now: int) -> None:
-    """Log that the schedule was late, or cannot fire."""
-    due, missed = decision.due, decision.missed
-    if decision.broken is not None:
-        text = f"{_name(due, flow)} cannot fire any more, fix it and save the flow: {decision.broken}"
-        _log(due, flow, "error", text, {"cron": due.cron, "timezone": due.timezone})
-    if missed is not None:
-        late = now - missed.due_at
-        text = (
-            f"{_name(due, flow)} was due at {iso(missed.due_at)}, {format_duration(late)} ago; "
-            f"by its catch_up policy ({due.catch_up}), {missed.message}"
-        )
-        delay = {"due_at": iso(missed.due_at), "late_seconds": late // 1000}
-        data = {**delay, "catch_up": due.catch_up, "fired": missed.fired}
-        # The level is info if `watch` has already logged a warning about this delay.
-        _log(due, flow, "warning" if due.alerted_at is None else "info", text, data)
 
 
 def watch(now: int) -> int:

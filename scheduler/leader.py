@@ -77,7 +77,9 @@ class Leader:
     def tick(self) -> None:
         """Fire due schedules, if this process leads."""
         now = self.wall()
-        jumped = self._clock_was_set(now)
+        shift, before = now - self.monotonic(), self._shift  # of the wall clock since the last tick
+        self._shift = shift
+        jumped = before is not None and abs(shift - before) > JUMP_MS
         if jumped or now - self._last_tick > LEASE_MS:
             self._present_since = now
         self._take_part(now, jumped)
@@ -102,12 +104,6 @@ class Leader:
         """Release the lease, so that another process can lead at once."""
         self._led = False
         self._lease.release()
-
-    def _clock_was_set(self, now: int) -> bool:
-        """Return True if the wall clock has jumped since the last tick."""
-        shift, before = now - self.monotonic(), self._shift
-        self._shift = shift
-        return before is not None and abs(shift - before) > JUMP_MS
 
 
 def realign(wall: Callable[[], int]) -> None:

@@ -117,7 +117,10 @@ class Listener:
         """Listen until the inbox is closed or the source is lost, and release the claim."""
         name = name_of(self.claim, self.flow)
         try:
-            self._begin()
+            if self.claim.is_new:  # the config has changed: the state belongs to another source
+                with self.poller.writing():
+                    polls.reset_state(self.claim)
+                self.claim = self.claim._replace(state_of=self.claim.source, state=None, begun=0)
             self._listen()
             with self.poller.writing():
                 polls.end(self.claim, self.poller.wall(), self.poller.wall())
@@ -129,13 +132,6 @@ class Listener:
             log.error("%s cannot be recorded: %s", name, error)
         except Exception:
             log.exception("%s stopped listening; it starts again in %d ms", name, CLAIM_MS)
-
-    def _begin(self) -> None:
-        """Delete the state if it belongs to another source, because the config has changed."""
-        if self.claim.is_new:
-            with self.poller.writing():
-                polls.reset_state(self.claim)
-            self.claim = self.claim._replace(state_of=self.claim.source, state=None, begun=0)
 
     def _listen(self) -> None:
         fired = Fired(self.flow.id, self.flow.version, self.flow.name, self.flow.workspace_id, "active")

@@ -359,7 +359,13 @@ class Poller:
         except HeadraceError as error:
             self._fail(claim, flow, error.message, lines)
         else:
-            self._record(PollRecorder(self, claim, flow, found, runs, lines))
+            recorder = PollRecorder(self, claim, flow, found, runs, lines)
+            try:
+                recorder.work()
+            except ClaimLost:
+                log.info("Discarded the result of polling %s: the claim was lost", claim.node_id)
+            if recorder.fired:
+                self.dispatcher.pick_up()
 
     def room(self) -> int:
         """Return how many runs may be queued: half of the queue is reserved for callers, who cannot retry later."""
@@ -393,14 +399,6 @@ class Poller:
                 if text != claim.last_error:
                     lines = [*lines, ("warning", f"{name_of(claim, flow)} cannot be polled: {text}", None)]
                 write_log(claim, flow, lines)
-
-    def _record(self, recorder: PollRecorder) -> None:
-        try:
-            recorder.work()
-        except ClaimLost:
-            log.info("Discarded the result of polling %s: the claim was lost", recorder.claim.node_id)
-        if recorder.fired:
-            self.dispatcher.pick_up()
 
 
 def backoff(every: float, failures: int) -> int:
@@ -467,26 +465,25 @@ class PollRecorder:
             if taken < len(made):
                 polls.end(self.claim, now, now + HOLD_MS, last_polled_at=now)
             elif taken == len(self.unrecorded):
-                self._settle(now)
+                # The state moves after the last entry; entries no longer in the source may be pruned later.
+                claim, found = self.claim, self.found
+                if found.whole:
+                    shown = self.shown.keys() & self.known.keys()
+                    polls.mark(claim, self.known, shown, now)
+                polls.prune_entries(claim, len(self.known) + len(self.shown), now)
+                if claim.last_error is not None:
+                    self.lines.append(("info", f"{name_of(claim, self.flow)} can be polled again", None))
+                # A source that reports more without returning anything would be polled endlessly.
+                at_once = found.more and (bool(self.shown) or found.state != claim.state_text)
+                # All parts of the first result count as existing entries.
+                begun = claim.begun or not at_once
+                next_at = now if at_once else now + round(claim.every * 1000)
+                polls.end(
+                    claim, now, next_at, state=found.state, begun=begun, failures=0, last_error=None, last_polled_at=now
+                )
             write_log(self.claim, self.flow, self.lines)
         self.lines = []
         self.claim = self.claim._replace(state_of=self.claim.source)
         self.fired += [id_ for id_ in ids if id_ is not None]
         self.unrecorded = self.unrecorded[taken:]
         return taken
-
-    def _settle(self, now: int) -> None:
-        """Move the state after the last entry; entries no longer in the source may be pruned later."""
-        claim, found = self.claim, self.found
-        if found.whole:
-            shown = self.shown.keys() & self.known.keys()
-            polls.mark(claim, self.known, shown, now)
-        polls.prune_entries(claim, len(self.known) + len(self.shown), now)
-        if claim.last_error is not None:
-            self.lines.append(("info", f"{name_of(claim, self.flow)} can be polled again", None))
-        # A source that reports more without returning anything would be polled endlessly.
-        at_once = found.more and (bool(self.shown) or found.state != claim.state_text)
-        # All parts of the first result count as existing entries.
-        begun = claim.begun or not at_once
-        values = {"state": found.state, "begun": begun, "failures": 0, "last_error": None, "last_polled_at": now}
-        polls.end(claim, now, now if at_once else now + round(claim.every * 1000), **values)

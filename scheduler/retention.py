@@ -79,7 +79,8 @@ class Retention:
         """Run one pass. After each step the data is consistent and nothing is locked."""
         yield from self._remove([])  # leftovers of a crash
         yield from self._clear_removed()
-        if self._is_ahead():
+        # One minute of a wrong clock must not delete a history; expired data can wait for a restart.
+        if self._clock_shift() - self._shift > DAY_MS:
             log.warning("The clock was set forward by more than a day: nothing is deleted by age until a restart")
         else:
             yield from self._by_age(now)
@@ -95,13 +96,6 @@ class Retention:
     def _clock_shift(self) -> int:
         """Return by how many milliseconds the wall clock is ahead of the monotonic clock."""
         return self.wall() - int(self.monotonic() * 1000)
-
-    def _is_ahead(self) -> bool:
-        """Return True if the clock was set too far forward to decide by age.
-
-        One minute of a wrong clock must not delete a history; expired data can wait for a restart.
-        """
-        return self._clock_shift() - self._shift > DAY_MS
 
     def _by_age(self, now: int) -> Steps:
         """Delete old runs, log entries and audit entries, states of triggers that are not polled, expired memories."""

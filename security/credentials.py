@@ -79,7 +79,11 @@ class Credentials:
         servers = {row.id: [*logins.get(row.name, ()), *logins.get(row.id, ())] for row in rows}
         own = find_users(workspace_id, [*rows, *(server for found in servers.values() for server in found)])
         users = {
-            id_: {*own[id_], *(user for server in found for user in (_show_server(server), *own[server.id]))}
+            id_: {
+                *own[id_],
+                *(UsedBy("credential", server.id, server.name, None) for server in found),
+                *(user for server in found for user in own[server.id]),
+            }
             for id_, found in servers.items()
         }
         return {id_: sorted(found, key=_sort_key) for id_, found in users.items()}
@@ -125,7 +129,10 @@ class Credentials:
             self._check_unused(row, "renamed", [row.name])
         with entry.about(row).written():
             self._check_key()
-            entry.note(**differences({"name": row.name, "hosts": _parse_hosts(row.hosts)}, _list_changes(values)))
+            told = {"name": values["name"]} if "name" in values else {}  # everything but the values
+            if "hosts" in values:
+                told["hosts"] = _parse_hosts(values["hosts"])
+            entry.note(**differences({"name": row.name, "hosts": _parse_hosts(row.hosts)}, told))
             if sealed:
                 entry.note(data={"changed": True})
                 registry.accounts.change(self, row, values["data"])
@@ -156,12 +163,6 @@ class Credentials:
 
 def _parse_hosts(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)
-
-
-def _list_changes(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changes for the audit log: everything but the values."""
-    told = {"name": values["name"]} if "name" in values else {}
-    return told | ({"hosts": _parse_hosts(values["hosts"])} if "hosts" in values else {})
 
 
 def make_credential(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> DecryptedCredential:
@@ -335,10 +336,6 @@ def find_users(workspace_id: str, rows: Iterable[models.Credential]) -> dict[str
 
 def _sort_key(user: UsedBy) -> tuple[int, bool, str, str]:
     return USER_TYPES.index(user.type), user.status != "active", user.name.casefold(), user.id
-
-
-def _show_server(row: models.Credential) -> UsedBy:
-    return UsedBy("credential", row.id, row.name, None)
 
 
 def _list_flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:

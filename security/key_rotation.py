@@ -76,12 +76,31 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
     path = config.data_dir / KEY_FILE
     with write():
         old = check_key(config)
-        _check_alone(config)
-        opened, unreadable = _open_credentials(old)
-        grants, lost = _open_grants(old)
-        unreadable += lost
+        # While a server is alive, it may use the old key.
+        living = leases.find_living()
+        if living:
+            raise Conflict(
+                f"A server is working on {config.database_name} ({', '.join(living)}); stop it first. "
+                f"A server that was killed counts as stopped after {config.lease} seconds"
+            )
+        opened, grants, unreadable = {}, {}, []
+        for row in Credential.select().order_by(Credential.id):
+            try:
+                opened[row.id] = old.decrypt(row.data.encode())
+            except VaultError:
+                unreadable.append(f"{row.name!r} of {row.workspace_id}")
+        for grant in OAuthGrant.each("tokens IS NOT NULL ORDER BY credential_id", ()):
+            try:
+                grants[grant.credential_id] = old.decrypt(str(grant.tokens).encode(), GRANTS)
+            except VaultError:
+                unreadable.append(f"the account of {grant.credential_id!r} of {grant.workspace_id}")
         if unreadable and not skip_unreadable:
-            raise Conflict(_describe_unreadable(unreadable))
+            more = len(unreadable) - MAX_LISTED
+            raise Conflict(
+                f"The present key does not decrypt these credentials: {', '.join(unreadable[:MAX_LISTED])}"
+                f"{f' and {more} more' if more > 0 else ''}. Enter their values again, delete them, or keep them "
+                "unreadable with --skip-unreadable"
+            )
         new = write_new_key(path) if new_key is None else Vault(new_key, "the new key")
         if new.fingerprint() == old.fingerprint():
             raise BadInput("The new key is the database's present key; give another one")
@@ -113,44 +132,3 @@ def parse_key(raw: bytes, source: str) -> bytes:
     if len(text) < MIN_KEY or text != text.strip() or not text.isprintable():
         raise BadInput(f"{source}: must be one line of at least {MIN_KEY} characters, without spaces around it")
     return text.encode()
-
-
-def _check_alone(config: Config) -> None:
-    """Check that no other process may use the old key. Raises: Conflict while a server is alive."""
-    living = leases.find_living()
-    if living:
-        raise Conflict(
-            f"A server is working on {config.database_name} ({', '.join(living)}); stop it first. "
-            f"A server that was killed counts as stopped after {config.lease} seconds"
-        )
-
-
-def _open_credentials(vault: Vault) -> tuple[dict[str, bytes], list[str]]:
-    """Return the decrypted values of credentials by id, and the names of those credentials that are unreadable."""
-    opened, unreadable = {}, []
-    for row in Credential.select().order_by(Credential.id):
-        try:
-            opened[row.id] = vault.decrypt(row.data.encode())
-        except VaultError:
-            unreadable.append(f"{row.name!r} of {row.workspace_id}")
-    return opened, unreadable
-
-
-def _open_grants(vault: Vault) -> tuple[dict[str, bytes], list[str]]:
-    """Return the decrypted tokens of grants by the id of the credential, and the names of those that are unreadable."""
-    opened, unreadable = {}, []
-    for row in OAuthGrant.each("tokens IS NOT NULL ORDER BY credential_id", ()):
-        try:
-            opened[row.credential_id] = vault.decrypt(str(row.tokens).encode(), GRANTS)
-        except VaultError:
-            unreadable.append(f"the account of {row.credential_id!r} of {row.workspace_id}")
-    return opened, unreadable
-
-
-def _describe_unreadable(unreadable: list[str]) -> str:
-    more = len(unreadable) - MAX_LISTED
-    return (
-        f"The present key does not decrypt these credentials: {', '.join(unreadable[:MAX_LISTED])}"
-        f"{f' and {more} more' if more > 0 else ''}. Enter their values again, delete them, or keep them unreadable "
-        "with --skip-unreadable"
-    )

@@ -57,7 +57,9 @@ def find_weakness(password: str, about: Iterable[str] = ()) -> str | None:
         return f"has fewer than {MIN_DISTINCT} different characters; {HINT}"
     names = {part for name in about for part in _split_name(name.casefold()) if len(part) >= MIN_NAME}
     words = sorted({*WORDS, *names}, key=len, reverse=True)
-    if any(_weigh(_strip(reading, words)) < MIN_REST for reading in _list_readings(_remove_repetition(text))):
+    text = text[: (text + text).find(text, 1)]  # the part that the whole text repeats, or the text
+    rests = [_strip(reading, words) for reading in _list_readings(text)]
+    if any(sum(1 if letter.isalpha() else 0.5 for letter in rest) < MIN_REST for rest in rests):
         return f"is little more than a common word, a name or a sequence; {HINT}"
     return None
 
@@ -67,11 +69,6 @@ def _split_name(name: str) -> Iterator[str]:
     words = "".join(letter if letter.isalnum() else " " for letter in name).split()
     yield from words
     yield "".join(words)
-
-
-def _remove_repetition(text: str) -> str:
-    """Return the part that the whole text repeats, or the text."""
-    return text[: (text + text).find(text, 1)]
 
 
 def _list_readings(text: str) -> Iterator[str]:
@@ -99,24 +96,11 @@ def _remove_runs(text: str) -> str:
     """Return the text without sequences and repetitions of at least MIN_RUN characters."""
     kept, at = "", 0
     while at < len(text):
-        length = _measure_run(text, at)
+        length = len(text) - at - len(text[at:].lstrip(text[at]))  # of the repetition that begins here
+        for sequence in SEQUENCES:
+            while at + length < len(text) and text[at : at + length + 1] in sequence:
+                length += 1
         if length < MIN_RUN:
             kept, length = kept + text[at], 1
         at += length
     return kept
-
-
-def _measure_run(text: str, at: int) -> int:
-    """Return the length of the longest repetition or sequence that begins here."""
-    equal = len(text) - at - len(text[at:].lstrip(text[at]))
-    longest = equal
-    for sequence in SEQUENCES:
-        length = longest + 1
-        while at + length <= len(text) and text[at : at + length] in sequence:
-            longest, length = length, length + 1
-    return longest
-
-
-def _weigh(text: str) -> float:
-    """Return the amount to guess: 1 for a letter, 0.5 for any other character."""
-    return sum(1 if letter.isalpha() else 0.5 for letter in text)
