@@ -1,5 +1,7 @@
-"""The README's tour works when it is pasted, line by line, against the real server."""
+"""README.md and pages of docs/ work: their commands, pasted into a shell, with a real server."""
 
+import http.client
+import json
 import os
 import re
 import socket
@@ -7,11 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from children import child
+from servers import Server
+from world import chain
 
 from api import catalogue
 from nodes import REGISTRY
@@ -102,3 +106,142 @@ def test_it_names_every_document_and_every_extra():
     extras = {path.parent.name for path in ROOT.glob("packs/*/requirements.txt") if path.read_text().strip()}
     for name in [*(path.name for path in (ROOT / "docs").glob("*.md")), *(f"`{extra}`" for extra in extras)]:
         assert name in README, name
+
+
+# The commands of docs/credentials.md work when pasted
+
+
+CREDENTIALS = (Path(__file__).parent.parent / "docs" / "credentials.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_has_the_output_that_it_shows(server, tmp_path):
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", CREDENTIALS, re.DOTALL)).replace("http://127.0.0.1:8000", server)
+    done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0 and '"error"' not in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count('"status":"untested"') == 2
+    assert "there is no credential 'other' in this workspace" in done.stdout
+    assert '"status":"success"' in done.stdout and '{"key":"***","lost":11}' in done.stdout
+    assert "a-key-of-your-own" not in done.stdout and "another key" not in done.stdout
+
+
+# The commands of docs/environments.md copy a flow from one real server to another one
+
+
+ENVIRONMENTS = (Path(__file__).parent.parent / "docs" / "environments.md").read_text(encoding="utf-8")
+
+
+def start(folder):
+    folder.mkdir()
+    server = Server(folder, WEB_CONCURRENCY=1).start()
+    server.log_in()
+    return server
+
+
+@pytest.mark.slow
+def test_an_update_reaches_the_other_server_once(tmp_path):
+    (script,) = re.findall(r"<!-- update -->\n```sh\n(.*?)```", ENVIRONMENTS, re.DOTALL)
+    env, changed = dict(os.environ), chain("start", "added")
+    with closing(start(tmp_path / "dev")) as dev, closing(start(tmp_path / "prod")) as prod:
+        for name, server in (("DEV", dev), ("PROD", prod)):
+            flow = server.add_flow(chain("start"))
+            env |= {name: server.url, f"{name}_FLOW": flow, f"{name}_TOKEN": server.token}
+        dev.call("PUT", f"/api/workflows/{env['DEV_FLOW']}", {"definition": changed})
+
+        def update():
+            done = subprocess.run(["bash", "-ec", script], env=env, text=True, capture_output=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+            return prod.call("GET", f"/api/workflows/{env['PROD_FLOW']}")
+
+        first, second = update(), update()
+    assert [node["id"] for node in json.loads(first["definition_json"])["nodes"]] == ["start", "added"]
+    assert first["version"] == second["version"] == 2
+
+
+# docs/webhooks.md works when it is pasted, block by block, against the real server; so do bodies in chunks
+
+
+WEBHOOKS = (Path(__file__).parent.parent / "docs" / "webhooks.md").read_text(encoding="utf-8")
+MOST = 5 * 2**20  # HEADRACE_MAX_BODY_BYTES by default
+
+
+@pytest.fixture(scope="module")
+def pasted(server, tmp_path_factory):
+    """What the shell says to all blocks of the page, one after the other."""
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", WEBHOOKS, re.DOTALL)).replace("http://127.0.0.1:8000", server)
+    folder = tmp_path_factory.mktemp("shell")
+    done = subprocess.run(["bash", "-e"], input=script, cwd=folder, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_every_call_of_the_page_is_answered_as_it_says(pasted):
+    assert '"error"' not in pasted, pasted
+    # orders, till, sensor, push, contact, and a stream's first and last event; the repeated calls go to files
+    assert pasted.count('{"run_id":"run_') == 7
+    assert '{"sum":5}' in pasted and '{"item":"7"}' in pasted and '{"name":"ada"}' in pasted
+    assert "data: Looking it up\n\n" in pasted and 'data: {"name":"Ada"}\n\n' in pasted and "event: end\n" in pasted
+    assert "HTTP/1.1 204" in pasted and "Access-Control-Allow-Origin: https://shop.example.com" in pasted
+    assert "HTTP/1.1 203" in pasted and "Hello Ada\n" in pasted and "Cache-Control: no-store" in pasted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "status"), [(100, 202), (MOST - 12, 202), (MOST - 11, 413)])
+def test_a_body_in_chunks_is_taken_whole_or_refused(server, pasted, size, status):
+    text = b'{"name": "' + b"x" * size + b'"}'
+    connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=30)
+    chunks = (text[at : at + 60_000] for at in range(0, len(text), 60_000))
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/api/webhooks/orders?count=1", body=chunks, headers=headers, encode_chunked=True)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status == status, body[:200]
+
+
+# What docs/runs.md says to paste works against the real server, and pages of promises name tests that are there
+
+
+RUNS = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / ".github/SECURITY.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_run_is_answered_and_repeated_as_the_page_says(server, tmp_path):
+    blocks = re.findall(r"```sh\n(.*?)```", RUNS, re.DOTALL)
+    ask = f"curl -s -b cookies.txt {server}/api/runs/$RUN"
+    wait = f"""until {ask} | grep -q '"finished_at":"'; do sleep 0.05; done; {ask}/steps\n"""
+    waiting, taking, repeating, trying = blocks
+    script = LOG_IN.format(url=server) + waiting + wait + repeating + wait + trying + "echo ====\n" + taking
+    done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)
+    before, refused = done.stdout.split("====\n")
+    assert done.returncode == 0 and '"error"' not in before, done.stdout + done.stderr
+    assert [issue["path"] for issue in json.loads(refused)["details"]] == ["input.room"]
+    assert '"waiting":"approval: Pay 30 to Ada?"' in (tmp_path / "waiting.json").read_text()
+    assert re.search(r'"retry_of":"run_\w+"', done.stdout)
+    tried = json.loads((tmp_path / "tried.json").read_text())
+    assert (tried["output"], tried["draft"], tried["pinned"]) == ({"paid": "as Eve said"}, True, ["ask"])
+    assert '"pinned":true,"input":null,"output":null' in done.stdout
+
+
+def named_tests(page):
+    """`(file, test)` for each test that the page names, in the file that was named last before it."""
+    file = None
+    for path, name in re.findall(r"`((?:[\w/]+/)?test_\w+\.py)`|`(test_\w+)`", page):
+        file = path or file
+        if name:
+            yield file, name
+
+
+@pytest.mark.parametrize(("page", "number"), [(RELIABILITY, 50), (SECURITY, 30)], ids=["reliability", "security"])
+def test_every_test_that_holds_a_promise_is_there(page, number):
+    named = list(named_tests(page))
+    assert len(named) > number
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if f"def {name}(" not in (ROOT / "tests" / str(file)).read_text(encoding="utf-8")
+    ]
+    assert not missing, missing

@@ -354,7 +354,7 @@ BEGIN
     RETURN NULL;
 END $$
 """
-# - `server_counters`: SQLite's change counters are in a file beside the database (database/shared.py).
+# - `server_counters`: SQLite's change counters are in a file beside the database (database/changes.py).
 # - `commit_numbers`: by which a process learns whether a commit whose answer was lost has happened.
 # - `payloads`: values too large for the rows of runs, in parts. They are not compressed again: that takes more time
 #   than the space is worth, and parts of plain storage can be read alone. `object` names an object of an S3 store, in
