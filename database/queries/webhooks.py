@@ -261,7 +261,7 @@ class WebhookTarget(NamedTuple):
 
     @classmethod
     def at(cls, path: str, method: str) -> WebhookTarget | None:
-        """Return the webhook at this address, cached (see database/changes.py); None if no active flow has it."""
+        """Return the webhook at this address, cached (see database/shared.py); None if no active flow has it."""
 
         def read() -> WebhookTarget | None:
             found = execute(AT, (path, method)).fetchone()
