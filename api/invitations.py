@@ -23,7 +23,7 @@ from fields import Out, Strict, Time, choice, password, text
 from models import Invitation, User, Workspace
 from registry import registry
 from schemas import SliceArgs, WhoOut, listed, slice_of
-from security import invitations
+from security import accounts
 
 blueprint = Resource("invitations", "Invitations into a workspace")
 blueprint.after_request(no_store)
@@ -110,16 +110,16 @@ def send_invitation(email: str, role: str) -> Invitation:
     The inviter gets the link only if the server sends no mail: any holder can create an account for the address.
     """
     server = get_server()
-    row, token = invitations.invite(begin_entry("invitation.created"), email, role, get_user())
+    row, token = accounts.invite(begin_entry("invitation.created"), email, role, get_user())
     # In the fragment, so that neither logs nor Referer headers contain it.
     link = f"{server.config.base_url}/invitation#{token}"
     place = Workspace.get_by_id(row.workspace_id).name
-    body = invitations.write_mail(place, get_user(), row.role, link)
+    body = accounts.write_mail(place, get_user(), row.role, link)
     row.mailed, row.link = False, link
     if server.config.mail_server is not None and registry.send_mail:
         send = pkgutil.resolve_name(registry.send_mail)
         services = server.dispatcher.resources.services
-        row.mailed, row.link = send(server.config, services, row.email, invitations.SUBJECT, body, row.id), None
+        row.mailed, row.link = send(server.config, services, row.email, accounts.SUBJECT, body, row.id), None
     return _add_inviter(row)
 
 
@@ -142,7 +142,7 @@ def preview(body: dict[str, str]) -> Any:
 
     404 if it was used or revoked, has expired or never existed.
     """
-    row = invitations.find(body["token"], *get_client())
+    row = accounts.find(body["token"], *get_client())
     row.workspace_name = Workspace.get_by_id(row.workspace_id).name
     return _add_inviter(row)
 
@@ -164,16 +164,14 @@ def redeem(body: dict[str, str]) -> Any:
     check_origin()
     if request.headers.get("Authorization"):
         raise Forbidden("API tokens cannot accept invitations; log in with a browser session")
-    row = invitations.find(body["token"], *get_client())
+    row = accounts.find(body["token"], *get_client())
     if current_user.is_authenticated:
         check_page_user()
         user, session = get_user(), current_user.session
-        invitations.accept(row, user, session, begin_entry)
+        accounts.accept(row, user, session, begin_entry)
         return dump(WhoOut(), describe_session(user, session, session.workspace_id, row.role))
     if "password" not in body:
         raise BadInput("password: is required for a new account; if you have an account, log in first")
     config = get_config()
     days = config.session_days, config.session_idle_days
-    return respond_logged_in(
-        *invitations.redeem(row, body["password"], body.get("name"), get_client(), days, begin_entry)
-    )
+    return respond_logged_in(*accounts.redeem(row, body["password"], body.get("name"), get_client(), days, begin_entry))

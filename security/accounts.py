@@ -4,21 +4,125 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from config import Config
 from database import write
-from database.queries import sessions, users
+from database.base import DAY_MS, now_ms
+from database.queries import audit, sessions, users, workspaces
 from database.queries import workspaces as workspace_queries
 from database.queries.audit import NewAuditEntry, differences
 from database.queries.locks import lock_names
-from errors import BadInput, ConfigError, Conflict, Forbidden, Issue, Unauthenticated
-from models import Membership, Session, User, Workspace
+from errors import BadInput, ConfigError, Conflict, Forbidden, Issue, NotFound, TooMany, Unauthenticated
+from models import Invitation, Membership, Session, User, Workspace
 
 from . import login_throttle
-from .passwords import find_weakness
+
+# Passwords that are too easy to guess: little is left of them without common words, names and sequences.
+#
+# The word list is short and our own. A list of leaked passwords would find more, but be larger than all other code
+# for accounts; the login throttle (`security/login_throttle.py`) limits guesses at the rest.
+
+MIN_DISTINCT = 5  # different characters
+MIN_REST = 4  # letters that must be left; twice as many digits and symbols
+MIN_RUN = 3  # characters of a sequence, or equal ones, that count as one
+MIN_NAME = 4  # characters of a name to look for
+
+# The first words of common guessing lists, in the languages of most attacks, and the name of this server.
+WORDS = [
+    *("password", "passwort", "passwd", "passphrase", "motdepasse", "contraseña", "contrasena", "senha"),
+    *("parola", "wachtwoord", "haslo", "пароль", "geheim", "secret", "letmein", "welcome", "willkommen"),
+    *("bienvenue", "bienvenido", "changeme", "changeit", "change", "default", "master", "administrator", "admin"),
+    *("root", "superuser", "sysadmin", "operator", "guest", "user", "username", "login", "logon", "access"),
+    *("account", "iloveyou", "iloveu", "loveyou", "lovely", "love", "forever", "princess", "prince", "sunshine"),
+    *("sunflower", "flower", "butterfly", "angel", "angels", "babygirl", "football", "baseball", "basketball"),
+    *("soccer", "hockey", "liverpool", "chelsea", "arsenal", "barcelona", "juventus", "monkey", "dragon"),
+    *("tiger", "eagle", "horse", "shadow", "ninja", "mustang", "ferrari", "porsche", "mercedes", "batman"),
+    *("superman", "spiderman", "starwars", "pokemon", "pikachu", "naruto", "minecraft", "matrix", "killer"),
+    *("hunter", "ranger", "trustno", "summer", "winter", "spring", "autumn", "monday", "friday", "january"),
+    *("december", "computer", "internet", "server", "system", "service", "database", "network", "google"),
+    *("facebook", "microsoft", "windows", "android", "samsung", "apple", "cookie", "chocolate", "banana"),
+    *("cheese", "pepper", "ginger", "freedom", "whatever", "nothing", "something", "hello", "secure", "security"),
+    *("private", "test", "testing", "tester", "demo", "example", "sample", "temp", "temporary", "company"),
+    *("office", "business", "charlie", "michael", "jordan", "jennifer", "michelle", "jessica", "ashley"),
+    *("daniel", "thomas", "robert", "andrew", "joshua", "matthew", "nicole", "headrace", "workflow"),
+    *("automation", "n8n"),
+]
+# Rows and columns of keyboards, and sequences; each is looked for backwards too.
+ROWS = [
+    *("01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm"),
+    *("azertyuiop", "qsdfghjklm", "wxcvbn", "!@#$%^&*()", '!"§$%&/()=', "1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv5tgb"),
+    *("qazwsxedcrfvtgbyhnujmikolp", "q1w2e3r4t5y6u7i8o9p0"),
+]
+SEQUENCES = [row[::step] for row in ROWS for step in (1, -1)]
+# Symbols and digits that stand for letters; 1 is read as i and as l.
+READINGS = [str.maketrans("4@8301$57!9", f"aabeo{one}sst{one}g") for one in "il"]
+
+HINT = "choose a longer one, for example several unrelated words"
+
+
+def find_weakness(password: str, about: Iterable[str] = ()) -> str | None:
+    """Return why the password is easy to guess, to follow the word "password", or None if it is not.
+
+    `about` has names that an attacker knows: the address, the person's name, the workspaces'.
+    """
+    text = unicodedata.normalize("NFKC", password).casefold()
+    if len(set(text)) < MIN_DISTINCT:
+        return f"has fewer than {MIN_DISTINCT} different characters; {HINT}"
+    names = {part for name in about for part in _split_name(name.casefold()) if len(part) >= MIN_NAME}
+    words = sorted({*WORDS, *names}, key=len, reverse=True)
+    text = text[: (text + text).find(text, 1)]  # the part that the whole text repeats, or the text
+    rests = [_strip(reading, words) for reading in _list_readings(text)]
+    if any(sum(1 if letter.isalpha() else 0.5 for letter in rest) < MIN_REST for rest in rests):
+        return f"is little more than a common word, a name or a sequence; {HINT}"
+    return None
+
+
+def _split_name(name: str) -> Iterator[str]:
+    """Yield the words of a name or an address, then all of them joined."""
+    words = "".join(letter if letter.isalnum() else " " for letter in name).split()
+    yield from words
+    yield "".join(words)
+
+
+def _list_readings(text: str) -> Iterator[str]:
+    """Yield the text, with and without years and sequences, and its readings with symbols as letters."""
+    for read in (text, _remove_runs(_remove_years(text))):
+        yield from (read, *(read.translate(reading) for reading in READINGS))
+
+
+def _strip(text: str, words: Iterable[str]) -> str:
+    """Return the text without common words. Separators are removed first, so that `pass-word` is found."""
+    text = "".join(letter for letter in text if not letter.isspace() and letter not in "-_.,")
+    for word in words:
+        text = text.replace(word, "")
+    return _remove_runs(_remove_years(text))
+
+
+def _remove_years(text: str) -> str:
+    for century in ("19", "20"):
+        while (at := text.find(century)) >= 0 and text[at : at + 4].isdecimal() and len(text[at : at + 4]) == 4:
+            text = text[:at] + text[at + 4 :]
+    return text
+
+
+def _remove_runs(text: str) -> str:
+    """Return the text without sequences and repetitions of at least MIN_RUN characters."""
+    kept, at = "", 0
+    while at < len(text):
+        length = len(text) - at - len(text[at:].lstrip(text[at]))  # of the repetition that begins here
+        for sequence in SEQUENCES:
+            while at + length < len(text) and text[at : at + length + 1] in sequence:
+                length += 1
+        if length < MIN_RUN:
+            kept, length = kept + text[at], 1
+        at += length
+    return kept
+
 
 log = logging.getLogger("headrace.accounts")
 
@@ -300,3 +404,152 @@ def make_first_owner(config: Config) -> tuple[str, str] | None:
     workspace_queries.found("Main", owner)
     users.change(owner, is_admin=True)
     return None if config.admin_password else (owner.email, password)
+
+
+# Invitations to workspaces: an owner creates a single-use link, and its recipient accepts.
+#
+# The link alone creates a new account: any holder of the link can use it. If the server sends mail, only the mail has
+# the link, which so checks the address too; if not, the inviter passes it on. The link does not change an existing
+# account: joining with one takes the link and a login.
+
+LIFETIME_MS = 72 * 3_600_000
+MAX_PENDING = 100
+MAX_A_DAY = 200
+# One error for unknown, used, revoked and expired links: it does not reveal which invitations existed.
+GONE = "This invitation is not valid. It was used or revoked, or its 72 hours are over; ask for a new one"
+
+Begin = Callable[[str], NewAuditEntry]
+
+
+def invite(entry: NewAuditEntry, email: str, role: str, inviter: User) -> tuple[Invitation, str]:
+    """Create an invitation to the entry's workspace, replacing an earlier one for the address. Return it and its token.
+
+    An existing account makes no difference.
+
+    Raises: BadInput for an invalid address; Conflict for a member, or with MAX_PENDING others; TooMany after MAX_A_DAY.
+    """
+    address, workspace_id = normalize_address(email), str(entry.workspace_id)
+    with entry.note(role=role).written():
+        lock_names("members", (workspace_id,))
+        if workspaces.has_address(workspace_id, address):
+            raise Conflict(f"{address} is a member already")
+        if sum(row.email != address for row in workspaces.pending_invitations(workspace_id)) >= MAX_PENDING:
+            raise Conflict(f"This workspace has {MAX_PENDING} pending invitations; withdraw some of them first")
+        if audit.count_since(workspace_id, "invitation.created", now_ms() - DAY_MS) >= MAX_A_DAY:
+            raise TooMany(f"{MAX_A_DAY} invitations were made here within a day; try again later", retry_after=3_600)
+        row, token = workspaces.invite(
+            workspace_id=workspace_id, email=address, role=role, invited_by=inviter.id, lifetime_ms=LIFETIME_MS
+        )
+        entry.about(row)
+    return row, token
+
+
+def find(token: str, address: str, is_shared: bool) -> Invitation:
+    """Return the pending invitation with this token. `is_shared`: the address may be that of many clients.
+
+    Raises: NotFound if there is none; TooMany after many invalid tokens. A valid one always works: nobody guesses it.
+    """
+    found = workspaces.invitation_by_token(token)
+    if found is None:
+        login_throttle.count_bad_link(address, is_shared)
+        raise NotFound(GONE)
+    return found
+
+
+def redeem(
+    invitation: Invitation,
+    password: str,
+    name: str | None,
+    client: tuple[str, bool],
+    days: tuple[int, int],
+    begin: Begin,
+) -> tuple[User, Session, str]:
+    """Create an account with this password for the invitation's address. Return it, a new session and its token.
+
+    An existing account is not changed: with its password, its user logs in and becomes a member. That is how a person
+    without a workspace comes back. `client` is their address, and True if many clients share it; `days` are the
+    session's lifetime and idle timeout.
+
+    Raises: BadInput for a weak password; Conflict if it is not the account's; NotFound if the invitation is gone.
+    """
+    user, (address, is_shared) = users.by_email(invitation.email), client
+    made = None if user is None else login_throttle.count_attempt(user.email, address, user, is_shared)
+    is_theirs = check_password(user, password)
+    about = (invitation.email, name or "", Workspace.get_by_id(invitation.workspace_id).name)
+    # Always checked: the error for a weak password must not reveal whether there is an account.
+    hashed = "" if is_theirs else hash_password(password, about)
+    with _use(invitation, begin) as entry:
+        if user is None or made is None or not is_theirs:
+            if users.by_email(invitation.email) is not None:
+                raise Conflict(f"There is an account for {invitation.email}: log in as {invitation.email} to accept")
+            user = add_user(invitation.email, hashed, name, set_up=True)
+            entry.note(new_user=True)
+        else:
+            made.mark_success(user)
+            if not users.keeps_password(user):
+                raise Conflict(f"The password of {invitation.email} was changed: log in with the new one to accept")
+        _join(invitation, user, entry)
+        sessions.end_all(user)
+        return user, *sessions.start(user, invitation.workspace_id, *days)
+
+
+def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -> None:
+    """Make the user a member, move their session to the workspace, and end their other sessions.
+
+    Raises: Conflict if the invitation is for another address or the user is a member; NotFound if it is gone.
+    """
+    with _use(invitation, begin) as entry:
+        email = User.get_by_id(user.id).email
+        if email != invitation.email:
+            raise Conflict(f"This invitation is for {invitation.email}, and you are logged in as {email}")
+        _join(invitation, user, entry)
+        sessions.end_all(user, session)
+        sessions.move(session, invitation.workspace_id)
+
+
+@contextmanager
+def _use(invitation: Invitation, begin: Begin) -> Iterator[NewAuditEntry]:
+    """Return a transaction that uses the invitation up, unless it raises. Refusals are in the audit log too."""
+    try:
+        with begin("invitation.accepted").about(invitation).written() as entry:
+            lock_names("address", (invitation.email,))
+            lock_names("members", (invitation.workspace_id,))
+            if not workspaces.use_invitation(invitation):
+                raise NotFound(GONE)
+            yield entry
+    except Conflict as error:
+        login_throttle.count_refusal(str(invitation.id))
+        begin("invitation.refused").about(invitation).note(reason=error.message).save_new()
+        raise
+
+
+def _join(invitation: Invitation, user: User, entry: NewAuditEntry) -> None:
+    if workspaces.role_of(user.id, invitation.workspace_id) is not None:
+        raise Conflict("You are a member of this workspace already")
+    workspaces.join(invitation.workspace_id, user, invitation.role)
+    entry.user_id, entry.user_email = user.id, user.email
+    entry.target("member", user.id, user.email).note(role=invitation.role, invited_by=invitation.invited_by)
+
+
+# The mail
+
+SUBJECT = "An invitation to Headrace"
+MAX_SHOWN = 100
+TEXT = """\
+{name} <{email}> invites you to the workspace "{place}" on Headrace, as {role}.
+
+To accept, open this link within 72 hours. It works once:
+
+{link}
+
+If you do not know what this is about, ignore this mail: nothing happens without the link.
+"""
+
+
+def write_mail(place: str, inviter: User, role: str, link: str) -> str:
+    """Return the text of the mail with the link. Names are cut and stay on their line."""
+    return TEXT.format(name=_line(inviter.name), email=inviter.email, place=_line(place), role=role, link=link)
+
+
+def _line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text[:MAX_SHOWN]).strip()

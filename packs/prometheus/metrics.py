@@ -18,10 +18,34 @@ from database import space
 from database.base import now_ms
 from database.queries import leases, polls, schedules, server_metrics
 from database.queries.metrics import totals
-from database.queries.server_metrics import Count, count_unfinished, find_queue_age, measure_flows
+from database.queries.server_metrics import Count, count_claimable, count_unfinished, find_queue_age, measure_flows
 from dispatch import Dispatcher
 from dispatch.histograms import COUNT, INFINITY, REQUEST_SECONDS, SECONDS, SIZES, SUM, format_bound
-from dispatch.lanes import count_by_lane
+from dispatch.resources import Resources, find_version, is_task
+from errors import HeadraceError
+
+# Lanes of claimable runs: `slow` for runs that may hold a thread for minutes, `runs` for all others.
+
+
+def count_by_lane(resources: Resources) -> dict[str, int]:
+    """Return the number of claimable runs by lane. A flow that cannot be planned counts for `runs`."""
+    counts = {"runs": 0, "slow": 0}
+    for workflow_id, version, count in count_claimable():
+        counts["slow" if _is_slow(resources, workflow_id, version) else "runs"] += count
+    return counts
+
+
+def _is_slow(resources: Resources, workflow_id: str, version: int | None) -> bool:
+    if is_task(workflow_id):
+        return True
+    row = find_version(workflow_id, version)
+    if row is None:
+        return False
+    try:
+        return resources.plans.get(workflow_id, int(version or 0), lambda: str(row.definition_json)).is_slow
+    except HeadraceError:
+        return False
+
 
 # Name of the metric, values of the labels, value.
 Sample: TypeAlias = tuple[str, tuple[str, ...], float]

@@ -20,7 +20,7 @@ from database.queries.audit import NewAuditEntry
 from models import ApiToken, AuditEntry, Invitation, Membership, User, Workspace
 from registry import registry
 from scheduler import prune
-from security import accounts, invitations, login_throttle
+from security import accounts, login_throttle
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -631,7 +631,7 @@ def test_whatever_is_wrong_with_a_link_the_answer_is_the_same(app, owner, invite
     before = User.select().count()
     tokens = [used, withdrawn, expired, replaced, demoted, left, deserted, "unknown", "x" * 43]
     answers = [gone(app.test_client(), token) for token in tokens]
-    assert answers == [({"error": invitations.GONE}, {"error": invitations.GONE})] * len(tokens)
+    assert answers == [({"error": accounts.GONE}, {"error": accounts.GONE})] * len(tokens)
     assert User.select().count() == before
     assert {item["email"] for item in owner.get("/api/invitations").json["items"]} == {"d@example.org"}
 
@@ -800,7 +800,7 @@ def test_an_invitation_of_a_person_who_became_a_member_is_invalid(owner, other, 
 
 
 def test_a_workspace_has_so_many_pending_invitations(owner, invite, monkeypatch):
-    monkeypatch.setattr(invitations, "MAX_PENDING", 2)
+    monkeypatch.setattr(accounts, "MAX_PENDING", 2)
     invite("a@example.org"), invite("b@example.org"), invite("b@example.org")
     answer = owner.post("/api/invitations", {"email": "c@example.org", "role": "viewer"})
     assert answer.status_code == 409 and "withdraw" in answer.json["error"]
@@ -808,7 +808,7 @@ def test_a_workspace_has_so_many_pending_invitations(owner, invite, monkeypatch)
 
 
 def test_withdrawing_makes_room_but_not_for_more_than_so_many_a_day(owner, invite, monkeypatch):
-    monkeypatch.setattr(invitations, "MAX_A_DAY", 3)
+    monkeypatch.setattr(accounts, "MAX_A_DAY", 3)
     for _ in range(3):
         invite()
         (item,) = owner.get("/api/invitations").json["items"]
@@ -816,7 +816,7 @@ def test_withdrawing_makes_room_but_not_for_more_than_so_many_a_day(owner, invit
     answer = owner.post("/api/invitations", {"email": "new@example.org", "role": "viewer"})
     assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
     with write():
-        day_before = first_id("aud", now_ms() - invitations.DAY_MS - 1000)
+        day_before = first_id("aud", now_ms() - accounts.DAY_MS - 1000)
         oldest = AuditEntry.select().where(AuditEntry.action == "invitation.created").order_by(AuditEntry.id).first()
         AuditEntry.update(id=day_before).where(AuditEntry.id == oldest.id).execute()
     invite()
@@ -935,7 +935,7 @@ def test_the_mail_is_sent_after_the_transaction(owner, mail_server, mails, monke
 
 
 def test_refused_invitations_are_not_mailed(owner, mail_server, mails, member, monkeypatch):
-    monkeypatch.setattr(invitations, "MAX_PENDING", 0)
+    monkeypatch.setattr(accounts, "MAX_PENDING", 0)
     assert owner.post("/api/invitations", INVITED).status_code == 409
     assert member("editor").post("/api/invitations", INVITED).status_code == 403
     assert mails.envelopes == []

@@ -31,7 +31,7 @@ from packs.agents import agent_memory, agent_store
 from packs.agents.agent_memory import MemoryName, MemoryScope
 from packs.importing import presets
 from packs.postgres import engine as postgres
-from security import accounts, invitations, login_throttle
+from security import accounts, login_throttle
 
 pytestmark = pytest.mark.slow
 
@@ -128,9 +128,9 @@ class Person:
 
     def invite(self):
         user = self.user()
-        row, _ = invitations.invite(self.entry("invitation.created"), user.email, "editor", self.users[0])
+        row, _ = accounts.invite(self.entry("invitation.created"), user.email, "editor", self.users[0])
         session, _ = sessions.start(user, self.workspace.id, 1)
-        invitations.accept(row, user, session, self.entry)
+        accounts.accept(row, user, session, self.entry)
 
     def log_in(self):
         user = self.user()

@@ -16,7 +16,7 @@ from database.queries.audit import NewAuditEntry
 from database.queries.workflows import LabelChange
 from errors import BadInput, Conflict, NotFound, TooMany, Unauthenticated
 from models import User
-from security import accounts, invitations, login_throttle
+from security import accounts, login_throttle
 
 pytestmark = pytest.mark.slow
 
@@ -157,7 +157,7 @@ def test_a_removed_member_gets_no_token(race, ann, bob):
 
 
 def invite(user, email):
-    return lambda: invitations.invite(entry("invitation.created", user), email, "viewer", user)[0].email
+    return lambda: accounts.invite(entry("invitation.created", user), email, "viewer", user)[0].email
 
 
 def test_an_invitation_replaces_another_one_of_the_same_moment(race, ann):
@@ -167,7 +167,7 @@ def test_an_invitation_replaces_another_one_of_the_same_moment(race, ann):
 
 
 def test_two_invitations_keep_to_the_maximum(race, ann, monkeypatch):
-    monkeypatch.setattr(invitations, "MAX_PENDING", 1)
+    monkeypatch.setattr(accounts, "MAX_PENDING", 1)
     found = outcomes(race.run(invite(ann, BOB), invite(ann, "eve@example.org")))
     assert found == [BOB, Conflict if race.cured else "eve@example.org"]
 
@@ -179,7 +179,7 @@ def test_nobody_is_invited_who_joins(race, ann, bob):
 
 def test_an_invitation_is_used_once(race, ann):
     """The row itself is the lock: the second one waits for it, and finds none."""
-    row, _ = invitations.invite(entry("invitation.created", ann), BOB, "viewer", ann)
+    row, _ = accounts.invite(entry("invitation.created", ann), BOB, "viewer", ann)
     assert (
         race.run(partial(workspaces.use_invitation, row), partial(workspaces.use_invitation, row)) == [True, False]
         and race.waited

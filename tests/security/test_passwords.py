@@ -11,7 +11,7 @@ from database.queries import users
 from errors import BadInput, ConfigError
 from models import User
 from security import accounts
-from security.passwords import find_weakness
+from security.accounts import find_weakness
 
 NAMES = ["ada.lovelace@example.org", "Ada Lovelace", "Harbour Coffee"]
 
