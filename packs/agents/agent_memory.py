@@ -120,21 +120,17 @@ def put(
             execute(f"DELETE FROM agent_memories WHERE {BY_NAME}", name)  # one that has expired
             row = AgentMemory.create(id=new_id(AgentMemory.prefix), created_at=now, **name._asdict(), **values)
         save_words(row.number, name.key, content, tags)
-        _make_room(row, most, now)
+        # Delete surplus memories: expired ones, then the least recently updated, but never this one.
+        agent = (row.workspace_id, row.agent_id)
+        of_agent = "workspace_id = ? AND agent_id = ?"
+        count = fetch_value(f"SELECT COUNT(*) FROM agent_memories WHERE {of_agent}", agent)
+        surplus = min(count - most, ROOM_AT_ONCE)
+        if surplus > 0:
+            surplus -= delete_memories(f"{EXPIRED} AND {of_agent} LIMIT ? {UNLOCKED_ONLY}", (now, *agent, surplus))
+        if surplus > 0:
+            oldest = f"SELECT number FROM agent_memories WHERE {of_agent} AND number <> ? ORDER BY updated_at LIMIT ?"
+            delete_memories(oldest, (*agent, row.number, surplus))
     return row
-
-
-def _make_room(memory: AgentMemory, most: int, now: int) -> None:
-    """Delete the agent's surplus memories: expired ones, then the least recently updated, but never this one."""
-    agent = (memory.workspace_id, memory.agent_id)
-    of_agent = "workspace_id = ? AND agent_id = ?"
-    count = fetch_value(f"SELECT COUNT(*) FROM agent_memories WHERE {of_agent}", agent)
-    surplus = min(count - most, ROOM_AT_ONCE)
-    if surplus > 0:
-        surplus -= delete_memories(f"{EXPIRED} AND {of_agent} LIMIT ? {UNLOCKED_ONLY}", (now, *agent, surplus))
-    if surplus > 0:
-        oldest = f"SELECT number FROM agent_memories WHERE {of_agent} AND number <> ? ORDER BY updated_at LIMIT ?"
-        delete_memories(oldest, (*agent, memory.number, surplus))
 
 
 def drop(name: MemoryName, now: int) -> bool:
@@ -274,7 +270,12 @@ class WorkspaceMemory:
         """
         name, now = self._memory_name(agent_id, session, key), self.now()
         content, tags = self._redact([_text("content", content, MAX_CONTENT), _tags(tags)])
-        expires_at = None if expires_in is None else now + int(_seconds(expires_in) * 1000)
+        expires_at = None
+        if expires_in is not None:
+            is_number = isinstance(expires_in, int | float) and not isinstance(expires_in, bool)
+            in_bounds = is_number and 1 <= expires_in <= MAX_EXPIRY
+            _check(in_bounds, f"expires_in must be a number of seconds from 1 to {MAX_EXPIRY}")
+            expires_at = now + int(expires_in * 1000)
         return _entry(put(name, content, orjson.dumps(tags).decode(), expires_at, self.most, now))
 
     def delete(self, agent_id: str, key: str, session: str = "") -> bool:
@@ -286,7 +287,9 @@ class WorkspaceMemory:
 
         They are of all sessions, or of one session and the shared entries. With an empty query, the latest.
         """
-        scope, text, limit = self._scope(agent_id, session), _question("query", query), _limit(limit)
+        scope, text = self._scope(agent_id, session), _question("query", query)
+        _check(type(limit) is int, "limit must be a whole number")
+        limit = max(1, min(limit, MAX_FOUND))
         if text.strip():
             found = best(scope, all_words(text), limit) or best(scope, any_word(text), limit)
         else:
@@ -346,17 +349,6 @@ def _tags(values: Any) -> list[str]:
     if len(values) > MAX_TAGS:
         raise LimitExceeded(f"there are {len(values)} tags; at most {MAX_TAGS} are allowed")
     return [_text("a tag", value, MAX_TAG, 1) for value in values]
-
-
-def _seconds(value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    _check(is_number and 1 <= value <= MAX_EXPIRY, f"expires_in must be a number of seconds from 1 to {MAX_EXPIRY}")
-    return float(value)
-
-
-def _limit(value: Any) -> int:
-    _check(type(value) is int, "limit must be a whole number")
-    return max(1, min(int(value), MAX_FOUND))
 
 
 def _question(what: str, value: Any) -> str:

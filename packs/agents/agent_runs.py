@@ -108,23 +108,16 @@ def tell_ends(rows: Sequence[AgentRun]) -> None:
     for row in open_:
         run = runs.get(row.run_id)
         if run is None or run.finished_at is not None:
-            _tell_end(row, run)
+            present = AgentRun.find(row.id)
+            if present is not None and present.finished_at is not None:
+                row.__data__.update(present.__data__)  # the agent's own outcome, as it ended meanwhile
+                continue
+            row.status = "failed"
+            row.error_text = (run.error_text if run is not None else None) or "the run ended without it"
+            row.finished_at = None if run is None else run.finished_at
+            row.duration_ms = None if row.finished_at is None else float(max(0, row.finished_at - row.created_at))
         elif run.status == "pending":
             row.status = "pending" if run.waiting is None or run.started_at is None else "waiting"
-
-
-def _tell_end(agent_run: AgentRun, run: Run | None) -> None:
-    """Set the outcome after the end of the run: that of the agent if it ended meanwhile, else that of the run."""
-    present = AgentRun.find(agent_run.id)
-    if present is not None and present.finished_at is not None:
-        agent_run.__data__.update(present.__data__)
-        return
-    agent_run.status = "failed"
-    agent_run.error_text = (run.error_text if run is not None else None) or "the run ended without it"
-    agent_run.finished_at = None if run is None else run.finished_at
-    agent_run.duration_ms = (
-        None if agent_run.finished_at is None else float(max(0, agent_run.finished_at - agent_run.created_at))
-    )
 
 
 def save_step(values: Sequence[Any], run: Run) -> Write:
@@ -257,10 +250,14 @@ class AgentRunJournal:
 
     def begin(self, agent_id: str, task: str, input: Any, session: str, model: str) -> None:
         """Record that the agent starts or resumes."""
+        written = _json(input)
+        if written is not None and len(written) > MAX_INPUT:
+            # Only its start: the whole text is the input of the run or of the node.
+            written = _json({"$cut": {"bytes": len(written.encode()), "start": written[:MAX_INPUT]}})
         self._write(
             begun(
                 self.run, self.id, agent_id=agent_id, node_id=self.node_id, item_index=self.item_index, task=task,
-                input=_beginning(_json(input)), session=session, model=model,
+                input=written, session=session, model=model,
             )
         )  # fmt: skip
 
@@ -304,13 +301,6 @@ class AgentRunJournal:
         if not all(counts[-len(writes) :]):
             raise RunTaken
         self.lease.check(self.run)
-
-
-def _beginning(written: str | None) -> str | None:
-    """Return the JSON text, or only its start if it is long: the whole text is the input of the run or of the node."""
-    if written is None or len(written) <= MAX_INPUT:
-        return written
-    return _json({"$cut": {"bytes": len(written.encode()), "start": written[:MAX_INPUT]}})
 
 
 def _json(value: Any) -> str | None:

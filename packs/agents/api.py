@@ -396,6 +396,8 @@ def _show_run(row: AgentRun, limits: SizeLimits) -> dict[str, Any]:
     agent_runs.tell_ends_of_steps(row, rows)
     steps = [_show_step(step, limit) for step in rows]
     output = {} if row.output is None else orjson.loads(row.output)
+    # The reason why its node waits, and the open question, if any.
+    wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.node_id) if row.status == "waiting" else None
     return {
         **{name: getattr(row, name) for name in RUN_FIELDS},
         "item_index": None if row.item_index < 0 else row.item_index,
@@ -408,16 +410,8 @@ def _show_run(row: AgentRun, limits: SizeLimits) -> dict[str, Any]:
         "usage": agent_runs.usage(row.id),
         "steps": steps,
         "more_steps": max(0, total - len(steps)),
-        **_describe_wait(row),
+        **({} if wait is None else {"waiting": wait.reason, "question": wait.question}),
     }
-
-
-def _describe_wait(row: AgentRun) -> dict[str, Any]:
-    """Return the reason why its node waits, and the open question, if any."""
-    if row.status != "waiting":
-        return {}
-    wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.node_id)
-    return {} if wait is None else {"waiting": wait.reason, "question": wait.question}
 
 
 # Steps
@@ -427,14 +421,14 @@ def _show_step(row: AgentStep, limit: int) -> dict[str, Any]:
     # A call that awaits approval is never cut: no one should approve arguments that they cannot see.
     limit = RUN_LIMITS.value if row.status == "asking" else limit
     common = {name: getattr(row, name) for name in STEP_FIELDS}
-    kind = {"start": _show_start, "model": _show_request, "tool": _show_call}[row.kind]
-    return common | {"error_text": _cut(row.error_text, limit)} | kind(row, limit)
-
-
-def _show_start(row: AgentStep, limit: int) -> dict[str, Any]:
-    start = orjson.loads(row.request or "null")
-    size = len(start["prompt"]) + len(start["instructions"]) + sum(map(len, sum(start["history"], [])))
-    return {"text": _cut(start["prompt"], limit), "prompt_chars": size}
+    common["error_text"] = _cut(row.error_text, limit)
+    if row.kind == "start":
+        start = orjson.loads(row.request or "null")
+        size = len(start["prompt"]) + len(start["instructions"]) + sum(map(len, sum(start["history"], [])))
+        return common | {"text": _cut(start["prompt"], limit), "prompt_chars": size}
+    if row.kind == "model":
+        return common | _show_request(row, limit)
+    return common | {"arguments": _cut_json(row.request, limit), "result": _cut_json(row.result, limit)}
 
 
 def _show_request(row: AgentStep, limit: int) -> dict[str, Any]:
@@ -459,10 +453,6 @@ def _show_arguments(given: Any, limit: int) -> dict[str, Any]:
     except (ValueError, BadInput):
         found = given if isinstance(given, str) else orjson.dumps(given).decode()
     return {"arguments": orjson.Fragment(_to_json(found, limit))}
-
-
-def _show_call(row: AgentStep, limit: int) -> dict[str, Any]:
-    return {"arguments": _cut_json(row.request, limit), "result": _cut_json(row.result, limit)}
 
 
 # Values
@@ -600,7 +590,12 @@ def run(body: dict[str, Any]) -> Any:
     no model is configured.
     """
     dispatcher = get_dispatcher()
-    _check_credentials(body["credentials"])
+    # Only editors decide which services an agent can reach.
+    others = sorted(body["credentials"].keys() - {"llm"})
+    if others and not has_role("editor", get_workspace_id()):
+        raise Forbidden(
+            f"credentials: naming one for {others[0]!r} needs the role editor; an operator may name one for llm only"
+        )
     check_depth(body["input"], "input")
     wait = body.pop("wait")
     agent = find_agent(get_workspace_id(), body["agent_id"])
@@ -656,18 +651,6 @@ def cancel(agent_run: AgentRun) -> Any:
         raise Conflict("The run has already finished")
     get_dispatcher().cancel(found, get_user().email, defer_entry("run.cancelled"))
     return show_run(AgentRun.get_by_id(agent_run.id))
-
-
-def _check_credentials(given: dict[str, str]) -> None:
-    """Check that an operator names no tool's credential: only editors decide which services an agent can reach.
-
-    Raises: Forbidden if an operator does.
-    """
-    others = sorted(given.keys() - {"llm"})
-    if others and not has_role("editor", get_workspace_id()):
-        raise Forbidden(
-            f"credentials: naming one for {others[0]!r} needs the role editor; an operator may name one for llm only"
-        )
 
 
 # Agent memory: list, write and delete entries.

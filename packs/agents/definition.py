@@ -301,8 +301,22 @@ def check(raw: Any) -> tuple[AgentDefinition | None, list[Issue]]:
     if not isinstance(raw, dict):
         issues.add("definition", 'must be an object with the keys "id", "name" and "instructions"')
         return None, issues
-    values = _agent(Fields(raw, "", issues))
-    return (None if issues else AgentDefinition(**values)), issues
+    given = Fields(raw, "", issues)
+    given.check_keys(KEYS)
+    agent = AgentDefinition(
+        id=given.read("id", text(MAX_ID, ID, "must be a-z, 0-9 and single dashes, such as mail-triage")),
+        name=given.read("name", text(MAX_NAME)),
+        instructions=given.read("instructions", text(MAX_INSTRUCTIONS)),
+        description=given.read("description", text(MAX_DESCRIPTION, may_be_empty=True), ""),
+        model=given.read("model", text(MAX_NAME, MODEL, "must be provider:name, such as openai:gpt-5"), None),
+        credential=given.read("credential", text(MAX_NAME), None),
+        tools=_tools(given),
+        memory=given.read_flag("memory", False),
+        output_schema=given.read("output_schema", _schema, None),
+        limits=_limits(given),
+        approval=_approval(given),
+    )
+    return (None if issues else agent), issues
 
 
 def restore(snapshot: Mapping[str, Any]) -> AgentDefinition:
@@ -360,23 +374,6 @@ def needs_credentials(agent: AgentDefinition) -> tuple[str, ...]:
 # Validation: each function returns values and reports issues
 
 
-def _agent(given: Fields) -> dict[str, Any]:
-    given.check_keys(KEYS)
-    return {
-        "id": given.read("id", text(MAX_ID, ID, "must be a-z, 0-9 and single dashes, such as mail-triage")),
-        "name": given.read("name", text(MAX_NAME)),
-        "instructions": given.read("instructions", text(MAX_INSTRUCTIONS)),
-        "description": given.read("description", text(MAX_DESCRIPTION, may_be_empty=True), ""),
-        "model": given.read("model", text(MAX_NAME, MODEL, "must be provider:name, such as openai:gpt-5"), None),
-        "credential": given.read("credential", text(MAX_NAME), None),
-        "tools": _tools(given),
-        "memory": given.read_flag("memory", False),
-        "output_schema": given.read("output_schema", _schema, None),
-        "limits": _limits(given),
-        "approval": _approval(given),
-    }
-
-
 def _schema(value: Any) -> Mapping[str, Any]:
     """Validate a JSON Schema of an object, the only kind that every model supports."""
     if not isinstance(value, dict):
@@ -420,9 +417,19 @@ def _tools(given: Fields) -> tuple[ToolSpec, ...]:
     if not isinstance(raw, list) or len(raw) > MAX_TOOLS:
         given.add_issue("tools", f"must be a list of at most {MAX_TOOLS} tools")
         return ()
-    found = [_tool(item, f"tools[{position}]", given.issues) for position, item in enumerate(raw)]
-    _check_once(found, given.issues)
-    return tuple(spec for spec in found if spec is not None)
+    specs: dict[tuple[str, str | None], ToolSpec] = {}
+    for position, item in enumerate(raw):
+        path = f"tools[{position}]"
+        spec = _tool(item, path, given.issues)
+        if spec is None:
+            continue
+        # Tools of the same type would have equal names; mcp may occur once for each server.
+        same = (spec.type, spec.credential if spec.type == "mcp" else None)
+        if same in specs:
+            every = "each credential" if spec.type == "mcp" else "each agent"
+            given.issues.add(path, f"{spec.type} is listed twice; use it once for {every}")
+        specs[same] = spec
+    return tuple(specs.values())
 
 
 def _tool(raw: Any, path: str, issues: FieldIssues) -> ToolSpec | None:
@@ -452,19 +459,6 @@ def _asking(given: Fields, type_: str) -> bool | tuple[str, ...]:
         if known is not None and name not in known:
             given.add_issue("approval", f"there is no tool {name[:100]!r}; known tools: {', '.join(known)}")
     return names
-
-
-def _check_once(specs: list[ToolSpec | None], issues: FieldIssues) -> None:
-    """Report duplicate types, whose tools would have equal names; mcp may occur once for each server."""
-    seen = set()
-    for position, spec in enumerate(specs):
-        if spec is None:
-            continue
-        same = (spec.type, spec.credential if spec.type == "mcp" else None)
-        if same in seen:
-            every = "each credential" if spec.type == "mcp" else "each agent"
-            issues.add(f"tools[{position}]", f"{spec.type} is listed twice; use it once for {every}")
-        seen.add(same)
 
 
 def _host(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -36,22 +35,17 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
         if title is not None:
             page.prefix = "# "
             page.text(title.text()[:MAX_TITLE])
-        for root in _roots(document):
-            page.write(root)
+        for selector in ("main", "article", "body"):
+            found = document.css(selector)
+            if len(found) == 1 and found[0].text().strip():
+                page.write(found[0])
+                break
+        else:
+            if document.root is not None:
+                page.write(document.root)
         return {"text": page.read()}, ()
     except (SelectolaxError, UnicodeError, MemoryError) as error:
         return {"problem": f"the page cannot be read within the limits: {error}"}, ()
-
-
-def _roots(document: Any) -> Iterator[Any]:
-    """Yield the main element of the page, or the whole page if it does not mark one."""
-    for selector in ("main", "article", "body"):
-        found = document.css(selector)
-        if len(found) == 1 and found[0].text().strip():
-            yield found[0]
-            return
-    if document.root is not None:
-        yield document.root
 
 
 class PageText:

@@ -179,8 +179,15 @@ class WorkspaceView:
         words = set(query[:MAX_TEXT].lower().split())
         # Shorter words are in every description.
         words = {word for word in words if len(word) > 2} or words
-        found = [(entry, _matches(entry, words)) for entry in nodes.search("", category)]
-        best = sorted((pair for pair in found if pair[1] or not words), key=lambda pair: -pair[1])
+        found = []
+        for entry in nodes.search("", category):
+            named = f"{entry['type']} {entry['name']}".lower()
+            described = f"{entry['category']} {entry['description']}".lower()
+            # Words in the type or name count twice.
+            matches = sum(2 * (word in named) + (word in described) for word in words)
+            if matches or not words:
+                found.append((entry, matches))
+        best = sorted(found, key=lambda pair: -pair[1])
         shown = ("type", "name", "category", "description")
         most = MAX_NODES if words else MAX_ROWS
         told: dict[str, Any] = {"nodes": [{key: entry[key] for key in shown} for entry, _ in best[:most]]}
@@ -195,13 +202,6 @@ class WorkspaceView:
         if found is None:
             raise NotFound(f"There is no node type {type[:64]!r}{suggest(type, REGISTRY)}")
         return found
-
-
-def _matches(entry: Mapping[str, Any], words: set[str]) -> int:
-    """Return how many of the words the catalog entry has; words in its type or name count twice."""
-    named = f"{entry['type']} {entry['name']}".lower()
-    described = f"{entry['category']} {entry['description']}".lower()
-    return sum(2 * (word in named) + (word in described) for word in words)
 
 
 def _show(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -298,25 +298,28 @@ def _active(workspace_id: str) -> Iterator[tuple[str, str, str, int]]:
     taken: set[str] = set()
     # Inactive flows keep their names: clients remember a name, so it must not pass to another flow.
     for id_, title, status, version in workflows.find_mentioning(workspace_id, '"called"', MAX_FLOWS):
-        name = _make_name(id_, title, taken)
+        plain = unicodedata.normalize("NFKD", title.casefold()).encode("ascii", "ignore").decode()
+        slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+        # The title alone if no older flow has that name, else with the end of the flow's id.
+        most, end = MAX_NAME - len("flow_"), id_[-6:].lower()
+        names = [slug[:most].strip("_"), f"{slug[: most - 7].strip('_')}_{end}".strip("_"), id_.lower()]
+        name = next(f"flow_{name}" for name in names if name and f"flow_{name}" not in taken)
         taken.add(name)
         if status == "active":
             yield name, id_, title, version
 
 
-def _make_name(id_: str, title: str, taken: set[str]) -> str:
-    """Return a unique name: from the title alone if no older flow has that name, else with the end of the flow's id."""
-    plain = unicodedata.normalize("NFKD", title.casefold()).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    most, end = MAX_NAME - len("flow_"), id_[-6:].lower()
-    names = [slug[:most].strip("_"), f"{slug[: most - 7].strip('_')}_{end}".strip("_"), id_.lower()]
-    return next(f"flow_{name}" for name in names if name and f"flow_{name}" not in taken)
-
-
 def _tool(resources: Resources, name: str, id_: str, title: str, version: int) -> CallableFlow | None:
     """Return the flow as a tool; None if it has no enabled `called` trigger, was deleted, or is no longer valid."""
+
+    def read_definition() -> str:
+        flow = Workflow.find(id_)
+        if flow is None:
+            raise NotFound(f"There is no flow {id_!r}")
+        return str(flow.definition_json)
+
     try:
-        plan = resources.plans.get(id_, version, lambda: _read_definition(id_))
+        plan = resources.plans.get(id_, version, read_definition)
     except (DefinitionError, NotFound):
         return None
     trigger = trigger_of(plan, "called")
@@ -330,13 +333,6 @@ def _tool(resources: Resources, name: str, id_: str, title: str, version: int) -
         schema = _wrap({}) if wrapped else ANYTHING
         described = f"{described} (The schema of its input is too large to be shown here.)"
     return CallableFlow(name, title, described[:MAX_DESCRIPTION], schema, id_, trigger, wrapped)
-
-
-def _read_definition(id_: str) -> str:
-    flow = Workflow.find(id_)
-    if flow is None:
-        raise NotFound(f"There is no flow {id_!r}")
-    return str(flow.definition_json)
 
 
 def arguments_schema(takes: Mapping[str, Any] | None) -> tuple[dict[str, Any], bool]:
@@ -360,15 +356,15 @@ def _move(schema: Any, base: str) -> Any:
         return [_move(part, base) for part in schema]
     if not isinstance(schema, Mapping):
         return schema
-    return {key: _move_part(key, value, base) for key, value in schema.items() if key != HEADER}
-
-
-def _move_part(key: str, value: Any, base: str) -> Any:
-    if key in MAPS and isinstance(value, Mapping):
-        return {name: _move(part, base) for name, part in value.items()}
-    if key == "$ref" and base and isinstance(value, str) and LOCAL.match(value):
-        return base + value[1:]
-    return value if key in DATA else _move(value, base)
+    moved: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "$ref" and base and isinstance(value, str) and LOCAL.match(value):
+            moved[key] = base + value[1:]
+        elif key in MAPS and isinstance(value, Mapping):
+            moved[key] = {name: _move(part, base) for name, part in value.items()}
+        elif key != HEADER:
+            moved[key] = value if key in DATA else _move(value, base)
+    return moved
 
 
 # The services of a run (`Context.agents`)
@@ -403,12 +399,11 @@ class AgentServices:
     def conversation(self, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
         """Return the last tasks of the session with their answers as text, oldest first."""
         found = agent_runs.conversation(self._workspace_id, agent_id, session, most)
-        return [(task, _said(orjson.loads(output))) for task, output in found]
+        turns = [(task, orjson.loads(output)) for task, output in found]
+        return [
+            (task, str(out["text"]) if "text" in out else orjson.dumps(out["data"]).decode()) for task, out in turns
+        ]
 
     def callable_flows(self) -> list[CallableFlow]:
         """Return the workspace's active flows that other flows can call."""
         return callable_flows(self._workspace_id, self._resources)
-
-
-def _said(output: dict[str, Any]) -> str:
-    return str(output["text"]) if "text" in output else orjson.dumps(output["data"]).decode()

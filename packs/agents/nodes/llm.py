@@ -208,23 +208,19 @@ class Classify(Node):
         mark = prompts.new_mark()
         listed = [f"- {one['name']}" + f": {one['description']}" * bool(one["description"]) for one in config["labels"]]
         rules = [CLASSIFY_INSTRUCTIONS, "\n".join(listed), config.get("instructions", ""), prompts.get_rules(mark)]
-        schema = _answer_schema(config["labels"])
+        # The reason comes before the label, so that the model thinks first.
+        properties = {
+            "reason": {"type": "string"},
+            "label": {"enum": [label["name"] for label in config["labels"]]},
+            "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        }
+        schema = {"type": "object", "properties": properties, "required": list(properties)}
         reply = ask(
             config, ctx, "\n\n".join(filter(None, rules)), prompts.write_prompt(mark, CLASSIFY_TASK, given), schema
         )
         chosen = reply.output
         answer = {"label": chosen["label"], "reason": chosen["reason"][:MAX_REASON], "confidence": chosen["confidence"]}
         return Branch(answer["label"], {**answer, "input": input, "usage": reply.usage, "model": reply.model})
-
-
-def _answer_schema(labels: list[dict[str, str]]) -> dict[str, Any]:
-    """Return the schema of an answer. The reason comes before the label, so that the model thinks first."""
-    properties = {
-        "reason": {"type": "string"},
-        "label": {"enum": [label["name"] for label in labels]},
-        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
-    }
-    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def check_size(given: Any, key: str) -> Any:

@@ -65,16 +65,14 @@ class _AnthropicStream(AnswerStream):
         elif kind == "content_block_start":
             self.blocks[event["index"]] = dict(event["content_block"])
         elif kind == "content_block_delta":
-            self._add_delta(event["index"], event["delta"])
+            index, delta = event["index"], event["delta"]
+            type_ = text_of(delta, "type")
+            field = "partial_json" if type_ == "input_json_delta" else self.TEXTS.get(type_)
+            if field is not None and index in self.blocks:
+                self.pieces.setdefault((index, field), []).append(text_of(delta, field))
         elif kind == "message_delta":
             self.message |= event["delta"]
             self.usage |= {key: value for key, value in (event.get("usage") or {}).items() if value is not None}
-
-    def _add_delta(self, index: int, delta: Mapping[str, Any]) -> None:
-        kind = text_of(delta, "type")
-        field = "partial_json" if kind == "input_json_delta" else self.TEXTS.get(kind)
-        if field is not None and index in self.blocks:
-            self.pieces.setdefault((index, field), []).append(text_of(delta, field))
 
     def count(self) -> int:
         return len(self.blocks)
@@ -84,10 +82,13 @@ class _AnthropicStream(AnswerStream):
             raise IncompleteAnswer
         for (index, field), pieces in self.pieces.items():
             block, text = self.blocks[index], "".join(pieces)
-            if field == "partial_json":
-                block["input"] = _parse_input(text)
-            else:
+            if field != "partial_json":
                 block[field] = text_of(block, field) + text
+                continue
+            try:
+                block["input"] = orjson.loads(text or "{}")
+            except ValueError:
+                block["input"] = text  # a limit cut it off
         return {**self.message, "content": list(self.blocks.values()), "usage": self.usage}
 
 
@@ -105,7 +106,13 @@ class AnthropicMessages(ChatModel):
     ) -> dict[str, Any]:
         profile: Mapping[str, Any] = self.profile
         body = {"model": self.choice.model, "max_tokens": _max_tokens(profile, settings), "stream": False}
-        body["messages"] = [one for message in messages if (one := _message(message))["content"]]
+        written = [
+            {"role": "assistant", "content": [block for part in message.parts for block in _answer_blocks(part)]}
+            if isinstance(message, ModelResponse)
+            else {"role": "user", "content": [_request_block(part) for part in message.parts]}
+            for message in messages
+        ]
+        body["messages"] = [message for message in written if message["content"]]
         if instructions := instructions_of(messages):
             body["system"] = instructions
         tools = [
@@ -131,12 +138,6 @@ def _max_tokens(profile: Mapping[str, Any], settings: ModelSettings) -> int:
         return min(settings["max_tokens"], most or settings["max_tokens"])
     small = profile.get("anthropic_rejects_max_tokens_beyond_context_window", False)
     return OLD_MAX_TOKENS if small else most or MAX_TOKENS
-
-
-def _message(message: ModelMessage) -> dict[str, Any]:
-    if isinstance(message, ModelResponse):
-        return {"role": "assistant", "content": [block for part in message.parts for block in _answer_blocks(part)]}
-    return {"role": "user", "content": [_request_block(part) for part in message.parts]}
 
 
 def _answer_blocks(part: ModelResponsePart) -> Iterator[dict[str, Any]]:
@@ -172,11 +173,3 @@ def _parts(content: list[Any]) -> Iterator[ModelResponsePart]:
             yield ThinkingPart("", id=REDACTED, signature=text_of(block, "data"), provider_name="anthropic")
         elif kind == "tool_use":
             yield ToolCallPart(text_of(block, "name"), block.get("input"), tool_call_id=text_of(block, "id"))
-
-
-def _parse_input(text: str) -> Any:
-    """Return the arguments of a call; as text if a limit cut them off."""
-    try:
-        return orjson.loads(text or "{}")
-    except ValueError:
-        return text

@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ClassVar
 
 import httpx2
@@ -82,7 +82,15 @@ def to_failure(
     `timeout` is in seconds. `too_large`: the answer exceeded the size limit. `media` is its media type. `clean` redacts
     the server's text.
     """
-    who, causes = f"{choice.name} at {choice.host}", list(_causes(error))
+    who = f"{choice.name} at {choice.host}"
+    # The error, its causes, and the members of exception groups.
+    causes: list[BaseException] = []
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop(0)
+        if one is not None and not any(one is known for known in causes):
+            causes.append(one)
+            left += [*getattr(one, "exceptions", ()), one.__cause__, one.__context__]
     if too_large:
         return ModelFailed(f"{who}: the answer is too large", permanent=True, kind="limit")
     refused = next((cause for cause in causes if isinstance(cause, NodeError)), None)
@@ -90,7 +98,10 @@ def to_failure(
         return ModelFailed(f"{choice.name}: {refused.message}", refused.permanent, kind=refused.kind)
     answered = next((cause for cause in causes if isinstance(cause, ModelServerError)), None)
     if answered is not None:
-        return _from_status(answered, who, clean)
+        text, status = clean_line(_message(answered.body), clean), answered.status
+        kind: ErrorKind = "credential" if status == 401 else "refused" if answered.permanent else "remote"
+        said = f"{who} answered {status}" + (f": {text}" if text else "")
+        return ModelFailed(said, answered.permanent, answered.retry_after or 0.0, kind)
     if any(isinstance(cause, TimeoutError | TimeoutException) for cause in causes):
         return ModelFailed(f"{who} did not answer in time (HEADRACE_LLM_TIMEOUT is {timeout:g} s)", kind="timeout")
     lost = next((cause for cause in causes if isinstance(cause, HTTPError)), None)
@@ -99,25 +110,13 @@ def to_failure(
         return ModelFailed(
             f"{who}: {text}", isinstance(lost, DecodingError) or "CERTIFICATE_VERIFY" in text, kind="remote"
         )
-    return ModelFailed(
-        f"{who}: {_describe_wrong_answer(error, media, clean)}", isinstance(error, ContentFilterError), kind="data"
-    )
-
-
-def _describe_wrong_answer(error: Exception, media: str, clean: Callable[[str], str]) -> str:
-    """Return why an answer is not one of a language model."""
     if "html" in media:
-        return "it answered with an HTML page, unlike a language model; check its address"
-    if isinstance(error, AgentRunError):
-        return clean_line(error.message.partition("\n")[0], clean)
-    return f"the answer cannot be parsed ({type(error).__name__})"
-
-
-def _from_status(error: ModelServerError, who: str, clean: Callable[[str], str]) -> ModelFailed:
-    text, status = clean_line(_message(error.body), clean), error.status
-    kind: ErrorKind = "credential" if status == 401 else "refused" if error.permanent else "remote"
-    said = f"{who} answered {status}" + (f": {text}" if text else "")
-    return ModelFailed(said, error.permanent, error.retry_after or 0.0, kind)
+        text = "it answered with an HTML page, unlike a language model; check its address"
+    elif isinstance(error, AgentRunError):
+        text = clean_line(error.message.partition("\n")[0], clean)
+    else:
+        text = f"the answer cannot be parsed ({type(error).__name__})"
+    return ModelFailed(f"{who}: {text}", isinstance(error, ContentFilterError), kind="data")
 
 
 def _code(body: Any, name: str) -> str:
@@ -140,19 +139,6 @@ def clean_line(text: str, clean: Callable[[str], str]) -> str:
     text = clean(text[: 10 * MAX_MESSAGE])
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…"
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error, its causes, and the members of exception groups."""
-    seen: set[int] = set()
-    left = [error]
-    while left:
-        one = left.pop(0)
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        left += [*getattr(one, "exceptions", ()), one.__cause__, one.__context__]
 
 
 MAX_PARTS = 200  # texts, thoughts and calls of an answer
@@ -248,15 +234,21 @@ class ChatModel(Model):
         async with asyncio.timeout(self.models.timeout):
             response = await self.http.send(request, stream=True)
         try:
-            if response.status_code == 200 and self.models.stream and not _is_json(response):
+            # A server that cannot stream answers with JSON.
+            is_json = response.headers.get("content-type", "").startswith("application/json")
+            if response.status_code == 200 and self.models.stream and not is_json:
                 return await self._collect(response)
             async with asyncio.timeout(self.models.timeout):
                 raw = await response.aread()
         finally:
             await response.aclose()
-        if response.status_code != 200:
-            raise ModelServerError(response.status_code, _parse_error(raw), response.headers)
-        return _check_object(json.loads(raw))
+        if response.status_code == 200:
+            return _check_object(json.loads(raw))
+        try:
+            error = json.loads(raw)
+        except ValueError:
+            error = raw.decode("utf-8", "replace")
+        raise ModelServerError(response.status_code, error, response.headers)
 
     async def _collect(self, response: httpx2.Response) -> dict[str, Any]:
         """Return the answer of a stream; each event may take as long as the timeout."""
@@ -299,23 +291,10 @@ def _whole_numbers(usage: Any) -> dict[str, Any]:
     return {key: value for key, value in found.items() if isinstance(value, int | dict)}
 
 
-def _is_json(response: httpx2.Response) -> bool:
-    """Return True if a server that cannot stream answered as a whole."""
-    return bool(response.headers.get("content-type", "").startswith("application/json"))
-
-
 def _check_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WrongAnswer("the answer is not one of a language model: it is not a JSON object")
     return value
-
-
-def _parse_error(raw: bytes) -> Any:
-    """Return the body of an error: JSON, or else text."""
-    try:
-        return json.loads(raw)
-    except ValueError:
-        return raw.decode("utf-8", "replace")
 
 
 def text_of(value: Any, key: str) -> str:

@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -41,7 +41,7 @@ from errors import DatabaseLost, LimitExceeded, MalformedData, NodeError, TimedO
 from fields import visible
 from packs.agents.runtime import prompts
 from packs.agents.runtime.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
-from packs.agents.runtime.types import AgentWait, AgentWork, Done, PendingResult, Tool, WaitOutcome
+from packs.agents.runtime.types import AgentWait, AgentWork, Done, PendingResult, Tool
 
 # The question that people are asked before an agent calls a tool, with its complete or shortened arguments
 #
@@ -86,8 +86,13 @@ class ThreadBridge:
     def serve(self, make: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[], None]) -> Any:
         """Return the result of the coroutine. `check` is called repeatedly; an exception from it ends the coroutine."""
         loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=_run, args=(loop,), name=f"{threading.current_thread().name}-loop")
-        thread.daemon = True
+
+        def run() -> None:
+            # At its end, the runner cancels the loop's tasks and closes it.
+            with asyncio.Runner(loop_factory=lambda: loop):
+                loop.run_forever()
+
+        thread = threading.Thread(target=run, name=f"{threading.current_thread().name}-loop", daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -123,12 +128,6 @@ class ThreadBridge:
         else:
             future.set_result(result)
         return True
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    """Run the loop until it is stopped, then cancel its tasks and close it."""
-    with asyncio.Runner(loop_factory=lambda: loop):
-        loop.run_forever()
 
 
 log = logging.getLogger("headrace.agent")
@@ -183,7 +182,12 @@ def _translate(error: Exception) -> Exception:
     if isinstance(error, UsageLimitExceeded):
         return LimitExceeded(f"the agent has reached its limits: {_sentence(error)}")
     if isinstance(error, AgentRunError | UserError):
-        return MalformedData(f"the model gave no usable answer{_reason(error)}")
+        reason, cause = f": {_sentence(error)}", error.__cause__
+        if isinstance(cause, ValidationError):
+            reason = f"; the last correction was: {_sentence(cause.errors()[0]['msg'])}"
+        elif isinstance(cause, ModelRetry | ToolRetryError):
+            reason = f"; the last correction was: {_sentence(cause)}"
+        return MalformedData(f"the model gave no usable answer{reason}")
     if isinstance(error, JournalMismatch):
         return NodeError(f"the agent cannot resume from its journal: {error}", permanent=True)
     return error
@@ -191,15 +195,6 @@ def _translate(error: Exception) -> Exception:
 
 def _sentence(error: object) -> str:
     return visible(" ".join(str(error).split())[:MAX_SHOWN])
-
-
-def _reason(error: Exception) -> str:
-    """Return the reason of a failure; after repeated corrections, the last message to the model."""
-    cause = error.__cause__
-    if isinstance(cause, ValidationError):
-        return f"; the last correction was: {_sentence(cause.errors()[0]['msg'])}"
-    corrected = isinstance(cause, ModelRetry | ToolRetryError)
-    return f"; the last correction was: {_sentence(cause)}" if corrected else f": {_sentence(error)}"
 
 
 def _check(work: AgentWork) -> None:
@@ -218,6 +213,9 @@ async def _answer(work: AgentWork, replay: Replay, bridge: ThreadBridge) -> Any:
     start, agent = work.start, work.start["agent"]
     limits, schema = agent["limits"], agent.get("output_schema")
     wrapped = schema is not None and schema.get("type") != "object"
+    history: list[ModelMessage] = []
+    for task, answer in start["history"]:
+        history += [ModelRequest([UserPromptPart(task)]), ModelResponse([TextPart(answer)])]
     async with work.open_model() as model:
         made: Agent[None, Any] = Agent(
             _Recorded(model, work, replay, bridge),
@@ -233,7 +231,7 @@ async def _answer(work: AgentWork, replay: Replay, bridge: ThreadBridge) -> Any:
         with Agent.parallel_tool_call_execution_mode("sequential"):
             result = await made.run(
                 start["prompt"],
-                message_history=_make_messages(start["history"]),
+                message_history=history,
                 usage_limits=UsageLimits(request_limit=limits["steps"], total_tokens_limit=limits["tokens"]),
             )
     return result.output["value"] if wrapped else result.output
@@ -245,21 +243,16 @@ def _make_output_type(schema: dict[str, Any], wrapped: bool) -> Any:
         inner = {key: value for key, value in schema.items() if key != "$defs"}
         outer = {"type": "object", "properties": {"value": inner}, "required": ["value"]}
         schema = {**outer, "$defs": schema["$defs"]} if "$defs" in schema else outer
-    made = _make_dict_type(json.loads(json.dumps(schema)))
-    if made is None:
-        # The library does not support it: describe it to the model, and validate the answer as well.
+    try:
+        made: Any = StructuredDict(json.loads(json.dumps(schema)))
+        supported = '"$ref"' not in json.dumps(made.__get_pydantic_json_schema__(None, None))
+    except UserError:
+        supported = False  # it refers to itself
+    if not supported:
+        # It has references other than to its $defs: describe it to the model, and validate the answer as well.
         text = f"An object that follows this JSON Schema: {json.dumps(schema)}"
         made = StructuredDict({"type": "object", "description": text})
     return ToolOutput(made, name="final_result", description="Give the final answer, and end with it.")
-
-
-def _make_dict_type(schema: dict[str, Any]) -> Any:
-    """Return the library's type for a schema; None if it has references other than to its $defs."""
-    try:
-        made: Any = StructuredDict(schema)
-    except UserError:
-        return None  # it refers to itself
-    return None if '"$ref"' in json.dumps(made.__get_pydantic_json_schema__(None, None)) else made
 
 
 def _validate(work: AgentWork, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:
@@ -269,13 +262,6 @@ def _validate(work: AgentWork, wrapped: bool, output: dict[str, Any]) -> dict[st
     if issues:
         raise ModelRetry("; ".join(issues[:10]))
     return output
-
-
-def _make_messages(turns: Any) -> list[ModelMessage]:
-    made: list[ModelMessage] = []
-    for task, answer in turns:
-        made += [ModelRequest([UserPromptPart(task)]), ModelResponse([TextPart(answer)])]
-    return made
 
 
 class _Recorded(WrapperModel):
@@ -297,26 +283,33 @@ class _Recorded(WrapperModel):
             except NodeError as error:
                 answer = error
             await self.bridge.do(self._keep, entry, answer)
-        self._check_cost()
+        limit, cost = self.work.start["agent"]["limits"].get("cost"), sum_usage(self.replay.taken).cost
+        if limit is not None and cost is None:
+            name = self.work.start["model"]
+            raise NodeError(f"limits.cost cannot be enforced: the price of {name} is unknown", permanent=True)
+        if limit is not None and cost is not None and cost > limit:
+            raise LimitExceeded(f"the agent has reached its limits: it cost {cost:.4f} of {limit:g} dollars")
         response = _restore(entry.result)
-        self._check_length(response)
+        most = self.work.settings.get("max_tokens")
+        if most is not None and response.finish_reason == "length" and not all(map(_is_complete, response.tool_calls)):
+            # Cut off within data: a retry would be cut off again.
+            raise LimitExceeded(f"the answer is cut off at {most:,} tokens; raise max_tokens")
         return response
 
     def _begin(self, entry: Entry, messages: list[ModelMessage], parameters: Any) -> None:
         _check(self.work)
         entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
-        entry.prompt_chars = _measure(messages, parameters)
-        self._check_size(entry.prompt_chars)
-        self.replay.begin(entry)
-
-    def _check_size(self, prompt_chars: int) -> None:
-        """Raise NodeError if the prompt is too large for any model, or by itself exceeds the token limit."""
+        # The characters of the prompt as JSON; instructions and tools count once.
+        offered = (*parameters.function_tools, *parameters.output_tools)
+        schemas = sum(len(json.dumps(tool.parameters_json_schema)) for tool in offered)
+        prompt_chars = entry.prompt_chars = len(ModelMessagesTypeAdapter.dump_json(messages)) + schemas
         tokens = self.work.start["agent"]["limits"].get("tokens")
         if tokens is not None and prompt_chars > tokens * MAX_TOKEN_LENGTH:
             text = f"the prompt alone has {prompt_chars:,} characters; limits.tokens is {tokens:,}"
             raise LimitExceeded(f"the agent has reached its limits: {text}")
         if prompt_chars > MAX_PROMPT:
             raise LimitExceeded(f"the prompt has grown to {prompt_chars:,} characters; the maximum is {MAX_PROMPT:,}")
+        self.replay.begin(entry)
 
     def _keep(self, entry: Entry, answer: ModelResponse | NodeError) -> None:
         """Record the answer, or the reason of its failure."""
@@ -336,7 +329,12 @@ class _Recorded(WrapperModel):
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
         if len(calls) > MAX_CALLS:
             raise LimitExceeded(f"the model calls {len(calls)} tools at once; the maximum is {MAX_CALLS}")
-        _make_ids_unique(calls)
+        # Some servers send no ids, or the same for all calls.
+        taken: set[str] = set()
+        for number, call in enumerate(calls, start=1):
+            while not call.tool_call_id or call.tool_call_id in taken:
+                call.tool_call_id = f"{call.tool_call_id or 'call'}_{number}"
+            taken.add(call.tool_call_id)
         try:
             (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -356,42 +354,12 @@ class _Recorded(WrapperModel):
         clean = self.work.clean
         return {key: value if key in STRUCTURE else clean(value) for key, value in part.items() if key != "parts"}
 
-    def _check_length(self, response: ModelResponse) -> None:
-        """Raise NodeError if max_tokens cut off the answer within data: a retry would be cut off again."""
-        most = self.work.settings.get("max_tokens")
-        if most is not None and response.finish_reason == "length" and not all(map(_is_complete, response.tool_calls)):
-            raise LimitExceeded(f"the answer is cut off at {most:,} tokens; raise max_tokens")
-
-    def _check_cost(self) -> None:
-        most, cost = self.work.start["agent"]["limits"].get("cost"), sum_usage(self.replay.taken).cost
-        if most is not None and cost is None:
-            name = self.work.start["model"]
-            raise NodeError(f"limits.cost cannot be enforced: the price of {name} is unknown", permanent=True)
-        if most is not None and cost is not None and cost > most:
-            raise LimitExceeded(f"the agent has reached its limits: it cost {cost:.4f} of {most:g} dollars")
-
 
 def _restore(recorded: Any) -> ModelResponse:
     """Return the recorded answer. Validates it as JSON, where bytes are text."""
     (response,) = ModelMessagesTypeAdapter.validate_json(orjson.dumps([recorded]))
     assert isinstance(response, ModelResponse)
     return response
-
-
-def _make_ids_unique(calls: Sequence[ToolCallPart]) -> None:
-    """Give calls unique ids: some servers send none, or the same for all."""
-    taken: set[str] = set()
-    for number, call in enumerate(calls, start=1):
-        while not call.tool_call_id or call.tool_call_id in taken:
-            call.tool_call_id = f"{call.tool_call_id or 'call'}_{number}"
-        taken.add(call.tool_call_id)
-
-
-def _measure(messages: list[ModelMessage], parameters: Any) -> int:
-    """Return the number of characters of the prompt as JSON; instructions and tools count once."""
-    offered = (*parameters.function_tools, *parameters.output_tools)
-    tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in offered)
-    return len(ModelMessagesTypeAdapter.dump_json(messages)) + tools
 
 
 def _is_complete(call: ToolCallPart) -> bool:
@@ -454,9 +422,15 @@ class _Call:
         if entry.status == "running" and not self.tool.may_repeat(entry.request):
             self.replay.end(entry, "failed", INTERRUPTED)
         elif entry.status == "waiting":
-            self._resume()
+            # Settle it with the result of the other run.
+            waited, outcome = entry.result, self.work.given
+            if outcome is None or outcome.name != "ended" or outcome.value["run_id"] != waited["run_id"]:
+                self._wait("waiting", waited["reason"], run_id=waited["run_id"])
+            assert self.tool.resume is not None
+            self._end(functools.partial(self.tool.resume, outcome.value))
         elif entry.status == "running" or self._is_approved():
-            self._call()
+            self.replay.begin(entry)
+            self._end(lambda: self.tool.call(entry.request, f"{self.work.key}:{entry.seq}"))
 
     def _has_valid_arguments(self, given: dict[str, Any]) -> bool:
         """Return True if the tool accepts these arguments. Records a refusal: a later version might accept them."""
@@ -481,22 +455,12 @@ class _Call:
             self._wait("asking", f"approval: {asked}", self._question())
         if given.name == "approved":
             return True
-        text = "the approval of this call timed out" if given.name == "time" else _describe_rejection(given)
+        text = "the approval of this call timed out"
+        if given.name != "time":
+            who = f" by {given.by}" if given.by else ""
+            text = f"the call was rejected{who}" + (f": {str(given.value)[:MAX_SHOWN]}" if given.value else "")
         self.replay.end(self.entry, "failed", self._clean_text(text))
         return False
-
-    def _call(self) -> None:
-        self.replay.begin(self.entry)
-        key = f"{self.work.key}:{self.entry.seq}"
-        self._end(lambda: self.tool.call(self.entry.request, key))
-
-    def _resume(self) -> None:
-        """Settle a call with the result of the other run."""
-        waited, given = self.entry.result, self.work.given
-        if given is None or given.name != "ended" or given.value["run_id"] != waited["run_id"]:
-            self._wait("waiting", waited["reason"], run_id=waited["run_id"])
-        assert self.tool.resume is not None
-        self._end(functools.partial(self.tool.resume, given.value))
 
     def _end(self, make: Callable[[], Any]) -> None:
         """Record the result of `make()` or its error; suspend the run if the result comes later."""
@@ -530,8 +494,3 @@ class _Call:
 
     def _clean_text(self, text: str) -> str:
         return self.work.clean_text(str(self.work.clean(text)))
-
-
-def _describe_rejection(given: WaitOutcome) -> str:
-    who = f" by {given.by}" if given.by else ""
-    return f"the call was rejected{who}" + (f": {str(given.value)[:MAX_SHOWN]}" if given.value else "")

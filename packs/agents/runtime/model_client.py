@@ -69,13 +69,13 @@ async def open_model(
     line = Transport(choice, access)
     seconds = httpx2.Timeout(models.timeout, connect=min(CONNECT_SECONDS, models.timeout))
     async with httpx2.AsyncClient(transport=line, timeout=seconds, trust_env=False) as http:
-        yield RetryingModel(_connect(choice, models, http), choice, models, line, end, now, sleep)
-
-
-def _connect(choice: Choice, models: Models, http: httpx2.AsyncClient) -> ChatModel:
-    if choice.provider == "anthropic":
-        return anthropic_messages.AnthropicMessages(choice, models, http, anthropic_messages.profile_of(choice))
-    return openai_chat.OpenAIChat(choice, models, http, openai_chat.profile_of(choice))
+        model: ChatModel
+        if choice.provider == "anthropic":
+            profile = anthropic_messages.profile_of(choice)
+            model = anthropic_messages.AnthropicMessages(choice, models, http, profile)
+        else:
+            model = openai_chat.OpenAIChat(choice, models, http, openai_chat.profile_of(choice))
+        yield RetryingModel(model, choice, models, line, end, now, sleep)
 
 
 class FakeModel(TestModel):

@@ -23,7 +23,6 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.profiles.openai import OpenAIModelProfile, openai_model_profile
 from pydantic_ai.settings import ModelSettings
-from pydantic_ai.tools import ToolDefinition
 
 from packs.agents.model_choice import Choice
 from packs.agents.runtime.chat_model import (
@@ -68,14 +67,11 @@ class _OpenAIStream(AnswerStream):
         for choice in list_of(event, "choices")[:1]:
             self.finish = text_of(choice, "finish_reason") or self.finish
             delta = choice.get("delta") or {}
-            self._add_texts(delta)
+            for field, text in (("content", _content_of(delta)), *((key, text_of(delta, key)) for key in TEXTS)):
+                if text:
+                    self.texts.setdefault(field, []).append(text)
             for call in list_of(delta, "tool_calls"):
                 self._add_call(call)
-
-    def _add_texts(self, delta: Mapping[str, Any]) -> None:
-        for field, text in (("content", _content_of(delta)), *((key, text_of(delta, key)) for key in TEXTS)):
-            if text:
-                self.texts.setdefault(field, []).append(text)
 
     def _add_call(self, delta: Any) -> None:
         """Add a piece of a call: of the one with its index, unless it begins another, as servers without indexes do."""
@@ -121,7 +117,17 @@ class OpenAIChat(ChatModel):
     ) -> dict[str, Any]:
         profile: Mapping[str, Any] = self.profile
         body: dict[str, Any] = {"model": self.choice.model, "messages": list(self._messages(messages)), "stream": False}
-        tools = [self._tool(tool) for tool in (*parameters.function_tools, *parameters.output_tools)]
+        tools = [
+            {
+                "type": "function",
+                "function": {
+                    **{"name": tool.name, "description": tool.description or ""},
+                    "parameters": tool.parameters_json_schema,
+                    **({"strict": True} if tool.strict and self._is_openai() else {}),
+                },
+            }
+            for tool in (*parameters.function_tools, *parameters.output_tools)
+        ]
         if tools:
             body |= {"tools": tools, "tool_choice": "required" if must_call(profile, parameters) else "auto"}
         reasons = profile.get("openai_supports_reasoning", False)
@@ -136,32 +142,23 @@ class OpenAIChat(ChatModel):
     def _is_openai(self) -> bool:
         return self.choice.host == OPENAI or self.choice.host.endswith("." + OPENAI)
 
-    def _tool(self, tool: ToolDefinition) -> dict[str, Any]:
-        function = {"name": tool.name, "description": tool.description or ""}
-        strict = {"strict": True} if tool.strict and self._is_openai() else {}
-        return {"type": "function", "function": {**function, "parameters": tool.parameters_json_schema, **strict}}
-
     def _messages(self, messages: list[ModelMessage]) -> Iterator[dict[str, Any]]:
         told: Mapping[str, Any] = self.profile
         if instructions := instructions_of(messages):
             yield {"role": told.get("openai_system_prompt_role") or "system", "content": instructions}
         for message in messages:
-            if isinstance(message, ModelResponse):
-                yield self._answer(message)
-            else:
+            if not isinstance(message, ModelResponse):
                 yield from map(_request_part, message.parts)
-
-    def _answer(self, message: ModelResponse) -> dict[str, Any]:
-        """Return an earlier answer for the model."""
-        texts = [part.content for part in message.parts if isinstance(part, TextPart)]
-        calls = [_call(part) for part in message.parts if isinstance(part, ToolCallPart)]
-        thoughts = {
-            part.id: part.content
-            for part in message.parts
-            if isinstance(part, ThinkingPart) and part.id in THOUGHTS and part.provider_name == self.choice.provider
-        }
-        content = "\n\n".join(texts) if texts or not calls else None
-        return {"role": "assistant", "content": content, **thoughts, **({"tool_calls": calls} if calls else {})}
+                continue
+            texts = [part.content for part in message.parts if isinstance(part, TextPart)]
+            calls = [_call(part) for part in message.parts if isinstance(part, ToolCallPart)]
+            thoughts = {
+                part.id: part.content
+                for part in message.parts
+                if isinstance(part, ThinkingPart) and part.id in THOUGHTS and part.provider_name == self.choice.provider
+            }
+            content = "\n\n".join(texts) if texts or not calls else None
+            yield {"role": "assistant", "content": content, **thoughts, **({"tool_calls": calls} if calls else {})}
 
     def read(self, answer: Mapping[str, Any]) -> tuple[list[ModelResponsePart], str | None, str | None]:
         choices = list_of(answer, "choices")
@@ -174,7 +171,13 @@ class OpenAIChat(ChatModel):
         for field in THOUGHTS:
             if (thought := text_of(message, field)) and not parts:
                 parts.append(ThinkingPart(thought, id=field, provider_name=self.choice.provider))
-        parts += _texts(_content_of(message))
+        content = _content_of(message)
+        if in_text := THOUGHTS_IN_TEXT.match(content):
+            # Many models write their thoughts at the beginning of the text.
+            parts.append(ThinkingPart(in_text[1], id="content"))
+            content = content[in_text.end() :]
+        if content:
+            parts.append(TextPart(content))
         parts += [self._read_call(call) for call in list_of(message, "tool_calls")]
         word = text_of(choices[0], "finish_reason")
         return parts, FINISH.get(word) if word else "stop", word or None
@@ -216,12 +219,3 @@ def _content_of(message: Mapping[str, Any]) -> str:
     if isinstance(content, list):
         return "".join(text_of(part, "text") for part in content if isinstance(part, dict))
     return text_of(message, "content")
-
-
-def _texts(text: str) -> Iterator[ModelResponsePart]:
-    """Yield the text, and before it the thoughts that many models write at its beginning."""
-    if thought := THOUGHTS_IN_TEXT.match(text):
-        yield ThinkingPart(thought[1], id="content")
-        text = text[thought.end() :]
-    if text:
-        yield TextPart(text)

@@ -57,12 +57,11 @@ def write_prompt(mark: str, task: str, input: Any = None, recalled: Sequence[Map
         notes = "\n".join(f"- {entry['key']}: {entry['content']}" for entry in recalled)
         parts.append("What you noted earlier, as far as it may help:\n" + mark_data(mark, "memory", notes))
     if input is not None:
-        parts.append("What the task is about:\n" + mark_data(mark, "input", _truncate(to_text(input))))
+        text = to_text(input)
+        if len(text) > MAX_INPUT:
+            text = f"{text[:MAX_INPUT]}… ({len(text) - MAX_INPUT:,} more characters)"
+        parts.append("What the task is about:\n" + mark_data(mark, "input", text))
     return "\n\n".join(parts)
-
-
-def _truncate(text: str) -> str:
-    return text if len(text) <= MAX_INPUT else f"{text[:MAX_INPUT]}… ({len(text) - MAX_INPUT:,} more characters)"
 
 
 def trim_history(turns: Sequence[tuple[str, str]], tokens: int) -> list[tuple[str, str]]:

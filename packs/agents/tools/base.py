@@ -95,11 +95,12 @@ class ToolContext:
         """Create a tool with an argument schema from outside."""
         if "resume" in options:
             options["resume"] = functools.partial(self._truncate_result, most, options["resume"])
-        return Tool(name, description, parameters, functools.partial(self._call, most, call), **options)
 
-    def _call(self, most: int, call: Callable[[dict[str, Any], str], Any], arguments: dict[str, Any], key: str) -> Any:
-        self.ctx.seconds_left(CALL_SECONDS)
-        return self._truncate_result(most, call, arguments, key)
+        def call_in_time(arguments: dict[str, Any], key: str) -> Any:
+            self.ctx.seconds_left(CALL_SECONDS)
+            return self._truncate_result(most, call, arguments, key)
+
+        return Tool(name, description, parameters, call_in_time, **options)
 
     def _truncate_result(self, most: int, make: Callable[..., Any], *args: Any) -> Any:
         """Return the truncated result of `make`. Raises: NodeError."""

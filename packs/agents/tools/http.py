@@ -78,7 +78,12 @@ class HTTPTool:
         """Return `{status, url, headers, body}` of the response, whatever its status."""
         ctx, method = self.tool_ctx.ctx, arguments.get("method", "GET")
         headers = arguments.get("headers", {})
-        _check_headers(headers)
+        for name, value in headers.items():
+            if not TOKEN.match(name) or CONTROL.search(value):
+                text = f"headers: {name[:100]!r} is not a valid header name, or its value has a line break"
+                raise NodeError(text, permanent=True)
+            if name.lower() == "idempotency-key":
+                raise NodeError("headers: Idempotency-Key is set automatically; remove it", permanent=True)
         call_ctx = dataclasses.replace(ctx, idempotency_key=key)
         client = HTTPClient(call_ctx, self.credential, may_wait=False, allow=self.hosts.check)
         url, body = arguments["url"].strip(), _body(method, arguments.get("body"))
@@ -106,7 +111,9 @@ class HTTPTool:
 
     def page(self, answer: HttpResponse) -> Any:
         """Return the text of a page; its HTML if it cannot be converted in time."""
-        ctx, html = self.tool_ctx.ctx, to_text(_detect_charset(answer))
+        if not answer.charset and (declared := CHARSET.search(answer.content[:CHARSET_BYTES])):
+            answer = dataclasses.replace(answer, charset=declared[1].decode())
+        ctx, html = self.tool_ctx.ctx, to_text(answer)
         options, left = {"url": answer.url, "most": MAX_PAGE}, ctx.seconds_left(PAGE_SECONDS)
         try:
             data = html.encode("utf-8", "replace")
@@ -121,7 +128,12 @@ class HTTPTool:
 
 def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     """Return the tool `http_request`."""
-    methods, hosts = _methods(spec), Hosts(spec.options.get("hosts"))
+    methods = [str(method).upper() for method in spec.options.get("methods") or ["GET"]]
+    if unknown := sorted(set(methods) - set(HTTP_METHODS)):
+        raise NodeError(f"the tool http: {unknown[0][:50]!r} must be one of: {or_list(HTTP_METHODS)}", permanent=True)
+    if "GET" in methods:
+        methods.append("HEAD")
+    methods, hosts = list(dict.fromkeys(methods)), Hosts(spec.options.get("hosts"))
     name = tool_ctx.credential_name(spec)
     tool = HTTPTool(tool_ctx, hosts, tool_ctx.ctx.credential(name, *HTTP_CREDENTIALS) if name else None)
     properties: dict[str, Any] = {
@@ -148,22 +160,6 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     return [tool_ctx.tool("http_request", description, properties, tool.call, required=required, repeatable=is_safe)]
 
 
-def _methods(spec: ToolSpec) -> list[str]:
-    """Return the permitted methods; GET implies HEAD."""
-    given = [str(method).upper() for method in spec.options.get("methods") or ["GET"]]
-    if unknown := sorted(set(given) - set(HTTP_METHODS)):
-        raise NodeError(f"the tool http: {unknown[0][:50]!r} must be one of: {or_list(HTTP_METHODS)}", permanent=True)
-    return list(dict.fromkeys([*given, *(["HEAD"] if "GET" in given else [])]))
-
-
-def _check_headers(headers: dict[str, str]) -> None:
-    for name, value in headers.items():
-        if not TOKEN.match(name) or CONTROL.search(value):
-            raise NodeError(f"headers: {name[:100]!r} is not a valid header name, or its value has a line break", True)
-        if name.lower() == "idempotency-key":
-            raise NodeError("headers: Idempotency-Key is set automatically; remove it", permanent=True)
-
-
 def _body(method: str, body: Any) -> RequestBody:
     if body is None:
         return NO_BODY
@@ -171,10 +167,3 @@ def _body(method: str, body: Any) -> RequestBody:
         raise NodeError(f"body: must be omitted for {method}", permanent=True)
     size_of(body, "body", MAX_BODY)
     return encode_data(body, "text" if isinstance(body, str) else "json")
-
-
-def _detect_charset(answer: HttpResponse) -> HttpResponse:
-    """Return the response with the charset declared in the page, if the server declares none."""
-    if answer.charset or not (found := CHARSET.search(answer.content[:CHARSET_BYTES])):
-        return answer
-    return dataclasses.replace(answer, charset=found[1].decode())

@@ -140,29 +140,25 @@ def flow_tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
         raise NodeError("the tool run_flow: flows cannot be run here", permanent=True)
     wanted = spec.options.get("workflows")
     if FLOWS not in tool_ctx.listings:
-        listed = [_list_tools(flow) for flow in tool_ctx.agents.callable_flows()]
-        tool_ctx.listings[FLOWS] = listed if wanted is None else _select(listed, wanted)
+        listed = [
+            {
+                "name": flow.name,
+                "title": flow.title,
+                "description": flow.description[:MAX_DESCRIPTION],
+                "input_schema": flow.input_schema,
+                "workflow_id": flow.workflow_id,
+                "wrapped": flow.wrapped,
+            }
+            for flow in tool_ctx.agents.callable_flows()
+        ]
+        if wanted is not None:
+            by_id = {flow["workflow_id"]: flow for flow in listed}
+            missing = [id_ for id_ in wanted if id_ not in by_id]
+            if missing:
+                raise NodeError(f"the tool run_flow: {missing[0]!r} is not an active flow with a called trigger", True)
+            listed = [by_id[id_] for id_ in wanted]
+        tool_ctx.listings[FLOWS] = listed
     return [_flow_tool(flow, tool_ctx) for flow in tool_ctx.listings[FLOWS]]
-
-
-def _list_tools(flow: Any) -> dict[str, Any]:
-    """Return the data of a tool as JSON. With `wrapped`, the flow's input is the argument `input`."""
-    return {
-        "name": flow.name,
-        "title": flow.title,
-        "description": flow.description[:MAX_DESCRIPTION],
-        "input_schema": flow.input_schema,
-        "workflow_id": flow.workflow_id,
-        "wrapped": flow.wrapped,
-    }
-
-
-def _select(listed: Sequence[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:
-    by_id = {flow["workflow_id"]: flow for flow in listed}
-    missing = [id_ for id_ in wanted if id_ not in by_id]
-    if missing:
-        raise NodeError(f"the tool run_flow: {missing[0]!r} is not an active flow with a called trigger", True)
-    return [by_id[id_] for id_ in wanted]
 
 
 def _flow_tool(flow: Mapping[str, Any], tool_ctx: ToolContext) -> Tool:
@@ -333,7 +329,13 @@ def build(specs: Sequence[ToolSpec], tool_ctx: ToolContext) -> dict[str, Tool]:
     found: dict[str, Tool] = {}
     family_of: dict[str, str] = {}
     for spec in specs:
-        for tool in _set_approval(spec, _find_family(spec.type)(spec, tool_ctx), tool_ctx.aliases):
+        family = FAMILIES.get(spec.type)
+        if family is None and spec.type in registry.agent_tools:
+            family = pkgutil.resolve_name(registry.agent_tools[spec.type])  # a pack's, imported at its first use
+        if family is None:
+            known = ", ".join([*FAMILIES, *registry.agent_tools])
+            raise NodeError(f"there is no tool of the type {spec.type[:50]!r}; known types: {known}", permanent=True)
+        for tool in _set_approval(spec, family(spec, tool_ctx), tool_ctx.aliases):
             if not NAME.match(tool.name):
                 raise NodeError(f"the tool {spec.type}: {tool.name[:100]!r} is not a valid tool name", permanent=True)
             if tool.name in found:
@@ -343,17 +345,6 @@ def build(specs: Sequence[ToolSpec], tool_ctx: ToolContext) -> dict[str, Tool]:
     if len(found) > MAX_TOOLS:
         raise LimitExceeded(f"the agent has {len(found)} tools; the limit is {MAX_TOOLS}")
     return found
-
-
-def _find_family(type_: str) -> Family:
-    """Return what makes the tools of a type, which is imported at its first use if it is a pack's."""
-    if type_ in FAMILIES:
-        return FAMILIES[type_]
-    if type_ in registry.agent_tools:
-        found: Family = pkgutil.resolve_name(registry.agent_tools[type_])
-        return found
-    known = ", ".join([*FAMILIES, *registry.agent_tools])
-    raise NodeError(f"there is no tool of the type {type_[:50]!r}; known types: {known}", permanent=True)
 
 
 def _set_approval(spec: ToolSpec, made: Sequence[Tool], aliases: Mapping[str, str]) -> list[Tool]:
