@@ -6,6 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -48,8 +49,10 @@ def make_start_texts(items: Sequence[Item], query: Mapping[str, Sequence[str]]) 
             continue
         found[item["name"]] = _write_default(item.get("default"))
         given = list(query.get(item["name"], ()))[:MAX_PREFILLED] if item.get("prefill") else []
-        if given and _is_valid({**item, "required": False}, given):
-            found[item["name"]] = given
+        if given:
+            with suppress(InvalidAnswer):
+                read_answer({**item, "required": False}, given)
+                found[item["name"]] = given
     return found
 
 
@@ -99,14 +102,6 @@ def read_answer(item: Item, texts: Sequence[str]) -> Any:
 def get_label(item: Item) -> str:
     """Return the label of a field."""
     return str(item.get("title") or item["name"])
-
-
-def _is_valid(item: Item, texts: Sequence[str]) -> bool:
-    try:
-        read_answer(item, texts)
-    except InvalidAnswer:
-        return False
-    return True
 
 
 def _write_default(value: Any) -> list[str]:
@@ -323,18 +318,31 @@ class _FormReader:
     def _take_file(self, field_name: str, filename: str, events: Iterator[Any]) -> None:
         """Stage a file, or drop it with a problem. A file input without a choice sends an empty file without a name."""
         item = self.takers.get(field_name)
-        problem = "" if item is None else _refuse(item, filename, len(self.sent.files.get(field_name, ())))
+        problem = ""
+        if item is not None:
+            most, endings = int(item.get("max", 1)), [ending.lower() for ending in item.get("accept", ())]
+            if len(self.sent.files.get(field_name, ())) >= most:
+                problem = f"Choose at most {most} files for “{get_label(item)}”."
+            elif filename and endings and not filename.lower().endswith(tuple(endings)):
+                kinds = ", ".join(endings)
+                problem = f"Choose a file of the type {kinds} for “{get_label(item)}”; “{filename[:100]}” is another."
         if item is None or problem or not filename or self.sent.refused is not None:
             for _ in _read_data(events):
                 continue
             if problem and filename:
                 self.sent.problems[field_name] = problem
             return
+        room = get_max_bytes(item, self.files.max_bytes)
         try:
-            self._stage(item, filename, events)
+            self.storage.admit()
+            with staging(self.files, self.source, room, self.storage.min_free) as upload:
+                for data in _read_data(events):
+                    upload.write(data)
+            file = {"key": upload.name, "name": to_safe_name(filename), "size": upload.size}
+            self.sent.files.setdefault(field_name, []).append(file)
         except Overfull:
-            most = format_size(get_max_bytes(item, self.files.max_bytes))
-            self.sent.problems[field_name] = f"“{filename[:100]}” is larger than {most}; choose another file."
+            text = f"“{filename[:100]}” is larger than {format_size(room)}; choose another file."
+            self.sent.problems[field_name] = text
         except (NodeError, TooMany) as error:
             self.drop()
             self.sent.refused = self._explain(error)
@@ -342,16 +350,6 @@ class _FormReader:
             return
         for _ in _read_data(events):  # so that the browser shows the page instead of a lost connection
             continue
-
-    def _stage(self, item: Mapping[str, Any], filename: str, events: Iterator[Any]) -> None:
-        """Store a file. Raises: Overfull, NodeError; TooMany beyond the rate limit."""
-        self.storage.admit()
-        room = get_max_bytes(item, self.files.max_bytes)
-        with staging(self.files, self.source, room, self.storage.min_free) as upload:
-            for data in _read_data(events):
-                upload.write(data)
-        file = {"key": upload.name, "name": to_safe_name(filename), "size": upload.size}
-        self.sent.files.setdefault(item["name"], []).append(file)
 
     def _explain(self, error: NodeError | TooMany) -> HeadraceError:
         """Return the reason for the sender, which says nothing about the workspace, and log the whole one."""
@@ -363,16 +361,6 @@ class _FormReader:
         if isinstance(error, Crowded):
             return TooMany(CROWDED, retry_after=STAGED_SECONDS)
         return Unavailable(BROKEN, retry_after=60)
-
-
-def _refuse(item: Mapping[str, Any], filename: str, count: int) -> str:
-    """Return why a file is not accepted; empty if it is, as far as its name tells."""
-    most, endings = int(item.get("max", 1)), [ending.lower() for ending in item.get("accept", ())]
-    if count >= most:
-        return f"Choose at most {most} files for “{get_label(item)}”."
-    if filename and endings and not filename.lower().endswith(tuple(endings)):
-        return f"Choose a file of the type {', '.join(endings)} for “{get_label(item)}”; “{filename[:100]}” is another."
-    return ""
 
 
 def merge_files(

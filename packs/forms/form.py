@@ -22,7 +22,6 @@ from api.http.server import get_server
 from api.http.static_app import FullPolicyResponse, hash_inline
 from api.run_answer import SECURITY_HEADERS
 from database.base import now_ms
-from errors import HeadraceError
 from nodes.core.waits import complete, get_max_bytes, is_input, list_inputs, list_missing_files, takes_several
 from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import discard, renew
@@ -60,7 +59,7 @@ class Accent(NamedTuple):
 @lru_cache(256)
 def choose_accents(color: str) -> tuple[Accent, Accent]:
     """Return the accent `#rrggbb` for the light and for the dark theme, changed as little as its contrast requires."""
-    given = _parse(color)
+    given = int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
     return _fit(given, LIGHT_CARD, BLACK), _fit(given, DARK_CARD, WHITE)
 
 
@@ -89,10 +88,6 @@ def _get_luminance(color: Rgb) -> float:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (one / 255 for one in color)
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _parse(color: str) -> Rgb:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
 def _format(color: Rgb) -> str:
@@ -308,7 +303,11 @@ def take(form: Form, request: Request) -> Filled | Response:
     pages = form.pages
     progress.page = min(int(number) if (number := sent.get("_page")).isdecimal() else 0, len(pages) - 1)
     if sent.refused is not None:
-        return _show_refused(form, progress, sent.refused)
+        progress.notice = f"{sent.refused.message}."
+        response = show(form, progress, sent.refused.status)
+        if sent.refused.retry_after is not None:
+            response.headers["Retry-After"] = str(sent.refused.retry_after)
+        return response
     action = sent.get("_go")
     if action == "back":
         progress.page = max(0, progress.page - 1)
@@ -331,18 +330,10 @@ def take(form: Form, request: Request) -> Filled | Response:
         action = form.buttons[0][0]
     if problems:
         progress.problems = problems
-        progress.page = _find_page(pages, problems)
+        first = (at for at, page in enumerate(pages) for item in page.items if item.get("name") in problems)
+        progress.page = next(first, 0)
         return show(form, progress, 422)
     return Filled(progress, answers, action, bool(sent.get("_website")), now_ms() - token.opened_at)
-
-
-def _show_refused(form: Form, progress: FormProgress, error: HeadraceError) -> Response:
-    """Return the page again, with everything that was entered, and with the reason why its files were not stored."""
-    progress.notice = f"{error.message}."
-    response = show(form, progress, error.status)
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
 
 
 def show(form: Form, progress: FormProgress, status: int = 200) -> Response:
@@ -419,12 +410,6 @@ def _take_files(form: Form, sent: SentForm, progress: FormProgress) -> None:
 def find_missing_files(form: Form, progress: FormProgress) -> dict[str, str]:
     """Return the problems of required file fields without a file, by name."""
     return list_missing_files(form.items, [name for name, files in progress.token.files.items() if files])
-
-
-def _find_page(pages: Sequence[FormStep], problems: Mapping[str, str]) -> int:
-    """Return the number of the first page with a problem."""
-    found = (at for at, page in enumerate(pages) for item in page.items if item.get("name") in problems)
-    return next(found, 0)
 
 
 # The files of a filled form

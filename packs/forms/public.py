@@ -141,7 +141,10 @@ def is_closed(hook: WebhookTarget, config: Mapping[str, Any]) -> bool:
     if "closes_at" in config and to_ms(config["closes_at"]) <= now_ms():
         return True
     limit = config.get("max_answers")
-    return limit is not None and _count(hook) >= limit
+    if limit is None:
+        return False
+    count = WorkspaceStore(hook.flow.workspace_id).get(_count_key(hook))
+    return isinstance(count, int | float) and count >= limit
 
 
 def show_closed(config: Mapping[str, Any]) -> Response:
@@ -153,11 +156,6 @@ def show_closed(config: Mapping[str, Any]) -> Response:
 def _count_key(hook: WebhookTarget) -> str:
     """Return the key of the workspace's store with the number of answers, where people may set it back."""
     return f"forms/{hook.flow.id}/{hook.node_id}/answers"
-
-
-def _count(hook: WebhookTarget) -> float:
-    found = WorkspaceStore(hook.flow.workspace_id).get(_count_key(hook))
-    return found if isinstance(found, int | float) else 0
 
 
 # The answer
@@ -188,7 +186,14 @@ def take_answer(hook: WebhookTarget, config: Mapping[str, Any], form: Form, subm
         drop_files(form, filled.progress)
         return show_closed(config)
     except Absent:
-        return _lead_to_twin(request, hook, form, filled, key)
+        # The form was sent twice at once: the other request has the files, and starts the run.
+        deadline = time.monotonic() + TWIN_SECONDS
+        while time.monotonic() < deadline:
+            if (first := runs.run_of_key(hook.flow.id, key)) is not None:
+                return _lead_to(request, form, first.id, filled)
+            time.sleep(TWIN_PAUSE)
+        filled.progress.token = filled.progress.token._replace(files={})
+        return _again(form, filled, GONE, 422)
     except TooMany:
         return _again(form, filled, CROWDED, 429)
     except OverQuota:
@@ -210,17 +215,6 @@ def _lead_to(request: Request, form: Form, run_id: str, filled: Filled) -> Respo
     """Redirect to the page of the run, so that a reload sends nothing again."""
     settle(form.files, run_id, name_files(filled.files))  # of a form that was sent twice
     return Response(status=303, headers={"Location": make_run_address(request.path, run_id)})
-
-
-def _lead_to_twin(request: Request, hook: WebhookTarget, form: Form, filled: Filled, key: str) -> Response:
-    """Redirect to the run of the other request, if a form was sent twice at once: that request has the files."""
-    deadline = time.monotonic() + TWIN_SECONDS
-    while time.monotonic() < deadline:
-        if (first := runs.run_of_key(hook.flow.id, key)) is not None:
-            return _lead_to(request, form, first.id, filled)
-        time.sleep(TWIN_PAUSE)
-    filled.progress.token = filled.progress.token._replace(files={})
-    return _again(form, filled, GONE, 422)
 
 
 def _start(hook: WebhookTarget, config: Mapping[str, Any], form: Form, filled: Filled, key: str, submit: Submit) -> str:
@@ -253,7 +247,8 @@ def _submit(hook: WebhookTarget, form: Form, filled: Filled, key: str, run_id: s
     """Move the files to their place, and start the run. Raises: _Twin, and then nothing has moved."""
 
     def send(moved: Mapping[str, dict[str, Any]]) -> str:
-        ticket = submit(_make_input(form, filled, moved), key, run_id)
+        about = {"path": form.action.removeprefix(PREFIX), "submitted_at": iso(now_ms()), "by": get_sender()}
+        ticket = submit({**make_answers(form, filled, moved), "_form": about}, key, run_id)
         ticket.durable()
         if ticket.run.id != run_id:
             raise _Twin(str(ticket.run.id))
@@ -264,12 +259,6 @@ def _submit(hook: WebhookTarget, form: Form, filled: Filled, key: str, run_id: s
         return send({})
     with moving(form.files, run_id, names) as moved:
         return send(moved)
-
-
-def _make_input(form: Form, filled: Filled, moved: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the input of the run: the answers, and in `_form` the path, the time and the user."""
-    about = {"path": form.action.removeprefix(PREFIX), "submitted_at": iso(now_ms()), "by": get_sender()}
-    return {**make_answers(form, filled, moved), "_form": about}
 
 
 # Errors

@@ -212,7 +212,12 @@ def show_result(request: Request, refuse: Refuse = refuse_run) -> Response:
     has_pages = any(one.type == "form_page" and not one.disabled for one in plan.nodes)
     if config["respond"] == "immediately" and not has_pages:
         return _thank(run, config, look, None)
-    run, custom = _wait(run, config["respond"])
+    dispatcher, custom = get_dispatcher(), None
+    ticket, seconds = dispatcher.ticket_of(run), min(WAIT_SECONDS, get_config().webhook_wait)
+    if config["respond"] == "node":
+        run, custom = dispatcher.waiting.response(ticket, seconds)
+    else:
+        run = dispatcher.waiting.wait_with_limit(ticket, seconds)
     if (form := _find_page(request, run, plan, look)) is not None:
         return open_form(form, {})
     if custom is not None:
@@ -222,7 +227,10 @@ def show_result(request: Request, refuse: Refuse = refuse_run) -> Response:
     if run.status != "success" and config["respond"] != "immediately":
         text = f"Your answers arrived, but something went wrong with them. Reference: {run.id}"
         return show_message("This did not work", text, look, 500)
-    return _thank(run, config, look, _read_output(run) if config["respond"] == "last" else None)
+    output = None
+    if config["respond"] == "last":
+        output = dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
+    return _thank(run, config, look, output)
 
 
 def take_next_page(request: Request, refuse: Refuse = refuse_run) -> Response:
@@ -258,15 +266,6 @@ def _open(request: Request) -> tuple[Run, Plan, PlannedNode]:
     if run is None or plan is None or node is None or node.type != "form":
         raise NotFound(GONE)
     return run, plan, node
-
-
-def _wait(run: Run, respond: str) -> tuple[Run, Any]:
-    """Wait a moment for the run, or for the response of its Respond node."""
-    dispatcher = get_dispatcher()
-    seconds = min(WAIT_SECONDS, get_config().webhook_wait)
-    if respond == "node":
-        return dispatcher.waiting.response(dispatcher.ticket_of(run), seconds)
-    return dispatcher.waiting.wait_with_limit(dispatcher.ticket_of(run), seconds), None
 
 
 def _find_page(request: Request, run: Run, plan: Plan, look: Look) -> Form | None:
@@ -321,10 +320,6 @@ def _fill_in(text: str, run: Run, output: Any) -> str | None:
 
 def _to_text(value: Any) -> str:
     return visible("" if value is None else str(value)[:MAX_TEXT], but=OF_TEXTS)
-
-
-def _read_output(run: Run) -> Any:
-    return get_dispatcher().resources.value(run.id, "output", Kept(run.output, run.output_bytes))
 
 
 def _show_response(custom: Mapping[str, Any], config: Mapping[str, Any], look: Look) -> Response:
