@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -40,7 +40,14 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     if name not in servers:
         servers[name] = _list_tools(found, tool_ctx)
     wanted = spec.options.get("tools")
-    listed = servers[name] if wanted is None else _select(servers[name], wanted, found)
+    listed = servers[name]
+    if wanted is not None:
+        by_name = {entry["name"]: entry for entry in listed}
+        if missing := [tool for tool in wanted if tool not in by_name]:
+            there = ", ".join(by_name)[:500] or "none"
+            text = f"the tool mcp: {found.name} has no usable tool {missing[0]!r}; usable tools: {there}"
+            raise NodeError(text, permanent=True)
+        listed = [by_name[tool] for tool in dict.fromkeys(wanted)]
     if len(listed) > MAX_TOOLS:
         tool_ctx.ctx.log("warning", f"{found.name} has {len(listed)} tools; only the first {MAX_TOOLS} are available")
     return [_tool(entry, found, tool_ctx) for entry in listed[:MAX_TOOLS]]
@@ -84,18 +91,14 @@ def _filter_usable(
             text = f"the tools of {host_of(found)} have more than {MAX_TOTAL:,} characters; the rest is left out"
             tool_ctx.ctx.log("warning", text)
             return
-        hints = tool.annotations
+        hints, description = tool.annotations, (tool.description or tool.title or "")[:MAX_DESCRIPTION]
         yield {
             "name": tool.name,
-            "description": _strip_invisible(tool.description or tool.title or ""),
+            # Without invisible characters, which only a model would read.
+            "description": "".join(one if one.isprintable() or one in OF_TEXTS else " " for one in description),
             "input_schema": tool.input_schema,
             "read_only": bool(hints and hints.read_only_hint is True),
         }
-
-
-def _strip_invisible(text: str) -> str:
-    """Return a description without invisible characters, which only a model would read."""
-    return "".join(one if one.isprintable() or one in OF_TEXTS else " " for one in text[:MAX_DESCRIPTION])
 
 
 def describe_problem(schema: Any) -> str:
@@ -110,17 +113,6 @@ def describe_problem(schema: Any) -> str:
         return ""
     except (NodeError, TypeError, ValueError) as error:
         return str(error)[:MAX_ISSUE_TEXT]
-
-
-def _select(
-    listed: Sequence[dict[str, Any]], wanted: Sequence[str], found: DecryptedCredential
-) -> list[dict[str, Any]]:
-    by_name = {entry["name"]: entry for entry in listed}
-    missing = [name for name in wanted if name not in by_name]
-    if missing:
-        there = ", ".join(by_name)[:500] or "none"
-        raise NodeError(f"the tool mcp: {found.name} has no usable tool {missing[0]!r}; usable tools: {there}", True)
-    return [by_name[name] for name in dict.fromkeys(wanted)]
 
 
 def name_of(credential: str, tool: str) -> str:

@@ -280,7 +280,11 @@ def answer() -> Response:
     if not isinstance(message, dict):
         return _respond(_make_error(None, RpcError(INVALID_REQUEST, "The body must be one JSON-RPC message")), 400)
     reply = _reply_to_handshake(message) if version in HANDSHAKE else _reply_to_latest(message, version)
-    return Response(status=202) if reply is None else _respond(reply, _get_status(reply, version))
+    if reply is None:
+        return Response(status=202)
+    code = reply.get("error", {}).get("code")
+    is_plain = code is None or (version in HANDSHAKE and code != INVALID_REQUEST)
+    return _respond(reply, 200 if is_plain else STATUSES.get(code, 400))
 
 
 def answer_error(error: Exception) -> Response:
@@ -297,14 +301,6 @@ def answer_error(error: Exception) -> Response:
     if isinstance(error, HeadraceError) and error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
-
-
-def _get_status(reply: dict[str, Any], version: str) -> int:
-    """Return the HTTP status of a reply."""
-    code = reply.get("error", {}).get("code")
-    if code is None or (version in HANDSHAKE and code != INVALID_REQUEST):
-        return 200
-    return STATUSES.get(code, 400)
 
 
 def _respond(value: Any, status: int = 200) -> Response:
@@ -338,9 +334,16 @@ def _make_reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str,
     """Return the reply with this result or its error; None for a notification."""
     id_ = message.get("id") if isinstance(message, dict) else None
     try:
-        _check_message(message)
+        if (
+            not isinstance(message, dict)
+            or message.get("jsonrpc") != "2.0"
+            or not isinstance(message.get("method"), str)
+        ):
+            raise RpcError(INVALID_REQUEST, 'A message must be an object with "jsonrpc": "2.0" and a method')
         if "id" not in message:
             return None
+        if not _is_id(id_):
+            raise RpcError(INVALID_REQUEST, "The id of a request must be text or a whole number")
         return {"jsonrpc": "2.0", "id": id_, "result": result()}
     except RpcError as error:
         return _make_error(id_ if _is_id(id_) else None, error)
@@ -350,13 +353,6 @@ def _make_reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str,
         if isinstance(error, DatabaseRefused):
             text = to_unavailable(error).message
         return _make_error(id_, RpcError(INTERNAL, text))
-
-
-def _check_message(message: Any) -> None:
-    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0" or not isinstance(message.get("method"), str):
-        raise RpcError(INVALID_REQUEST, 'A message must be an object with "jsonrpc": "2.0" and a method')
-    if "id" in message and not _is_id(message["id"]):
-        raise RpcError(INVALID_REQUEST, "The id of a request must be text or a whole number")
 
 
 def _is_id(id_: Any) -> bool:
@@ -375,17 +371,11 @@ def _call_method(message: dict[str, Any], methods: Mapping[str, Method]) -> dict
     params = {} if message.get("params") is None else message["params"]
     if not isinstance(params, dict):
         raise RpcError(INVALID_PARAMS, "params must be an object")
-    dispatcher = get_dispatcher()
-    caller = ToolCaller(
-        get_workspace_id(), get_user().email, dispatcher, _read_idempotency_key(params), _get_deadline()
-    )
-    return dict(method(Request(params, caller)))
-
-
-def _get_deadline() -> float:
-    """Return when the request must stop waiting, on the clock of `time.monotonic`."""
+    # When all calls of the request must stop waiting, on the clock of `time.monotonic`.
     deadline: float = request.environ.setdefault("headrace.deadline", time.monotonic() + MAX_SECONDS)
-    return deadline
+    key = _read_idempotency_key(params)
+    caller = ToolCaller(get_workspace_id(), get_user().email, get_dispatcher(), key, deadline)
+    return dict(method(Request(params, caller)))
 
 
 def _read_idempotency_key(params: dict[str, Any]) -> str | None:
@@ -447,10 +437,6 @@ def _initialize(rpc: Request) -> dict[str, Any]:
     return {"protocolVersion": version, "serverInfo": SERVER, **ABILITIES}
 
 
-def _discover(rpc: Request) -> dict[str, Any]:
-    return {"supportedVersions": [LATEST], **ABILITIES, "ttlMs": 3_600_000, "cacheScope": "private"}
-
-
 def _list_tools(rpc: Request) -> dict[str, Any]:
     """Return a page of the tools that the caller's role may use: built-in tools, then flows, oldest first."""
     cursor = rpc.params.get("cursor")
@@ -467,11 +453,6 @@ def _list_tools(rpc: Request) -> dict[str, Any]:
     shown = [tool.describe() for tool in (*tools, *map(make_tool, left[:room]))]
     more = {"nextCursor": CURSOR.serialize("at", {"at": left[room - 1].workflow_id})} if len(left) > room else {}
     return {"tools": shown, **more}
-
-
-def _list_tools_latest(rpc: Request) -> dict[str, Any]:
-    # Flows are activated and deactivated at any time.
-    return {**_list_tools(rpc), "ttlMs": 0, "cacheScope": "private"}
 
 
 def _call_tool(rpc: Request) -> dict[str, Any]:
@@ -498,7 +479,13 @@ HANDSHAKE_METHODS: dict[str, Method] = {
     "tools/call": _call_tool,
 }
 LATEST_METHODS: dict[str, Method] = {
-    "server/discover": _discover,
-    "tools/list": _list_tools_latest,
+    "server/discover": lambda rpc: {
+        "supportedVersions": [LATEST],
+        **ABILITIES,
+        "ttlMs": 3_600_000,
+        "cacheScope": "private",
+    },
+    # Flows are activated and deactivated at any time.
+    "tools/list": lambda rpc: {**_list_tools(rpc), "ttlMs": 0, "cacheScope": "private"},
     "tools/call": _call_tool,
 }
