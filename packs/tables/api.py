@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, NamedTuple
 
@@ -487,14 +488,20 @@ def _plan(table: DataTable, file: IO[bytes], form: dict[str, Any]) -> CsvImport:
         _, headers = next(rows, (0, []))
         if not any(headers):
             raise BadInput("file: is empty; the first line must have the headers")
-        found = list(_bounded(rows))
+        found = list(islice(rows, MAX_ROWS + 1))
+    if len(found) > MAX_ROWS:
+        raise TooLarge(f"The file has more than {MAX_ROWS:,} rows, the limit of a table")
     targets, new = _find_columns(table, headers, _read_mapping(form["mapping"]), form["create_columns"], found)
     texts: list[str] = []
     issues: list[tuple[int, str]] = []
     skipped = 0
     for line, cells in found:
         try:
-            texts.append(_encode(cells, targets))
+            if len(cells) > len(targets):
+                raise BadInput(f"has {len(cells)} values, but there are {len(targets)} headers")
+            given = ((column, cell) for column, cell in zip(targets, cells, strict=False) if column and cell != "")
+            values = {column.id: to_cell(column, _unescape(cell), is_lenient=True) for column, cell in given}
+            texts.append(encode_cells(values))
         except HeadraceError as error:
             skipped += 1
             if len(issues) < MAX_ISSUES:
@@ -519,13 +526,6 @@ def _read(file: IO[bytes]) -> Generator[tuple[int, list[str]]]:
         raise BadInput(f"file: is not CSV: {error}") from None
     finally:
         text.detach()
-
-
-def _bounded(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
-    for number, row in enumerate(rows, 1):
-        if number > MAX_ROWS:
-            raise TooLarge(f"The file has more than {MAX_ROWS:,} rows, the limit of a table")
-        yield row
 
 
 def _read_mapping(written: str) -> dict[str, str | None]:
@@ -563,13 +563,6 @@ def _find_columns(
     if len(set(used)) < len(used):
         raise BadInput("file: two headers lead to the same column; map one of them to another column")
     return targets, new
-
-
-def _encode(cells: Sequence[str], targets: Sequence[TableColumn | None]) -> str:
-    if len(cells) > len(targets):
-        raise BadInput(f"has {len(cells)} values, but there are {len(targets)} headers")
-    given = ((column, cell) for column, cell in zip(targets, cells, strict=False) if column and cell != "")
-    return encode_cells({column.id: to_cell(column, _unescape(cell), is_lenient=True) for column, cell in given})
 
 
 def _unescape(cell: str) -> str:

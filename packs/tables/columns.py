@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -102,7 +102,10 @@ def to_cell(column: TableColumn, value: Any, is_lenient: bool = False) -> Any:
 def _convert(column: TableColumn, text: str) -> Any:
     stripped = text.strip()
     if column.type == "number" and NUMBER.match(stripped):
-        return orjson.loads(stripped) if re.match(r"-?(0|[1-9])", stripped) and _is_json(stripped) else float(stripped)
+        try:
+            return orjson.loads(stripped)
+        except orjson.JSONDecodeError:  # such as 007 or +1
+            return float(stripped)
     if column.type == "boolean":
         return BOOLEANS.get(stripped.lower(), text)
     if column.type == "json":
@@ -111,14 +114,6 @@ def _convert(column: TableColumn, text: str) -> Any:
         except orjson.JSONDecodeError:
             raise BadInput(f"{column.name}: {text[:80]!r} is not JSON") from None
     return text
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _to_text(value: Any) -> str:
@@ -156,11 +151,13 @@ def _to_date(value: Any) -> str:
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def _to_json(value: Any) -> Any:
-    return orjson.loads(orjson.dumps(value, default=str))
-
-
-CHECKS = {"text": _to_text, "number": _to_number, "boolean": _to_boolean, "date": _to_date, "json": _to_json}
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "text": _to_text,
+    "number": _to_number,
+    "boolean": _to_boolean,
+    "date": _to_date,
+    "json": lambda value: orjson.loads(orjson.dumps(value, default=str)),
+}
 EXPECTED = {
     "text": "text",
     "number": "a number",

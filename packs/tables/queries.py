@@ -329,20 +329,17 @@ def _where(table: DataTable, where: RowFilter) -> tuple[str, tuple[Any, ...]]:
     """Return the condition on a table's rows. If an indexed column must equal a value, only those rows are examined."""
     sql, params = filter_sql(where)
     start, given = "r.table_id = ?", (str(table.id),)
-    if key := _find_key(table, where):
+    key = None
+    if not where.is_any or len(where.conditions) == 1:
+        indexed = {column.id for column in columns_of(table) if column.indexed}
+        usable = (each for each in where.conditions if each.operator == "eq" and each.value not in (None, ""))
+        key = next((each for each in usable if each.column.id in indexed), None)
+    if key:
         start = (
             f"{start} AND r.id IN (SELECT row_id FROM data_keys WHERE table_id = ? AND column_id = ? AND digest = ?)"
         )
         given = (*given, str(table.id), key.column.id, digest_of(key.value))  # type: ignore[assignment]
     return f"{start} AND {sql}" if sql else start, (*given, *params)
-
-
-def _find_key(table: DataTable, where: RowFilter) -> Condition | None:
-    if where.is_any and len(where.conditions) > 1:
-        return None
-    indexed = {column.id for column in columns_of(table) if column.indexed}
-    usable = (each for each in where.conditions if each.operator == "eq" and each.value not in (None, ""))
-    return next((each for each in usable if each.column.id in indexed), None)
 
 
 def to_cells(table: DataTable, values: Mapping[str, Any], is_lenient: bool = False) -> Cells:
@@ -484,34 +481,26 @@ class RowImport:
 
         Raises: Conflict if the columns are changed meanwhile, NotFound, TooLarge.
         """
+        count, columns = len(self.texts), None
         try:
-            self._run(prepare, last)
+            for first in range(0, max(1, count), BATCH):
+                began, is_last = time.monotonic(), first + BATCH >= count
+                with last if is_last else nullcontext(), changing(self.table):
+                    if columns is None:
+                        prepare()
+                        self._note()
+                        columns = self.table.columns
+                    elif self.table.columns != columns:
+                        raise Conflict("The columns of the table were changed meanwhile; import the file again")
+                    texts = self.texts[first : first + BATCH]
+                    ids = [f"{self.base}{number:0{DIGITS}}" for number in range(first, first + len(texts))]
+                    insert_rows(self.table, texts, ids, room_for=count - first)
+                    if is_last:
+                        _forget(self.base)
+                self.pause(time.monotonic() - began)  # others have half of the time
         except BaseException:
             undo(self.table, self.base)
             raise
-
-    def _run(self, prepare: Callable[[], None], last: AbstractContextManager[Any]) -> None:
-        parts = list(self._parts())
-        columns = None
-        for number, (ids, texts) in enumerate(parts, 1):
-            began = time.monotonic()
-            with last if number == len(parts) else nullcontext(), changing(self.table):
-                if columns is None:
-                    prepare()
-                    self._note()
-                    columns = self.table.columns
-                elif self.table.columns != columns:
-                    raise Conflict("The columns of the table were changed meanwhile; import the file again")
-                left = len(self.texts) - (number - 1) * BATCH
-                insert_rows(self.table, texts, ids, room_for=left)
-                if number == len(parts):
-                    _forget(self.base)
-            self.pause(time.monotonic() - began)  # others have half of the time
-
-    def _parts(self) -> Iterator[tuple[list[str], Sequence[str]]]:
-        for first in range(0, max(1, len(self.texts)), BATCH):
-            texts = self.texts[first : first + BATCH]
-            yield [f"{self.base}{number:0{DIGITS}}" for number in range(first, first + len(texts))], texts
 
     def _note(self) -> None:
         told = orjson.dumps({"process": this_process(), "at": now_ms()}).decode()
