@@ -155,7 +155,14 @@ PAGES: dict[str, Callable[[str], str]] = {
 
 def _describe_node(entry: dict[str, Any]) -> Iterator[str]:
     yield f"### `{entry['type']}`\n\n**{entry['name']}.** {entry['description']}\n\n"
-    if remarks := list(_list_remarks(entry)):
+    remarks = []
+    if entry["branches"]:
+        remarks.append(f"Branches: {', '.join(f'`{name}`' for name in entry['branches'])}.")
+    if not entry["pure"]:
+        remarks.append("*Has effects.*")
+    if entry["extra"]:
+        remarks.append(f"Needs an extra: `.venv/bin/python -m pip install -r packs/{entry['extra']}/requirements.txt`.")
+    if remarks:
         yield " ".join(remarks) + "\n\n"
     schema = entry["config_schema"]
     if schema["properties"]:
@@ -164,15 +171,6 @@ def _describe_node(entry: dict[str, Any]) -> Iterator[str]:
     for example in entry["examples"]:
         parts = {key: example[key] for key in ("config", "input", "branch", "output", "error") if key in example}
         yield f"```json\n{orjson.dumps(parts, option=orjson.OPT_INDENT_2).decode()}\n```\n\n"
-
-
-def _list_remarks(entry: dict[str, Any]) -> Iterator[str]:
-    if entry["branches"]:
-        yield f"Branches: {', '.join(f'`{name}`' for name in entry['branches'])}."
-    if not entry["pure"]:
-        yield "*Has effects.*"
-    if entry["extra"]:
-        yield f"Needs an extra: `.venv/bin/python -m pip install -r packs/{entry['extra']}/requirements.txt`."
 
 
 def _list_settings(schema: dict[str, Any], within: str = "", literal: bool = False) -> Iterator[str]:
