@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import TransferProgress, exit_on_sigterm, main, open_file, print_copied, to_one_line
-from config import KEY_FILE, Config
+from config import KEY_FILE
 from database import backups
 
 
@@ -24,7 +24,11 @@ def migrate_to_postgres(url: str | None, undo: bool) -> None:
         raise click.UsageError("--undo changes only the SQLite file: give no URL with it")
     with exit_on_sigterm(), open_file() as config:
         if undo:
-            _undo(config)
+            place = moving.undo()
+            text = f"The data of {config.database_path} was not moved"
+            if place is not None:
+                text = f"Servers start on {config.database_path} again; do not start one on {place}"
+            click.echo(to_one_line(text))
             return
         url = url or (config.database_url if config.is_postgres else None)
         if url is None:
@@ -35,24 +39,10 @@ def migrate_to_postgres(url: str | None, undo: bool) -> None:
     else:
         print_copied(moved.place, moved.copied)
     click.echo(to_one_line(f"No server starts on {config.database_path} any more; `--undo` would change that"))
-    for line in _next_steps(config, moved.place):
-        click.echo(to_one_line(line))
-
-
-def _undo(config: Config) -> None:
-    import packs.postgres.moving as moving
-
-    place = moving.undo()
-    if place is None:
-        click.echo(to_one_line(f"The data of {config.database_path} was not moved"))
-    else:
-        click.echo(to_one_line(f"Servers start on {config.database_path} again; do not start one on {place}"))
-
-
-def _next_steps(config: Config, place: str) -> list[str]:
-    steps = [f"Start the server with DATABASE_URL={place}, with user name and password, and HEADRACE_PUBLIC_URL"]
+    steps = [f"Start the server with DATABASE_URL={moved.place}, with user name and password, and HEADRACE_PUBLIC_URL"]
     if not config.secret_key:
         steps.append(f"Its key is now a setting: HEADRACE_SECRET_KEY_FILE={config.data_dir / KEY_FILE}")
     if any(backups.files_in(config.data_dir / "files")):
         steps.append(f"The workspaces' files are still in {config.data_dir / 'files'}: move them to HEADRACE_FILES_DIR")
-    return steps
+    for line in steps:
+        click.echo(to_one_line(line))

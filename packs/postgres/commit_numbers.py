@@ -56,20 +56,17 @@ class CommitNumber(NamedTuple):
         pause = threading.Event()
         while True:
             try:
-                is_void = self._void(connect)
+                this = (self.writer, self.number)
+                with connect() as connection:
+                    connection.execute(VOID, this, prepare=False)
+                    found = connection.execute(IS_VOID, this, prepare=False).fetchone()
+                is_void = found is None or bool(found[0])
                 log.info("the interrupted commit had %s", "failed" if is_void else "succeeded")
                 return not is_void
             except psycopg.OperationalError as error:
                 if time.monotonic() > end:
                     raise OutcomeUnknown from error
             pause.wait(ASK_AGAIN_SECONDS)
-
-    def _void(self, connect: Callable[[], psycopg.Connection]) -> bool:
-        this = (self.writer, self.number)
-        with connect() as connection:
-            connection.execute(VOID, this, prepare=False)
-            found = connection.execute(IS_VOID, this, prepare=False).fetchone()
-        return found is None or bool(found[0])
 
 
 class CommitNumbers:

@@ -536,15 +536,12 @@ class _Changes:
     def count(self) -> int:
         """Return an even number that grows with every change, or 0 if the changes of other processes are unknown."""
         if self._thread is None:
-            self._start()
+            with self._starting:
+                if self._thread is None and not self._stops.is_set():
+                    self._thread = threading.Thread(target=self._watch, name="changes", daemon=True)
+                    self._thread.start()
         is_stale = time.monotonic() - self._seen_at > STALE_SECONDS
         return 0 if is_stale else 2 * (self._own + self._seen)
-
-    def _start(self) -> None:
-        with self._starting:
-            if self._thread is None and not self._stops.is_set():
-                self._thread = threading.Thread(target=self._watch, name="changes", daemon=True)
-                self._thread.start()
 
     def stop(self) -> None:
         """End the thread."""

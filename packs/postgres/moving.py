@@ -43,7 +43,11 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
     with shared.lock:
         # The marks in this file must not be undone by a power failure: PostgreSQL has the data then.
         execute("PRAGMA synchronous = FULL")
-        _check_stopped(lease_seconds)
+        if living := leases.find_living():
+            raise Conflict(
+                f"A server is working on {db.database} ({', '.join(living)}); stop it first. A server that was killed "
+                f"counts as stopped after {lease_seconds} seconds"
+            )
         token = _check_not_moved(place)
         with transactions.open_new(url) as target:
             if token is not None and target.was_filled_by(token):
@@ -51,7 +55,10 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
                 return Moved(place, None)
             token = secrets.token_hex(16)
             with write():
-                copied = _fill(target, token, values, report)
+                target.create_tables()
+                copied = copy_all(SqliteTables(db.connection(), values), target, report)
+                target.set_fact(MOVED_FROM, token)
+                target.analyze()
                 execute(SET_FACT, (MOVING, f"{token} {place}"))
             try:
                 target.commit()
@@ -74,15 +81,6 @@ def undo() -> str | None:
     return None if moving is None else str(moving.value.partition(" ")[2])
 
 
-def _check_stopped(lease_seconds: int) -> None:
-    living = leases.find_living()
-    if living:
-        raise Conflict(
-            f"A server is working on {db.database} ({', '.join(living)}); stop it first. A server that was killed "
-            f"counts as stopped after {lease_seconds} seconds"
-        )
-
-
 def _check_not_moved(place: str) -> str | None:
     """Return the token of an interrupted move to the same place, or None. Raises: ConfigError if the data was moved."""
     moving = ServerFact.find(MOVING)
@@ -92,14 +90,6 @@ def _check_not_moved(place: str) -> str | None:
             return str(token)
     server_state.check_not_moved()
     return None
-
-
-def _fill(target: transactions.NewPostgres, token: str, values: Path, report: Report) -> Copied:
-    target.create_tables()
-    copied = copy_all(SqliteTables(db.connection(), values), target, report)
-    target.set_fact(MOVED_FROM, token)
-    target.analyze()
-    return copied
 
 
 def _mark_moved(place: str) -> None:

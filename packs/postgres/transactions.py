@@ -144,7 +144,12 @@ class PostgresTables:
         """Copy the rows into the table, with the words of memories, and continue its sequence after them."""
         names: tuple[str, ...] = table.columns
         if table.name == "runs":
-            rows = self._make_partitions(table, rows)
+            # Add partitions for the days of these runs, the oldest of which comes first.
+            each = iter(rows)
+            first = next(each, None)
+            rows = () if first is None else chain((first,), each)
+            if first is not None:
+                partitions.split_old(first[table.columns.index("id")], self._connection.execute)
         if table.name == "agent_memories":
             texts = [table.columns.index(name) for name in INDEXED_TEXTS]
             names = (*names, WORDS)
@@ -153,16 +158,12 @@ class PostgresTables:
             with cursor.copy(f'COPY "{table.name}" ({quote_names(names)}) FROM STDIN') as copy:
                 for row in rows:
                     copy.write_row(row)
-            self._set_sequence(cursor, table)
-
-    def _make_partitions(self, table: TableLayout, rows: Iterable[Row]) -> Iterable[Row]:
-        """Add partitions for the days of these runs, the oldest of which comes first, and return the runs."""
-        each = iter(rows)
-        first = next(each, None)
-        if first is None:
-            return ()
-        partitions.split_old(first[table.columns.index("id")], self._connection.execute)
-        return chain((first,), each)
+            if len(table.key) == 1 and table.kinds[table.columns.index(table.key[0])] == "integer":
+                (key,) = table.key
+                cursor.execute(
+                    f"SELECT setval(pg_get_serial_sequence('{table.name}', '{key}'), "
+                    f'COALESCE(MAX("{key}"), 0) + 1, false) FROM "{table.name}"'
+                )
 
     def values(self) -> Iterator[WrittenValue]:
         """Yield the large values."""
@@ -171,14 +172,6 @@ class PostgresTables:
     def write_values(self, values: Iterable[WrittenValue]) -> None:
         """Write large values into rows."""
         write_rows(self._connection, values)
-
-    def _set_sequence(self, cursor: Any, table: TableLayout) -> None:
-        if len(table.key) == 1 and table.kinds[table.columns.index(table.key[0])] == "integer":
-            (key,) = table.key
-            cursor.execute(
-                f"SELECT setval(pg_get_serial_sequence('{table.name}', '{key}'), "
-                f'COALESCE(MAX("{key}"), 0) + 1, false) FROM "{table.name}"'
-            )
 
 
 def read_rows(connection: Any, read_object: ReadObject | None = None) -> Iterator[WrittenValue]:
