@@ -215,7 +215,10 @@ def download(args: dict[str, Any], path: str) -> Response:
     link.
     """
     type_ = guess_content_type(path)
-    shown = _find_shown_type(type_) if args["inline"] else None
+    shown = None  # the type with which a browser may show it; None if it must save it
+    if args["inline"]:
+        is_text = type_.startswith("text/") or type_ in ("application/json", "application/xml")
+        shown = type_ if type_ in SHOWN else "text/plain; charset=utf-8" if is_text else None
     with _translate_errors():
         response = stream(_get_files(), path, shown or type_)
     response.headers.update(DOWNLOAD_HEADERS)
@@ -224,14 +227,6 @@ def download(args: dict[str, Any], path: str) -> Response:
     name = path.rpartition("/")[2]
     response.headers["Content-Disposition"] = disposition("attachment" if shown is None else "inline", name)
     return response
-
-
-def _find_shown_type(content_type: str) -> str | None:
-    """Return the type with which a browser may show a file; None if it must save it."""
-    if content_type in SHOWN:
-        return content_type
-    is_text = content_type.startswith("text/") or content_type in ("application/json", "application/xml")
-    return "text/plain; charset=utf-8" if is_text else None
 
 
 @blueprint.delete("/files/<path:path>")
@@ -263,10 +258,14 @@ def _show(path: str, size: int, modified_at: int) -> dict[str, Any]:
 
 def stream(files: WorkspaceFiles, path: str, content_type: str, status: int = 200) -> Response:
     """Return a response that reads the file while it is sent. Raises: NodeError if it cannot be read."""
+    request = get_request()
     with ExitStack() as stack:
         file = stack.enter_context(files.reading(path))
         size = file.seek(0, 2)
-        start, stop = _find_range(size) if status == 200 else (0, size)
+        start, stop = 0, size
+        if status == 200 and size and request.method in ("GET", "HEAD") and request.range is not None:
+            # Several ranges count as all.
+            start, stop = request.range.range_for_length(size) or (0, size)
         file.seek(start)
         if stop - start < size:
             status = 206
@@ -278,14 +277,6 @@ def stream(files: WorkspaceFiles, path: str, content_type: str, status: int = 20
             response.headers["Accept-Ranges"] = "bytes"
         response.call_on_close(stack.pop_all().close)
     return response
-
-
-def _find_range(size: int) -> tuple[int, int]:
-    """Return the first byte that the request wants and the one after the last; several ranges count as all."""
-    request = get_request()
-    wanted = request.range if request.method in ("GET", "HEAD") and size else None
-    found = None if wanted is None or wanted.units != "bytes" else wanted.range_for_length(size)
-    return found or (0, size)
 
 
 def _read_chunks(file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -182,7 +182,12 @@ def answer(run: Run) -> Any:
         raise BadInput(f"answer: must be one of {', '.join(node.answers)}")
     try:
         if node.asks and question is None:
-            raise _make_question_error(run, node_id)
+            # A newer question may have replaced the one that was read.
+            problem = wait_queries.explain_closed(run.id, node_id, now_ms(), asks=True)
+            wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
+            if problem is not None or wait is None:
+                raise Conflict(problem or "The run is not waiting for an answer")
+            raise BadInput(f"question: is required, since the node may ask several; the open one is {wait.question!r}")
         by = _get_author()
         note = defer_entry("run.answered", node_id=node_id, answer=name)
         get_dispatcher().answer(run, node_id, name, value, by, question, note)
@@ -217,15 +222,6 @@ def _load_pages() -> Any:
     if not registry.question_pages:
         raise Unavailable(f"{NO_PAGES}{explain_off()}")
     return pkgutil.resolve_name(registry.question_pages)
-
-
-def _make_question_error(run: Run, node_id: str) -> HeadraceError:
-    """Return the error for an answer without its question: a newer question may have replaced the one that was read."""
-    problem = wait_queries.explain_closed(run.id, node_id, now_ms(), asks=True)
-    wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
-    if problem is not None or wait is None:
-        return Conflict(problem or "The run is not waiting for an answer")
-    return BadInput(f"question: is required, since the node may ask several; the open one is {wait.question!r}")
 
 
 def _get_author() -> str:

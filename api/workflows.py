@@ -283,7 +283,11 @@ def load_page(workspace_id: str, user_id: str, args: Mapping[str, Any]) -> tuple
     listed, after = flow_page(filters, args["sort"], args["limit"], _parse_cursor(args["cursor"], args["sort"]))
     if not args["brief"]:
         listed, after = _limit_size(listed, after)
-    return _show(workspace_id, user_id, listed, args["brief"]), _make_cursor(after, args["sort"])
+    shown = _show(workspace_id, user_id, listed, args["brief"])
+    if after is None:
+        return shown, None
+    key, id_ = after
+    return shown, id_ if args["sort"] == FLOW_SORTS[0] else f"{args['sort']}:{id_}:{key}"
 
 
 def _limit_size(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[list[Listed], tuple[Any, str] | None]:
@@ -358,13 +362,6 @@ def _parse_cursor(cursor: str | None, sort: str) -> tuple[Any, str] | None:
         raise BadInput(f"cursor: belongs to the order {order}; use that order, or start without a cursor")
     id_, _, key = rest.partition(":")
     return (int(key) if sort == "updated" else key), id_
-
-
-def _make_cursor(after: tuple[Any, str] | None, sort: str) -> str | None:
-    if after is None:
-        return None
-    key, id_ = after
-    return id_ if sort == FLOW_SORTS[0] else f"{sort}:{id_}:{key}"
 
 
 blueprint = Resource("workflows", "Flows and their versions")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from flask import Flask, Request, Response, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
 
 from api.http.caching import respond_if_unchanged
@@ -206,7 +206,10 @@ def _guard() -> Response | None:
     if access.by_token or not caller.is_by_token:
         check_origin()
         check_page_user()
-    g.workspace_id = workspace = _choose_workspace(caller, asked)
+    # The one that the request names, else the session's; else any, if the user has left that one.
+    chosen = asked.headers.get("X-Workspace-Id") or (asked.query_string and asked.args.get("workspace_id"))
+    usual, roles = caller.workspace_id, caller.roles
+    g.workspace_id = workspace = str(chosen or (usual if usual in roles else next(iter(roles), usual)))
     if access.only_database and asked.method in SAFE_METHODS:
         # The caller's roles were checked when the body was made, and a change of them is a commit too.
         known = respond_if_unchanged(
@@ -224,15 +227,6 @@ def _guard() -> Response | None:
         # A view without a body must still reject a malformed one, and a form posted from another site.
         read_body()
     return None
-
-
-def _choose_workspace(caller: Caller, asked: Request) -> str:
-    """Return the workspace that the request names, else the session's; else any, if the user has left that one."""
-    chosen = asked.headers.get("X-Workspace-Id") or (asked.query_string and asked.args.get("workspace_id"))
-    if chosen:
-        return str(chosen)
-    usual, roles = caller.workspace_id, caller.roles
-    return usual if usual in roles else next(iter(roles), usual)
 
 
 def check_page_user() -> None:

@@ -213,7 +213,12 @@ def read_raw(request_: Request) -> bytes:
     """
     max_size, size = request_.max_content_length, get_content_length(request_.environ)
     if size is None or (max_size is not None and size > max_size) or "wsgi.input_terminated" not in request_.environ:
-        return _read_bounded(request_, size is None)
+        whole = request_.get_data(cache=False)
+        most = request_.max_content_length
+        # werkzeug truncates a body without a Content-Length at the limit, without an error.
+        if size is None and most is not None and len(whole) >= most and request_.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+        return whole
     try:
         # The server enforces the size; werkzeug's own checks are slower.
         raw: bytes = request_.environ["wsgi.input"].read(size)
@@ -222,15 +227,6 @@ def read_raw(request_: Request) -> bytes:
     if len(raw) < size:
         # The client will send it again: a run of the first part would be a second run, with half the text.
         raise ClientDisconnected
-    return raw
-
-
-def _read_bounded(request_: Request, has_no_size: bool) -> bytes:
-    raw = request_.get_data(cache=False)
-    max_size = request_.max_content_length
-    # werkzeug truncates a body without a Content-Length at the limit, without an error.
-    if has_no_size and max_size is not None and len(raw) >= max_size and request_.environ["wsgi.input"].read(1):
-        raise RequestEntityTooLarge
     return raw
 
 

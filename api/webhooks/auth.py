@@ -275,7 +275,11 @@ class KeySets:
             # Others go on with the keys that there are; without any, they wait for this request.
             try:
                 if self._is_due(found, kid):
-                    self._renew(url, found)
+                    found.asked_at = self._clock()
+                    found.keys, found.fetched_at = read_key_set(self._fetch(url)), self._clock()
+                    self.last_error = None
+            except NodeError as error:
+                self.last_error = error
             finally:
                 found.lock.release()
         if self._clock() - found.fetched_at > MAX_STALE:
@@ -286,16 +290,6 @@ class KeySets:
         now = self._clock()
         is_old = now - found.fetched_at > MAX_AGE
         return (is_old or kid not in found.keys) and now - found.asked_at >= MIN_PAUSE
-
-    def _renew(self, url: str, found: _KeySet) -> None:
-        found.asked_at = self._clock()
-        try:
-            keys = read_key_set(self._fetch(url))
-        except NodeError as error:
-            self.last_error = error
-            return
-        self.last_error = None
-        found.keys, found.fetched_at = keys, self._clock()
 
 
 def make_fetch(client: Callable[[], Any]) -> Callable[[str], bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import codecs
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
@@ -63,16 +64,12 @@ def filter_headers(pairs: Sequence[tuple[str, str]], secret_header: str | None) 
     for name, value in pairs:
         name = name.lower()
         if name not in SECRET_HEADERS and name != secret_header and value:
-            found[name] = value if value.isascii() else _decode_header(value)
+            found[name] = value
+            if not value.isascii():
+                # WSGI decodes it as Latin-1, but most senders of non-ASCII text use UTF-8.
+                with suppress(UnicodeError):
+                    found[name] = value.encode("latin-1").decode()
     return found
-
-
-def _decode_header(value: str) -> str:
-    """Return a header as text: WSGI decodes it as Latin-1, but most senders of non-ASCII text use UTF-8."""
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError:
-        return value
 
 
 def parse_body(request: Request, raw: bytes) -> Any:
@@ -83,7 +80,10 @@ def parse_body(request: Request, raw: bytes) -> Any:
     if kind == "application/json" or kind.endswith("+json"):
         return parse_json(raw, "the body")
     if kind == "application/x-www-form-urlencoded":
-        return _parse_form(raw)
+        try:
+            return _group(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        except ValueError:
+            raise BadInput(f"the body has more than {MAX_FIELDS} form fields; send fewer") from None
     if kind == "multipart/form-data":
         parser = FormDataParser(stream_factory=lambda *_, **__: BytesIO(), silent=False, max_form_parts=MAX_FIELDS)
         try:
@@ -96,31 +96,16 @@ def parse_body(request: Request, raw: bytes) -> Any:
         return _group(sent)
     charset = request.mimetype_params.get("charset")
     if charset or not kind or kind.startswith("text/") or kind.endswith("+xml") or kind in TEXTS:
-        text = _decode_text(raw, charset or "utf-8")
-        if text is not None:
-            return text
+        # The charset may be unknown, or the bytes not valid in it.
+        with suppress(LookupError, UnicodeError, ValueError):
+            name = codecs.lookup(charset or "utf-8").name
+            if name in CHARSETS:
+                return raw.decode(name)
     return _encode_bytes(kind, raw)
-
-
-def _decode_text(raw: bytes, charset: str) -> str | None:
-    """Return the text, or None if the charset is unknown or the bytes are not valid in it."""
-    try:
-        name = codecs.lookup(charset).name
-        return raw.decode(name) if name in CHARSETS else None
-    except (LookupError, UnicodeError, ValueError):
-        return None
 
 
 def _encode_bytes(kind: str, raw: bytes) -> dict[str, Any]:
     return {"content_type": kind or None, "size": len(raw), "base64": base64.b64encode(raw).decode()}
-
-
-def _parse_form(raw: bytes) -> dict[str, Any]:
-    try:
-        text = raw.decode("utf-8", "replace")
-        return _group(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except ValueError:
-        raise BadInput(f"the body has more than {MAX_FIELDS} form fields; send fewer") from None
 
 
 def _group(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

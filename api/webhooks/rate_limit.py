@@ -145,7 +145,8 @@ class Guesses:
         """
         network = get_network(client.address)
         limits = [(f"guess {target} {network}", MAX_OF_SHARED if client.is_shared else MAX_OF_ADDRESS)]
-        if any(len(secret) < LONG_SECRET for secret in secrets) and not self._is_known(target, network):
+        is_known = any((target, network) in known for known in (self._known, self._known_before))
+        if any(len(secret) < LONG_SECRET for secret in secrets) and not is_known:
             limits.append((f"guess {target}", MAX_OF_SECRET))
         if self:
             self.apply(limits, 0)
@@ -168,10 +169,6 @@ class Guesses:
             self._known_before, self._known = self._known, set()
             self._known_until = now + KNOWN_SECONDS
         self._known.add((target, network))
-
-    def _is_known(self, target: str, network: str) -> bool:
-        pair = target, network
-        return pair in self._known or pair in self._known_before
 
 
 # Refusal log: callers of webhooks and signed links that were refused, so that each is logged once a minute only.
