@@ -221,7 +221,21 @@ class Scheduler:
 
     def start(self) -> None:
         """Start all jobs."""
-        dispatcher, unless_paused, with_room = self.dispatcher, self._unless_paused, self._with_room
+        dispatcher = self.dispatcher
+
+        def unless_paused(job: Callable[[], object]) -> Callable[[], object]:
+            return lambda: None if dispatcher.is_paused else job()
+
+        def with_room(tick: Callable[[], object]) -> Callable[[], object]:
+            # Due work starts once the disk has space again.
+            return lambda: None if dispatcher.free_space.is_low() else tick()
+
+        def when_leading(job: Callable[[], object]) -> Callable[[], object]:
+            return lambda: job() if leader.leads() else None
+
+        def publish() -> None:  # not with the ticks: it may take seconds
+            publish_due(now_ms(), dispatcher.config.max_nodes)
+
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
         self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads, make_listeners=make_listeners)
         leader = self.leader
@@ -231,8 +245,8 @@ class Scheduler:
         jobs: list[tuple[str, Callable[[], object], float, Any]] = [
             ("default", dispatcher.sweep, SWEEP_SECONDS, now),  # at once, to recover the runs of a crash
             ("default", unless_paused(lambda: watch(now_ms())), WATCH_SECONDS, undefined),
-            ("default", lambda: dispatcher.offer_again() if leader.leads() else None, OFFER_SECONDS, undefined),
-            ("default", unless_paused(with_room(self._publish_due)), PUBLISH_SECONDS, undefined),
+            ("default", when_leading(dispatcher.offer_again), OFFER_SECONDS, undefined),
+            ("default", unless_paused(with_room(when_leading(publish))), PUBLISH_SECONDS, undefined),
             ("default", prune, PRUNE_SECONDS, undefined),
             *([("default", unless_paused(self._cut_partitions), CUT_SECONDS, now)] if is_postgres() else []),
             ("ticks", unless_paused(with_room(self.leader.tick)), TICK_SECONDS, undefined),
@@ -243,7 +257,7 @@ class Scheduler:
             *(("default", job, seconds, undefined) for job, seconds in self.more.items()),
             *(("default", job.call, job.seconds, now) for job in registry.jobs if job.everywhere),
             *(
-                ("default", unless_paused(self._when_leading(job.call)), job.seconds, undefined)
+                ("default", unless_paused(when_leading(job.call)), job.seconds, undefined)
                 for job in registry.jobs
                 if not job.everywhere
             ),
@@ -254,46 +268,14 @@ class Scheduler:
             self._scheduler.add_job(work, "interval", seconds=seconds, executor=executor, next_run_time=first)
         self._scheduler.start()
 
-    def _when_leading(self, job: Callable[[], object]) -> Callable[[], None]:
-        """Return the job, skipped unless this process leads."""
-
-        def run() -> None:
-            if self.leads():
-                job()
-
-        return run
-
     def leads(self) -> bool:
         """Return True if this process leads."""
         return self.leader is not None and self.leader.leads()
-
-    def _publish_due(self) -> None:
-        """Publish the drafts whose time has come, if this process leads. Not with the ticks: it may take seconds."""
-        if self.leader is not None and self.leader.leads():
-            publish_due(now_ms(), self.dispatcher.config.max_nodes)
 
     def _cut_partitions(self) -> None:
         """Add partitions for the next days. Any process may; if the tables are in use, a later call goes on."""
         with suppress(LockTimeout):
             partitions.cut_ahead(now_ms(), self.dispatcher.config.retention_days)
-
-    def _with_room(self, tick: Callable[[], object]) -> Callable[[], None]:
-        """Return the tick, skipped while the disk is nearly full: due work starts once there is space again."""
-
-        def run() -> None:
-            if not self.dispatcher.free_space.is_low():
-                tick()
-
-        return run
-
-    def _unless_paused(self, job: Callable[[], object]) -> Callable[[], None]:
-        """Return the job, skipped while the server is paused."""
-
-        def run() -> None:
-            if not self.dispatcher.is_paused:
-                job()
-
-        return run
 
     def stop(self) -> None:
         """Stop after the running jobs."""

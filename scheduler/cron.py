@@ -83,21 +83,17 @@ class Cron(FireTimes):
     def _fixed(self, start: int) -> int | None:
         local = self._match(self._local(start))
         while local is not None:
-            found = self._first(local)
+            # When the clock first shows this time; if it never does, the moment of the change that skips it.
+            shown = local.replace(tzinfo=self.zone)
+            found = int(shown.timestamp())
+            if self._local(found) != local:
+                # For a skipped time, fold=1 (PEP 495) is before the change and fold=0 after it.
+                change = self._change(int(shown.replace(fold=1).timestamp()), found)
+                found = found if change is None else change
             if found > start:
                 return found
             local = self._match(local)
         return None
-
-    def _first(self, local: datetime) -> int:
-        """Return when the clock first shows this time; if it never does, the moment of the change that skips it."""
-        shown = local.replace(tzinfo=self.zone)
-        second = int(shown.timestamp())
-        if self._local(second) == local:
-            return second
-        # For a skipped time, fold=1 (PEP 495) is before the change and fold=0 after it.
-        change = self._change(int(shown.replace(fold=1).timestamp()), second)
-        return second if change is None else change
 
     def _following(self, start: int) -> int | None:
         local = self._local(start)

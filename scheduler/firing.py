@@ -96,18 +96,12 @@ def _catch_up(fire_times: FireTimes, policy: str, since: int, until: int, now: i
         return found, None if found[0] >= recent else f"all {len(found)} missed times are fired"
     kept, dropped = found[-MAX_CAUGHT_UP:], f"{len(found) - MAX_CAUGHT_UP}"
     if len(found) == MAX_COUNTED:
-        kept, dropped = _newest(fire_times, since, until), f"more than {dropped}"
+        kept, dropped = [], f"more than {dropped}"
+        latest = fire_times.newest(since, until)
+        while latest is not None and len(kept) < MAX_CAUGHT_UP:
+            kept.insert(0, latest)
+            latest = fire_times.newest(since, latest - 1)
     return kept, f"the latest {MAX_CAUGHT_UP} missed times are fired; {dropped} are dropped"
-
-
-def _newest(fire_times: FireTimes, since: int, until: int) -> list[int]:
-    """Return the latest instants, at most MAX_CAUGHT_UP, oldest first."""
-    found: list[int] = []
-    newest = fire_times.newest(since, until)
-    while newest is not None and len(found) < MAX_CAUGHT_UP:
-        found.append(newest)
-        newest = fire_times.newest(since, newest - 1)
-    return found[::-1]
 
 
 def fire_due(now: int, may_start: MayStart = lambda flow: None, present_since: int = 0) -> list[str]:

@@ -82,19 +82,15 @@ class Leader:
         jumped = before is not None and abs(shift - before) > JUMP_MS
         if jumped or now - self._last_tick > LEASE_MS:
             self._present_since = now
-        self._take_part(now, jumped)
-        self._last_tick = self.wall()
-
-    def _take_part(self, now: int, jumped: bool) -> None:
         led, self._led = self._led, self._lease.renew()
-        if not self._led:
-            return
-        if jumped or not led:
-            realign(self.wall)
-            polls.take_over(self.owner, self.wall())
-        runs = fire_due(now, self.may_start, self._present_since)
-        if runs:
-            self.on_fired(runs)
+        if self._led:
+            if jumped or not led:
+                realign(self.wall)
+                polls.take_over(self.owner, self.wall())
+            runs = fire_due(now, self.may_start, self._present_since)
+            if runs:
+                self.on_fired(runs)
+        self._last_tick = self.wall()
 
     def leads(self) -> bool:
         """Return True if this process leads, judging by its last renewal of the lease."""

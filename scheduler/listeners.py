@@ -125,7 +125,10 @@ class Listener:
             with self.poller.writing():
                 polls.end(self.claim, self.poller.wall(), self.poller.wall())
         except NodeError as error:
-            self._fail_safely(error.message)
+            try:
+                self.fail(error.message)
+            except (Stopped, DatabaseRefused, OSError) as failure:
+                log.warning("Could not record that %s failed: %s", name, failure)
         except (Stopped, ClaimLost):
             log.debug("%s stops listening", name)
         except (DatabaseRefused, OSError) as error:
@@ -148,12 +151,6 @@ class Listener:
                 ending = error  # not a failure of the trigger
         if ending is not None:
             raise ending
-
-    def _fail_safely(self, text: str) -> None:
-        try:
-            self.fail(text)
-        except (Stopped, DatabaseRefused, OSError) as error:
-            log.warning("Could not record that %s failed: %s", name_of(self.claim, self.flow), error)
 
     def fail(self, text: str) -> None:
         """Record a failure, and try again after a pause. Each error is logged once."""

@@ -85,12 +85,21 @@ class Retention:
         else:
             yield from self._by_age(now)
         if self.config.retention_runs:
-            yield from self._by_number(now)
+            oldest = rows.nth_newest(self.config.retention_runs)
+            if oldest is not None:
+                yield from self._remove_partitions(oldest, now - FRESH_MS, now)
+                yield from self._remove_all(self._pages("", oldest, now - FRESH_MS, now))
         # PostgreSQL keeps the space of deleted rows for new ones, so its size does not tell when to stop.
         if self.config.retention_bytes and not database.is_postgres():
             yield from self._by_size(now)
         yield from self._orphans(now)
-        yield from self._unsent_files(now)
+        # Files of forms that were not sent, in the files of each workspace.
+        folder = self.config.files_dir or self.config.data_dir / "files"
+        for root in sorted(folder.iterdir()) if folder.is_dir() else ():
+            files = WorkspaceFiles(root, self.config.file_max_bytes, self.config.files_quota)
+            if count := remove_unsent(files, lambda run_id: Run.find(run_id) is not None, now / 1000):
+                log.info("Deleted %d files of forms that were not sent", count)
+            yield
         yield from self._shrink()
 
     def _clock_shift(self) -> int:
@@ -114,12 +123,6 @@ class Retention:
             yield
         yield
 
-    def _by_number(self, now: int) -> Steps:
-        oldest = rows.nth_newest(self.config.retention_runs)
-        if oldest is not None:
-            yield from self._remove_partitions(oldest, now - FRESH_MS, now)
-            yield from self._remove_all(self._pages("", oldest, now - FRESH_MS, now))
-
     def _by_size(self, now: int) -> Steps:
         most = self.config.retention_bytes
         values = 0
@@ -133,21 +136,18 @@ class Retention:
         for ids in self._pages("", first_id("run", ALL_AGES_MS), now - FRESH_MS, now):
             yield
             while ids and (surplus := database.space().used + values - goal) > 0:
-                oldest = self._enough(ids, surplus)
+                oldest = []  # the oldest runs whose files add up to the surplus
+                for id_ in ids:
+                    oldest.append(id_)
+                    surplus -= self.payloads.size_of(id_)
+                    if surplus <= 0:
+                        break
                 values -= yield from self._remove(oldest)
                 ids = ids[len(oldest) :]
             if ids:
                 return
         if (size := database.space().used + values) > goal:
             log.warning("%d bytes are in use, %d are allowed, but no more runs can be deleted", size, most)
-
-    def _enough(self, ids: list[str], surplus: int) -> list[str]:
-        """Return the oldest runs whose files add up to the surplus."""
-        for number, id_ in enumerate(ids, start=1):
-            surplus -= self.payloads.size_of(id_)
-            if surplus <= 0:
-                return ids[:number]
-        return ids
 
     @staticmethod
     def _pages(after: str, below: str, ended_before: int, now: int) -> Iterator[list[str]]:
@@ -245,15 +245,6 @@ class Retention:
             seen += len(ids)
             yield
         self._folders_seen = self._folders_seen + seen if seen == FOLDERS_PER_PASS else 0
-
-    def _unsent_files(self, now: int) -> Steps:
-        """Delete files of forms that were not sent, in the files of each workspace."""
-        folder = self.config.files_dir or self.config.data_dir / "files"
-        for root in sorted(folder.iterdir()) if folder.is_dir() else ():
-            files = WorkspaceFiles(root, self.config.file_max_bytes, self.config.files_quota)
-            if count := remove_unsent(files, lambda run_id: Run.find(run_id) is not None, now / 1000):
-                log.info("Deleted %d files of forms that were not sent", count)
-            yield
 
     def _shrink(self) -> Steps:
         size = database.space()

@@ -237,7 +237,11 @@ def change_profile(
     """
     if end_tokens and "password" not in given:
         raise _bad_field("end_tokens", "needs a new password")
-    hashed = None if "password" not in given else _hash_chosen_password(user, given["password"])
+    hashed = None
+    if "password" in given:
+        hashed = hash_password(given["password"], list_guessable_names(user))
+        if not user.set_up and check_password(user, given["password"]):
+            raise _bad_field("password", "must differ from the one that you were given")
     before = {"name": user.name, "email": user.email}
     after = {name: given[name] for name in before if name in given}
     if "email" in after:
@@ -275,14 +279,6 @@ def set_password(user: User, password: str, set_up: bool = False, entry: NewAudi
         # The old password may be known to others, so the addresses of earlier logins are not trusted either.
         users.forget_addresses(user.id)
         entry.note(tokens_ended=sessions.end_all_tokens(user))
-
-
-def _hash_chosen_password(user: User, password: str) -> str:
-    """Return the hash of a password that the user chose. Raises: BadInput if it is the one that they were given."""
-    hashed = hash_password(password, list_guessable_names(user))
-    if not user.set_up and check_password(user, password):
-        raise _bad_field("password", "must differ from the one that you were given")
-    return hashed
 
 
 def _set_hash(user: User, hashed: str, set_up: bool, but: Session | None = None) -> None:

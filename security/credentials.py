@@ -177,27 +177,22 @@ def parse_credentials(value: Any, file: str) -> dict[str, DecryptedCredential]:
     """
     if not isinstance(value, dict):
         raise BadInput(f'{file}: must be an object such as {{"shop": {{"type": "secret", "data": {{"value": "…"}}}}}}')
-    return {name: _parse_entry(name, entry, file) for name, entry in value.items()}
-
-
-def _parse_entry(name: str, entry: Any, file: str) -> DecryptedCredential:
-    if not isinstance(entry, dict):
-        raise BadInput(f"{file}: {name!r} must be an object with type and data")
-    try:
-        given = CredentialIn().load({**entry, "name": name})
-        if given["type"] not in TYPES:
-            raise BadInput(f"{file}: {name!r}: type: must be one of {', '.join(TYPES)}{explain_off()}")
-        return make_credential(name, given["type"], _load_values(given["type"], given["data"]), given["hosts"])
-    except ValidationError as error:
-        raise BadInput(f"{file}: {name!r}: {join_messages(error.messages)}") from None
-
-
-def _load_values(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = TYPES[type_].load(data)
-    except ValidationError as error:
-        raise ValidationError({"data": error.messages}) from None
-    return values
+    found = {}
+    for name, entry in value.items():
+        if not isinstance(entry, dict):
+            raise BadInput(f"{file}: {name!r} must be an object with type and data")
+        place = ""
+        try:
+            given = CredentialIn().load({**entry, "name": name})
+            type_ = given["type"]
+            if type_ not in TYPES:
+                raise BadInput(f"{file}: {name!r}: type: must be one of {', '.join(TYPES)}{explain_off()}")
+            place = "data"
+            found[name] = make_credential(name, type_, TYPES[type_].load(given["data"]), given["hosts"])
+        except ValidationError as error:
+            messages = {place: error.messages} if place else error.messages
+            raise BadInput(f"{file}: {name!r}: {join_messages(messages)}") from None
+    return found
 
 
 # Tests
@@ -273,18 +268,15 @@ def check_uses(uses: list[definitions.Use], workspace_id: str, open_: Opener) ->
             row = find(login) if login else None
         if row is not None and row.type in TOKEN_TYPES:
             accounts[name] = row
-    problems = _find_problems(list(accounts.values()))
+    rows = list(accounts.values())
+    problems = registry.accounts.find_problems(rows)  # by id
+    for row in rows:
+        if row.type not in TYPES:
+            problems[row.id] = f"the credential {row.name!r} has the unknown type {row.type}{explain_off()}"
     for use in uses[:MAX_WARNINGS]:
         if use.name in accounts and (text := problems.get(accounts[use.name].id)):
             found.append(Issue(use.path, text, use.node_id, "warning"))
     return found
-
-
-def _find_problems(accounts: list[models.Credential]) -> dict[str, str]:
-    """Return why accounts cannot be used, by id."""
-    unknown = [row for row in accounts if row.type not in TYPES]
-    texts = {row.id: f"the credential {row.name!r} has the unknown type {row.type}{explain_off()}" for row in unknown}
-    return {**registry.accounts.find_problems(accounts), **texts}
 
 
 def _find_login(open_: Opener, workspace_id: str, name: str) -> str:
@@ -315,7 +307,7 @@ class UsedBy(NamedTuple):
 
 
 # The names in each examined version of a flow: versions never change, and reading a thousand of them for each
-# list would take longer than the rest of the request.
+# list would take longer than the rest of the request. At most twice MAX_EXAMINED versions.
 _names_cache: dict[tuple[str, int], frozenset[str]] = {}
 
 
@@ -339,22 +331,17 @@ def _sort_key(user: UsedBy) -> tuple[int, bool, str, str]:
 
 
 def _list_flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
+    global _names_cache
     heads = list(workflows.list_heads(workspace_id, MAX_EXAMINED))
     found = {key: _names_cache[key] for id_, _, _, version in heads if (key := (id_, version)) in _names_cache}
     lacking = [id_ for id_, _, _, version in heads if (id_, version) not in found]
     for begin in range(0, len(lacking), BATCH):
         for id_, version, text in workflows.definitions_of(lacking[begin : begin + BATCH]):
             found[id_, version] = frozenset(use.name for use in definitions.find_credentials(orjson.loads(text)))
-    _cache_names(found)
+    _names_cache = {**_names_cache, **found} if len(_names_cache) + len(found) <= 2 * MAX_EXAMINED else dict(found)
     for id_, name, status, version in heads:
         # A flow that was changed or deleted meanwhile has no names for now.
         yield UsedBy("flow", id_, name, status), found.get((id_, version), frozenset())
-
-
-def _cache_names(found: dict[tuple[str, int], frozenset[str]]) -> None:
-    """Cache the names, of at most twice MAX_EXAMINED versions."""
-    global _names_cache
-    _names_cache = {**_names_cache, **found} if len(_names_cache) + len(found) <= 2 * MAX_EXAMINED else dict(found)
 
 
 def check_unused(row: models.Credential, done: str, names: list[str], through: str = "") -> None:
