@@ -37,7 +37,7 @@ from fields import (
 HOST = r"(\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?\Z|[0-9a-f:]{2,39}\Z"
 
 
-# A reference to the OpenAPI component: see api/description.py.
+# A reference to the OpenAPI component: see api/openapi.py.
 DEFINITION = {"component": "WorkflowDefinition"}
 # The schema of a response with any content.
 ANY_JSON: dict[str, Any] = {"description": "Any JSON"}

@@ -15,17 +15,13 @@ from api import (
     audit,
     catalogue,
     credentials,
-    description,
     drafts,
     expressions,
     files,
     folders,
-    invitations,
     logs,
     metrics,
-    no_agents,
     people,
-    profile,
     resume_links,
     run_answer,
     runs,
@@ -44,36 +40,35 @@ from api.http.static_app import FullPolicyResponse, hash_inline
 from registry import registry
 
 RESOURCES = (
-    sessions,
-    profile,
-    people,
-    invitations,
-    audit,
-    workflows,
-    drafts,
-    folders,
-    runs,
-    saved_filters,
-    schedules,
-    logs,
-    catalogue,
-    metrics,
-    credentials,
-    webhooks,
-    test_calls,
-    resume_links,
-    expressions,
-    files,
-    store,
-    variables,
+    sessions.blueprint,
+    sessions.profile,
+    people.blueprint,
+    people.invited,
+    audit.blueprint,
+    workflows.blueprint,
+    drafts.blueprint,
+    folders.blueprint,
+    runs.blueprint,
+    saved_filters.blueprint,
+    schedules.blueprint,
+    logs.blueprint,
+    catalogue.blueprint,
+    metrics.blueprint,
+    credentials.blueprint,
+    webhooks.blueprint,
+    test_calls.blueprint,
+    resume_links.blueprint,
+    expressions.blueprint,
+    files.blueprint,
+    store.blueprint,
+    variables.blueprint,
 )
 
 
 def list_blueprints() -> list[Any]:
     """Return the blueprints of the core and of the packs, in the order of the OpenAPI document."""
     of_packs = [pkgutil.resolve_name(one) if isinstance(one, str) else one for one in registry.blueprints]
-    ours = [module.blueprint for module in RESOURCES]
-    return [*ours, *([] if "agents" in registry.packs else [no_agents.blueprint]), *of_packs]
+    return [*RESOURCES, *([] if "agents" in registry.packs else [catalogue.no_agents]), *of_packs]
 
 
 def install(app: Flask, web_dir: Path | None = None) -> None:
@@ -103,7 +98,8 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
 def _send_openapi() -> Response:
     """Send the OpenAPI document, which is made at its first request."""
     json_io.check()
-    return respond_once("openapi", lambda: orjson.dumps(description.make_document(list_blueprints())))
+    make_document = pkgutil.resolve_name("api.openapi:make_document")  # not at the start, which it would slow down
+    return respond_once("openapi", lambda: orjson.dumps(make_document(list_blueprints())))
 
 
 @auth.allow_anyone

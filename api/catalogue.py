@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -19,12 +19,12 @@ from api.http.server import get_server
 from database.queries import workflows
 from definition.schema import MAX_DESCRIPTION
 from dispatch.references import warned
-from errors import NotFound
+from errors import NotFound, Unavailable
 from fields import Cursor, Items, Out, Strict, text
 from nodes import plugins
 from nodes.base import REGISTRY
 from registry import registry
-from schemas import DEFINITION, MarkOut, SavedOut, ServiceOut, SliceArgs, listed, slice_of
+from schemas import DEFINITION, MarkOut, PageArgs, SavedOut, ServiceOut, SliceArgs, listed, slice_of
 
 # The templates that come with the server, each a file named after its id, are read at first use and shared: copy them
 # before changing them.
@@ -130,6 +130,16 @@ class UseIn(Strict):
     name = text(200)
 
 
+class NoAgentArgs(PageArgs):
+    agent_id = text(64, load_default=None)
+    session = text(200, 0, load_default=None)
+    search = text(200, 0, is_stored=False, load_default=None)
+
+
+class NoAgentOut(Out):
+    """An agent, a run or a memory of one: there are none."""
+
+
 @blueprint.get("/nodes")
 @require_role("viewer")
 @cache_response
@@ -175,3 +185,27 @@ def use(body: dict[str, str], name: str) -> Any:
         flow = workflows.draft(get_user().id, definition_json=text, **values)
         entry.about(flow).note(status="draft", template=template["id"])
     return warned(flow, get_server().credentials.find)
+
+
+# The resources of agents while their pack is off: the lists are empty, and nothing can be run or remembered.
+
+no_agents = Resource("no_agents", "Agents, whose pack is off")
+
+
+@no_agents.get("/agents")
+@no_agents.get("/agent/logs")
+@no_agents.get("/agent/memory")
+@require_role("viewer")
+@no_agents.arguments(NoAgentArgs, location="query")
+@no_agents.response(200, listed(NoAgentOut))
+def list_nothing(args: dict[str, Any]) -> Any:
+    """Answer an empty list."""
+    return {"items": [], "next_cursor": None}
+
+
+@no_agents.post("/agent/run")
+@no_agents.post("/agent/memory")
+@require_role("operator")
+def refuse() -> NoReturn:
+    """Answer 503."""
+    raise Unavailable("This server has no agents: HEADRACE_PACKS leaves out the pack agents")

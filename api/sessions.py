@@ -1,4 +1,4 @@
-"""Sessions: log in, log out and change the workspace."""
+"""Sessions: log in, log out and change the workspace; and the profile of the logged-in user."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from typing import Any
 
 from flask import Response
 from flask_login import current_user
+from marshmallow import validate
 
-from api.audit import record_change, remove
-from api.http.auth import allow_anyone, check_role, get_workspace_id, require_role
+import fields
+from api.audit import begin_entry, record_change, remove
+from api.http.auth import allow_anyone, check_role, find_or_404, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
 from api.http.server import get_config
 from database.queries import sessions, users, workspaces
-from errors import Forbidden
-from fields import Strict, text
+from errors import Forbidden, NotFound
+from fields import Out, Strict, Time, password, text
 from models import Session, User
-from schemas import Login, WhoOut
+from schemas import Login, PageArgs, UserOut, WhoOut, listed
 from security import accounts
 
 blueprint = Resource("auth", "Logging in and out")
@@ -48,6 +50,28 @@ def respond_logged_in(user: User, session: Session, token: str) -> Response:
     response = dump(WhoOut(), answer)
     set_session_cookie(response, token, config.session_days)
     return response
+
+
+class OwnSessionOut(Out):
+    id = fields.String()
+    workspace_id = fields.String()
+    created_at = Time()
+    expires_at = Time()
+    current = fields.Boolean(help="True for the session of this request")
+
+
+class ProfileChange(Strict):
+    name = text(200)
+    email = fields.Email(validate=validate.Length(max=254))
+    password = password(help="A new password; ends your other sessions")
+    end_tokens = fields.Boolean(
+        truthy={True}, falsy={False}, help="Only with a new password: also end all your API tokens"
+    )
+    current_password = fields.String(
+        validate=validate.Length(1, 1000),
+        metadata={"format": "password"},
+        help="Required to change the address or the password",
+    )
 
 
 @blueprint.post("/auth/login")
@@ -107,3 +131,59 @@ def no_store(response: Response) -> Response:
     """Forbid caching of session data."""
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+# Profile of the logged-in user: name, address, password and sessions.
+
+profile = Resource("profile", "Your own account")
+profile.after_request(no_store)
+
+
+@profile.get("/profile")
+@require_role("viewer", by_session=True)
+@profile.response(200, UserOut)
+def show_profile() -> Any:
+    """Show your account."""
+    return describe_user(get_user())
+
+
+@profile.patch("/profile")
+@require_role("viewer", by_session=True)
+@profile.arguments(ProfileChange)
+@profile.response(200, UserOut)
+def change_profile(body: dict[str, Any]) -> Any:
+    """Change your name, address or password. The last two require your `current_password`.
+
+    A new password ends your other sessions, and with `end_tokens` your API tokens in all workspaces.
+    """
+    user = find_or_404(User, get_user().id)  # includes the password hash
+    current, end_tokens = body.pop("current_password", None), body.pop("end_tokens", False)
+    if "password" in body or body.get("email", user.email) != user.email:
+        accounts.confirm_password(user, current, *get_client())
+    accounts.change_profile(
+        user, body, current_user.session, lambda action: begin_entry(action).about(user), end_tokens
+    )
+    return describe_user(user)
+
+
+@profile.get("/profile/sessions")
+@require_role("viewer", by_session=True)
+@profile.arguments(PageArgs, location="query")
+@profile.response(200, listed(OwnSessionOut))
+def list_sessions(args: dict[str, Any]) -> Any:
+    """List your sessions, newest first."""
+    items, cursor = sessions.of(get_user()).page(args["limit"], args["cursor"])
+    for row in items:
+        row.current = row.id == current_user.session.id
+    return {"items": items, "next_cursor": cursor}
+
+
+@profile.delete("/profile/sessions/<session_id>")
+@require_role("viewer", by_session=True)
+@profile.response(204)
+def end_session(session_id: str) -> None:
+    """End one of your sessions."""
+    row = Session.find(session_id)
+    if row is None or row.user_id != get_user().id:
+        raise NotFound(f"You have no session {session_id[:64]!r}")
+    remove("session.closed", row)

@@ -408,7 +408,7 @@ def make_first_owner(config: Config) -> tuple[str, str] | None:
 # the link, which so checks the address too; if not, the inviter passes it on. The link does not change an existing
 # account: joining with one takes the link and a login.
 
-LIFETIME_MS = 72 * 3_600_000
+INVITATION_MS = 72 * 3_600_000
 MAX_PENDING = 100
 MAX_A_DAY = 200
 # One error for unknown, used, revoked and expired links: it does not reveal which invitations existed.
@@ -434,13 +434,13 @@ def invite(entry: NewAuditEntry, email: str, role: str, inviter: User) -> tuple[
         if audit.count_since(workspace_id, "invitation.created", now_ms() - DAY_MS) >= MAX_A_DAY:
             raise TooMany(f"{MAX_A_DAY} invitations were made here within a day; try again later", retry_after=3_600)
         row, token = workspaces.invite(
-            workspace_id=workspace_id, email=address, role=role, invited_by=inviter.id, lifetime_ms=LIFETIME_MS
+            workspace_id=workspace_id, email=address, role=role, invited_by=inviter.id, lifetime_ms=INVITATION_MS
         )
         entry.about(row)
     return row, token
 
 
-def find(token: str, address: str, is_shared: bool) -> Invitation:
+def find_invitation(token: str, address: str, is_shared: bool) -> Invitation:
     """Return the pending invitation with this token. `is_shared`: the address may be that of many clients.
 
     Raises: NotFound if there is none; TooMany after many invalid tokens. A valid one always works: nobody guesses it.
@@ -452,7 +452,7 @@ def find(token: str, address: str, is_shared: bool) -> Invitation:
     return found
 
 
-def redeem(
+def redeem_invitation(
     invitation: Invitation,
     password: str,
     name: str | None,
@@ -489,7 +489,7 @@ def redeem(
         return user, *sessions.start(user, invitation.workspace_id, *days)
 
 
-def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -> None:
+def accept_invitation(invitation: Invitation, user: User, session: Session, begin: Begin) -> None:
     """Make the user a member, move their session to the workspace, and end their other sessions.
 
     Raises: Conflict if the invitation is for another address or the user is a member; NotFound if it is gone.
@@ -529,9 +529,9 @@ def _join(invitation: Invitation, user: User, entry: NewAuditEntry) -> None:
 
 # The mail
 
-SUBJECT = "An invitation to Headrace"
+INVITATION_SUBJECT = "An invitation to Headrace"
 MAX_SHOWN = 100
-TEXT = """\
+INVITATION_TEXT = """\
 {name} <{email}> invites you to the workspace "{place}" on Headrace, as {role}.
 
 To accept, open this link within 72 hours. It works once:
@@ -542,9 +542,11 @@ If you do not know what this is about, ignore this mail: nothing happens without
 """
 
 
-def write_mail(place: str, inviter: User, role: str, link: str) -> str:
+def write_invitation(place: str, inviter: User, role: str, link: str) -> str:
     """Return the text of the mail with the link. Names are cut and stay on their line."""
-    return TEXT.format(name=_line(inviter.name), email=inviter.email, place=_line(place), role=role, link=link)
+    return INVITATION_TEXT.format(
+        name=_line(inviter.name), email=inviter.email, place=_line(place), role=role, link=link
+    )
 
 
 def _line(text: str) -> str:

@@ -10,7 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_every_route import LEAST_ROLE, OPEN, ask, routes_of
 
 import definition as definitions
-from api import description, openapi
+from api import openapi
 from api.http import json_io
 from definition import schema
 from errors import DefinitionError
@@ -22,7 +22,7 @@ from registry import registry
 pytestmark = pytest.mark.usefixtures("shared_server")
 
 
-DOCUMENT = json.loads(openapi.make_document())
+DOCUMENT = json.loads(openapi.make_text())
 METHODS = ("get", "put", "post", "delete", "patch")
 OPERATIONS = {
     f"{method} {path}": operation
@@ -91,7 +91,7 @@ def test_operation_ids_are_unique():
 
 @pytest.mark.parametrize("route", OPERATIONS)
 def test_an_operation_id_is_a_verb_and_a_resource(route):
-    assert ID.fullmatch(OPERATIONS[route]["operationId"]), "name the route in IRREGULAR of api/description.py"
+    assert ID.fullmatch(OPERATIONS[route]["operationId"]), "name the route in IRREGULAR of api/openapi.py"
 
 
 @pytest.mark.parametrize("route", OPERATIONS)
@@ -122,12 +122,12 @@ def test_list_operations_return_lists_and_get_operations_one_object(route):
     ],
 )
 def test_an_id_follows_from_the_route(method, path, id_):
-    assert description.make_operation_id(method, path) == id_
+    assert openapi.make_operation_id(method, path) == id_
 
 
 @pytest.mark.skipif(bool(registry.off), reason="some are those of packs")
 def test_no_route_is_irregular_that_is_not_there():
-    assert set(description.IRREGULAR) <= set(OPERATIONS)
+    assert set(openapi.IRREGULAR) <= set(OPERATIONS)
 
 
 @pytest.mark.parametrize("route", OPERATIONS)
@@ -240,7 +240,7 @@ def test_a_list_that_is_given_whole_has_no_default_limit():
 
 def test_the_parts_of_a_definition_are_components():
     for name, part in schema.COMPONENTS.items():
-        assert DOCUMENT["components"]["schemas"][name] == json.loads(json.dumps(description.say_defaults(part)))
+        assert DOCUMENT["components"]["schemas"][name] == json.loads(json.dumps(openapi.say_defaults(part)))
     (body,) = OPERATIONS["post /api/flows"]["requestBody"]["content"].values()
     assert "WorkflowDefinition" in json.dumps(resolved(body["schema"])["properties"]["definition"])
     (answer,) = OPERATIONS["get /api/runs/{run}/definition"]["responses"]["200"]["content"].values()
@@ -525,5 +525,5 @@ def test_the_page_about_the_api_leads_to_no_host_that_a_request_names(client):
 
 
 def test_the_description_that_is_printed_without_a_server_is_the_servers(client):
-    assert json.loads(openapi.make_document()) == client.get("/api/openapi.json").json
-    assert openapi.make_document() == openapi.make_document()
+    assert json.loads(openapi.make_text()) == client.get("/api/openapi.json").json
+    assert openapi.make_text() == openapi.make_text()

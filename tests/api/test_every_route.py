@@ -207,7 +207,7 @@ OF_PACKS = {
     "/metrics": "prometheus",
     "/api/agent": "agents",
 }
-# What the core answers of a pack that is off: see api/no_agents.py.
+# What the core answers of a pack that is off: see api/catalogue.py.
 WITHOUT_PACK = {
     *("GET /api/agents", "GET /api/agent/logs", "GET /api/agent/memory"),
     *("POST /api/agent/run", "POST /api/agent/memory"),

@@ -130,7 +130,7 @@ class Person:
         user = self.user()
         row, _ = accounts.invite(self.entry("invitation.created"), user.email, "editor", self.users[0])
         session, _ = sessions.start(user, self.workspace.id, 1)
-        accounts.accept(row, user, session, self.entry)
+        accounts.accept_invitation(row, user, session, self.entry)
 
     def log_in(self):
         user = self.user()

@@ -8,7 +8,7 @@ from marshmallow import Schema
 
 import fields
 import schemas
-from api import catalogue, credentials, logs, metrics, people, profile, schedules, sessions, workflows
+from api import catalogue, credentials, logs, metrics, people, schedules, sessions, workflows
 from fields import Json, Milliseconds, Out, Time, iso
 from models import Run
 from packs.agents import api
@@ -16,7 +16,7 @@ from packs.agents import api
 SCHEMAS = [
     made
     for module in (
-        *(schemas, api, catalogue, credentials, logs, api, metrics, people, profile, schedules, sessions),
+        *(schemas, api, catalogue, credentials, logs, metrics, people, schedules, sessions),
         workflows,
     )
     for made in vars(module).values()

@@ -14,7 +14,7 @@ from strict_answers import Description
 
 import api
 import database
-from api.description import make_document
+from api.openapi import make_document
 from database import execute, shared, write
 from database.base import now_ms
 from database.queries import users

@@ -206,7 +206,7 @@ def test_an_api_like_githubs_keeps_its_media_types_and_asks_clients_for_tokens()
 
 
 def test_our_own_description_becomes_a_palette_with_every_operation():
-    spec = json.loads(openapi.make_document())
+    spec = json.loads(openapi.make_text())
     palette = read(orjson.dumps(spec | {"servers": [{"url": "http://127.0.0.1:8000"}]}))
     verbs = [
         verb for item in spec["paths"].values() for verb in item if verb in ("get", "put", "post", "patch", "delete")
