@@ -60,18 +60,17 @@ def list_entries(args: dict[str, Any]) -> Any:
     """List the audit log, newest first. `action` is one action or its beginning: `flow`, `flow.deleted`."""
     limit, cursor = args.pop("limit"), args.pop("cursor")
     items, cursor = audit.select_where(get_workspace_id(), **args).page(limit, cursor)
-    named = {entry.id: _find_ids(entry) for entry in items}
+    # Agent ids have another form, so they are not among the ids in the changes.
+    named = {
+        entry.id: {id_ for id_ in (entry.user_id, entry.target_id, *ID_PATTERN.findall(entry.changes)) if id_}
+        for entry in items
+    }
     agents = {id_ for entry in items for id_ in _find_agents(entry)}
     names = {id_: name for id_ in agents if (name := registry.find_name(id_))}
     names |= present_names(get_workspace_id(), (id_ for ids in named.values() for id_ in ids), agents)
     for entry in items:
         entry.names = {id_: names[id_] for id_ in (*named[entry.id], *_find_agents(entry)) if id_ in names}
     return {"items": items, "next_cursor": cursor}
-
-
-def _find_ids(entry: AuditEntry) -> set[str]:
-    """Return the ids in an entry and its changes; agent ids have another form."""
-    return {id_ for id_ in (entry.user_id, entry.target_id) if id_} | set(ID_PATTERN.findall(entry.changes))
 
 
 def _find_agents(entry: AuditEntry) -> set[str]:

@@ -52,20 +52,18 @@ def list_schedules(args: dict[str, Any]) -> Any:
     """List the schedules and polled triggers of active flows, the next due first."""
     after = None if args["cursor"] is None else args["cursor"].split(":")
     rows, key = upcoming(get_workspace_id(), now_ms(), args["limit"], after and (int(after[0]), *after[1:]))
-    items = [{**row._asdict(), **_look(row.node_type), "overdue": bool(row.overdue), **_describe(row)} for row in rows]
+    items = [{**row._asdict(), "overdue": bool(row.overdue), **_describe(row)} for row in rows]
     return {"items": items, "next_cursor": key and ":".join(map(str, key))}
 
 
-def _look(node_type: str) -> dict[str, str]:
-    """Return category and icon of a node type, so that a list needs no catalog; of an unknown type, empty ones."""
-    known = REGISTRY.get(node_type)
-    return {"category": known.category if known else "", "icon": known.icon if known else ""}
-
-
 def _describe(row: Upcoming) -> dict[str, Any]:
-    """Return its rule as text: `0 9 * * *`, `every 300 s`. A trigger that listens is not due at any time."""
+    """Return its rule as text: `0 9 * * *`, `every 300 s`. A trigger that listens is not due at any time.
+
+    With category and icon of its type, so that a list needs no catalog; of an unknown type, they are empty.
+    """
     known = REGISTRY.get(row.node_type)
+    look = {"category": known.category if known else "", "icon": known.icon if known else ""}
     if known is not None and known.listens:
-        return {"describes": "listens", "next_at": None}
+        return {**look, "describes": "listens", "next_at": None}
     every = row.every or 0.0
-    return {"describes": row.cron or f"every {int(every) if every.is_integer() else every} s"}
+    return {**look, "describes": row.cron or f"every {int(every) if every.is_integer() else every} s"}

@@ -199,7 +199,12 @@ def _find_listening(flow: str, path: str) -> tuple[Startable, WebhookListener, S
         raise NotFound(NOBODY)
     options = StartOptions.of(row.options.encode())
     plan = get_dispatcher().resources.plan_with(options, found)
-    return found, row, options, _find_called(_find_webhooks(plan), path)
+    nodes = _find_webhooks(plan)
+    shapes = {shape_of(node.config.static["path"]) for node in nodes}
+    # Those whose path this is, or matches, in the order in which active flows look for them.
+    called = [path, *Patterns(shape for shape in shapes if PARAM in shape).find(split_path(path))]
+    nodes = [node for shape in called for node in nodes if shape_of(node.config.static["path"]) == shape]
+    return found, row, options, nodes
 
 
 def _find_options(address: dict[str, Any], method: str) -> tuple[Sequence[str], Mapping[str, Any]]:
@@ -216,13 +221,6 @@ def _methods_of(node: PlannedNode) -> tuple[str, ...]:
     if isinstance(node.node, EventTrigger):
         return node.node.methods
     return expand_methods(node.config.static["methods"])
-
-
-def _find_called(nodes: list[PlannedNode], path: str) -> list[PlannedNode]:
-    """Return the webhooks whose path this is, or matches, in the order in which active flows look for them."""
-    shapes = {shape_of(node.config.static["path"]) for node in nodes}
-    found = [path, *Patterns(shape for shape in shapes if PARAM in shape).find(split_path(path))]
-    return [node for shape in found for node in nodes if shape_of(node.config.static["path"]) == shape]
 
 
 def make_hook(flow: Startable, node: PlannedNode) -> WebhookTarget:

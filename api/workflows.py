@@ -545,7 +545,10 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
         changes["definition_json"] = text
     with limit_checks(here):
         triggers = validate_text(here, status) if text is not None or status == "active" else None
-        _change(_choose_action(flow.status, status), flow, changes, triggers, body.get("version"), labels)
+        action = "updated"
+        if flow.status != status and "active" in (flow.status, status):
+            action = "activated" if status == "active" else "deactivated"
+        _change(f"flow.{action}", flow, changes, triggers, body.get("version"), labels)
         return warned(flow, get_server().credentials.find)
 
 
@@ -585,7 +588,12 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     `definition`, `pinned` and `only` need the role editor.
     """
     dispatcher = get_dispatcher()
-    key, options = _read_idempotency_key(), read_options(body, flow)
+    key = request.headers.get("Idempotency-Key")
+    if key is not None:
+        if not 0 < len(key) <= MAX_KEY_LENGTH:
+            raise BadInput(f"Idempotency-Key: must have 1 to {MAX_KEY_LENGTH} characters")
+        key = f"run:{key}"  # apart from keys of webhook calls, whose callers only need to know an address
+    options = read_options(body, flow)
     source = _find_source(body, flow, key)
     note = defer_start_entry(**_describe_options(options))
     # A caller who waits for a quick run lends it the request's thread.
@@ -670,13 +678,6 @@ def validate(body: dict[str, Any]) -> Any:
         ]
         drawn = {id_: outline._asdict() for id_, outline in definitions.outline_nodes(definition, max_nodes).items()}
         return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
-
-
-def _choose_action(before: str, after: str) -> str:
-    """Return the audit action for a change between these statuses."""
-    if before == after or "active" not in (before, after):
-        return "flow.updated"
-    return "flow.activated" if after == "active" else "flow.deactivated"
 
 
 def _change(
@@ -784,11 +785,3 @@ def validate_text(text: str, status: str) -> list[Trigger] | None:
         node_id = registered[0].node_id
         raise DefinitionError([Issue(f"nodes ({node_id}).config.account", NO_ADDRESS, node_id)])
     return triggers
-
-
-def _read_idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise BadInput(f"Idempotency-Key: must have 1 to {MAX_KEY_LENGTH} characters")
-    # The prefix separates them from keys of webhook calls, whose callers only need to know an address.
-    return None if key is None else f"run:{key}"
