@@ -53,6 +53,8 @@ export const theme = createTheme({
       defaultProps: { closeButtonProps: { "aria-label": "Close" } },
       styles: { title: { fontSize: rem(18), fontWeight: 650 } },
     },
+    // Most choices have no "none".
+    Select: { defaultProps: { allowDeselect: false } },
   },
 });
 

@@ -293,7 +293,6 @@ export function StepChoice({ state, step, onStep }: Pick<StepPanelProps, "state"
       }))}
       value={String(step.number)}
       onChange={(value) => value !== null && onStep(Number(value))}
-      allowDeselect={false}
       searchable
       limit={100}
       comboboxProps={{ shadow: "md" }}

@@ -108,7 +108,6 @@ export function FilterSelect(props: FilterSelectProps) {
       data={options.map((option) => ({ ...option }))}
       value={value}
       onChange={(next) => onChange(next ?? "")}
-      allowDeselect={false}
       searchable={searchable}
       w={{ base: "calc(50% - 5px)", sm: width }}
       checkIconPosition="right"

@@ -255,7 +255,6 @@ function RuleEditor({ id, label, rule, onChange, onRemove, scope, autoFocus }: R
         data={data}
         value={key(type, rule.op)}
         onChange={choose}
-        allowDeselect={false}
         searchable={!readOnly}
         readOnly={readOnly}
         maxDropdownHeight={320}

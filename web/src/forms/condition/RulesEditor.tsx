@@ -181,7 +181,6 @@ function CaseInput({ label, value, cases, onChange }: CaseInputProps) {
         onSearchChange={setTyped}
         searchable={!readOnly}
         readOnly={readOnly}
-        allowDeselect={false}
         selectFirstOptionOnChange
         placeholder="Choose a case, or type a new one"
         error={isKnown ? undefined : `Not one of the cases: it leads to the branch ${OTHERWISE}.`}

@@ -323,7 +323,6 @@ function Plain({
           {...shared}
           data={["true", "false"]}
           value={String(literal)}
-          allowDeselect={false}
           onChange={(next) => set(next === "true")}
         />
       );

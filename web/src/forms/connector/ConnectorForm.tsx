@@ -64,7 +64,6 @@ function OperationField(props: OperationFieldProps) {
         data={data}
         value={value === "" ? null : value}
         onChange={(next) => next !== null && onChange(next)}
-        allowDeselect={false}
         searchable
         filter={filter}
         placeholder={isTrigger ? "Choose an event" : "Choose an operation"}

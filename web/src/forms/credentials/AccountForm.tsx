@@ -81,6 +81,7 @@ function Fields({ schema, data, onChange, errors, providers, redirect, problem }
         label="Service"
         required
         searchable
+        allowDeselect
         placeholder="Choose a service"
         data={[
           ...providers.map((one) => ({ value: one.id, label: one.name })),

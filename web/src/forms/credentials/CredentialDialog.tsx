@@ -193,6 +193,7 @@ export function CredentialMaking(props: MakingProps) {
           searchable
           data={types.map((one) => ({ value: one.type, label: one.name }))}
           value={type?.type ?? null}
+          allowDeselect
           onChange={chooseType}
           placeholder="Choose a type"
         />

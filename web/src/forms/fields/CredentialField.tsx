@@ -52,6 +52,7 @@ export function CredentialField(props: InputProps) {
       <Group gap={4} wrap="nowrap" align="flex-start">
         <Select
           {...shared}
+          allowDeselect
           flex={1}
           data={named}
           value={chosen}

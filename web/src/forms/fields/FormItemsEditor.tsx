@@ -231,7 +231,6 @@ function Item({ id, item, others, kinds, onChange }: ItemProps) {
           data={kinds.map(([value, label]) => ({ value, label }))}
           value={item.kind}
           readOnly={readOnly}
-          allowDeselect={false}
           onChange={(kind) => kind !== null && onChange(withKind(item, kind, others))}
         />
         {asks && (

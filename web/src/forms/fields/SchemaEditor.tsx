@@ -175,7 +175,6 @@ function FieldEditor({ id, label, field, fault, autoFocus, draw, onChange, ...ac
           data={FIELD_TYPES}
           value={field.type}
           readOnly={readOnly}
-          allowDeselect={false}
           onChange={(type) => type !== null && onChange(retyped(field, type))}
         />
         {!readOnly && <RowMenu label={label} shape="text" {...actions} />}

@@ -327,6 +327,7 @@ export function ValueEditor(props: ValueEditorProps) {
           label: choiceLabel(one, schema["x-enum-labels"]),
         }))}
         {...shownOf(schema.enum)}
+        allowDeselect
         value={value === undefined || value === "" ? null : String(value)}
         onChange={(chosen) => onChange(schema.enum?.find((one) => String(one) === chosen))}
         readOnly={readOnly}
@@ -390,7 +391,6 @@ function YesOrNo({ id, label, value, onChange }: ValueEditorProps) {
       aria-label={label}
       data={["true", "false"]}
       value={String(value)}
-      allowDeselect={false}
       readOnly={readOnly}
       onChange={(chosen) => onChange(chosen === "true")}
     />

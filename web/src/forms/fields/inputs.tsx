@@ -109,6 +109,7 @@ function RecordSelect(props: RecordSelectProps) {
   return (
     <Select
       {...shared}
+      allowDeselect
       data={data}
       value={chosen}
       onChange={(next) => onChange(next ?? undefined)}
@@ -344,6 +345,7 @@ function ChoiceField(props: InputProps) {
   return (
     <Select
       {...useShared(props)}
+      allowDeselect
       {...shownOf(leaf.choices)}
       data={data}
       value={value === undefined || value === null ? null : String(value)}

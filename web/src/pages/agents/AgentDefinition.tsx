@@ -161,6 +161,7 @@ function MainFields({ fields, readOnly }: { fields: Fields<AgentDraft>; readOnly
           label="Credential"
           description="A credential for language models. Leave empty for the server's key."
           clearable
+          allowDeselect
           readOnly={readOnly}
           data={
             draft.credential && !models.includes(draft.credential) ? [...models, draft.credential] : models

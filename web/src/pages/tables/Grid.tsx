@@ -251,13 +251,7 @@ function NewColumn({ table, onClose, onDone }: NewColumnProps) {
       {({ bind }) => (
         <>
           <TextInput label="Name" required maxLength={60} data-autofocus {...bind("name")} />
-          <Select
-            label="Type"
-            description="It cannot be changed later"
-            data={KINDS}
-            allowDeselect={false}
-            {...bind("type")}
-          />
+          <Select label="Type" description="It cannot be changed later" data={KINDS} {...bind("type")} />
         </>
       )}
     </FormDialog>

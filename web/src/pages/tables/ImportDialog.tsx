@@ -130,7 +130,6 @@ export function ImportDialog({ table, onClose, onDone }: ImportProps) {
                   aria-label={`Column for ${header}`}
                   data={choices}
                   value={target}
-                  allowDeselect={false}
                   onChange={(next) => next !== null && setTargets({ ...targets, [header]: next })}
                 />
               </Group>

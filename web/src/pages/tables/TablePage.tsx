@@ -115,7 +115,6 @@ function One({ columns, condition, onChange, onRemove }: OneProps) {
         aria-label="Column"
         data={columns.map(({ name }) => name)}
         value={condition.column}
-        allowDeselect={false}
         onChange={(name) => name !== null && chooseColumn(name)}
         w={150}
       />
@@ -123,7 +122,6 @@ function One({ columns, condition, onChange, onRemove }: OneProps) {
         aria-label="Operator"
         data={operators}
         value={condition.operator}
-        allowDeselect={false}
         onChange={(operator) => operator !== null && onChange({ ...condition, operator })}
         w={150}
       />
@@ -136,6 +134,7 @@ function One({ columns, condition, onChange, onRemove }: OneProps) {
               { value: "false", label: "No" },
             ]}
             value={text || null}
+            allowDeselect
             onChange={(next) => setText(next ?? "")}
             w={120}
           />

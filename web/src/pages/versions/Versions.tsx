@@ -209,7 +209,6 @@ function Comparison(props: ComparisonProps) {
                 data={others.map((number) => ({ value: String(number), label: labelOf(number) }))}
                 value={String(before)}
                 onChange={(value) => value && onChange({ with: value, node: "" })}
-                allowDeselect={false}
                 searchable={others.length > 10}
               />
             </>

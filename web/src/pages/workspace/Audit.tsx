@@ -218,7 +218,6 @@ function AuditFilters({ state, entries }: { state: State; entries: Entry[] }) {
         data={ACTIONS}
         value={values.action}
         onChange={(action) => change({ action: String(action ?? "") })}
-        allowDeselect={false}
         searchable
         nothingFoundMessage="No such action"
         w={{ base: "calc(50% - 5px)", sm: 230 }}

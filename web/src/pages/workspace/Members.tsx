@@ -90,13 +90,7 @@ function CreateAccount({ onClose }: { onClose: () => void }) {
             {...bind("email")}
           />
           <TextInput label="Name" {...bind("name")} />
-          <Select
-            label="Role"
-            description={roleRights(values.role)}
-            data={ROLE_CHOICES}
-            allowDeselect={false}
-            {...bind("role")}
-          />
+          <Select label="Role" description={roleRights(values.role)} data={ROLE_CHOICES} {...bind("role")} />
           <TemporaryPassword {...bind("password")} />
         </>
       )}
@@ -210,13 +204,7 @@ function InviteDialog({ onClose }: { onClose: () => void }) {
             autoComplete="off"
             {...bind("email")}
           />
-          <Select
-            label="Role"
-            description={roleRights(values.role)}
-            data={ROLE_CHOICES}
-            allowDeselect={false}
-            {...bind("role")}
-          />
+          <Select label="Role" description={roleRights(values.role)} data={ROLE_CHOICES} {...bind("role")} />
         </DialogForm>
       )}
     </Modal>
@@ -458,7 +446,6 @@ function RoleSelect({ member }: { member: Member }) {
       w={130}
       data={ROLE_CHOICES}
       value={member.role}
-      allowDeselect={false}
       onChange={(role) => void change(role)}
     />
   );

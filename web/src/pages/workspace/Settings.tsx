@@ -50,7 +50,6 @@ function TimeZone() {
           data={ZONES}
           value={change.isPending ? change.variables.body.timezone : workspace.timezone}
           disabled={!may("owner") || change.isPending}
-          allowDeselect={false}
           onChange={(timezone) => timezone !== null && change.mutate({ params, body: { timezone } })}
         />
         {!may("owner") && <Quiet size="xs">Only owners can change it.</Quiet>}

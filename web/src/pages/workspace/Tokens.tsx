@@ -119,7 +119,6 @@ function NewToken({ onClose }: { onClose: () => void }) {
             label="Role"
             description="Your own role or a lower one"
             data={ROLE_CHOICES.slice(0, ROLES.indexOf(own) + 1)}
-            allowDeselect={false}
             {...bind("role")}
           />
           <NumberInput

@@ -447,7 +447,6 @@ export function Views({ title, value }: { title: string; value: unknown }) {
               })),
             ]}
             value={wanted ?? ""}
-            allowDeselect={false}
             onChange={setWanted}
             comboboxProps={{ shadow: "md" }}
           />

@@ -108,6 +108,7 @@ function ErrorFlow({
       placeholder="None"
       searchable
       clearable
+      allowDeselect
       clearButtonProps={{ "aria-label": "Clear error flow" }}
       data={options}
       value={value}
@@ -135,6 +136,7 @@ function Settings() {
         placeholder={`${workspace.timezone} (workspace default)`}
         searchable
         clearable
+        allowDeselect
         clearButtonProps={{ "aria-label": "Clear time zone" }}
         limit={60}
         data={ZONES}
@@ -164,7 +166,6 @@ function Settings() {
       <Select
         label="When the limit is reached"
         data={OVERLAP}
-        allowDeselect={false}
         value={settings.overlap ?? "queue"}
         disabled={readOnly}
         onChange={(value) => set({ overlap: value === "skip" ? "skip" : undefined })}

@@ -88,7 +88,6 @@ function ConnectTo({ node }: { node: FlowNode }) {
           label="Branch"
           size="xs"
           w={96}
-          allowDeselect={false}
           data={ways.map((one) => ({ value: one ?? "", label: one ?? "(none)" }))}
           value={way ?? ""}
           onChange={(value) => setChosen(value || undefined)}

@@ -218,7 +218,6 @@ function DebounceFields({ node, readOnly, onPatch }: OptionsProps) {
             <Select
               label="Input of the run"
               data={KEEP}
-              allowDeselect={false}
               value={debounce.keep ?? "last"}
               disabled={readOnly}
               onChange={(value) => patch({ keep: value as NonNullable<FlowNode["debounce"]>["keep"] })}
@@ -303,7 +302,6 @@ export function NodeOptions({ collects, ...props }: OptionsProps & { collects: b
       <Select
         label="On error"
         data={ON_ERROR}
-        allowDeselect={false}
         value={node.on_error ?? "fail"}
         disabled={readOnly}
         onChange={(value) =>
@@ -313,7 +311,6 @@ export function NodeOptions({ collects, ...props }: OptionsProps & { collects: b
       <Select
         label="If interrupted by a restart"
         data={ON_INTERRUPT}
-        allowDeselect={false}
         value={node.on_interrupt ?? "retry"}
         disabled={readOnly}
         onChange={(value) =>

@@ -85,7 +85,6 @@ export function InputPane({ node, data }: { node: FlowNode; data: NodeData }) {
           aria-label="Data from"
           data={sources.map(({ value, label }) => ({ value, label }))}
           value={source.value}
-          allowDeselect={false}
           searchable={sources.length > 8}
           onChange={(next) => next !== null && setChosen(next)}
           comboboxProps={{ shadow: "md" }}
