@@ -2,7 +2,7 @@ import { ActionIcon, Button, Group, Modal, Stack, Text, Tooltip } from "@mantine
 import { useDisclosure } from "@mantine/hooks";
 import { IconTrash } from "@tabler/icons-react";
 import type { ReactNode } from "react";
-import { useAttempt } from "./FormDialog";
+import { useAttempt } from "./form";
 import { Refused } from "./states";
 
 interface Question {

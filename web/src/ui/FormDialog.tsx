@@ -1,54 +1,7 @@
 import { Button, Group, Modal, type ModalProps, Stack, TextInput } from "@mantine/core";
-import { type ReactNode, useState } from "react";
+import type { ReactNode } from "react";
+import { type Fields, Form, useAttempt, useFields } from "./form";
 import { Refused } from "./states";
-
-// The state of a form: the values of its inputs, and the request that sends them.
-
-export interface Fields<Values> {
-  values: Values;
-  /** Return the props of the input of a value: `<TextInput label="Name" {...bind("name")} />`. */
-  bind: <Name extends keyof Values>(
-    name: Name,
-  ) => { value: Values[Name]; onChange: (given: unknown) => void };
-  set: (part: Partial<Values>) => void;
-}
-
-/** Return what an input passes to `onChange`: an event, or the value. */
-function inputOf(given: unknown): unknown {
-  const isEvent = typeof given === "object" && given !== null && "currentTarget" in given;
-  return isEvent ? (given.currentTarget as HTMLInputElement).value : given;
-}
-
-export function useFields<Values extends object>(initial: Values): Fields<Values> {
-  const [values, setValues] = useState(initial);
-  const set = (part: Partial<Values>) => setValues((all) => ({ ...all, ...part }));
-  return {
-    values,
-    bind: (name) => ({
-      value: values[name],
-      onChange: (given) => set({ [name]: inputOf(given) } as Partial<Values>),
-    }),
-    set,
-  };
-}
-
-/** For a form's work: `busy` while it lasts, and `error` if it was refused. */
-export function useAttempt() {
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-  async function attempt(work: () => unknown): Promise<void> {
-    setBusy(true);
-    setError(null);
-    try {
-      await work();
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
-    }
-  }
-  return { busy, error, setError, attempt };
-}
 
 /** Return the JSON value of a text, or the text itself: plain text needs no quotes. */
 export function jsonOrText(text: string): unknown {
@@ -73,12 +26,7 @@ interface DialogFormProps {
 export function DialogForm({ action, isReady = true, onClose, onSubmit, children }: DialogFormProps) {
   const { busy, error, attempt } = useAttempt();
   return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault();
-        void attempt(onSubmit);
-      }}
-    >
+    <Form onSubmit={() => attempt(onSubmit)}>
       <Stack>
         {children}
         {error !== null && <Refused error={error} />}
@@ -91,7 +39,7 @@ export function DialogForm({ action, isReady = true, onClose, onSubmit, children
           </Button>
         </Group>
       </Stack>
-    </form>
+    </Form>
   );
 }
 

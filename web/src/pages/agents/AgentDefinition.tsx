@@ -14,14 +14,14 @@ import {
   TextInput,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { useLocation } from "wouter";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
-import { type Fields, useAttempt, useFields } from "@/ui/FormDialog";
+import { type Fields, Form, useAttempt, useFields } from "@/ui/form";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
 import { type AgentDraft, bodyOf, draftOf } from "./draft";
@@ -59,14 +59,9 @@ export function AgentDefinition({ agent }: { agent: Agent | null }) {
   const readOnly = !may("editor") || agent?.builtin === true;
   const { save, check, issues, error, busy } = useSaving(agent, draft);
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    void save();
-  }
-
   return (
     <Card>
-      <form onSubmit={submit}>
+      <Form onSubmit={save}>
         <Stack>
           {agent?.builtin && (
             <Alert color="blue">
@@ -90,7 +85,7 @@ export function AgentDefinition({ agent }: { agent: Agent | null }) {
           <Issues issues={issues} />
           <Actions agent={agent} readOnly={readOnly} busy={busy} onCheck={check} />
         </Stack>
-      </form>
+      </Form>
     </Card>
   );
 }

@@ -28,13 +28,14 @@ import {
   IconTool,
 } from "@tabler/icons-react";
 import { type UseQueryResult, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { Link } from "wouter";
 import { api, type Schemas, server } from "@/api/client";
 import { CALM } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { Button } from "@/ui/Button";
-import { type Fields, jsonOrText, useFields } from "@/ui/FormDialog";
+import { jsonOrText } from "@/ui/FormDialog";
+import { type Fields, Form, useFields } from "@/ui/form";
 import { count, duration, milliseconds } from "@/ui/format";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { Card } from "@/ui/Page";
@@ -346,8 +347,7 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
   const { data: run, error } = useAgentRun(runId);
   const moving = start.isPending || isMoving(run?.status);
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
+  function submit() {
     setRunId(null);
     start.mutate({ body: bodyOf(agent.id, fields.values) });
   }
@@ -355,7 +355,7 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
   return (
     <Stack>
       <Card>
-        <form onSubmit={submit}>
+        <Form onSubmit={submit}>
           <Stack gap="sm">
             <TaskFields agent={agent} fields={fields} />
             <Group>
@@ -379,7 +379,7 @@ export function TryOut({ agent }: { agent: Schemas["AgentOut"] }) {
               {!may("operator") && <Quiet>Requires the operator role.</Quiet>}
             </Group>
           </Stack>
-        </form>
+        </Form>
         {start.error && <Refused error={start.error} />}
         {cancel.error && <Refused error={cancel.error} />}
       </Card>

@@ -16,7 +16,7 @@ import { Link, useLocation } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { ApiError, type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
-import { useAttempt } from "@/ui/FormDialog";
+import { useAttempt } from "@/ui/form";
 import { Quiet } from "@/ui/Quiet";
 import { Refused } from "@/ui/states";
 import { useFlowActions } from "./flows";

@@ -2,12 +2,12 @@
 import { Anchor, Button, Center, Group, Paper, PasswordInput, Stack, TextInput, Title } from "@mantine/core";
 import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { api } from "@/api/client";
 import mark from "@/app/mark.svg?inline";
 import { Login } from "@/pages/login/Login";
-import { useFields } from "@/ui/FormDialog";
+import { Form, useFields } from "@/ui/form";
 import { Refused } from "@/ui/states";
 import { About, type Invitation, NoInvitation, useInvitation } from "./About";
 import { forgetToken } from "./token";
@@ -71,13 +71,8 @@ function NewAccount({ token, invitation }: { token: string; invitation: Invitati
     },
   });
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    redeem.mutate({ body: { token, ...values } });
-  }
-
   return (
-    <form onSubmit={submit}>
+    <Form onSubmit={() => redeem.mutate({ body: { token, ...values } })}>
       <Stack>
         <TextInput
           label="Email"
@@ -101,6 +96,6 @@ function NewAccount({ token, invitation }: { token: string; invitation: Invitati
           Create account and join
         </Button>
       </Stack>
-    </form>
+    </Form>
   );
 }

@@ -2,7 +2,6 @@ import { Anchor, Button, Center, Group, Paper, PasswordInput, Stack, TextInput, 
 import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import {
-  type FormEvent,
   type ReactNode,
   type SyntheticEvent,
   useEffect,
@@ -14,6 +13,7 @@ import {
 import { api, server } from "@/api/client";
 import mark from "@/app/mark.svg?inline";
 import { useSession } from "@/app/session";
+import { Form, useAttempt, useFields } from "@/ui/form";
 import { Quiet } from "@/ui/Quiet";
 import { Refused } from "@/ui/states";
 import { coverKeys } from "./overKeys";
@@ -99,15 +99,10 @@ export function Login({ email: known = "", about, onBack }: LoginProps) {
     },
   });
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    logIn.mutate({ body: { email, password } });
-  }
-
   return (
     <Center component="main" mih="100dvh" p="md">
       <Paper w={380} p="xl" withBorder bg="var(--card)">
-        <form onSubmit={submit}>
+        <Form onSubmit={() => logIn.mutate({ body: { email, password } })}>
           <Stack>
             <Group gap="sm">
               <img src={mark} alt="" width={32} height={32} />
@@ -145,7 +140,7 @@ export function Login({ email: known = "", about, onBack }: LoginProps) {
               </Anchor>
             )}
           </Stack>
-        </form>
+        </Form>
       </Paper>
     </Center>
   );
@@ -196,16 +191,11 @@ export function LogInAgain() {
   const heading = useId();
   useHiddenTitle();
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    logIn.mutate({ body: { email, password } });
-  }
-
   return (
     <OverPage label={heading}>
       <Center component="main" mih="100%" p="md">
         <Paper w={420} p="xl" withBorder bg="var(--card)">
-          <form onSubmit={submit}>
+          <Form onSubmit={() => logIn.mutate({ body: { email, password } })}>
             <Stack>
               <Group gap="sm" wrap="nowrap">
                 <img src={mark} alt="" width={32} height={32} />
@@ -241,7 +231,7 @@ export function LogInAgain() {
                 Log in as a different user
               </Anchor>
             </Stack>
-          </form>
+          </Form>
         </Paper>
       </Center>
     </OverPage>
@@ -265,28 +255,15 @@ interface Chosen {
 function useSetUp() {
   const { workspace, may } = useSession();
   const client = useQueryClient();
-  const [error, setError] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-
-  async function finish(chosen: Chosen) {
-    setBusy(true);
-    setError(null);
-    try {
-      if (may("owner") && chosen.workspace !== workspace.name) {
-        const params = { path: { workspace: workspace.id } };
-        await server.PATCH("/api/workspaces/{workspace}", { params, body: { name: chosen.workspace } });
-      }
-      const { name, email, password, current } = chosen;
-      await server.PATCH("/api/profile", { body: { name, email, password, current_password: current } });
-      await client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
-    } catch (problem) {
-      setError(problem);
-    } finally {
-      setBusy(false);
+  return async (chosen: Chosen) => {
+    if (may("owner") && chosen.workspace !== workspace.name) {
+      const params = { path: { workspace: workspace.id } };
+      await server.PATCH("/api/workspaces/{workspace}", { params, body: { name: chosen.workspace } });
     }
-  }
-
-  return { finish, error, busy };
+    const { name, email, password, current } = chosen;
+    await server.PATCH("/api/profile", { body: { name, email, password, current_password: current } });
+    await client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
+  };
 }
 
 /** Replaces the pages at the first login. */
@@ -317,7 +294,7 @@ export function SetUpAgain() {
 
 function useChosen() {
   const { user, workspace, may } = useSession();
-  const [chosen, setChosen] = useState<Chosen>({
+  const { values: chosen, bind } = useFields({
     workspace: workspace.name,
     name: user.name,
     email: user.email,
@@ -327,22 +304,17 @@ function useChosen() {
   const [isKnown] = useState(chosen.current !== "");
   const [isFirst] = useState(may("owner") && workspace.name === UNNAMED);
   useEffect(forgetTyped, []);
-  const set = (part: Partial<Chosen>) => setChosen({ ...chosen, ...part });
-  return { chosen, set, isKnown, isFirst };
+  return { chosen, bind, isKnown, isFirst };
 }
 
 function SetUpForm({ heading }: { heading?: string }) {
   const { logOut } = useSession();
-  const { finish, error, busy } = useSetUp();
-  const { chosen, set, isKnown, isFirst } = useChosen();
-
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    void finish(chosen);
-  }
+  const finish = useSetUp();
+  const { busy, error, attempt } = useAttempt();
+  const { chosen, bind, isKnown, isFirst } = useChosen();
 
   return (
-    <form onSubmit={submit}>
+    <Form onSubmit={() => attempt(() => finish(chosen))}>
       <Stack>
         <Group gap="sm" wrap="nowrap">
           <img src={mark} alt="" width={32} height={32} />
@@ -360,33 +332,24 @@ function SetUpForm({ heading }: { heading?: string }) {
             label="Workspace"
             description="For example the name of your team"
             required
-            value={chosen.workspace}
-            onChange={(event) => set({ workspace: event.currentTarget.value })}
+            {...bind("workspace")}
           />
         )}
-        <TextInput
-          label="Your name"
-          required
-          autoComplete="name"
-          value={chosen.name}
-          onChange={(event) => set({ name: event.currentTarget.value })}
-        />
+        <TextInput label="Your name" required autoComplete="name" {...bind("name")} />
         <TextInput
           label="Email"
           description="You use it to log in"
           type="email"
           required
           autoComplete="username"
-          value={chosen.email}
-          onChange={(event) => set({ email: event.currentTarget.value })}
+          {...bind("email")}
         />
         {(!isKnown || error !== null) && (
           <PasswordInput
             label="Password you logged in with"
             required
             autoComplete="current-password"
-            value={chosen.current}
-            onChange={(event) => set({ current: event.currentTarget.value })}
+            {...bind("current")}
           />
         )}
         <PasswordInput
@@ -396,8 +359,7 @@ function SetUpForm({ heading }: { heading?: string }) {
           minLength={8}
           autoComplete="new-password"
           data-autofocus={isFirst ? undefined : true}
-          value={chosen.password}
-          onChange={(event) => set({ password: event.currentTarget.value })}
+          {...bind("password")}
         />
         {error !== null && <Refused error={error} />}
         <Button type="submit" loading={busy}>
@@ -407,6 +369,6 @@ function SetUpForm({ heading }: { heading?: string }) {
           Log out
         </Anchor>
       </Stack>
-    </form>
+    </Form>
   );
 }

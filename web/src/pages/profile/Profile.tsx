@@ -11,11 +11,10 @@ import {
   TextInput,
   useMantineColorScheme,
 } from "@mantine/core";
-import type { FormEvent } from "react";
 import { api, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { useSession } from "@/app/session";
-import { useFields } from "@/ui/FormDialog";
+import { Form, useFields } from "@/ui/form";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { Quiet } from "@/ui/Quiet";
@@ -51,14 +50,9 @@ function Person() {
   const change = useProfileChange("Profile saved", () => set({ current_password: "" }));
   const isNewEmail = values.email !== user.email;
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    change.mutate({ body: isNewEmail ? values : { name: values.name } });
-  }
-
   return (
     <Card title="Account">
-      <form onSubmit={submit}>
+      <Form onSubmit={() => change.mutate({ body: isNewEmail ? values : { name: values.name } })}>
         <Stack>
           <TextInput label="Name" required autoComplete="name" {...bind("name")} />
           <TextInput label="Email" type="email" required autoComplete="username" {...bind("email")} />
@@ -82,7 +76,7 @@ function Person() {
             </Button>
           </Group>
         </Stack>
-      </form>
+      </Form>
     </Card>
   );
 }
@@ -94,14 +88,9 @@ function Password() {
   const { values, bind, set } = useFields(NO_PASSWORD);
   const change = useProfileChange("Password changed", () => set(NO_PASSWORD));
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    change.mutate({ body: values });
-  }
-
   return (
     <Card title="Password">
-      <form onSubmit={submit}>
+      <Form onSubmit={() => change.mutate({ body: values })}>
         <input type="email" name="email" autoComplete="username" value={user.email} readOnly hidden />
         <Stack>
           <PasswordInput
@@ -131,7 +120,7 @@ function Password() {
             </Button>
           </Group>
         </Stack>
-      </form>
+      </Form>
     </Card>
   );
 }

@@ -1,8 +1,8 @@
 /** Import of a CSV file into a table: choose the file, map its headers to columns, show its errors. */
 import { Alert, Button, Checkbox, FileInput, Group, List, Modal, Select, Stack, Text } from "@mantine/core";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { ApiError, identity, type Schemas } from "@/api/client";
-import { useAttempt } from "@/ui/FormDialog";
+import { Form, useAttempt } from "@/ui/form";
 import { notify } from "@/ui/notify";
 import { Refused } from "@/ui/states";
 import { headersOf, type TableInfo } from "./cells";
@@ -81,11 +81,6 @@ export function ImportDialog({ table, onClose, onDone }: ImportProps) {
     onClose();
   }
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    if (file !== null) void attempt(() => sendFile(file));
-  }
-
   const choices = [
     ...table.columns.map(({ name }) => ({ value: name, label: name })),
     { value: NEW, label: "New column" },
@@ -110,7 +105,7 @@ export function ImportDialog({ table, onClose, onDone }: ImportProps) {
           </Group>
         </Stack>
       ) : (
-        <form onSubmit={submit}>
+        <Form onSubmit={() => file !== null && attempt(() => sendFile(file))}>
           <Stack>
             <FileInput
               label="CSV file"
@@ -161,7 +156,7 @@ export function ImportDialog({ table, onClose, onDone }: ImportProps) {
               </Button>
             </Group>
           </Stack>
-        </form>
+        </Form>
       )}
     </Modal>
   );

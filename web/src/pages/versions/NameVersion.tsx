@@ -2,7 +2,8 @@ import { Button, Textarea, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconTag } from "@tabler/icons-react";
 import { useSession } from "@/app/session";
-import { type Fields, FormDialog } from "@/ui/FormDialog";
+import { FormDialog } from "@/ui/FormDialog";
+import type { Fields } from "@/ui/form";
 
 import { useNaming, type Version } from "./versions";
 

@@ -14,13 +14,14 @@ import {
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconCheck, IconCopy, IconKey, IconMailPlus, IconMailX, IconUserMinus } from "@tabler/icons-react";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { type Role, useSession } from "@/app/session";
 import { Button } from "@/ui/Button";
 import { RemoveButton } from "@/ui/ConfirmDialog";
-import { DialogForm, FormDialog, useFields } from "@/ui/FormDialog";
+import { DialogForm, FormDialog } from "@/ui/FormDialog";
+import { Form, useFields } from "@/ui/form";
 import { IconButton } from "@/ui/IconButton";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
@@ -285,13 +286,8 @@ function Rename() {
     },
   });
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    rename.mutate({ params: { path: { workspace: workspace.id } }, body: { name } });
-  }
-
   return (
-    <form onSubmit={submit}>
+    <Form onSubmit={() => rename.mutate({ params: { path: { workspace: workspace.id } }, body: { name } })}>
       <Group align="flex-end">
         <TextInput
           label="Workspace name"
@@ -304,7 +300,7 @@ function Rename() {
         </Button>
       </Group>
       {rename.error && <Refused error={rename.error} />}
-    </form>
+    </Form>
   );
 }
 
@@ -321,13 +317,8 @@ function NewWorkspace() {
     },
   });
 
-  function submit(event: FormEvent) {
-    event.preventDefault();
-    add.mutate({ body: { name } });
-  }
-
   return (
-    <form onSubmit={submit}>
+    <Form onSubmit={() => add.mutate({ body: { name } })}>
       <Group align="flex-end">
         <TextInput
           label="New workspace"
@@ -344,7 +335,7 @@ function NewWorkspace() {
         Each workspace has its own flows, runs, credentials and members. You become the owner.
       </Quiet>
       {add.error && <Refused error={add.error} />}
-    </form>
+    </Form>
   );
 }
 

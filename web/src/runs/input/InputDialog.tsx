@@ -6,6 +6,7 @@ import type { Json } from "@/definition/types";
 import type { FieldSchema } from "@/forms/schema/types";
 import { initialOf, isRecord } from "@/forms/schema/values";
 import { CodeEditor } from "@/ui/CodeEditor";
+import { Form } from "@/ui/form";
 import { lazily } from "@/ui/lazily";
 import { Quiet } from "@/ui/Quiet";
 import { Loading, Refused } from "@/ui/states";
@@ -128,13 +129,7 @@ export function InputDialog(props: InputDialogProps) {
 
   return (
     <Modal opened onClose={onClose} title={title} size="lg">
-      <form
-        noValidate
-        onSubmit={(event) => {
-          event.preventDefault();
-          void submit();
-        }}
-      >
+      <Form noValidate onSubmit={submit}>
         <Stack>
           {description !== "" && <Text style={{ whiteSpace: "pre-wrap" }}>{description}</Text>}
           {schema !== null && (
@@ -198,7 +193,7 @@ export function InputDialog(props: InputDialogProps) {
             </Group>
           </Group>
         </Stack>
-      </form>
+      </Form>
     </Modal>
   );
 }
