@@ -1,7 +1,7 @@
 /** The workspace's credentials: names, types and hosts. The server never returns their values. */
 
-import { Alert, Anchor, Group, Menu, Modal, Stack, Text } from "@mantine/core";
-import { IconDots, IconKey, IconPencil, IconPlugConnected, IconPlus, IconTrash } from "@tabler/icons-react";
+import { Alert, Anchor, Group, Modal, Stack, Text } from "@mantine/core";
+import { IconKey, IconPencil, IconPlugConnected, IconPlus, IconTrash } from "@tabler/icons-react";
 import { type ReactNode, Suspense, useState } from "react";
 import { api, server } from "@/api/client";
 import {
@@ -17,10 +17,9 @@ import { useSession } from "@/app/session";
 import { ConnectionBadge, ConnectionPanel } from "@/forms/credentials/Connection";
 import { Button } from "@/ui/Button";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
-import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
 import { useQueryState } from "@/ui/listState";
-import { MenuItem } from "@/ui/MenuItem";
+import { DotsMenu, MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { Quiet } from "@/ui/Quiet";
@@ -48,22 +47,17 @@ interface CredentialMenuProps {
 
 function CredentialMenu({ credential, onDo }: CredentialMenuProps) {
   return (
-    <Menu position="bottom-end" withinPortal>
-      <Menu.Target>
-        <IconButton label={`Actions for ${credential.name}`} icon={IconDots} />
-      </Menu.Target>
-      <Menu.Dropdown>
-        <MenuItem icon={IconPlugConnected} onClick={() => onDo("test", credential)}>
-          Test
-        </MenuItem>
-        <MenuItem icon={IconPencil} onClick={() => onDo("edit", credential)}>
-          Edit
-        </MenuItem>
-        <MenuItem c="var(--failed)" icon={IconTrash} onClick={() => onDo("delete", credential)}>
-          Delete
-        </MenuItem>
-      </Menu.Dropdown>
-    </Menu>
+    <DotsMenu button={{ label: `Actions for ${credential.name}` }}>
+      <MenuItem icon={IconPlugConnected} onClick={() => onDo("test", credential)}>
+        Test
+      </MenuItem>
+      <MenuItem icon={IconPencil} onClick={() => onDo("edit", credential)}>
+        Edit
+      </MenuItem>
+      <MenuItem c="var(--failed)" icon={IconTrash} onClick={() => onDo("delete", credential)}>
+        Delete
+      </MenuItem>
+    </DotsMenu>
   );
 }
 

@@ -7,7 +7,6 @@ import {
   Checkbox,
   FileButton,
   Group,
-  Menu,
   Progress,
   Stack,
   Text,
@@ -16,7 +15,6 @@ import {
 import { useClipboard, useDisclosure } from "@mantine/hooks";
 import {
   IconCopy,
-  IconDots,
   IconDownload,
   IconFile,
   IconFiles,
@@ -36,11 +34,10 @@ import { Button } from "@/ui/Button";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { NameDialog } from "@/ui/FormDialog";
 import { size } from "@/ui/format";
-import { IconButton } from "@/ui/IconButton";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { lazily } from "@/ui/lazily";
 import { useQueryState, useSelection } from "@/ui/listState";
-import { MenuItem } from "@/ui/MenuItem";
+import { DotsMenu, MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { Quiet } from "@/ui/Quiet";
@@ -244,21 +241,16 @@ function FileRow({ file, isChosen, onChoose, onOpen, onChanged }: FileRowProps) 
             </ActionIcon>
           </Tooltip>
         )}
-        <Menu position="bottom-end">
-          <Menu.Target>
-            <IconButton label={`Actions of ${file.name}`} icon={IconDots} />
-          </Menu.Target>
-          <Menu.Dropdown>
-            <MenuItem icon={IconCopy} onClick={copyPath}>
-              Copy path for nodes
+        <DotsMenu button={{ label: `Actions of ${file.name}` }}>
+          <MenuItem icon={IconCopy} onClick={copyPath}>
+            Copy path for nodes
+          </MenuItem>
+          {may("editor") && (
+            <MenuItem icon={IconPencil} onClick={rename.open}>
+              Rename or move
             </MenuItem>
-            {may("editor") && (
-              <MenuItem icon={IconPencil} onClick={rename.open}>
-                Rename or move
-              </MenuItem>
-            )}
-          </Menu.Dropdown>
-        </Menu>
+          )}
+        </DotsMenu>
         {may("editor") && (
           <Tooltip label="Delete">
             <ActionIcon variant="subtle" color="red" aria-label={`Delete ${file.name}`} onClick={asking.open}>

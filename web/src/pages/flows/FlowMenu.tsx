@@ -4,7 +4,6 @@ import {
   IconArchiveOff,
   IconCopy,
   IconCursorText,
-  IconDots,
   IconDownload,
   IconFolder,
   IconHistory,
@@ -18,9 +17,8 @@ import { Link } from "wouter";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { NameDialog } from "@/ui/FormDialog";
-import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
-import { MenuItem } from "@/ui/MenuItem";
+import { DotsMenu, MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { definitionOf, type Flow, type FlowStatus, type NamedDefinition, useFlowActions } from "./flows";
 
@@ -76,64 +74,59 @@ export function FlowMenu(props: FlowMenuProps) {
 
   return (
     <>
-      <Menu position="bottom-end" shadow="md" width={200}>
-        <Menu.Target>
-          <IconButton label={label} icon={IconDots} c="var(--quiet)" size={size} />
-        </Menu.Target>
-        <Menu.Dropdown>
-          <MenuItem component={Link} href={`/runs?flow=${flow.id}`} icon={IconPlayerPlay}>
-            Runs
+      <DotsMenu button={{ label, c: "var(--quiet)", size }} shadow="md" width={200}>
+        <MenuItem component={Link} href={`/runs?flow=${flow.id}`} icon={IconPlayerPlay}>
+          Runs
+        </MenuItem>
+        <MenuItem component={Link} href={`/flows/${flow.id}/versions`} icon={IconHistory}>
+          Versions
+        </MenuItem>
+        {may("owner") && (
+          <MenuItem component={Link} href={`/audit?target=${flow.id}`} icon={IconUserSearch}>
+            Audit log
           </MenuItem>
-          <MenuItem component={Link} href={`/flows/${flow.id}/versions`} icon={IconHistory}>
-            Versions
-          </MenuItem>
-          {may("owner") && (
-            <MenuItem component={Link} href={`/audit?target=${flow.id}`} icon={IconUserSearch}>
-              Audit log
+        )}
+        <MenuItem
+          icon={IconDownload}
+          onClick={() => void attempt("exported", async () => actions.save(flow.id, await asShown()))}
+        >
+          Export
+        </MenuItem>
+        {may("editor") && (
+          <>
+            <Menu.Divider />
+            <MenuItem icon={IconCopy} onClick={() => void attempt("duplicated", duplicate)}>
+              Duplicate
             </MenuItem>
-          )}
-          <MenuItem
-            icon={IconDownload}
-            onClick={() => void attempt("exported", async () => actions.save(flow.id, await asShown()))}
-          >
-            Export
-          </MenuItem>
-          {may("editor") && (
-            <>
-              <Menu.Divider />
-              <MenuItem icon={IconCopy} onClick={() => void attempt("duplicated", duplicate)}>
-                Duplicate
-              </MenuItem>
-              <MenuItem icon={IconCursorText} onClick={() => setAsking("rename")}>
-                Rename
-              </MenuItem>
-              {flow.tags !== undefined && (
-                <>
-                  <MenuItem icon={IconFolder} onClick={() => setAsking("move")}>
-                    Move to folder…
-                  </MenuItem>
-                  <MenuItem icon={IconTag} onClick={() => setAsking("tag")}>
-                    Tags…
-                  </MenuItem>
-                </>
-              )}
-              {isArchived ? (
-                <MenuItem icon={IconArchiveOff} onClick={() => void attempt("restored", restore)}>
-                  Restore
+            <MenuItem icon={IconCursorText} onClick={() => setAsking("rename")}>
+              Rename
+            </MenuItem>
+            {flow.tags !== undefined && (
+              <>
+                <MenuItem icon={IconFolder} onClick={() => setAsking("move")}>
+                  Move to folder…
                 </MenuItem>
-              ) : (
-                <MenuItem icon={IconArchive} onClick={() => setAsking("archive")}>
-                  Archive
+                <MenuItem icon={IconTag} onClick={() => setAsking("tag")}>
+                  Tags…
                 </MenuItem>
-              )}
-              <Menu.Divider />
-              <MenuItem c="var(--failed)" icon={IconTrash} onClick={() => setAsking("delete")}>
-                Delete
+              </>
+            )}
+            {isArchived ? (
+              <MenuItem icon={IconArchiveOff} onClick={() => void attempt("restored", restore)}>
+                Restore
               </MenuItem>
-            </>
-          )}
-        </Menu.Dropdown>
-      </Menu>
+            ) : (
+              <MenuItem icon={IconArchive} onClick={() => setAsking("archive")}>
+                Archive
+              </MenuItem>
+            )}
+            <Menu.Divider />
+            <MenuItem c="var(--failed)" icon={IconTrash} onClick={() => setAsking("delete")}>
+              Delete
+            </MenuItem>
+          </>
+        )}
+      </DotsMenu>
       <Questions
         flow={flow}
         asking={asking}

@@ -1,15 +1,14 @@
 /** Folders in the list of flows: the trail to the open folder, its menu, and its subfolders as rows. */
 
-import { Anchor, Breadcrumbs, Group, Menu, Text } from "@mantine/core";
-import { IconCursorText, IconDots, IconFolder, IconFolderOff } from "@tabler/icons-react";
+import { Anchor, Breadcrumbs, Group, Text } from "@mantine/core";
+import { IconCursorText, IconFolder, IconFolderOff } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { NameDialog } from "@/ui/FormDialog";
 import { count } from "@/ui/format";
-import { IconButton } from "@/ui/IconButton";
-import { MenuItem } from "@/ui/MenuItem";
+import { DotsMenu, MenuItem } from "@/ui/MenuItem";
 import { Quiet } from "@/ui/Quiet";
 import { addressOf, type Folder, nameOf, parentOf, trailOf } from "./filters";
 import { useFlowActions } from "./flows";
@@ -81,19 +80,14 @@ function FolderMenu({ folder, isOpen = false }: { folder: string; isOpen?: boole
   }
   return (
     <>
-      <Menu position="bottom-end" shadow="md" width={220}>
-        <Menu.Target>
-          <IconButton label={`Actions for folder ${name}`} icon={IconDots} c="var(--quiet)" />
-        </Menu.Target>
-        <Menu.Dropdown>
-          <MenuItem icon={IconCursorText} onClick={() => setAsking("rename")}>
-            Rename or move…
-          </MenuItem>
-          <MenuItem icon={IconFolderOff} onClick={() => setAsking("dissolve")}>
-            Dissolve folder…
-          </MenuItem>
-        </Menu.Dropdown>
-      </Menu>
+      <DotsMenu button={{ label: `Actions for folder ${name}`, c: "var(--quiet)" }} shadow="md" width={220}>
+        <MenuItem icon={IconCursorText} onClick={() => setAsking("rename")}>
+          Rename or move…
+        </MenuItem>
+        <MenuItem icon={IconFolderOff} onClick={() => setAsking("dissolve")}>
+          Dissolve folder…
+        </MenuItem>
+      </DotsMenu>
       <NameDialog
         opened={asking === "rename"}
         onClose={() => setAsking(null)}

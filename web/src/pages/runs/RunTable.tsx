@@ -1,6 +1,5 @@
-import { Anchor, Box, Checkbox, Group, Mark, Menu, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
+import { Anchor, Box, Checkbox, Group, Mark, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
 import {
-  IconDots,
   IconPencil,
   IconPlayerPlay,
   IconPlayerSkipForward,
@@ -15,9 +14,8 @@ import { hasEnded, isMoving } from "@/runs/values";
 import { aboutRun, agentOf, definitionAt, shortId, TRIGGERS } from "@/runs/words";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { milliseconds } from "@/ui/format";
-import { IconButton } from "@/ui/IconButton";
 import type { Selection } from "@/ui/listState";
-import { MenuItem } from "@/ui/MenuItem";
+import { DotsMenu, MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { Quiet } from "@/ui/Quiet";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
@@ -46,49 +44,44 @@ function RunMenu({ run }: { run: ListedRun }) {
 
   return (
     <>
-      <Menu position="bottom-end" shadow="md">
-        <Menu.Target>
-          <IconButton label={`Actions for the run of ${run.workflow_name}`} icon={IconDots} size="lg" />
-        </Menu.Target>
-        <Menu.Dropdown>
-          {!ended && (
-            <MenuItem icon={IconPlayerStop} disabled={!may("operator")} onClick={() => setAsking("cancel")}>
-              Cancel
-            </MenuItem>
-          )}
-          {run.status === "failed" && !isAgent && (
-            <MenuItem
-              icon={IconPlayerSkipForward}
-              disabled={!may("operator")}
-              onClick={() => void retry({ from: "failed", version: "latest" })}
-            >
-              Retry from the failed node
-            </MenuItem>
-          )}
-          {ended && !isAgent && (
-            <MenuItem
-              icon={IconPlayerPlay}
-              disabled={!may("operator")}
-              onClick={() => void retry({ from: "start", version: "latest" })}
-            >
-              Run again from the start
-            </MenuItem>
-          )}
-          <MenuItem component={Link} href={definitionAt(run)} icon={IconPencil}>
-            {isAgent ? "Open agent" : "Open flow"}
+      <DotsMenu button={{ label: `Actions for the run of ${run.workflow_name}`, size: "lg" }} shadow="md">
+        {!ended && (
+          <MenuItem icon={IconPlayerStop} disabled={!may("operator")} onClick={() => setAsking("cancel")}>
+            Cancel
           </MenuItem>
-          {ended && (
-            <MenuItem
-              icon={IconTrash}
-              c="var(--failed)"
-              disabled={!may("editor")}
-              onClick={() => setAsking("delete")}
-            >
-              Delete
-            </MenuItem>
-          )}
-        </Menu.Dropdown>
-      </Menu>
+        )}
+        {run.status === "failed" && !isAgent && (
+          <MenuItem
+            icon={IconPlayerSkipForward}
+            disabled={!may("operator")}
+            onClick={() => void retry({ from: "failed", version: "latest" })}
+          >
+            Retry from the failed node
+          </MenuItem>
+        )}
+        {ended && !isAgent && (
+          <MenuItem
+            icon={IconPlayerPlay}
+            disabled={!may("operator")}
+            onClick={() => void retry({ from: "start", version: "latest" })}
+          >
+            Run again from the start
+          </MenuItem>
+        )}
+        <MenuItem component={Link} href={definitionAt(run)} icon={IconPencil}>
+          {isAgent ? "Open agent" : "Open flow"}
+        </MenuItem>
+        {ended && (
+          <MenuItem
+            icon={IconTrash}
+            c="var(--failed)"
+            disabled={!may("editor")}
+            onClick={() => setAsking("delete")}
+          >
+            Delete
+          </MenuItem>
+        )}
+      </DotsMenu>
       <ConfirmDialog
         opened={asking === "cancel"}
         onClose={() => setAsking(null)}

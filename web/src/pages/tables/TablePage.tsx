@@ -1,9 +1,8 @@
 /** One table: its rows in a grid, filters, order, columns, import and export. */
 
-import { ActionIcon, Anchor, Group, Menu, Select, Stack, TextInput } from "@mantine/core";
+import { Anchor, Group, Select, Stack, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import {
-  IconDots,
   IconDownload,
   IconFileImport,
   IconFilter,
@@ -23,7 +22,7 @@ import { NameDialog } from "@/ui/FormDialog";
 import { IconButton } from "@/ui/IconButton";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { useQueryState, useSelection } from "@/ui/listState";
-import { MenuItem } from "@/ui/MenuItem";
+import { DotsMenu, MenuItem } from "@/ui/MenuItem";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
 import { Quiet } from "@/ui/Quiet";
@@ -223,21 +222,14 @@ function TableActions({ table }: { table: TableInfo }) {
           <Button variant="default" icon={IconFileImport} onClick={dialog.open}>
             Import CSV
           </Button>
-          <Menu position="bottom-end">
-            <Menu.Target>
-              <ActionIcon variant="default" size="lg" aria-label="More actions">
-                <IconDots size={18} aria-hidden />
-              </ActionIcon>
-            </Menu.Target>
-            <Menu.Dropdown>
-              <MenuItem icon={IconPencil} onClick={rename.open}>
-                Rename
-              </MenuItem>
-              <MenuItem color="red" icon={IconTrash} onClick={remove.open}>
-                Delete table
-              </MenuItem>
-            </Menu.Dropdown>
-          </Menu>
+          <DotsMenu button={{ label: "More actions", variant: "default", size: "lg" }}>
+            <MenuItem icon={IconPencil} onClick={rename.open}>
+              Rename
+            </MenuItem>
+            <MenuItem color="red" icon={IconTrash} onClick={remove.open}>
+              Delete table
+            </MenuItem>
+          </DotsMenu>
         </>
       )}
       <NameDialog
