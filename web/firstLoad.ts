@@ -90,9 +90,7 @@ export function firstLoad(): Plugin {
       async handler(html, { bundle }) {
         if (bundle === undefined) return html;
         const { code } = await transformWithOxc(readFileSync(START, "utf8"), START, { lang: "ts" });
-        const body = code
-          .replace("export function start", "function start")
-          .replace(/\/\*\*[\s\S]*?\*\//g, "");
+        const body = code.replace("export function start", "function start").replace(/\/\*\*[\s\S]*?\*\//g, "");
         const chunks = JSON.stringify(chunksOf(bundle as Rolldown.OutputBundle));
         // A block keeps the function out of the page's global names.
         return html.replace("</title>", () => `</title>\n    <script>{${body}start(${chunks});}</script>`);

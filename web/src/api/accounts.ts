@@ -82,8 +82,7 @@ export function useConnecting(credential: Credential): Connecting {
     // Some browsers keep windows of other sites apart from the channel.
     const timer = setInterval(async () => {
       const present = await freshConnection(id).catch(() => null);
-      if (present?.status === "connected" && present.connected_at !== before.current)
-        void finish.current(null);
+      if (present?.status === "connected" && present.connected_at !== before.current) void finish.current(null);
     }, LOOK_AGAIN);
     return () => {
       channel.close();

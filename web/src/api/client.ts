@@ -25,10 +25,7 @@ export function takeStarted(request: Request): Promise<Response> | undefined {
   if (request.headers.get("X-Workspace-Id") !== started.workspace) return undefined;
   if (!isSession && request.headers.get("X-User-Id") !== started.user) return undefined;
   const again = () => fetch(request);
-  return answer.then(
-    (response) => (response.ok || (isSession && response.status === 401) ? response : again()),
-    again,
-  );
+  return answer.then((response) => (response.ok || (isSession && response.status === 401) ? response : again()), again);
 }
 
 export type Schemas = components["schemas"];
@@ -115,8 +112,7 @@ async function repeated(request: Request): Promise<Response> {
 
 /** Return the error for a request that got no response. */
 function unanswered(error: unknown): Error {
-  if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError"))
-    return error;
+  if (error instanceof ApiError || (error instanceof DOMException && error.name === "AbortError")) return error;
   return new ApiError(0, "The server cannot be reached");
 }
 

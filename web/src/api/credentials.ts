@@ -70,12 +70,7 @@ export function useCredentialTypes(): {
   error: unknown;
   retry: () => void;
 } {
-  const { data, error, refetch } = api.useQuery(
-    "get",
-    "/api/credential-types",
-    {},
-    { staleTime: 10 * 60_000 },
-  );
+  const { data, error, refetch } = api.useQuery("get", "/api/credential-types", {}, { staleTime: 10 * 60_000 });
   const types = useMemo(
     () => data && { types: data.items, find: (name: string) => data.items.find((one) => one.type === name) },
     [data],

@@ -191,8 +191,7 @@ it("reports a refusal if the user is still logged in", async () => {
 
 it("deletes kept run data at logout, but no draft", async () => {
   const kept = ["headrace.pinned.usr_1.wf_1", "headrace.editor.input.usr_1.wf_1"];
-  for (const key of [...kept, "headrace.draft.usr_1.wf_1", "headrace.editor"])
-    localStorage.setItem(key, "{}");
+  for (const key of [...kept, "headrace.draft.usr_1.wf_1", "headrace.editor"]) localStorage.setItem(key, "{}");
   sessionStorage.setItem("headrace.editor.run.wf_1", "run_1");
   answers["DELETE /api/auth/session"] = { status: 204, body: null };
   await act(async () => screen.getByText("owner").click());

@@ -1,16 +1,7 @@
 /** The session: the logged-in user and the current workspace. All components below may rely on both. */
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from "react";
-import {
-  ApiError,
-  api,
-  chooseUser,
-  chooseWorkspace,
-  goOn,
-  type Schemas,
-  server,
-  whenRefused,
-} from "@/api/client";
+import { ApiError, api, chooseUser, chooseWorkspace, goOn, type Schemas, server, whenRefused } from "@/api/client";
 import { CALM } from "@/api/queries";
 import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
@@ -172,8 +163,7 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
 
   const isOut = problem instanceof ApiError && problem.status === 401;
   if (isOut && session === null) return <>{login}</>;
-  if (isAnother || (session === null && (isPending || isForeign)))
-    return <Loading label="Opening Headrace" fill />;
+  if (isAnother || (session === null && (isPending || isForeign))) return <Loading label="Opening Headrace" fill />;
   if (session === null) return <Refused error={problem} onRetry={() => void refetch()} />;
   return (
     <SessionContext.Provider value={session}>

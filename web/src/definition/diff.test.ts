@@ -63,12 +63,7 @@ describe("the difference between two definitions", () => {
       ...BEFORE,
       edges: BEFORE.edges.map((edge) => ({ ...edge, branch: "true" })),
     };
-    expect([...diffOf(BEFORE, branched).edges.values()].sort()).toEqual([
-      "added",
-      "added",
-      "removed",
-      "removed",
-    ]);
+    expect([...diffOf(BEFORE, branched).edges.values()].sort()).toEqual(["added", "added", "removed", "removed"]);
   });
 
   it("ignores the order of keys", () => {

@@ -52,10 +52,7 @@ function isSame(one: unknown, other: unknown): boolean {
   }
   if (!isFields(one) || !isFields(other)) return false;
   const keys = Object.keys(one);
-  return (
-    keys.length === Object.keys(other).length &&
-    keys.every((key) => key in other && isSame(one[key], other[key]))
-  );
+  return keys.length === Object.keys(other).length && keys.every((key) => key in other && isSame(one[key], other[key]));
 }
 
 /** Return the differences between two objects, key by key, descending while both values are objects. */

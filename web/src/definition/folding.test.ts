@@ -32,10 +32,7 @@ describe("a folded group", () => {
   });
 
   it("has the edges across its frame, each pair of ends once", () => {
-    expect(view.edges.map(({ source, target }) => `${source} ${target}`)).toEqual([
-      "start group:g",
-      "group:g end",
-    ]);
+    expect(view.edges.map(({ source, target }) => `${source} ${target}`)).toEqual(["start group:g", "group:g end"]);
     expect(view.edges[0]?.edge).toBe(FLOW.edges[0]);
   });
 

@@ -65,10 +65,7 @@ function edgesAcross(edges: readonly FlowEdge[], hiddenIn: ReadonlyMap<string, s
 /** Return the shown graph as a definition in which the cards are nodes, to walk through it. */
 export function asDefinition({ nodes, edges, cards }: Folded): Pick<Definition, "nodes" | "edges"> {
   return {
-    nodes: [
-      ...nodes,
-      ...cards.map(({ group, position }) => ({ id: groupKey(group.id), type: "group", position })),
-    ],
+    nodes: [...nodes, ...cards.map(({ group, position }) => ({ id: groupKey(group.id), type: "group", position }))],
     edges: edges.map(({ edge, source, target }) => ({ ...edge, from: source, to: target })),
   };
 }

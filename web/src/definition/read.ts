@@ -11,11 +11,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function readEdge(raw: unknown, at: number): FlowEdge {
   if (Array.isArray(raw)) {
     const [from, to, branch] = raw;
-    if (
-      typeof from === "string" &&
-      typeof to === "string" &&
-      (branch === undefined || typeof branch === "string")
-    ) {
+    if (typeof from === "string" && typeof to === "string" && (branch === undefined || typeof branch === "string")) {
       return branch === undefined ? { from, to } : { from, to, branch };
     }
   } else if (isObject(raw) && typeof raw.from === "string" && typeof raw.to === "string") {
@@ -34,8 +30,7 @@ function readNode(raw: unknown, at: number): FlowNode {
 }
 
 function readNote(raw: unknown, at: number): FlowNote {
-  if (!isObject(raw) || typeof raw.id !== "string")
-    throw new NotADefinition(`notes[${at}] must have an id, a string`);
+  if (!isObject(raw) || typeof raw.id !== "string") throw new NotADefinition(`notes[${at}] must have an id, a string`);
   return raw as unknown as FlowNote;
 }
 

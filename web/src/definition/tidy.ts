@@ -1,14 +1,5 @@
 /** Tidy up a flow: left to right, long chains in rows, groups together, notes beside their nodes; pure. */
-import {
-  around,
-  type Box,
-  boxOfNote,
-  FRAME,
-  frameAround,
-  groupKey,
-  type IsFolded,
-  noteKey,
-} from "./annotations";
+import { around, type Box, boxOfNote, FRAME, frameAround, groupKey, type IsFolded, noteKey } from "./annotations";
 import { layered, layOut } from "./layout";
 import { type Definition, type FlowGroup, type FlowNode, GRID, NODE, type Position, snap } from "./types";
 
@@ -78,12 +69,7 @@ function rowsOf(columns: readonly Column[], across: readonly number[], wanted: n
   return rows;
 }
 
-function endOfRow(
-  columns: readonly Column[],
-  across: readonly number[],
-  wanted: number,
-  start: number,
-): number {
+function endOfRow(columns: readonly Column[], across: readonly number[], wanted: number, start: number): number {
   const left = columns[start]?.left ?? 0;
   const widthTo = (end: number) => (columns[end]?.right ?? 0) - left;
   const last = columns.length - 1;
@@ -213,9 +199,7 @@ export function tidied(
   heightOf: (id: string) => number = () => NODE.height,
   isFolded: IsFolded = () => false,
 ): Map<string, Position> {
-  const units = new Map(
-    unitsOf(definition, heightOf, isFolded).map((unit) => [groupKey(unit.group.id), unit]),
-  );
+  const units = new Map(unitsOf(definition, heightOf, isFolded).map((unit) => [groupKey(unit.group.id), unit]));
   const unitBy = new Map([...units].flatMap(([key, { inner }]) => [...inner.keys()].map((id) => [id, key])));
   const boxOf = (id: string) => unitBy.get(id) ?? id;
   const ids = [...new Set(definition.nodes.map((node) => boxOf(node.id)))];

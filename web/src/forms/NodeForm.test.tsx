@@ -130,10 +130,7 @@ describe("the form of a node", () => {
   it("renders a few of many choices, and finds the others by typing", async () => {
     const choices = Array.from({ length: 3_000 }, (_, at) => `place ${at}`);
     const place = { title: "Place", type: "string", enum: choices, "x-literal": true };
-    const { changes, user } = show(
-      { ...TYPES.call, config_schema: { type: "object", properties: { place } } },
-      {},
-    );
+    const { changes, user } = show({ ...TYPES.call, config_schema: { type: "object", properties: { place } } }, {});
     const field = screen.getByRole("combobox", { name: "Place" });
     await user.click(field);
     expect(screen.getAllByRole("option", { hidden: true })).toHaveLength(200);

@@ -157,13 +157,7 @@ export default function NodeFormBody(props: NodeFormProps) {
     <Suspense fallback={<LoadingRows rows={3} />}>
       <ConnectorForm key={key} {...props}>
         {({ operation, ...fields }) => (
-          <Body
-            key={operation}
-            {...props}
-            {...fields}
-            remembered={`${type.type} ${operation}`}
-            beside={BESIDE}
-          />
+          <Body key={operation} {...props} {...fields} remembered={`${type.type} ${operation}`} beside={BESIDE} />
         )}
       </ConnectorForm>
     </Suspense>
@@ -233,9 +227,7 @@ function Body(props: BodyProps) {
                 id={`other-${context.nodeId}`}
                 label="Other settings"
                 value={unknown}
-                onChange={(next) =>
-                  onChange({ ...withoutKeys(value, unknown), ...(isRecord(next) ? next : {}) })
-                }
+                onChange={(next) => onChange({ ...withoutKeys(value, unknown), ...(isRecord(next) ? next : {}) })}
                 accepts={(one) => (isRecord(one) ? undefined : "Must be an object: { … }")}
               />
             </FieldFrame>

@@ -20,13 +20,7 @@ import { IconBraces, IconChevronDown } from "@tabler/icons-react";
 import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { Quiet } from "@/ui/Quiet";
-import {
-  ConditionField,
-  RulesField,
-  TooComplex,
-  useConditionView,
-  ViewSwitch,
-} from "./condition/ConditionField";
+import { ConditionField, RulesField, TooComplex, useConditionView, ViewSwitch } from "./condition/ConditionField";
 import { type ActiveEditor, ActiveProvider, SettingsProvider, useForm } from "./context";
 import { clearTarget, type Path, pathIn, pathText, setTarget } from "./expression/scope";
 import { TemplateField } from "./expression/TemplateField";
@@ -161,8 +155,7 @@ function LeafField(props: FieldProps) {
   const mayHold = !leaf.literal && expressions !== null && !TEXTS.has(leaf.kind);
   const isText = needsText(leaf, value) || (mayHold && wanted === "expression");
   const isStructured =
-    !isText &&
-    (STRUCTURED.has(leaf.kind) || (leaf.kind === "any" && typeof value === "object" && value !== null));
+    !isText && (STRUCTURED.has(leaf.kind) || (leaf.kind === "any" && typeof value === "object" && value !== null));
   const hasTwoViews = isStructured && (leaf.kind !== "schema" || fieldListOf(value) !== null);
   // The library reports some problems of a field twice.
   const problems = [...new Set([...rawErrors, ...(isStructured && !asJson ? [] : messagesOf(errorSchema))])];
@@ -328,14 +321,7 @@ function useActiveEditor(): ActiveEditor {
   return useMemo(() => ({ id, activate, insert }), [id, activate, insert]);
 }
 
-export function SchemaForm({
-  schema,
-  value,
-  onChange,
-  errors,
-  plain = false,
-  readOnly = false,
-}: SchemaFormProps) {
+export function SchemaForm({ schema, value, onChange, errors, plain = false, readOnly = false }: SchemaFormProps) {
   const form = useMemo(() => {
     const made = formSchema(schema, plain);
     // Changes are reported immediately; there is no submit.
@@ -344,10 +330,7 @@ export function SchemaForm({
   const active = useActiveEditor();
   const prefix = `f${useId().replace(/\W/g, "")}`;
   const now = JSON.stringify(value);
-  const settings = useMemo(
-    () => ({ schema: schema as FieldSchema, value, onChange }),
-    [schema, value, onChange],
-  );
+  const settings = useMemo(() => ({ schema: schema as FieldSchema, value, onChange }), [schema, value, onChange]);
   return (
     <ActiveProvider value={active}>
       <SettingsProvider value={settings}>

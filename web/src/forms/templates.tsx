@@ -103,12 +103,7 @@ function NestedObject(props: FieldTemplateProps) {
   if (typeof value === "string") {
     return (
       <FieldFrame {...frame}>
-        <TemplateField
-          id={id}
-          label={label}
-          value={value}
-          onChange={(text) => set(text === "" ? undefined : text)}
-        />
+        <TemplateField id={id} label={label} value={value} onChange={(text) => set(text === "" ? undefined : text)} />
       </FieldFrame>
     );
   }
@@ -123,13 +118,7 @@ function NestedObject(props: FieldTemplateProps) {
     return (
       <FieldFrame {...frame} group>
         <Group>
-          <Button
-            size="compact-sm"
-            variant="default"
-            disabled={readonly}
-            icon={IconPlus}
-            onClick={() => set({})}
-          >
+          <Button size="compact-sm" variant="default" disabled={readonly} icon={IconPlus} onClick={() => set({})}>
             Set {label.toLowerCase()}
           </Button>
         </Group>
@@ -177,8 +166,7 @@ function sectionsOf(
 ): Sections {
   const names = properties.map((one) => one.name);
   const data = isRecord(formData) ? formData : {};
-  const isFirst = (name: string) =>
-    schema.required?.includes(name) || data[name] !== undefined || usual.has(name);
+  const isFirst = (name: string) => schema.required?.includes(name) || data[name] !== undefined || usual.has(name);
   const first = names.filter(isFirst);
   const more = names.filter((name) => !isFirst(name));
   return all || first.length === 0 || more.length <= 1 ? { first: names, more: [] } : { first, more };
@@ -221,9 +209,7 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps) {
             </Group>
           </UnstyledButton>
           <Collapse expanded={isOpen}>
-            {isOpen && (
-              <div className={`${classes.form} ${classes.more}`}>{sections.more.map(contentOf)}</div>
-            )}
+            {isOpen && <div className={`${classes.form} ${classes.more}`}>{sections.more.map(contentOf)}</div>}
           </Collapse>
         </div>
       )}

@@ -61,9 +61,7 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
         </Quiet>
       </div>
       <div className={classes.marks}>
-        {mark.outcome !== undefined && mark.outcome !== "none" && (
-          <StatusBadge outcome={mark.outcome} iconOnly />
-        )}
+        {mark.outcome !== undefined && mark.outcome !== "none" && <StatusBadge outcome={mark.outcome} iconOnly />}
         {mark.problem !== undefined && (
           <Tooltip label={mark.problem} multiline maw={320}>
             <IconAlertTriangleFilled
@@ -74,9 +72,7 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
             />
           </Tooltip>
         )}
-        {mark.pinned && (
-          <IconPinFilled size={16} role="img" aria-label="Output pinned" className={classes.pinned} />
-        )}
+        {mark.pinned && <IconPinFilled size={16} role="img" aria-label="Output pinned" className={classes.pinned} />}
         {node.notes && (
           <Tooltip label={node.notes} multiline maw={320}>
             <IconNote size={16} role="img" aria-label={`Note: ${node.notes}`} />

@@ -50,11 +50,7 @@ export function pastOf(answer: string): string {
 }
 
 /** Return the request body: the text is a comment, or the payload of a callback; `values` are answers to fields. */
-function bodyOf(
-  question: Asked,
-  answer: string,
-  { text, values }: Omit<Given, "files">,
-): Schemas["AnswerIn"] {
+function bodyOf(question: Asked, answer: string, { text, values }: Omit<Given, "files">): Schemas["AnswerIn"] {
   const to = { node_id: question.node_id, answer, question: question.question };
   if (question.form != null) return { ...to, body: values, ...(text.trim() === "" ? {} : { comment: text }) };
   if (text.trim() === "") return to;
@@ -159,12 +155,7 @@ export function Question(props: QuestionProps) {
       </Quiet>
       {hasFields && (
         <Suspense fallback={<Loading label="Loading the form" />}>
-          <InputForm
-            schema={form as Record<string, Json>}
-            value={values}
-            errors={faults.errors}
-            onChange={setValues}
-          />
+          <InputForm schema={form as Record<string, Json>} value={values} errors={faults.errors} onChange={setValues} />
         </Suspense>
       )}
       {question.has_files && (
@@ -193,12 +184,7 @@ export function Question(props: QuestionProps) {
         />
       )}
       {isOver ? (
-        <Alert
-          color="gray"
-          variant="light"
-          icon={<IconInfoCircle aria-hidden />}
-          title="Your answer was not accepted"
-        >
+        <Alert color="gray" variant="light" icon={<IconInfoCircle aria-hidden />} title="Your answer was not accepted">
           {messageOf(error)}. The run's page shows who answered.
         </Alert>
       ) : (

@@ -76,14 +76,10 @@ export function LogLines({ entries, names, withNode = true }: LogLinesProps) {
             {entry.level}
           </span>
           <span className={classes.text}>
-            {withNode && entry.node_id !== null && (
-              <Quiet span>{names?.get(entry.node_id) ?? entry.node_id}: </Quiet>
-            )}
+            {withNode && entry.node_id !== null && <Quiet span>{names?.get(entry.node_id) ?? entry.node_id}: </Quiet>}
             {entry.message}
           </span>
-          {entry.data !== null && entry.data !== undefined && (
-            <span className={classes.more}>{shown(entry.data)}</span>
-          )}
+          {entry.data !== null && entry.data !== undefined && <span className={classes.more}>{shown(entry.data)}</span>}
         </li>
       ))}
     </ul>
@@ -192,12 +188,7 @@ export function StepPanel(props: StepPanelProps) {
       {step.error_text !== null && !errorIsKnown && <StepError step={step} />}
       <Box className={classes.rest}>
         {part === "sent" ? (
-          <SentSettings
-            key={step.number}
-            run={run.id}
-            number={step.number}
-            level={props.withoutInput ? 2 : 3}
-          />
+          <SentSettings key={step.number} run={run.id} number={step.number} level={props.withoutInput ? 2 : 3} />
         ) : part === "log" ? (
           <ScrollArea h="100%" p="sm">
             <LogLines entries={entries} withNode={false} />
@@ -223,18 +214,7 @@ interface StepHeadProps extends StepPanelProps {
 }
 
 function StepHead(props: StepHeadProps) {
-  const {
-    run,
-    state,
-    step,
-    onStep,
-    actions,
-    part,
-    onPart,
-    logged,
-    untitled = false,
-    withoutInput = false,
-  } = props;
+  const { run, state, step, onStep, actions, part, onPart, logged, untitled = false, withoutInput = false } = props;
   const { catalogue } = useCatalogue();
   const type = catalogue?.find(step.node_type);
   return (
@@ -274,8 +254,7 @@ function StepHead(props: StepHeadProps) {
 }
 
 function nameOfPart(step: Step, several: boolean): string {
-  if (step.status === "repeated")
-    return typeof step.index === "number" ? `Item ${step.index + 1}, a round` : "Round";
+  if (step.status === "repeated") return typeof step.index === "number" ? `Item ${step.index + 1}, a round` : "Round";
   if (typeof step.index !== "number") return several ? "All items" : `Attempt ${step.attempt}`;
   return step.attempt > 1 ? `Item ${step.index + 1}, attempt ${step.attempt}` : `Item ${step.index + 1}`;
 }

@@ -34,8 +34,7 @@ function useRows({ states, runEnded, selected }: TimelineProps) {
   const node = selected === null ? undefined : states.get(selected.nodeId);
   const isPart = node !== undefined && node.step !== selected?.step;
   useEffect(() => {
-    if (isPart && node)
-      setOpen((before) => (before.has(node.nodeId) ? before : new Set(before).add(node.nodeId)));
+    if (isPart && node) setOpen((before) => (before.has(node.nodeId) ? before : new Set(before).add(node.nodeId)));
   }, [isPart, node]);
 
   const at = useMemo(() => {

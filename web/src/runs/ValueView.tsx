@@ -136,12 +136,7 @@ function Large({
       <Stack p="sm" align="flex-start" gap="xs">
         <Text size="sm">This value is large. Load it only if you need it.</Text>
         <Group gap="xs">
-          <Button
-            size="xs"
-            variant="default"
-            loading={wanted && error === null}
-            onClick={() => setWanted(true)}
-          >
+          <Button size="xs" variant="default" loading={wanted && error === null} onClick={() => setWanted(true)}>
             Load
           </Button>
           <Button

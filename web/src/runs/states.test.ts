@@ -232,12 +232,7 @@ describe("the timeline", () => {
   });
 
   it("extends active bars to the present", () => {
-    const rows = rowsOf(
-      nodeStates([step("a", { status: "running" })], false).values(),
-      new Set(),
-      false,
-      () => "",
-    );
+    const rows = rowsOf(nodeStates([step("a", { status: "running" })], false).values(), new Set(), false, () => "");
     const span = spanOf(rows, START + 500);
     expect(span.to).toBe(START + 500);
     expect(rows[0] && barOf(rows[0], span, START + 500)).toEqual({ left: 0, width: 100 });

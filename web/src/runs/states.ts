@@ -93,8 +93,7 @@ function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {
     step: main.number,
     startedAt,
     finishedAt: whole?.finished_at ?? null,
-    durationMs:
-      wholes.length > 1 ? between(startedAt, whole?.finished_at) : milliseconds(whole?.duration_us ?? null),
+    durationMs: wholes.length > 1 ? between(startedAt, whole?.finished_at) : milliseconds(whole?.duration_us ?? null),
     attempts: ofItems.length > 0 ? 1 : main.attempt,
     rounds: wholes.some((step) => step.status === "repeated")
       ? new Set(wholes.filter((step) => step.status !== "failed" || step === whole)).size
@@ -138,10 +137,7 @@ function itemsOf(steps: readonly Step[]): Items {
  * Return a function that tells if an edge was taken: its source left through that branch and its target was reached.
  * Disabled nodes pass their input on.
  */
-export function liveEdges(
-  definition: Definition,
-  states: ReadonlyMap<string, NodeState>,
-): (edge: FlowEdge) => boolean {
+export function liveEdges(definition: Definition, states: ReadonlyMap<string, NodeState>): (edge: FlowEdge) => boolean {
   const nodes = new Map(definition.nodes.map((node) => [node.id, node]));
   const into = new Map<string, FlowEdge[]>();
   for (const edge of definition.edges) {
@@ -179,10 +175,7 @@ export function liveEdges(
 }
 
 /** Return the marks of the nodes for a graph. */
-export function marksOf(
-  states: ReadonlyMap<string, NodeState>,
-  pinned: Iterable<string> = [],
-): Map<string, Mark> {
+export function marksOf(states: ReadonlyMap<string, NodeState>, pinned: Iterable<string> = []): Map<string, Mark> {
   const marks = new Map<string, Mark>();
   for (const [id, state] of states) marks.set(id, markOf(state));
   for (const id of pinned) marks.set(id, { ...marks.get(id), pinned: true });
@@ -198,8 +191,7 @@ export function withItems(
   const made = new Map(marks);
   for (const node of definition.nodes) {
     const [mark, number] = [made.get(node.id), counts.get(node.id)];
-    if (node.foreach === undefined || mark === undefined || mark.items !== undefined || number === undefined)
-      continue;
+    if (node.foreach === undefined || mark === undefined || mark.items !== undefined || number === undefined) continue;
     made.set(node.id, { ...mark, items: itemsText({ done: number, failed: 0, begun: number }) });
   }
   return made;

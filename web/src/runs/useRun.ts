@@ -102,8 +102,7 @@ export function useRunSteps(run: Run | undefined, every?: number): RunSteps {
     enabled: run !== undefined,
     refetchInterval: pause !== false && every !== undefined ? Math.min(every, pause) : pause,
     staleTime: ended ? Number.POSITIVE_INFINITY : 0,
-    placeholderData: (previous, query) =>
-      query?.queryKey[1] === id ? keepPreviousData(previous) : undefined,
+    placeholderData: (previous, query) => (query?.queryKey[1] === id ? keepPreviousData(previous) : undefined),
   });
   const steps = useMemo(() => data?.pages.flatMap((page) => page.items) ?? NONE, [data]);
   const states = useMemo(() => nodeStates(steps, ended, catalogue), [steps, ended, catalogue]);

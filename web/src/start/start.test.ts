@@ -43,9 +43,7 @@ it("hands out no answer for another user or workspace", () => {
   start(NO_CHUNKS);
   expect(sent[0]?.headers).toEqual({ "X-User-Id": "usr_1", "X-Workspace-Id": "ws_1" });
   expect(takeStarted(asked("/api/ready"))).toBeUndefined();
-  expect(
-    takeStarted(asked("/api/metrics?days=7", { "X-User-Id": "usr_2", "X-Workspace-Id": "ws_1" })),
-  ).toBeUndefined();
+  expect(takeStarted(asked("/api/metrics?days=7", { "X-User-Id": "usr_2", "X-Workspace-Id": "ws_1" }))).toBeUndefined();
 });
 
 it("asks again after a refusal, but not for the session of somebody who is logged out", async () => {
@@ -59,15 +57,13 @@ it("asks for the data of the opened page, and for files that only this page need
   window.history.replaceState(null, "", "/flows/wf_1");
   start({ files: ["/a.js", "/b.css", "/c.js"], pages: [{ path: "/flows/*", files: [0, 1] }] });
   const addresses = sent.map((one) => one.address);
-  expect(addresses).toEqual(
-    expect.arrayContaining(["/api/auth/session", "/api/workflows/wf_1", "/api/nodes"]),
-  );
+  expect(addresses).toEqual(expect.arrayContaining(["/api/auth/session", "/api/workflows/wf_1", "/api/nodes"]));
   expect(addresses).not.toContain("/api/metrics?days=7");
   // Viewers may not read drafts.
   expect(addresses).not.toContain("/api/workflows/wf_1/draft");
-  expect(
-    [...document.head.querySelectorAll("link")].map((link) => `${link.rel} ${link.getAttribute("href")}`),
-  ).toEqual(["modulepreload /a.js", "preload /b.css"]);
+  expect([...document.head.querySelectorAll("link")].map((link) => `${link.rel} ${link.getAttribute("href")}`)).toEqual(
+    ["modulepreload /a.js", "preload /b.css"],
+  );
 });
 
 it("asks only for the session if nobody is logged in", () => {

@@ -16,17 +16,7 @@ export function CodeEditor(props: CodeEditorProps) {
 }
 
 /** A read-only JSON value: highlighted, searchable, folded if it is large. */
-export function JsonView({
-  value,
-  label,
-  maxHeight = "50vh",
-}: {
-  value: unknown;
-  label: string;
-  maxHeight?: string;
-}) {
+export function JsonView({ value, label, maxHeight = "50vh" }: { value: unknown; label: string; maxHeight?: string }) {
   const text = value === undefined ? "" : JSON.stringify(value, null, 2);
-  return (
-    <CodeEditor value={text} language="json" readOnly label={label} maxHeight={maxHeight} minHeight={0} />
-  );
+  return <CodeEditor value={text} language="json" readOnly label={label} maxHeight={maxHeight} minHeight={0} />;
 }

@@ -63,9 +63,7 @@ function useFlowOptions(chosen: string) {
 /** A list's filter by flow. */
 export function FlowSelect({ value, onChange }: { value: string; onChange: (value: string) => void }) {
   const options = useFlowOptions(value);
-  return (
-    <FilterSelect label="Flow" value={value} options={options} onChange={onChange} searchable width={190} />
-  );
+  return <FilterSelect label="Flow" value={value} options={options} onChange={onChange} searchable width={190} />;
 }
 
 interface FilterBarProps {

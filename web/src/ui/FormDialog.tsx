@@ -106,14 +106,7 @@ export function NameDialog(props: NameDialogProps) {
       onSubmit={({ name }) => onName(name.trim())}
     >
       {({ bind }) => (
-        <TextInput
-          label={label}
-          description={hint}
-          maxLength={maxLength}
-          required
-          data-autofocus
-          {...bind("name")}
-        />
+        <TextInput label={label} description={hint} maxLength={maxLength} required data-autofocus {...bind("name")} />
       )}
     </FormDialog>
   );

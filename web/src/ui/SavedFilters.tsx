@@ -1,13 +1,6 @@
 /** The menu of saved filters of a list: pick, save, rename, replace and delete. They belong to the user. */
 import { Button, Menu, Text } from "@mantine/core";
-import {
-  IconBookmark,
-  IconBookmarkPlus,
-  IconCheck,
-  IconCursorText,
-  IconReplace,
-  IconTrash,
-} from "@tabler/icons-react";
+import { IconBookmark, IconBookmarkPlus, IconCheck, IconCursorText, IconReplace, IconTrash } from "@tabler/icons-react";
 import { useState } from "react";
 import { api, type Schemas, server } from "@/api/client";
 import { useReload } from "@/api/queries";
@@ -86,9 +79,7 @@ export function SavedFilters<Name extends string>({ page, state, defaults }: Sav
           </Button>
         </Menu.Target>
         <Menu.Dropdown mah={420} style={{ overflowY: "auto" }}>
-          {saved.items.length === 0 && (
-            <Menu.Label>Set filters, then save them here under a name.</Menu.Label>
-          )}
+          {saved.items.length === 0 && <Menu.Label>Set filters, then save them here under a name.</Menu.Label>}
           {saved.items.map((one) => (
             <Menu.Item
               key={one.id}

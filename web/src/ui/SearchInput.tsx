@@ -18,14 +18,7 @@ interface SearchInputProps {
 }
 
 /** A search field that filters while the user types. The key / focuses it. */
-export function SearchInput({
-  value,
-  onChange,
-  label,
-  hasKey = true,
-  pause = 250,
-  width = 220,
-}: SearchInputProps) {
+export function SearchInput({ value, onChange, label, hasKey = true, pause = 250, width = 220 }: SearchInputProps) {
   const [text, setText] = useState(value);
   const told = useRef(value);
   const field = useRef<HTMLInputElement>(null);

@@ -29,8 +29,7 @@ export function SplitPane({ direction, first, second, label, name, initial = 50 
   function drag(event: PointerEvent<HTMLDivElement>) {
     if (!event.currentTarget.hasPointerCapture(event.pointerId) || frame.current === null) return;
     const box = frame.current.getBoundingClientRect();
-    const part =
-      direction === "row" ? (event.clientX - box.left) / box.width : (event.clientY - box.top) / box.height;
+    const part = direction === "row" ? (event.clientX - box.left) / box.width : (event.clientY - box.top) / box.height;
     set(part * 100);
   }
   function press(event: KeyboardEvent) {

@@ -19,13 +19,7 @@ export function Table({ label, head, children, minWidth = 520 }: TableProps) {
     <div className={classes.place} style={{ ...names, "--wide": `${minWidth}px` } as CSSProperties}>
       {/* Positioned, so that what is hidden from view inside of it does not widen the page. */}
       <Base.ScrollContainer minWidth="var(--least)" type="native" pos="relative" tabIndex={0}>
-        <Base
-          aria-label={label}
-          verticalSpacing="xs"
-          horizontalSpacing="md"
-          highlightOnHover
-          className={classes.table}
-        >
+        <Base aria-label={label} verticalSpacing="xs" horizontalSpacing="md" highlightOnHover className={classes.table}>
           <Base.Thead className={classes.head}>
             <Base.Tr>
               {head.map((cell) => (

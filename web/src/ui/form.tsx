@@ -4,9 +4,7 @@ import { type ComponentProps, useState } from "react";
 export interface Fields<Values> {
   values: Values;
   /** Return the props of the input of a value: `<TextInput label="Name" {...bind("name")} />`. */
-  bind: <Name extends keyof Values>(
-    name: Name,
-  ) => { value: Values[Name]; onChange: (given: unknown) => void };
+  bind: <Name extends keyof Values>(name: Name) => { value: Values[Name]; onChange: (given: unknown) => void };
   set: (part: Partial<Values>) => void;
 }
 

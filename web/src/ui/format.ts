@@ -4,8 +4,7 @@
  * The app is in English, and so are its times and numbers: "vor 3 Min." within an English sentence is confusing. Use
  * the viewer's English locale; else day before month and 24 hours, as in most countries.
  */
-export const LOCALE =
-  globalThis.navigator?.languages?.find((language) => /^en(-|$)/i.test(language)) ?? "en-GB";
+export const LOCALE = globalThis.navigator?.languages?.find((language) => /^en(-|$)/i.test(language)) ?? "en-GB";
 
 const dayTime = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "medium" });
 const SHORT = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;

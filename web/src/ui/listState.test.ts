@@ -9,9 +9,7 @@ describe("filters in the address", () => {
   });
 
   it("omit defaults and keep other parameters", () => {
-    expect(writeQuery("?page=3&sort=name&status=active", DEFAULTS, { sort: "newest" })).toBe(
-      "page=3&status=active",
-    );
+    expect(writeQuery("?page=3&sort=name&status=active", DEFAULTS, { sort: "newest" })).toBe("page=3&status=active");
   });
 
   it("survive characters that must be escaped in an address", () => {

@@ -72,10 +72,7 @@ export function filtersToSave<Name extends string>(
 }
 
 /** Return the values of all filters that a saved one stands for. Names that the page no longer has are left out. */
-export function filtersOf<Name extends string>(
-  query: Record<string, string>,
-  defaults: Values<Name>,
-): Values<Name> {
+export function filtersOf<Name extends string>(query: Record<string, string>, defaults: Values<Name>): Values<Name> {
   const values = { ...defaults };
   for (const name of Object.keys(defaults) as Name[]) values[name] = query[name] ?? defaults[name];
   return values;

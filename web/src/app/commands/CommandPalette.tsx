@@ -1,12 +1,4 @@
-import {
-  Highlight,
-  Kbd,
-  Loader,
-  Modal,
-  TextInput,
-  useMantineColorScheme,
-  VisuallyHidden,
-} from "@mantine/core";
+import { Highlight, Kbd, Loader, Modal, TextInput, useMantineColorScheme, VisuallyHidden } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import {
   IconBook,
@@ -23,16 +15,7 @@ import {
   IconUser,
 } from "@tabler/icons-react";
 import { keepPreviousData } from "@tanstack/react-query";
-import {
-  type KeyboardEvent,
-  type ReactNode,
-  useCallback,
-  useEffect,
-  useId,
-  useMemo,
-  useRef,
-  useState,
-} from "react";
+import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { api } from "@/api/client";
 import { type Keys, KeysTable } from "@/ui/KeysTable";
@@ -111,13 +94,7 @@ function icon(Shown: Icon): ReactNode {
   return <Shown size={18} stroke={1.7} aria-hidden />;
 }
 
-function action(
-  id: string,
-  label: string,
-  shown: Icon,
-  run: () => void,
-  more: Partial<Command> = {},
-): Command {
+function action(id: string, label: string, shown: Icon, run: () => void, more: Partial<Command> = {}): Command {
   return { id: `action ${id}`, label, group: "Actions", icon: icon(shown), run, ...more };
 }
 
@@ -212,9 +189,7 @@ export default function CommandPalette({ opened, onClose }: { opened: boolean; o
       >
         <Modal.Overlay backgroundOpacity={0.3} />
         <Modal.Content aria-label="Search and commands">
-          <div className={classes.palette}>
-            {opened && <Search onClose={onClose} onKeys={() => setKeys(true)} />}
-          </div>
+          <div className={classes.palette}>{opened && <Search onClose={onClose} onKeys={() => setKeys(true)} />}</div>
         </Modal.Content>
       </Modal.Root>
       <Modal opened={keys} onClose={() => setKeys(false)} title="Keyboard shortcuts" size="lg">
@@ -225,12 +200,7 @@ export default function CommandPalette({ opened, onClose }: { opened: boolean; o
 }
 
 /** Return the commands for a search, below headings if there is none. */
-function useSections(
-  search: string,
-  found: Found,
-  go: (path: string) => void,
-  onKeys: () => void,
-): Section[] {
+function useSections(search: string, found: Found, go: (path: string) => void, onKeys: () => void): Section[] {
   const { workspace } = useSession();
   const [here] = useLocation();
   // The open page is the latest item, but is not worth listing.
@@ -439,9 +409,7 @@ function Status({ found, search, count, isSettled }: StatusProps) {
       : (found.noRun ?? (count === 0 ? `Nothing matches “${shortened(search)}”.` : null));
   if (text === null || !isSettled)
     return (
-      <VisuallyHidden role="status">
-        {!isSettled ? "" : count === 1 ? "1 result" : `${count} results`}
-      </VisuallyHidden>
+      <VisuallyHidden role="status">{!isSettled ? "" : count === 1 ? "1 result" : `${count} results`}</VisuallyHidden>
     );
   return (
     <Quiet px="md" py="sm" role="status" className={classes.status}>

@@ -3,14 +3,7 @@ import { looseScore, scoreIn, wordsOf } from "@/ui/match";
 import type { Command, Group, Recent } from "./commands";
 
 /** The headings without a search, in this order. */
-const ORDER: readonly Group[] = [
-  "Recent",
-  "This page",
-  "Actions",
-  "Pages",
-  "Nodes of this flow",
-  "Add a node",
-];
+const ORDER: readonly Group[] = ["Recent", "This page", "Actions", "Pages", "Nodes of this flow", "Add a node"];
 const MAX_SHOWN = 50;
 const MAX_RECENT = 6;
 /** The score of a command that the server found by words which the palette does not know. */

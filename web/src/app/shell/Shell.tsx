@@ -98,12 +98,7 @@ function UserMenu({ compact }: { compact: boolean }) {
     <MenuButton load={() => import("./UserMenuItems")} menu={{ width: 220, position: "top-start" }}>
       <UnstyledButton w="100%" p="xs" bdrs="md">
         <Group gap="xs" wrap="nowrap">
-          <IconUser
-            size={18}
-            stroke={1.7}
-            role="img"
-            aria-label={compact ? `Account: ${user.name}` : "Account:"}
-          />
+          <IconUser size={18} stroke={1.7} role="img" aria-label={compact ? `Account: ${user.name}` : "Account:"} />
           {!compact && (
             <>
               <Stack gap={0} flex={1} miw={0}>
@@ -131,13 +126,7 @@ function WorkspaceMenu({ compact }: { compact: boolean }) {
       load={() => import("./WorkspaceMenuItems")}
       menu={{ width: compact ? 220 : "target", position: "bottom-start" }}
     >
-      <UnstyledButton
-        w="100%"
-        p="xs"
-        bdrs="md"
-        bd="1px solid var(--line)"
-        aria-label={`Workspace ${workspace.name}`}
-      >
+      <UnstyledButton w="100%" p="xs" bdrs="md" bd="1px solid var(--line)" aria-label={`Workspace ${workspace.name}`}>
         <Group gap="xs" wrap="nowrap">
           <IconBuilding size={18} stroke={1.7} aria-hidden />
           {!compact && (
@@ -174,8 +163,8 @@ function Paused() {
     <Group role="status" px="md" py={8} gap="xs" wrap="nowrap" className={classes.paused}>
       <IconPlayerPause size={18} color="var(--waiting)" aria-hidden style={{ flexShrink: 0 }} />
       <Text size="sm">
-        The server is paused: triggers do not start flows, and new runs are refused. An administrator can
-        resume it with the command <Code>resume</Code>.
+        The server is paused: triggers do not start flows, and new runs are refused. An administrator can resume it with
+        the command <Code>resume</Code>.
       </Text>
     </Group>
   );
@@ -312,12 +301,7 @@ export function Shell({ children }: { children: ReactNode }) {
       </a>
       <AppShell.Header hiddenFrom="sm" bg="var(--card)">
         <Group h="100%" px="sm">
-          <Burger
-            opened={opened}
-            onClick={toggle}
-            size="sm"
-            aria-label={opened ? "Close menu" : "Open menu"}
-          />
+          <Burger opened={opened} onClick={toggle} size="sm" aria-label={opened ? "Close menu" : "Open menu"} />
           <Wordmark compact={false} />
           <Box ml="auto">
             <PaletteButton compact onClick={open} />

@@ -13,9 +13,7 @@ export default function WorkspaceMenuItems() {
       {workspaces.map((one) => (
         <Menu.Item
           key={one.id}
-          leftSection={
-            one.id === workspace.id ? <IconCheck size={16} aria-hidden /> : <span style={{ width: 16 }} />
-          }
+          leftSection={one.id === workspace.id ? <IconCheck size={16} aria-hidden /> : <span style={{ width: 16 }} />}
           onClick={() => {
             switchTo(one.id);
             go("/");

@@ -75,11 +75,7 @@ function useTarget(target: string): DOMRect | undefined {
       const found = document.querySelector(target)?.getBoundingClientRect();
       // On a phone the menu is beside the screen while it is closed.
       const isShown =
-        found !== undefined &&
-        found.width > 0 &&
-        found.height > 0 &&
-        found.right > 0 &&
-        found.left < window.innerWidth;
+        found !== undefined && found.width > 0 && found.height > 0 && found.right > 0 && found.left < window.innerWidth;
       setBox((before) =>
         isShown && before !== undefined && JSON.stringify(before) === JSON.stringify(found)
           ? before
@@ -176,12 +172,7 @@ export default function TourCard({ userId, at }: { userId: string; at: number })
             <span />
           )}
           <Group gap="xs">
-            <Button
-              size="xs"
-              variant="default"
-              disabled={number === 0}
-              onClick={() => showStep(userId, number - 1)}
-            >
+            <Button size="xs" variant="default" disabled={number === 0} onClick={() => showStep(userId, number - 1)}>
               Back
             </Button>
             <Button size="xs" onClick={() => (isLast ? endTour(userId) : showStep(userId, number + 1))}>

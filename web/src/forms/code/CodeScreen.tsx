@@ -73,13 +73,7 @@ async function offer(context: CompletionContext, { scope, load, names }: Latest)
       apply: (view: EditorView, _: unknown, from: number, to: number) => {
         // Closing brackets are typed by themselves.
         const rest = view.state.sliceDoc(to, to + 2);
-        const more = /^["']\]$/.test(insert.slice(-2))
-          ? rest === insert.slice(-2)
-            ? 2
-            : rest[0] === "]"
-              ? 1
-              : 0
-          : 0;
+        const more = /^["']\]$/.test(insert.slice(-2)) ? (rest === insert.slice(-2) ? 2 : rest[0] === "]" ? 1 : 0) : 0;
         view.dispatch({
           changes: { from, to: to + more, insert },
           selection: { anchor: from + insert.length - (insert.endsWith("()") ? 1 : 0) },

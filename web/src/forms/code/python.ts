@@ -32,9 +32,7 @@ function pathOf(chain: string): Path {
   const steps = [...chain.slice(root.length).matchAll(STEP)];
   return [
     root,
-    ...steps.map(([, double, single, number]) =>
-      number === undefined ? (double ?? single ?? "") : Number(number),
-    ),
+    ...steps.map(([, double, single, number]) => (number === undefined ? (double ?? single ?? "") : Number(number))),
   ];
 }
 
@@ -62,11 +60,7 @@ function keysOf(value: Json | undefined): [string, Json][] {
 }
 
 /** Return the completions at the end of `before`; null if nothing is known. `names` are the names that the node provides. */
-export function completePython(
-  before: string,
-  names: readonly string[],
-  scope: Scope,
-): PythonCompletion | null {
+export function completePython(before: string, names: readonly string[], scope: Scope): PythonCompletion | null {
   const key = IN_KEY.exec(before);
   if (key !== null) {
     const [, chain = "", quote = '"', part = ""] = key;
@@ -120,9 +114,7 @@ export function completePython(
           boost: 2,
         }),
       ),
-      ...builtins.map(
-        (name): PythonOption => ({ label: name, insert: name, detail: "", type: "function", boost: 0 }),
-      ),
+      ...builtins.map((name): PythonOption => ({ label: name, insert: name, detail: "", type: "function", boost: 0 })),
     ],
   };
 }

@@ -110,8 +110,7 @@ export function GroupEditor(props: GroupEditorProps) {
   const [fresh, setFresh] = useState(isFresh ? 0 : -1);
   const set = (at: number, part: Rule | Group) =>
     onChange({ ...group, rules: group.rules.map((one, place) => (place === at ? part : one)) });
-  const remove = (at: number) =>
-    onChange({ ...group, rules: group.rules.filter((_, place) => place !== at) });
+  const remove = (at: number) => onChange({ ...group, rules: group.rules.filter((_, place) => place !== at) });
   function add(part: Rule | Group) {
     setFresh(group.rules.length);
     onChange({ ...group, rules: [...group.rules, part] });
@@ -209,9 +208,7 @@ const key = (type: Type, op: Op) => `${type}:${op}`;
 /** Return the operators by type, those of the field's type first. */
 function operatorData(known: Type | undefined) {
   const order =
-    known === undefined
-      ? TYPES
-      : [...TYPES].sort((a, b) => Number(b.type === known) - Number(a.type === known));
+    known === undefined ? TYPES : [...TYPES].sort((a, b) => Number(b.type === known) - Number(a.type === known));
   return order.map(({ type, label, operators }) => ({
     group: label,
     items: operators.map(({ op, label: name }) => ({ value: key(type, op), label: name })),

@@ -30,10 +30,7 @@ const RULES: Words = {
 };
 
 /** Return the view of a condition or of rules, and a function to change it; null for other settings. */
-export function useConditionView(
-  leaf: Leaf,
-  value: Json | undefined,
-): { view: View; switched: SwitchProps } | null {
+export function useConditionView(leaf: Leaf, value: Json | undefined): { view: View; switched: SwitchProps } | null {
   const { expressions } = useForm();
   const isRules = leaf.rules !== undefined;
   const found = isRules ? readRules(value) : read(value);

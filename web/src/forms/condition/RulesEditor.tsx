@@ -155,8 +155,7 @@ function CaseInput({ label, value, cases, onChange }: CaseInputProps) {
   const isKnown = value === "" || known.includes(value);
   const shown = isKnown ? known : [...known, value];
   const fresh = typed.trim();
-  const canAdd =
-    fresh !== "" && fresh.length <= MAX_NAME && cases.length < MAX_CASES && !known.includes(fresh);
+  const canAdd = fresh !== "" && fresh.length <= MAX_NAME && cases.length < MAX_CASES && !known.includes(fresh);
 
   function choose(option: string | null) {
     if (option?.startsWith(NEW)) onChange(option.slice(NEW.length), option.slice(NEW.length));

@@ -12,14 +12,7 @@ import {
   TextInput,
   Tooltip,
 } from "@mantine/core";
-import {
-  IconAbc,
-  IconBraces,
-  IconCalendar,
-  IconCheck,
-  IconNumber123,
-  IconToggleLeft,
-} from "@tabler/icons-react";
+import { IconAbc, IconBraces, IconCalendar, IconCheck, IconNumber123, IconToggleLeft } from "@tabler/icons-react";
 import { type ReactElement, useMemo, useRef } from "react";
 import type { Json } from "@/definition/types";
 import { Quiet } from "@/ui/Quiet";
@@ -106,16 +99,7 @@ function withoutBraces(text: string): string {
   return /^\s*\{\{(.*)\}\}\s*$/s.exec(text)?.[1]?.trim() ?? text;
 }
 
-export function PathInput({
-  id,
-  label,
-  value,
-  onChange,
-  onChoose,
-  scope,
-  placeholder,
-  autoFocus,
-}: PathInputProps) {
+export function PathInput({ id, label, value, onChange, onChoose, scope, placeholder, autoFocus }: PathInputProps) {
   const { readOnly } = useForm();
   const { activate } = useActive();
   const input = useRef<HTMLInputElement>(null);
@@ -191,9 +175,7 @@ function formOf(value: Value, forms: Form[]): Form {
 export function convertValue(value: Value | undefined, takes: Takes, type: Type): Value | undefined {
   if (takes === "none") return undefined;
   if (takes === "list") {
-    return value !== undefined && "literal" in value && Array.isArray(value.literal)
-      ? value
-      : { literal: [] };
+    return value !== undefined && "literal" in value && Array.isArray(value.literal) ? value : { literal: [] };
   }
   const [first = "text"] = formsOf(takes, type);
   if (value === undefined) return { literal: FORMS[first].start };
@@ -280,8 +262,7 @@ export function ValueInput(props: ValueInputProps): ReactElement {
   function change(next: Form) {
     if (next === form) return;
     if (next !== "expression") onChange({ literal: FORMS[next].start });
-    else
-      onChange({ expression: "literal" in value && value.literal !== "" ? literalText(value.literal) : "" });
+    else onChange({ expression: "literal" in value && value.literal !== "" ? literalText(value.literal) : "" });
   }
   return (
     <div style={{ display: "flex", gap: 4 }}>
@@ -293,15 +274,7 @@ export function ValueInput(props: ValueInputProps): ReactElement {
   );
 }
 
-function Plain({
-  id,
-  label,
-  value,
-  onChange,
-  scope,
-  form,
-  takes,
-}: ValueInputProps & { form: Form }): ReactElement {
+function Plain({ id, label, value, onChange, scope, form, takes }: ValueInputProps & { form: Form }): ReactElement {
   const { readOnly } = useForm();
   const shared = { id, "aria-label": label, readOnly };
   const literal = "literal" in value ? value.literal : "";

@@ -32,35 +32,13 @@ function random(seed: number): (most: number) => number {
 }
 
 const FIELDS: Record<string, string[]> = {
-  text: [
-    "input.text",
-    'input["a key"]',
-    "input.missing",
-    "input.null",
-    "input.text ~ input.text",
-    "input.tags[0]",
-  ],
-  number: [
-    "input.n",
-    "input.n + 1",
-    "-input.n",
-    "input.text|length + 1",
-    "input.missing|default(3)",
-    "input.null",
-  ],
+  text: ["input.text", 'input["a key"]', "input.missing", "input.null", "input.text ~ input.text", "input.tags[0]"],
+  number: ["input.n", "input.n + 1", "-input.n", "input.text|length + 1", "input.missing|default(3)", "input.null"],
   boolean: ["input.yes", "input.no", "input.null", "input.missing"],
   date: ["input.at", "input.at_text", "now"],
   list: ["input.tags", "input.numbers", "input.empty", "input.null", "(input.null or input.tags)|list"],
   object: ["input.object", "input", "input.object.inner"],
-  any: [
-    "input.text",
-    "input.n",
-    "input.null",
-    "input.missing",
-    "input.tags",
-    "input.object",
-    "input.missing.deep",
-  ],
+  any: ["input.text", "input.n", "input.null", "input.missing", "input.tags", "input.object", "input.missing.deep"],
 };
 const VALUES: Record<string, Json[]> = {
   text: ["", "a", "Ab", "q\"uo'te", "}} {{ or", "line\nbreak", "é😀", "false"],
@@ -90,8 +68,7 @@ function makeRule(pick: (most: number) => number): Rule {
     return { field, op, value: { literal: values.slice(0, pick(values.length + 1)) } };
   }
   if (takes === "count") return { field, op, value: { literal: 1 + pick(3) } };
-  const value: Value =
-    pick(3) === 0 ? { expression: one(OTHERS[type] ?? []) } : { literal: one(VALUES[type] ?? []) };
+  const value: Value = pick(3) === 0 ? { expression: one(OTHERS[type] ?? []) } : { literal: one(VALUES[type] ?? []) };
   return { field, op, value };
 }
 

@@ -104,8 +104,7 @@ export function operandFault(text: string): string | undefined {
   const depths = depthsOf(tokens) ?? [];
   const last = tokens.at(-1);
   if (last?.kind === "sign" && !/[)\]}]/.test(last.text)) return "Not complete";
-  return tokens.length === 0 ||
-    tokens.some(({ text }, at) => depths[at] === 0 && [",", "=", ":"].includes(text))
+  return tokens.length === 0 || tokens.some(({ text }, at) => depths[at] === 0 && [",", "=", ":"].includes(text))
     ? "Enter an expression, such as input.total"
     : undefined;
 }
@@ -221,8 +220,7 @@ class Reader {
   private checked(rule: Rule | null): Rule | null {
     if (rule === null || operandFault(rule.field) !== undefined) return null;
     const { value } = rule;
-    const isWrong =
-      value !== undefined && "expression" in value && operandFault(value.expression) !== undefined;
+    const isWrong = value !== undefined && "expression" in value && operandFault(value.expression) !== undefined;
     return isWrong || literalOf(tokensIn(rule.field) ?? []) !== undefined ? null : rule;
   }
 

@@ -52,8 +52,6 @@ it("names the ways and the credential", () => {
   expect(titleOfWay({ type: "http_bearer", title: "Bot token" }, [])).toBe("Bot token");
   expect(titleOfWay({ type: "http_bearer" }, [])).toBe("Access token");
   expect(titleOfWay({ type: "http_basic" }, [BASIC])).toBe("User name and password");
-  expect(titleOfWay({ type: "http_digest" }, [{ ...BASIC, type: "http_digest", name: "Digest" }])).toBe(
-    "Digest",
-  );
+  expect(titleOfWay({ type: "http_digest" }, [{ ...BASIC, type: "http_digest", name: "Digest" }])).toBe("Digest");
   expect(freeName("Slack", ["Slack", "Slack 2"])).toBe("Slack 3");
 });

@@ -85,13 +85,7 @@ export default function ConnectDialog(props: ConnectDialogProps) {
   const { types, error, retry } = useCredentialTypes();
   const { data: credentials } = useCredentials();
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={`Connect ${connector.service.name}`}
-      size="lg"
-      closeOnClickOutside={false}
-    >
+    <Modal opened onClose={onClose} title={`Connect ${connector.service.name}`} size="lg" closeOnClickOutside={false}>
       {types === undefined || credentials === undefined ? (
         error ? (
           <Refused error={error} onRetry={retry} />
@@ -146,9 +140,7 @@ function Connecting({ connector, only, suggestedName, types, taken, onClose, onD
           types={[typeFor(way, type)]}
           suggestedName={name}
           suggested={{ type: way.type, data: presetOf(way), hosts: way.hosts ?? [] }}
-          drawHosts={(hosts, onChange) =>
-            hasHosts(way) && <HostField way={way} hosts={hosts} onChange={onChange} />
-          }
+          drawHosts={(hosts, onChange) => hasHosts(way) && <HostField way={way} hosts={hosts} onChange={onChange} />}
           isBrief
           onClose={onClose}
           onDone={(made) => {

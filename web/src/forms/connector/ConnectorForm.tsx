@@ -76,9 +76,7 @@ function OperationField(props: OperationFieldProps) {
         renderOption={({ option }) => (
           <div>
             <Text size="sm">{option.label}</Text>
-            {byId.get(option.value)?.description && (
-              <Quiet size="xs">{byId.get(option.value)?.description}</Quiet>
-            )}
+            {byId.get(option.value)?.description && <Quiet size="xs">{byId.get(option.value)?.description}</Quiet>}
           </div>
         )}
       />
@@ -150,8 +148,7 @@ export default function ConnectorForm({
           {connector.name} has no operation “{chosen}” on this server. Choose another one.
         </Alert>
       )}
-      {connector === undefined &&
-        (error ? <Refused error={error} onRetry={retry} /> : <LoadingRows rows={3} />)}
+      {connector === undefined && (error ? <Refused error={error} onRetry={retry} /> : <LoadingRows rows={3} />)}
       {connector !== undefined && found !== undefined && (
         <OperationParts connector={connector} operation={found}>
           {children}

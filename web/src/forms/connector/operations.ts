@@ -37,9 +37,7 @@ export function matches(operation: Described, search: string): boolean {
 }
 
 /** Return the operations by group, in the order of the connector. */
-export function byGroup<T extends { group: string }>(
-  operations: readonly T[],
-): { group: string; items: T[] }[] {
+export function byGroup<T extends { group: string }>(operations: readonly T[]): { group: string; items: T[] }[] {
   const groups = new Map<string, T[]>();
   for (const one of operations) groups.set(one.group, [...(groups.get(one.group) ?? []), one]);
   return [...groups].map(([group, items]) => ({ group, items }));

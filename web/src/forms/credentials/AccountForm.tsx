@@ -43,11 +43,7 @@ interface AccountFormProps {
 export function AccountForm(props: AccountFormProps) {
   const { data: found, error, refetch } = useProviders();
   if (found === undefined)
-    return error ? (
-      <Refused error={error} onRetry={() => void refetch()} />
-    ) : (
-      <Loading label="Loading the services" />
-    );
+    return error ? <Refused error={error} onRetry={() => void refetch()} /> : <Loading label="Loading the services" />;
   return (
     <Fields
       {...props}
@@ -225,13 +221,7 @@ function Scopes({ provider, value, onChange }: ScopesProps) {
         <Box mah={260} mt="xs" style={{ overflowY: "auto", overflowWrap: "anywhere" }}>
           <Stack gap={6} py={2}>
             {provider.scopes.map((one) => (
-              <Checkbox
-                key={one.value}
-                value={one.value}
-                size="sm"
-                label={one.title}
-                description={one.value}
-              />
+              <Checkbox key={one.value} value={one.value} size="sm" label={one.title} description={one.value} />
             ))}
           </Stack>
         </Box>

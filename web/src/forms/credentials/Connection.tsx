@@ -133,11 +133,7 @@ export function ConnectionPanel({ credential, fresh = false }: { credential: Cre
             icon={IconPlugConnected}
             onClick={() => void connecting.start()}
           >
-            {isConnected
-              ? "Connect another account"
-              : status === "revoked"
-                ? "Connect again"
-                : "Connect account"}
+            {isConnected ? "Connect another account" : status === "revoked" ? "Connect again" : "Connect account"}
           </Button>
           {connecting.isWaiting && (
             <Button size="sm" variant="subtle" onClick={connecting.cancel}>
@@ -145,13 +141,7 @@ export function ConnectionPanel({ credential, fresh = false }: { credential: Cre
             </Button>
           )}
           {connection.status !== "not_connected" && !connecting.isWaiting && (
-            <Button
-              size="sm"
-              variant="default"
-              c="var(--failed)"
-              loading={isEnding}
-              onClick={() => void disconnect()}
-            >
+            <Button size="sm" variant="default" c="var(--failed)" loading={isEnding} onClick={() => void disconnect()}>
               Disconnect
             </Button>
           )}

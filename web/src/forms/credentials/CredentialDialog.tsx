@@ -167,21 +167,8 @@ function ConnectStep({ made, onClose }: { made: Credential; onClose: () => void 
 export function CredentialMaking(props: MakingProps) {
   const { types, drawHosts, isBrief = false, onClose } = props;
   const [form, focusFault] = useFirstFault<HTMLDivElement>();
-  const {
-    only,
-    type,
-    name,
-    draft,
-    details,
-    refusal,
-    isSaving,
-    isTaken,
-    made,
-    chooseType,
-    rename,
-    change,
-    save,
-  } = useMaking(props, focusFault);
+  const { only, type, name, draft, details, refusal, isSaving, isTaken, made, chooseType, rename, change, save } =
+    useMaking(props, focusFault);
   const nameFault = details.find((one) => one.path === "name")?.message;
   if (made !== null) return <ConnectStep made={made} onClose={onClose} />;
   return (

@@ -76,8 +76,8 @@ function HostsField({ hosts, usual, needed, onChange }: HostsFieldProps) {
       />
       {needed && hosts.length === 0 && (
         <Alert color="yellow" variant="light" p="xs" role="note">
-          Without an allowed host, nodes cannot send this credential. Credentials that only check webhook
-          calls need none.
+          Without an allowed host, nodes cannot send this credential. Credentials that only check webhook calls need
+          none.
         </Alert>
       )}
     </>
@@ -141,12 +141,7 @@ export function CredentialForm(props: CredentialFormProps) {
         )}
       </FoldingProvider>
       {drawHosts?.(draft.hosts, changeHosts) ?? (
-        <HostsField
-          hosts={draft.hosts}
-          usual={provider?.hosts}
-          needed={type.needs_hosts}
-          onChange={changeHosts}
-        />
+        <HostsField hosts={draft.hosts} usual={provider?.hosts} needed={type.needs_hosts} onChange={changeHosts} />
       )}
       {/* An account is tested once it is connected. */}
       {!isAccount && <Trial attempt={attempt} />}

@@ -29,14 +29,11 @@ export default function EditDialog({ credential, onClose, onDone }: EditDialogPr
   const type = types?.find(credential.type);
   return (
     <Modal opened onClose={onClose} title={`Edit “${credential.name}”`} size="lg" closeOnClickOutside={false}>
-      {types === undefined &&
-        (error ? <Refused error={error} onRetry={retry} /> : <Loading label="Loading" />)}
+      {types === undefined && (error ? <Refused error={error} onRetry={retry} /> : <Loading label="Loading" />)}
       {types !== undefined && type === undefined && (
         <Alert color="red">This server has no credential type named {credential.type}.</Alert>
       )}
-      {type !== undefined && (
-        <Changing credential={credential} type={type} onClose={onClose} onDone={onDone} />
-      )}
+      {type !== undefined && <Changing credential={credential} type={type} onClose={onClose} onDone={onDone} />}
     </Modal>
   );
 }

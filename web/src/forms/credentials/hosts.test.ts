@@ -37,9 +37,7 @@ it("finds hosts in variables, and those that a credential may not be sent to", (
     other: "{{ vars.most }} https://x.org",
     list: ["https://y.org"],
   };
-  expect(hostsIn(withVariables(config, { shop: "https://API.shop.com/v1", most: 5 }))).toEqual([
-    "API.shop.com",
-  ]);
+  expect(hostsIn(withVariables(config, { shop: "https://API.shop.com/v1", most: 5 }))).toEqual(["API.shop.com"]);
   expect(hostsIn(withVariables(config, undefined))).toEqual([]);
   const hosts = ["api.shop.com", "shop.com", "other.org"];
   expect(hostsNotIn(hosts, ["*.Shop.com"])).toEqual(["shop.com", "other.org"]);
@@ -47,8 +45,7 @@ it("finds hosts in variables, and those that a credential may not be sent to", (
 });
 
 it("tells a credential for another service", () => {
-  const token = (hosts: string[] | null) =>
-    ({ type: "http_bearer", hosts, connection: null }) as unknown as Credential;
+  const token = (hosts: string[] | null) => ({ type: "http_bearer", hosts, connection: null }) as unknown as Credential;
   const account = (provider: string | null) =>
     ({ type: "oauth2", hosts: ["slack.com"], connection: { provider } }) as unknown as Credential;
   const github = [
@@ -58,9 +55,9 @@ it("tells a credential for another service", () => {
   expect(fitsService(token(["api.airtable.com"]), github)).toBe(false);
   expect(fitsService(token(["*.github.com"]), github)).toBe(true);
   expect(fitsService(token(null), github)).toBe(true);
-  expect(
-    fitsService(token(["my.host"]), [{ type: "http_bearer", host: { title: "Host" }, hosts: ["a.com"] }]),
-  ).toBe(true);
+  expect(fitsService(token(["my.host"]), [{ type: "http_bearer", host: { title: "Host" }, hosts: ["a.com"] }])).toBe(
+    true,
+  );
   expect(fitsService(account("slack"), github)).toBe(false);
   expect(fitsService(account("github"), github)).toBe(true);
   expect(fitsService(account("custom"), github)).toBe(true);

@@ -20,8 +20,7 @@ export function hostIn(text: string): string {
 export function hostsIn(config: Record<string, unknown> | undefined): string[] {
   const found = new Set<string>();
   for (const value of Object.values(config ?? {})) {
-    const host =
-      typeof value === "string" ? /^https?:\/\/([^/?#\s:{}]+)(?=[/?#:]|$)/.exec(value)?.[1] : undefined;
+    const host = typeof value === "string" ? /^https?:\/\/([^/?#\s:{}]+)(?=[/?#:]|$)/.exec(value)?.[1] : undefined;
     if (host !== undefined) found.add(host);
   }
   return [...found];
@@ -40,10 +39,7 @@ export function withVariables(
       return typeof value === "string" ? value : whole;
     });
   return Object.fromEntries(
-    Object.entries(config ?? {}).map(([key, value]) => [
-      key,
-      typeof value === "string" ? fill(value) : value,
-    ]),
+    Object.entries(config ?? {}).map(([key, value]) => [key, typeof value === "string" ? fill(value) : value]),
   );
 }
 
@@ -65,9 +61,7 @@ export function fitsService({ type, hosts, connection }: Credential, auth: reado
   const needed = ways.flatMap((way) => way.hosts ?? []);
   // A service at an address of the user has no known host.
   if (!Array.isArray(hosts) || hosts.length === 0 || needed.length === 0) return true;
-  return (
-    ways.some((way) => way.host !== undefined) || hostsNotIn(needed, hosts.map(String)).length < needed.length
-  );
+  return ways.some((way) => way.host !== undefined) || hostsNotIn(needed, hosts.map(String)).length < needed.length;
 }
 
 // The values of an OAuth2 account: those of its service need not be stored.

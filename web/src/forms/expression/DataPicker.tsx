@@ -77,17 +77,7 @@ function Entry({ path, label, detail, depth, opens, onOpen, children }: EntryPro
   );
 }
 
-function ValueEntry({
-  path,
-  label,
-  value,
-  depth,
-}: {
-  path: Path;
-  label: string;
-  value: Json;
-  depth: number;
-}) {
+function ValueEntry({ path, label, value, depth }: { path: Path; label: string; value: Json; depth: number }) {
   const parts = partsOf(value);
   return (
     <Entry path={path} label={label} detail={brief(value, 60)} depth={depth} opens={parts.length > 0}>

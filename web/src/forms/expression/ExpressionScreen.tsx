@@ -47,8 +47,7 @@ function useResults(text: string) {
   const [template] = useDebouncedValue(text, PAUSE);
   const query = useQuery({
     queryKey: ["results", expressions?.flowId, expressions?.nodeId, expressions?.runId, template],
-    queryFn: () =>
-      expressions === null ? Promise.reject(new Error()) : resultsOf(expressions, template, ITEMS),
+    queryFn: () => (expressions === null ? Promise.reject(new Error()) : resultsOf(expressions, template, ITEMS)),
     enabled: expressions !== null,
     placeholderData: keepPreviousData,
     staleTime: 5_000,

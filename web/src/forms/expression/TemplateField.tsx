@@ -28,9 +28,7 @@ function ExpressionPanel({ text, perItem, problems, onExpand }: ExpressionPanelP
   return (
     <div className={classes.panel}>
       <Group justify="space-between" gap={4} align="flex-start" wrap="nowrap">
-        <div className={classes.value}>
-          {holdsExpression(text) && <Preview text={text} problems={problems} />}
-        </div>
+        <div className={classes.value}>{holdsExpression(text) && <Preview text={text} problems={problems} />}</div>
         <Tooltip label="Full screen (Alt+Enter)" openDelay={300}>
           <ActionIcon
             size="sm"
@@ -129,8 +127,7 @@ function WithExpressions(props: TemplateFieldProps) {
   const [isFull, setFull] = useState(false);
   const onFocus = useCallback((insert: (path: Path) => void) => activate(id, insert), [activate, id]);
   if (expressions === null) return null;
-  const scope =
-    perItem === expressions.scope.perItem ? expressions.scope : { ...expressions.scope, perItem: true };
+  const scope = perItem === expressions.scope.perItem ? expressions.scope : { ...expressions.scope, perItem: true };
   return (
     <div className={classes.template}>
       <Suspense fallback={<Skeleton height={props.multiline ? 80 : 36} />}>

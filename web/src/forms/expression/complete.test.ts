@@ -38,9 +38,7 @@ describe("completion", () => {
   });
 
   it("starts with the names in scope, nodes and functions", () => {
-    expect(labels("{{^}}")).toEqual(
-      expect.arrayContaining(["input", "steps", "now", "steps.fetch", "len()", "not"]),
-    );
+    expect(labels("{{^}}")).toEqual(expect.arrayContaining(["input", "steps", "now", "steps.fetch", "len()", "not"]));
     expect(labels("{{ ^ }}")).not.toContain("item");
     expect(labels("{{ ^ }}", { ...SCOPE, perItem: true })).toEqual(expect.arrayContaining(["item", "index"]));
     expect(at("a {{ inp^ }}")).toMatchObject({ from: 5, to: 8 });
@@ -140,10 +138,7 @@ describe("insertionOf", () => {
 describe("regions", () => {
   it("end at their own braces", () => {
     const text = 'a {{ {"x": {}} }} b {{ "}}" }}c';
-    expect(regionsOf(text).map((one) => text.slice(one.from, one.to))).toEqual([
-      '{{ {"x": {}} }}',
-      '{{ "}}" }}',
-    ]);
+    expect(regionsOf(text).map((one) => text.slice(one.from, one.to))).toEqual(['{{ {"x": {}} }}', '{{ "}}" }}']);
   });
 
   it("that are not closed extend to the end", () => {

@@ -115,11 +115,7 @@ function memberOptions(read: Read, scope: Scope): Option[] {
   }
   const known = valueAt(scope, read.path);
   if (known === null) return [];
-  return [
-    ...keyOptions(known.value, read),
-    ...placeOptions(known.value, read),
-    ...methodOptions(known.value, read),
-  ];
+  return [...keyOptions(known.value, read), ...placeOptions(known.value, read), ...methodOptions(known.value, read)];
 }
 
 function nameOptions(scope: Scope): Option[] {
@@ -195,9 +191,7 @@ export function complete(text: string, position: number, scope: Scope): Completi
   const from = position - word.length;
   if (/\|\s*$/.test(rest)) return { from, to: position, options: filterOptions() };
   if (/\bis(\s+not)?\s+$/.test(rest)) {
-    const tests = language.tests.map(
-      ({ name, takes }): Option => ({ label: name, detail: takes, type: "keyword" }),
-    );
+    const tests = language.tests.map(({ name, takes }): Option => ({ label: name, detail: takes, type: "keyword" }));
     return { from, to: position, options: tests };
   }
   if (/[\w.\])"']$/.test(rest) || /^\d/.test(word)) return null;
@@ -205,9 +199,7 @@ export function complete(text: string, position: number, scope: Scope): Completi
 }
 
 function shift(options: Option[], by: number): Option[] {
-  return options.map((option) =>
-    option.from === undefined ? option : { ...option, from: option.from + by },
-  );
+  return options.map((option) => (option.from === undefined ? option : { ...option, from: option.from + by }));
 }
 
 /** Return the id of the node whose output is needed to complete here, such as `http` in `steps.http.bo`. */

@@ -24,8 +24,7 @@ interface Entry {
 }
 
 function entryOf(kind: Kind, name: string, takes: string, of: string, entry: Entry | undefined): Documented {
-  const shown =
-    kind === "filter" ? `|${name}${takes}` : kind === "test" ? `is ${name}${takes}` : `${name}${takes}`;
+  const shown = kind === "filter" ? `|${name}${takes}` : kind === "test" ? `is ${name}${takes}` : `${name}${takes}`;
   return {
     kind,
     name,

@@ -58,9 +58,7 @@ export function CredentialField(props: InputProps) {
           value={chosen}
           onChange={(next) => onChange(next ?? undefined)}
           placeholder={
-            usable.length > 0 || credentials === undefined
-              ? "Select credential"
-              : "No matching credential yet"
+            usable.length > 0 || credentials === undefined ? "Select credential" : "No matching credential yet"
           }
           // An empty list has no role for screen readers; the placeholder says it.
           {...(named.length === 0 ? { dropdownOpened: false } : {})}
@@ -72,9 +70,7 @@ export function CredentialField(props: InputProps) {
                 <Text size="sm" truncate>
                   {option.label}
                 </Text>
-                <Quiet size="xs">
-                  {one === undefined ? "not found" : (types?.find(one.type)?.name ?? one.type)}
-                </Quiet>
+                <Quiet size="xs">{one === undefined ? "not found" : (types?.find(one.type)?.name ?? one.type)}</Quiet>
               </Group>
             );
           }}
@@ -86,12 +82,7 @@ export function CredentialField(props: InputProps) {
         />
         {mayEdit && found !== undefined && (
           <Tooltip label="Edit this credential">
-            <ActionIcon
-              variant="default"
-              size={36}
-              aria-label="Edit this credential"
-              onClick={() => setEditing(true)}
-            >
+            <ActionIcon variant="default" size={36} aria-label="Edit this credential" onClick={() => setEditing(true)}>
               <IconPencil size={16} aria-hidden />
             </ActionIcon>
           </Tooltip>
@@ -144,8 +135,8 @@ function HostsWarning({ credential, hosts }: { credential: Credential; hosts: re
   if (refused.length === 0) return null;
   return (
     <Text size="xs" c="var(--waiting)" role="status" mt={4}>
-      This credential is sent only to {allowed?.join(", ")}, not to {refused.join(", ")}. Edit its allowed
-      hosts, or choose another one.
+      This credential is sent only to {allowed?.join(", ")}, not to {refused.join(", ")}. Edit its allowed hosts, or
+      choose another one.
     </Text>
   );
 }

@@ -160,9 +160,7 @@ function Items({ id, leaf, value, onChange, errors, items }: InputProps & { item
                 item={row}
                 others={rows.filter((one) => one.id !== row.id)}
                 kinds={kinds}
-                onChange={(next) =>
-                  change(rows.map((one) => (one.id === row.id ? { ...next, id: row.id } : one)))
-                }
+                onChange={(next) => change(rows.map((one) => (one.id === row.id ? { ...next, id: row.id } : one)))}
               />
             )}
           </div>
@@ -176,13 +174,7 @@ function Items({ id, leaf, value, onChange, errors, items }: InputProps & { item
 /** The kinds that are offered first; the others are below a line. */
 const USUAL = 10;
 
-function AddMenu({
-  kinds,
-  onAdd,
-}: {
-  kinds: [string, string][];
-  onAdd: (kind: string, label: string) => void;
-}) {
+function AddMenu({ kinds, onAdd }: { kinds: [string, string][]; onAdd: (kind: string, label: string) => void }) {
   return (
     <Menu position="bottom-start" withinPortal returnFocus={false}>
       <Menu.Target>

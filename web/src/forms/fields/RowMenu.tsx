@@ -1,14 +1,7 @@
 /** The actions on a row of a table or list: change type, move, remove. */
 
 import { Group, Menu, Text } from "@mantine/core";
-import {
-  IconArrowDown,
-  IconArrowUp,
-  IconCheck,
-  IconDotsVertical,
-  IconPlus,
-  IconTrash,
-} from "@tabler/icons-react";
+import { IconArrowDown, IconArrowUp, IconCheck, IconDotsVertical, IconPlus, IconTrash } from "@tabler/icons-react";
 import { Button } from "@/ui/Button";
 import { IconButton } from "@/ui/IconButton";
 import { SHAPES, type Shape } from "../schema/shapes";

@@ -109,17 +109,12 @@ export function ListEditor(props: ListEditorProps) {
   return (
     <div id={id} className={classes.rows}>
       {items.map((item, at) => {
-        const set = (value: Json) =>
-          change(items.map((one) => (one.id === item.id ? { ...one, value } : one)));
+        const set = (value: Json) => change(items.map((one) => (one.id === item.id ? { ...one, value } : one)));
         const shape = shapeOf(item.value);
         const name = `${label}, item ${at + 1}`;
         return (
           <div key={item.id}>
-            <div
-              className={classes.row}
-              data-single
-              data-tall={shape === "object" || shape === "list" || undefined}
-            >
+            <div className={classes.row} data-single data-tall={shape === "object" || shape === "list" || undefined}>
               <div className={classes.value}>
                 <ValueEditor
                   id={`${id}-${item.id}`}
@@ -188,11 +183,7 @@ function emptyRow(): Row {
 }
 
 /** Return the rows, with a first empty one if `begun`; they are rebuilt only if the value was changed from outside. */
-function useRows(
-  value: Record<string, Json>,
-  onChange: (value: Record<string, Json>) => void,
-  begun: boolean,
-) {
+function useRows(value: Record<string, Json>, onChange: (value: Record<string, Json>) => void, begun: boolean) {
   const [rows, setRows] = useState(() => {
     const known = rowsOf(value);
     return begun && known.length === 0 ? [emptyRow()] : known;
@@ -231,8 +222,7 @@ export function MapEditor(props: MapEditorProps) {
   return (
     <div id={id} className={classes.rows}>
       {rows.map((row, at) => {
-        const set = (more: Partial<Row>) =>
-          change(rows.map((one) => (one.id === row.id ? { ...one, ...more } : one)));
+        const set = (more: Partial<Row>) => change(rows.map((one) => (one.id === row.id ? { ...one, ...more } : one)));
         const fault = rowFault(rows, row);
         const shape = shapeOf(row.value);
         const name = row.key === "" ? `${label}, row ${at + 1}` : `${label}: ${row.key}`;
@@ -267,9 +257,7 @@ export function MapEditor(props: MapEditorProps) {
                 <RowMenu
                   label={name}
                   shape={shape}
-                  onShape={
-                    each?.type === "string" ? undefined : (to) => set({ value: reshape(row.value, to) })
-                  }
+                  onShape={each?.type === "string" ? undefined : (to) => set({ value: reshape(row.value, to) })}
                   onUp={at > 0 ? () => change(moved(rows, at, -1)) : undefined}
                   onDown={at < rows.length - 1 ? () => change(moved(rows, at, 1)) : undefined}
                   onRemove={() => change(rows.filter((one) => one.id !== row.id))}
@@ -405,12 +393,7 @@ function Nested(props: ValueEditorProps) {
   }
   const more = props.schema?.additionalProperties;
   const each = typeof more === "object" ? more : undefined;
-  return (
-    <MapEditor
-      {...{ id, label, onChange, each, literal, perItem, depth }}
-      value={isRecord(value) ? value : {}}
-    />
-  );
+  return <MapEditor {...{ id, label, onChange, each, literal, perItem, depth }} value={isRecord(value) ? value : {}} />;
 }
 
 function TextValue(props: ValueEditorProps) {

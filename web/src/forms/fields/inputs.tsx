@@ -103,9 +103,7 @@ function RecordSelect(props: RecordSelectProps) {
   const chosen = typeof value === "string" && value !== "" ? value : null;
   const known = choices ?? [];
   const isForeign = chosen !== null && !known.some((one) => one.value === chosen);
-  const data = isForeign
-    ? [...known, { value: chosen, label: choices ? `${chosen} (not found)` : chosen }]
-    : known;
+  const data = isForeign ? [...known, { value: chosen, label: choices ? `${chosen} (not found)` : chosen }] : known;
   return (
     <Select
       {...shared}
@@ -125,12 +123,7 @@ function RecordSelect(props: RecordSelectProps) {
 
 function FlowField(props: InputProps) {
   const { expressions } = useForm();
-  const { data } = api.useQuery(
-    "get",
-    "/api/flows",
-    { params: { query: { limit: 100 } } },
-    { staleTime: 30_000 },
-  );
+  const { data } = api.useQuery("get", "/api/flows", { params: { query: { limit: 100 } } }, { staleTime: 30_000 });
   const choices = data?.items
     .filter((flow) => flow.id !== expressions?.flowId && flow.status !== "archived")
     .map((flow) => ({ value: flow.id, label: flow.name }));
@@ -143,16 +136,12 @@ function AgentField(props: InputProps) {
   return <RecordSelect {...props} choices={choices} what="agent" />;
 }
 
-const OptionsField = lazily(() =>
-  import("../options/OptionsField").then((part) => ({ default: part.OptionsField })),
-);
+const OptionsField = lazily(() => import("../options/OptionsField").then((part) => ({ default: part.OptionsField })));
 const OptionsListField = lazily(() =>
   import("../options/OptionsListField").then((part) => ({ default: part.OptionsListField })),
 );
 
-const NamesButton = lazily(() =>
-  import("../options/NamesButton").then((part) => ({ default: part.NamesButton })),
-);
+const NamesButton = lazily(() => import("../options/NamesButton").then((part) => ({ default: part.NamesButton })));
 
 /** Return true if the kind has several inputs for this value, so that the label names a group. */
 export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
@@ -286,13 +275,7 @@ function SecretInput(props: InputProps) {
   const more = { ...useShared(props), value: textOf(value), autoComplete: "new-password", spellCheck: false };
   if (leaf.multiline) {
     return (
-      <Textarea
-        {...more}
-        autosize
-        minRows={3}
-        maxRows={8}
-        onChange={(event) => onChange(event.currentTarget.value)}
-      />
+      <Textarea {...more} autosize minRows={3} maxRows={8} onChange={(event) => onChange(event.currentTarget.value)} />
     );
   }
   return <PasswordInput {...more} onChange={(event) => onChange(event.currentTarget.value)} />;
@@ -325,9 +308,7 @@ function BooleanField(props: InputProps) {
       label={on ? "Yes" : "No"}
       onChange={(event) => {
         const next = event.currentTarget.checked;
-        onChange(
-          next === (leaf.default ?? false) && value !== undefined && !leaf.required ? undefined : next,
-        );
+        onChange(next === (leaf.default ?? false) && value !== undefined && !leaf.required ? undefined : next);
       }}
     />
   );
@@ -349,9 +330,7 @@ function ChoiceField(props: InputProps) {
       {...shownOf(leaf.choices)}
       data={data}
       value={value === undefined || value === null ? null : String(value)}
-      placeholder={
-        props.placeholder === "" ? howToChoose(leaf.choices) : choiceLabel(leaf.default, leaf.labels)
-      }
+      placeholder={props.placeholder === "" ? howToChoose(leaf.choices) : choiceLabel(leaf.default, leaf.labels)}
       clearable={!leaf.required}
       clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
       onChange={(chosen) => onChange(leaf.choices?.find((one) => String(one) === chosen))}

@@ -55,10 +55,7 @@ export function OptionsListField(props: InputProps & { source: OptionsSource }) 
       onPick={(picked) => onChange(toggled(value, picked))}
     >
       <Combobox.DropdownTarget>
-        <PillsInput
-          {...shared}
-          rightSection={readOnly ? undefined : <OpenButton box={box} label={leaf.label} />}
-        >
+        <PillsInput {...shared} rightSection={readOnly ? undefined : <OpenButton box={box} label={leaf.label} />}>
           <Pill.Group>
             {chosen.map((one, at) => (
               <Pill
@@ -89,9 +86,7 @@ export function OptionsListField(props: InputProps & { source: OptionsSource }) 
               aria-required={required}
               autoComplete="off"
               spellCheck={false}
-              placeholder={
-                value.length > 0 ? undefined : (placeholder ?? "Type values, or choose from the list")
-              }
+              placeholder={value.length > 0 ? undefined : (placeholder ?? "Type values, or choose from the list")}
             />
           </Pill.Group>
         </PillsInput>

@@ -33,11 +33,7 @@ it("names a value by its label if that says more", () => {
     { value: "C1", label: "general" },
     { value: "mine", label: "mine" },
   ];
-  expect(["C1", "mine", "C9"].map((value) => labelIn(items, value))).toEqual([
-    "general",
-    undefined,
-    undefined,
-  ]);
+  expect(["C1", "mine", "C9"].map((value) => labelIn(items, value))).toEqual(["general", undefined, undefined]);
 });
 
 it("adds a chosen value at the end, and removes one that was chosen", () => {
@@ -46,12 +42,7 @@ it("adds a chosen value at the end, and removes one that was chosen", () => {
 });
 
 it("asks the server for the folder that is typed", () => {
-  expect(["", "may", "reports/", "reports/2026/ma"].map(folderOf)).toEqual([
-    "",
-    "",
-    "reports/",
-    "reports/2026/",
-  ]);
+  expect(["", "may", "reports/", "reports/2026/ma"].map(folderOf)).toEqual(["", "", "reports/", "reports/2026/"]);
 });
 
 it("lists each folder once", () => {

@@ -16,8 +16,7 @@ function isEmpty(value: Json | undefined): boolean {
 
 /** Return true if an expression is anywhere in the value. */
 function isComputed(value: Json | undefined): boolean {
-  if (typeof value === "object" && value !== null)
-    return Object.values(value).some((one) => isComputed(one as Json));
+  if (typeof value === "object" && value !== null) return Object.values(value).some((one) => isComputed(one as Json));
   return holdsExpression(value);
 }
 
@@ -87,8 +86,7 @@ export function folderOf(search: string): string {
 export function foldersOf(paths: readonly string[]): string[] {
   const found = new Set<string>();
   for (const path of paths) {
-    for (let at = path.indexOf("/"); at !== -1; at = path.indexOf("/", at + 1))
-      found.add(path.slice(0, at + 1));
+    for (let at = path.indexOf("/"); at !== -1; at = path.indexOf("/", at + 1)) found.add(path.slice(0, at + 1));
   }
   return [...found].sort();
 }

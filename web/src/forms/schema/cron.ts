@@ -83,8 +83,7 @@ export function cronInWords(cron: string): string | undefined {
   const days = day === "*" ? "" : named(day, DAY);
   const months = month === "*" ? "" : named(month, monthName);
   const weekdays = weekday === "*" ? "" : named(weekday, dayName);
-  if (time === undefined || days === undefined || months === undefined || weekdays === undefined)
-    return undefined;
+  if (time === undefined || days === undefined || months === undefined || weekdays === undefined) return undefined;
   // If both day fields are set, cron runs when either matches.
   const on = [days && `day ${days} of the month`, weekdays && weekdays].filter(Boolean).join(" or ");
   return [time, on && `on ${on}`, months && `in ${months}`].filter(Boolean).join(", ");

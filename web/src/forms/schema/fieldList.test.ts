@@ -60,12 +60,7 @@ describe("the fields of a schema", () => {
   });
 
   it("are empty without a schema, and make no schema", () => {
-    const nothings: (Json | undefined)[] = [
-      undefined,
-      {},
-      { type: "object" },
-      { type: "object", properties: {} },
-    ];
+    const nothings: (Json | undefined)[] = [undefined, {}, { type: "object" }, { type: "object", properties: {} }];
     for (const nothing of nothings) {
       expect(fieldListOf(nothing)).toEqual({ fields: [], around: {} });
     }
@@ -80,20 +75,14 @@ describe("the fields of a schema", () => {
     ["several types", { type: "object", properties: { a: { type: ["string", "null"] } } }],
     ["choices that are no texts", { type: "object", properties: { a: { type: "string", enum: [1] } } }],
     ["choices of a number", { type: "object", properties: { a: { type: "number", enum: [1] } } }],
-    [
-      "a list of numbers",
-      { type: "object", properties: { a: { type: "array", items: { type: "number" } } } },
-    ],
+    ["a list of numbers", { type: "object", properties: { a: { type: "array", items: { type: "number" } } } }],
     ["a condition", { type: "object", properties: {}, if: {}, else: {} }],
     ["a reference", { type: "object", properties: { a: { $ref: "#/$defs/b" } }, $defs: { b: {} } }],
     ["a field without a type", { type: "object", properties: { a: {} } }],
     ["a field that takes everything", { type: "object", properties: { a: true } }],
     ["a key that must be there and is no field", { type: "object", properties: {}, required: ["a"] }],
     ["no type", { properties: { a: { type: "string" } } }],
-    [
-      "two in `required` that are one",
-      { type: "object", properties: { a: { type: "string" } }, required: 1 },
-    ],
+    ["two in `required` that are one", { type: "object", properties: { a: { type: "string" } }, required: 1 }],
   ])("are not shown where they would lose something: %s", (_what, schema) => {
     expect(fieldListOf(schema)).toBeNull();
   });

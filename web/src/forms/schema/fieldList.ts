@@ -81,9 +81,7 @@ function typeOf(schema: Schema): FieldType {
     const formats: Record<string, FieldType> = { date: "date", time: "time", "date-time": "datetime" };
     return formats[String(schema.format)] ?? "text";
   }
-  return schema.type === "number" || schema.type === "integer" || schema.type === "boolean"
-    ? schema.type
-    : "text";
+  return schema.type === "number" || schema.type === "integer" || schema.type === "boolean" ? schema.type : "text";
 }
 
 function fieldOf(name: string, schema: Json, required: boolean): Field {
@@ -131,8 +129,7 @@ function written({ fields, around }: FieldList): Schema {
 /** Return the schema of the fields; undefined if it would be empty. */
 export function schemaOf(list: FieldList): Schema | undefined {
   const made = written(list);
-  const isEmpty =
-    Object.keys(made.properties as Schema).length === 0 && Object.keys(list.around).length === 0;
+  const isEmpty = Object.keys(made.properties as Schema).length === 0 && Object.keys(list.around).length === 0;
   return isEmpty ? undefined : made;
 }
 

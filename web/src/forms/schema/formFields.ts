@@ -65,9 +65,7 @@ export function itemsOf(value: Json | undefined): FormItem[] | null {
   if (value === undefined) return [];
   if (!Array.isArray(value)) return null;
   const isItem = (one: Json) => typeof one === "object" && one !== null && !Array.isArray(one);
-  return value.every(isItem)
-    ? value.map((one) => ({ kind: "text", ...(one as unknown as Partial<FormItem>) }))
-    : null;
+  return value.every(isItem) ? value.map((one) => ({ kind: "text", ...(one as unknown as Partial<FormItem>) })) : null;
 }
 
 /** Return a name for a title that no other item has: `Your e-mail` becomes `your_e_mail`. */
@@ -158,7 +156,5 @@ export function written(items: readonly FormItem[]): Json | undefined {
   if (items.length === 0) return undefined;
   const isEmpty = (value: unknown) =>
     value === undefined || value === "" || value === false || (Array.isArray(value) && value.length === 0);
-  return items.map((item) =>
-    Object.fromEntries(Object.entries(item).filter(([, value]) => !isEmpty(value))),
-  ) as Json;
+  return items.map((item) => Object.fromEntries(Object.entries(item).filter(([, value]) => !isEmpty(value)))) as Json;
 }

@@ -169,8 +169,7 @@ export function leafOf(
     condition: schema["x-condition"] === true,
     rules: schema["x-rules"],
     multiline:
-      schema["x-multiline"] ??
-      (kind === "secret" ? (schema.maxLength ?? 0) >= LONG && /key/.test(key) : false),
+      schema["x-multiline"] ?? (kind === "secret" ? (schema.maxLength ?? 0) >= LONG && /key/.test(key) : false),
     language: schema["x-language"],
     scope: schema["x-scope"] ?? [],
     default: schema.default,
@@ -184,8 +183,7 @@ export function leafOf(
     format: schema.format,
     credentialTypes: schema["x-credential"],
     options: schema["x-options"],
-    names:
-      NAMED[schema["x-names"] ?? ""] === undefined ? (schema["x-names"] as Names | undefined) : undefined,
+    names: NAMED[schema["x-names"] ?? ""] === undefined ? (schema["x-names"] as Names | undefined) : undefined,
     many: typesOf(schema).includes("array"),
     each,
   };

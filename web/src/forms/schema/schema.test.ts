@@ -51,9 +51,7 @@ describe("the kind of a field", () => {
   });
 
   it("is undefined for settings that consist of other fields", () => {
-    expect(
-      kindOf("pagination", { type: "object", properties: { type: { type: "string" } } }),
-    ).toBeUndefined();
+    expect(kindOf("pagination", { type: "object", properties: { type: { type: "string" } } })).toBeUndefined();
     expect(kindOf("rules", { type: "array", items: { type: "object", properties: {} } })).toBeUndefined();
     expect(kindOf("auth", { oneOf: [{ type: "string" }] })).toBeUndefined();
   });

@@ -77,11 +77,7 @@ export function glance(value: unknown, labels?: Labels): string {
 }
 
 /** Return the placeholder of an empty field: its default, else an example. */
-export function placeholderOf(leaf: {
-  default?: unknown;
-  example?: string | number;
-  labels?: Labels;
-}): string {
+export function placeholderOf(leaf: { default?: unknown; example?: string | number; labels?: Labels }): string {
   const usual = glance(leaf.default, leaf.labels);
   return usual === "" && leaf.example !== undefined ? `For example ${leaf.example}` : usual;
 }

@@ -29,13 +29,7 @@ function Part({ part }: { part: Inline }) {
       );
     default:
       return (
-        <a
-          href={part.href}
-          target="_blank"
-          rel="noopener noreferrer nofollow"
-          tabIndex={-1}
-          className="nodrag nopan"
-        >
+        <a href={part.href} target="_blank" rel="noopener noreferrer nofollow" tabIndex={-1} className="nodrag nopan">
           <Parts parts={part.parts} />
         </a>
       );
@@ -138,12 +132,7 @@ interface GroupFrameProps {
 /** The frame of a group. The pointer passes through it, except on its title. */
 export function GroupFrame({ group, selected = false, children }: GroupFrameProps) {
   return (
-    <div
-      className={classes.frame}
-      data-color={group.color ?? "gray"}
-      data-selected={selected || undefined}
-      data-frame
-    >
+    <div className={classes.frame} data-color={group.color ?? "gray"} data-selected={selected || undefined} data-frame>
       <div className={classes.title}>
         {children}
         <span title={nameOfGroup(group)}>{nameOfGroup(group)}</span>

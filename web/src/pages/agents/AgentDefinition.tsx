@@ -158,9 +158,7 @@ function MainFields({ fields, readOnly }: { fields: Fields<AgentDraft>; readOnly
           clearable
           allowDeselect
           readOnly={readOnly}
-          data={
-            draft.credential && !models.includes(draft.credential) ? [...models, draft.credential] : models
-          }
+          data={draft.credential && !models.includes(draft.credential) ? [...models, draft.credential] : models}
           value={draft.credential || null}
           onChange={(name) => set({ credential: name ?? "" })}
         />

@@ -49,9 +49,7 @@ export function AgentMemory({ agentId }: { agentId: string }) {
       {items?.length === 0 && (
         <Empty
           title={search ? "No matching memories" : "No memories yet"}
-          hint={
-            search ? undefined : "Agents with the memory tool save entries here. You can add entries too."
-          }
+          hint={search ? undefined : "Agents with the memory tool save entries here. You can add entries too."}
         />
       )}
       {items?.map((memory) => (

@@ -23,12 +23,7 @@ export default function AgentPage({ id }: { id: string }) {
 
 function NewAgent() {
   return (
-    <Page
-      title="New agent"
-      above={ABOVE}
-      about="A language model with instructions, tools and limits."
-      width={860}
-    >
+    <Page title="New agent" above={ABOVE} about="A language model with instructions, tools and limits." width={860}>
       <AgentDefinition agent={null} />
     </Page>
   );
@@ -36,11 +31,7 @@ function NewAgent() {
 
 function KnownAgent({ id }: { id: string }) {
   const [search, setSearch] = useSearchParams();
-  const {
-    data: agent,
-    error,
-    refetch,
-  } = api.useQuery("get", "/api/agents/{name}", { params: { path: { name: id } } });
+  const { data: agent, error, refetch } = api.useQuery("get", "/api/agents/{name}", { params: { path: { name: id } } });
   const tab = search.get("tab") ?? "try";
 
   if (error) {
@@ -76,11 +67,7 @@ function KnownAgent({ id }: { id: string }) {
         </Group>
       }
     >
-      <Tabs
-        value={tab}
-        onChange={(next) => setSearch({ tab: next ?? "try" }, { replace: true })}
-        keepMounted={false}
-      >
+      <Tabs value={tab} onChange={(next) => setSearch({ tab: next ?? "try" }, { replace: true })} keepMounted={false}>
         <Tabs.List mb="md">
           {TABS.map(({ value, label }) => (
             <Tabs.Tab key={value} value={value}>

@@ -1,15 +1,4 @@
-import {
-  Alert,
-  Anchor,
-  Badge,
-  Group,
-  SimpleGrid,
-  Stack,
-  Text,
-  TextInput,
-  Title,
-  UnstyledButton,
-} from "@mantine/core";
+import { Alert, Anchor, Badge, Group, SimpleGrid, Stack, Text, TextInput, Title, UnstyledButton } from "@mantine/core";
 import { IconAlertTriangle, IconPlus, IconSearch } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link } from "wouter";
@@ -78,9 +67,7 @@ export default function Agents() {
     params: { query: { limit: 200 } },
   });
   const words = search.toLowerCase();
-  const found = data?.items.filter((agent) =>
-    `${agent.name} ${agent.description}`.toLowerCase().includes(words),
-  );
+  const found = data?.items.filter((agent) => `${agent.name} ${agent.description}`.toLowerCase().includes(words));
 
   return (
     <Page
@@ -106,9 +93,7 @@ export default function Agents() {
       />
       {isPending && <LoadingRows />}
       {error && <Refused error={error} onRetry={() => void refetch()} />}
-      {found?.length === 0 && (
-        <Empty title="No matching agents" hint="Try other words, or create an agent." />
-      )}
+      {found?.length === 0 && <Empty title="No matching agents" hint="Try other words, or create an agent." />}
       <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }}>
         {found?.map((agent) => (
           <AgentCard key={agent.id} agent={agent} />

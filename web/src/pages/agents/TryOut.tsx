@@ -88,12 +88,7 @@ function Dot({ step }: { step: AgentStep }) {
 function Value({ value }: { value: unknown }) {
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return (
-    <Code
-      block
-      mah={320}
-      style={{ overflow: "auto", whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}
-      tabIndex={0}
-    >
+    <Code block mah={320} style={{ overflow: "auto", whiteSpace: "pre-wrap", overflowWrap: "anywhere" }} tabIndex={0}>
       {text}
     </Code>
   );
@@ -417,24 +412,14 @@ function TaskFields({ agent, fields }: { agent: Schemas["AgentOut"]; fields: Fie
         onClick={toggle}
         aria-expanded={more}
         style={{ alignSelf: "flex-start" }}
-        leftSection={
-          more ? <IconChevronDown size={14} aria-hidden /> : <IconChevronRight size={14} aria-hidden />
-        }
+        leftSection={more ? <IconChevronDown size={14} aria-hidden /> : <IconChevronRight size={14} aria-hidden />}
       >
         Session, model and credentials
       </Button>
       <Collapse expanded={more}>
         <SimpleGrid cols={{ base: 1, sm: 2 }}>
-          <TextInput
-            label="Session"
-            description="Tasks of the same session share their memory"
-            {...bind("session")}
-          />
-          <TextInput
-            label="Model"
-            description="provider:name. Empty: the agent's model."
-            {...bind("model")}
-          />
+          <TextInput label="Session" description="Tasks of the same session share their memory" {...bind("session")} />
+          <TextInput label="Model" description="provider:name. Empty: the agent's model." {...bind("model")} />
           {agent.needs_credentials.map((tool) => (
             <CredentialOf
               key={tool}

@@ -126,18 +126,9 @@ function OneCredential({ id, typeOf, onDo, onClose }: OneCredentialProps) {
   const params = { params: { path: { credential: id } } };
   const { data, error, refetch } = api.useQuery("get", "/api/credentials/{credential}", params);
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={data?.name ?? "Credential"}
-      styles={{ title: { overflowWrap: "anywhere" } }}
-    >
+    <Modal opened onClose={onClose} title={data?.name ?? "Credential"} styles={{ title: { overflowWrap: "anywhere" } }}>
       {data === undefined &&
-        (error ? (
-          <Refused error={error} onRetry={() => void refetch()} />
-        ) : (
-          <Loading label="Loading the credential" />
-        ))}
+        (error ? <Refused error={error} onRetry={() => void refetch()} /> : <Loading label="Loading the credential" />)}
       {data !== undefined && <Facts credential={data} typeOf={typeOf} onDo={onDo} />}
     </Modal>
   );
@@ -216,11 +207,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
   const { may } = useSession();
   const mayChange = may("editor");
   return (
-    <Table
-      label="Credentials"
-      head={["Name", "Type", "Used by", "Allowed hosts", "Changed", ""]}
-      minWidth={700}
-    >
+    <Table label="Credentials" head={["Name", "Type", "Used by", "Allowed hosts", "Changed", ""]} minWidth={700}>
       {credentials.map((credential) => (
         <Tr key={credential.id} className={classes.row}>
           <Td className={classes.name}>
@@ -243,13 +230,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
             {credential.used_by_count === 0 ? (
               <Quiet>Not used</Quiet>
             ) : (
-              <Anchor
-                component="button"
-                type="button"
-                size="sm"
-                ta="start"
-                onClick={() => onOpen(credential.id)}
-              >
+              <Anchor component="button" type="button" size="sm" ta="start" onClick={() => onOpen(credential.id)}>
                 {countInWords(credential)}
               </Anchor>
             )}
@@ -326,10 +307,7 @@ export default function Credentials() {
             />
           </Group>
           {shown?.length === 0 ? (
-            <Empty
-              title="No matching credentials"
-              hint={`No credential has “${values.search}” in its name or type.`}
-            />
+            <Empty title="No matching credentials" hint={`No credential has “${values.search}” in its name or type.`} />
           ) : (
             <Card pad={false}>
               <List

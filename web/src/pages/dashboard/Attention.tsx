@@ -128,14 +128,7 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
           {asked.map((run) => (
             <Item
               key={run.id}
-              icon={
-                <IconUserCheck
-                  size={20}
-                  color="var(--waiting)"
-                  role="img"
-                  aria-label="Waiting for an answer"
-                />
-              }
+              icon={<IconUserCheck size={20} color="var(--waiting)" role="img" aria-label="Waiting for an answer" />}
               href={`/runs/${run.id}`}
               title={run.workflow_name}
               about={run.waiting ? waitingText(run.waiting) : "Waiting for an answer"}

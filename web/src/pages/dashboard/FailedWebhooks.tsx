@@ -17,13 +17,7 @@ function aboutOf(hook: FailedWebhook): string {
 }
 
 /** Webhooks that the server could not add or remove in a service: it tries again, or a person does it by hand. */
-export function FailedWebhooks({
-  hooks,
-  onChange,
-}: {
-  hooks: FailedWebhook[];
-  onChange: () => Promise<unknown>;
-}) {
+export function FailedWebhooks({ hooks, onChange }: { hooks: FailedWebhook[]; onChange: () => Promise<unknown> }) {
   const { may } = useSession();
   const [open, setOpen] = useState<FailedWebhook | null>(null);
   return (

@@ -1,14 +1,4 @@
-import {
-  Anchor,
-  Box,
-  SegmentedControl,
-  SimpleGrid,
-  Skeleton,
-  Stack,
-  Text,
-  Title,
-  VisuallyHidden,
-} from "@mantine/core";
+import { Anchor, Box, SegmentedControl, SimpleGrid, Skeleton, Stack, Text, Title, VisuallyHidden } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { type PointerEvent, useMemo, useState } from "react";
 import { Link } from "wouter";
@@ -297,17 +287,13 @@ function Shown({ metrics, range }: { metrics: Schemas["MetricsOut"]; range: Rang
         <Tile
           label="Failed"
           value={numbers.total === 0 ? "–" : percent(numbers.totalFailed / numbers.total)}
-          detail={
-            numbers.totalFailed > 0 ? `${count(numbers.totalFailed)} of ${count(numbers.total)}` : undefined
-          }
+          detail={numbers.totalFailed > 0 ? `${count(numbers.totalFailed)} of ${count(numbers.total)}` : undefined}
           bad={numbers.totalFailed > 0}
         />
         <Tile
           label="Duration (p95)"
           value={duration(metrics.p95_duration_ms)}
-          detail={
-            metrics.p50_duration_ms === null ? undefined : `median ${duration(metrics.p50_duration_ms)}`
-          }
+          detail={metrics.p50_duration_ms === null ? undefined : `median ${duration(metrics.p50_duration_ms)}`}
         />
         <Tile
           label="In progress"

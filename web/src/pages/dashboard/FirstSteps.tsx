@@ -18,17 +18,13 @@ export function FirstSteps() {
   const { data, error, refetch } = useTemplates();
   const [open, setOpen] = useState("");
   if (!may("editor")) {
-    return (
-      <Text>This workspace has no flows yet. A member with the editor role can create the first one.</Text>
-    );
+    return <Text>This workspace has no flows yet. A member with the editor role can create the first one.</Text>;
   }
   return (
     <Stack gap="lg">
       <div>
         <Title order={2}>Welcome, {user.name}</Title>
-        <Text c="var(--quiet)">
-          Start with a template that is ready to run: look at it, run it, and adapt it.
-        </Text>
+        <Text c="var(--quiet)">Start with a template that is ready to run: look at it, run it, and adapt it.</Text>
         <TourOffer />
       </div>
       {data ? (
@@ -58,10 +54,7 @@ export function FirstSteps() {
           Import a flow
         </Button>
       </Group>
-      <TemplateDialog
-        template={data?.items.find((template) => template.id === open)}
-        onClose={() => setOpen("")}
-      />
+      <TemplateDialog template={data?.items.find((template) => template.id === open)} onClose={() => setOpen("")} />
     </Stack>
   );
 }

@@ -36,15 +36,7 @@ import { Resizer, SidePanel } from "./panel/SidePanel";
 import { checkOf } from "./problems";
 import { shownOf, useRunStore } from "./run/runStore";
 import { Bars, LeftDrafts } from "./saving/Bars";
-import {
-  type Draft,
-  type Drafts,
-  draftsOf,
-  firstOf,
-  pruneDrafts,
-  readPinned,
-  type Tabs,
-} from "./saving/drafts";
+import { type Draft, type Drafts, draftsOf, firstOf, pruneDrafts, readPinned, type Tabs } from "./saving/drafts";
 import { remoteOf, saveAsNew } from "./saving/remote";
 import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/useSaving";
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
@@ -71,13 +63,7 @@ function JsonPane() {
             Documentation
           </DocsLink>
         </Group>
-        <IconButton
-          label="Hide JSON"
-          tip
-          icon={IconX}
-          data-next="[data-json]"
-          onClick={() => set({ json: false })}
-        />
+        <IconButton label="Hide JSON" tip icon={IconX} data-next="[data-json]" onClick={() => set({ json: false })} />
       </Group>
       <Suspense fallback={<Loading label="Opening JSON" />}>
         <JsonText />
@@ -110,9 +96,7 @@ function useCatalogueIn(store: EditorStore): void {
   const { catalogue } = useCatalogue();
   // A text, so that a change of the definition that adds no service renders nothing.
   const used = useStore(store, ({ definition: { nodes } }) =>
-    [...new Set(nodes.map((node) => node.type))]
-      .filter((type) => catalogue?.find(type)?.operations)
-      .join(" "),
+    [...new Set(nodes.map((node) => node.type))].filter((type) => catalogue?.find(type)?.operations).join(" "),
   );
   const types = useMemo(() => used.split(" ").filter(Boolean), [used]);
   const connectors = useQueries({ queries: types.map(connectorQuery), combine: loadedOf });
@@ -156,12 +140,7 @@ const KEYS: Keys = [
 function KeysDialog() {
   const open = useUi((ui) => ui.keys);
   return (
-    <Modal
-      opened={open}
-      onClose={() => useUi.getState().set({ keys: false })}
-      title="Keyboard shortcuts"
-      size="lg"
-    >
+    <Modal opened={open} onClose={() => useUi.getState().set({ keys: false })} title="Keyboard shortcuts" size="lg">
       <KeysTable keys={KEYS} />
     </Modal>
   );
@@ -291,8 +270,7 @@ function startChecking(store: EditorStore): () => void {
   const stop = store.subscribe((state, before) => {
     if (state.definition !== before.definition) plan(QUIET);
     // The titles of settings come from it.
-    else if (state.catalogue !== before.catalogue && state.check !== null && state.check.problems.length > 0)
-      plan(0);
+    else if (state.catalogue !== before.catalogue && state.check !== null && state.check.problems.length > 0) plan(0);
   });
   // A credential may be missing, or its account not connected.
   const ignore = whenCredentialsChange(() => plan(QUIET));
@@ -323,8 +301,7 @@ function opened(flow: ServerFlow, { userId, drafts, tabs }: Kept, readOnly: bool
   const store = makeStore(flow, readPinned(userId, flow.id));
   if (readOnly) return store;
   const restored = firstOf(drafts, tabs, flow);
-  if (restored.kind !== "nothing")
-    store.getState().replaceDefinition(restored.definition, "restore unsaved changes");
+  if (restored.kind !== "nothing") store.getState().replaceDefinition(restored.definition, "restore unsaved changes");
   if (restored.kind === "conflict") store.getState().setSaving({ kind: "conflict", theirs: flow });
   return store;
 }
@@ -464,12 +441,9 @@ export default function Editor({ id }: { id: string }) {
     if (first === null && data !== undefined && isFetchedAfterMount) setFirst(data);
   }, [data, first, isFetchedAfterMount]);
 
-  if (first !== null && catalogue !== undefined && kept !== null)
-    return <OpenEditor flow={first} kept={kept} />;
-  if (problem instanceof ApiError && problem.status === 404 && kept !== null)
-    return <NoFlow drafts={kept.drafts} />;
-  if (problem !== null && problem !== undefined)
-    return <Refused error={problem} onRetry={() => void refetch()} />;
+  if (first !== null && catalogue !== undefined && kept !== null) return <OpenEditor flow={first} kept={kept} />;
+  if (problem instanceof ApiError && problem.status === 404 && kept !== null) return <NoFlow drafts={kept.drafts} />;
+  if (problem !== null && problem !== undefined) return <Refused error={problem} onRetry={() => void refetch()} />;
   if (catalogueError) return <Refused error={catalogueError} onRetry={retry} />;
   return <Loading label="Opening the flow" fill />;
 }

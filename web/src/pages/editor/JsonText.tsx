@@ -38,8 +38,7 @@ export default function JsonText() {
       const read = parseDefinition(next);
       setRefusal(null);
       typed.current = read;
-      if (!isAlike(read, store.getState().definition))
-        store.getState().replaceDefinition(read, "edit JSON", "JSON");
+      if (!isAlike(read, store.getState().definition)) store.getState().replaceDefinition(read, "edit JSON", "JSON");
     } catch (error) {
       setRefusal(messageOf(error));
     }

@@ -25,12 +25,7 @@ export function ProblemLine({ problem }: { problem: Problem }) {
       }}
     >
       <Group gap="xs" wrap="nowrap">
-        <Icon
-          size={16}
-          color={color}
-          role="img"
-          aria-label={problem.level === "error" ? "Error" : "Warning"}
-        />
+        <Icon size={16} color={color} role="img" aria-label={problem.level === "error" ? "Error" : "Warning"} />
         <Text
           size="sm"
           fw={600}

@@ -98,8 +98,7 @@ export function ungrouped(definition: Definition, keys: readonly string[]): Defi
   const left = (definition.groups ?? []).filter((group) => !gone.has(groupKey(group.id)));
   const groups = without(left, gone);
   const isSame =
-    groups.length === definition.groups?.length &&
-    groups.every((group, at) => group === definition.groups?.[at]);
+    groups.length === definition.groups?.length && groups.every((group, at) => group === definition.groups?.[at]);
   return isSame || definition.groups === undefined ? definition : withGroups(definition, groups);
 }
 
@@ -309,9 +308,7 @@ export function annotationActions(
     ungroup: (keys) => change("ungroup", (before) => ungrouped(before, keys)),
     fold: (keys) => {
       const state = get();
-      const groups = groupsAmong(state.definition, keys).flatMap(
-        (key) => groupOf(state.definition, key) ?? [],
-      );
+      const groups = groupsAmong(state.definition, keys).flatMap((key) => groupOf(state.definition, key) ?? []);
       if (groups.length === 0) return "Select a group, or a node in a group";
       const next = !groups.every((group) => isFoldedIn(state, group));
       const folds = new Map(state.folds);

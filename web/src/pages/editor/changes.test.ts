@@ -186,10 +186,7 @@ describe("references to a renamed node", () => {
     ['{{ steps["old"].a }}', '{{ steps["new_one"].a }}'],
     ["{{ steps[ 'old' ] }}", "{{ steps[ 'new_one' ] }}"],
     ['{{ steps.get("old", 1) }}', '{{ steps.get("new_one", 1) }}'],
-    [
-      "a {{ steps.old }} b {{ steps.old + steps.other }}",
-      "a {{ steps.new_one }} b {{ steps.new_one + steps.other }}",
-    ],
+    ["a {{ steps.old }} b {{ steps.old + steps.other }}", "a {{ steps.new_one }} b {{ steps.new_one + steps.other }}"],
     ['{{ {"a": {"b": steps.old}} }}', '{{ {"a": {"b": steps.new_one}} }}'],
     ['{{ "}}" ~ steps.old }}', '{{ "}}" ~ steps.new_one }}'],
     [

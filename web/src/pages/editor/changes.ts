@@ -15,15 +15,7 @@ import {
   type Position,
   snap,
 } from "@/definition/types";
-import {
-  type Extras,
-  extrasOf,
-  joined,
-  movedNotes,
-  withExtras,
-  withoutKeys,
-  withRenamedMembers,
-} from "./annotating";
+import { type Extras, extrasOf, joined, movedNotes, withExtras, withoutKeys, withRenamedMembers } from "./annotating";
 
 const GAP = { x: 100, y: 40 };
 const STEP = NODE.width + GAP.x;
@@ -112,11 +104,7 @@ export function placed(definition: Definition): Definition {
 }
 
 /** Lay out all nodes from left to right, long chains in rows, the nodes of a group together. */
-export function arranged(
-  definition: Definition,
-  heightOf?: (id: string) => number,
-  isFolded?: IsFolded,
-): Definition {
+export function arranged(definition: Definition, heightOf?: (id: string) => number, isFolded?: IsFolded): Definition {
   return moved(definition, tidied(definition, heightOf, isFolded));
 }
 
@@ -143,14 +131,9 @@ export interface Where {
 }
 
 /** Return the definition with the node connected as asked, and the new node's id. */
-export function added(
-  definition: Definition,
-  node: NewNode,
-  where: Where,
-): { definition: Definition; id: string } {
+export function added(definition: Definition, node: NewNode, where: Where): { definition: Definition; id: string } {
   const id = freshId(node.type, ids(definition));
-  if (where.on !== undefined)
-    return { definition: insertedOn(definition, { ...node, id }, where.on, where.out), id };
+  if (where.on !== undefined) return { definition: insertedOn(definition, { ...node, id }, where.on, where.out), id };
   const source = where.after && nodeOf(definition, where.after.id);
   const position = where.position
     ? { x: snap(where.position.x), y: snap(where.position.y) }
@@ -162,11 +145,7 @@ export function added(
   return { definition: { ...definition, nodes, edges }, id };
 }
 
-function besideOf(
-  definition: Definition,
-  source: FlowNode | undefined,
-  branch: string | undefined,
-): Position {
+function besideOf(definition: Definition, source: FlowNode | undefined, branch: string | undefined): Position {
   if (source?.position) {
     const others = definition.edges.filter((one) => one.from === source.id && one.branch !== branch).length;
     return { x: source.position.x + STEP, y: source.position.y + (others > 0 ? NODE.height + GAP.y : 0) };
@@ -175,12 +154,7 @@ function besideOf(
   return { x: right + STEP, y: 0 };
 }
 
-function insertedOn(
-  definition: Definition,
-  node: FlowNode,
-  on: FlowEdge,
-  out: string | undefined,
-): Definition {
+function insertedOn(definition: Definition, node: FlowNode, on: FlowEdge, out: string | undefined): Definition {
   const from = nodeOf(definition, on.from)?.position ?? { x: 0, y: 0 };
   const to = nodeOf(definition, on.to)?.position ?? from;
   const makeRoom = to.x >= from.x + NODE.width && to.x - from.x < 2 * STEP;
@@ -268,12 +242,7 @@ export function idRefusal(definition: Definition, id: string, wanted: string): s
 }
 
 /** Change a node's id, also in edges and expressions. */
-export function renamed(
-  definition: Definition,
-  id: string,
-  wanted: string,
-  isLiteral: IsLiteral,
-): Definition {
+export function renamed(definition: Definition, id: string, wanted: string, isLiteral: IsLiteral): Definition {
   const names = new Map([[id, wanted]]);
   return {
     ...withRenamedMembers(definition, names),
@@ -369,16 +338,12 @@ export function isAlike(one: unknown, other: unknown): boolean {
   const keys = Object.keys(one);
   if (keys.length !== Object.keys(other).length) return false;
   return keys.every(
-    (key) =>
-      key in other && isAlike((one as Record<string, Json>)[key], (other as Record<string, Json>)[key]),
+    (key) => key in other && isAlike((one as Record<string, Json>)[key], (other as Record<string, Json>)[key]),
   );
 }
 
 /** Return how many nodes were added, removed or changed; moves do not count. */
-export function differences(
-  one: Definition,
-  other: Definition,
-): { added: number; removed: number; changed: number } {
+export function differences(one: Definition, other: Definition): { added: number; removed: number; changed: number } {
   const before = new Map(one.nodes.map((node) => [node.id, node]));
   let [added, changed] = [0, 0];
   for (const node of other.nodes) {

@@ -33,7 +33,7 @@ it("marks the nearest part if the value is missing", () => {
 
 it("marks nothing in text that is not a definition, without failing", () => {
   expect(markedIn("[1, 2", [])).toEqual([]);
-  expect(
-    markedIn('{"nodes": 7', [{ level: "warning", message: "m", path: "", nodeId: "a", field: null }]),
-  ).toEqual([{ from: 0, to: 1, severity: "warning", message: "m" }]);
+  expect(markedIn('{"nodes": 7', [{ level: "warning", message: "m", path: "", nodeId: "a", field: null }])).toEqual([
+    { from: 0, to: 1, severity: "warning", message: "m" },
+  ]);
 });

@@ -29,9 +29,7 @@ function valueIn(text: string, object: Tree, key: string): Tree | undefined {
 type Tree = ReturnType<typeof jsonLanguage.parser.parse>["topNode"];
 
 /** Return for each node id the position of its object, and of the values directly in it and in its config. */
-export function placesIn(
-  text: string,
-): Map<string, { node: Place; part: (field: string) => Place | undefined }> {
+export function placesIn(text: string): Map<string, { node: Place; part: (field: string) => Place | undefined }> {
   const found = new Map<string, { node: Place; part: (field: string) => Place | undefined }>();
   const top = jsonLanguage.parser.parse(text).topNode.getChild("Object");
   const list = top === null ? undefined : valueIn(text, top, "nodes");

@@ -45,8 +45,7 @@ function titleIn(
 
 function problemOf(detail: Detail, definition: Definition, catalogue: Catalogue | undefined): Problem {
   const inNode = IN_NODE.exec(detail.path);
-  const id =
-    detail.node_id ?? definition.nodes[Number(inNode?.[1] ?? -1)]?.id ?? ON_EDGE.exec(detail.path)?.[1];
+  const id = detail.node_id ?? definition.nodes[Number(inNode?.[1] ?? -1)]?.id ?? ON_EDGE.exec(detail.path)?.[1];
   const nodeId = id ?? null;
   const field = inNode?.[2] ?? null;
   const title = titleIn(definition, catalogue, nodeId, field);

@@ -57,8 +57,7 @@ describe("the editor's store", () => {
 
   it("drops the oldest step beyond the limit", () => {
     const { state } = open();
-    for (let at = 0; at < MAX_STEPS + 10; at += 1)
-      state().moveNodes(new Map([["a", { x: at * 20 + 20, y: 0 }]]));
+    for (let at = 0; at < MAX_STEPS + 10; at += 1) state().moveNodes(new Map([["a", { x: at * 20 + 20, y: 0 }]]));
     expect(state().history.past).toHaveLength(MAX_STEPS);
   });
 
@@ -159,9 +158,7 @@ describe("the id of a renamed node", () => {
     for (const config of [{ text: "{{ steps.http.body }}" }, { text: "return steps['http']" }])
       expect(named(node, [{ id: "a", type: "set", config }])).toBeUndefined();
     expect(named(node, [{ id: "a", type: "set", foreach: "{{ steps.http }}" }])).toBeUndefined();
-    expect(named(node, [{ id: "a", type: "set", config: { text: "the steps of https" } }])).toBe(
-      "get_orders",
-    );
+    expect(named(node, [{ id: "a", type: "set", config: { text: "the steps of https" } }])).toBe("get_orders");
   });
 
   it("stays if the published version has it", () => {

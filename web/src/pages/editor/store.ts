@@ -437,8 +437,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         else get().disconnect(selectedEdges);
       },
       removeNodes: (ids) => {
-        const label =
-          ids.length === 1 ? `delete ${called(ids[0] as string)}` : `delete ${ids.length} elements`;
+        const label = ids.length === 1 ? `delete ${called(ids[0] as string)}` : `delete ${ids.length} elements`;
         change(label, (before) => changes.removed(before, ids));
       },
       duplicate: (ids) => get().paste(changes.pieceOf(get().definition, get().within(ids))),
@@ -450,9 +449,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         set({ reveal: { ids: made.ids, focus: false, at: now() } });
       },
       connect: (added) =>
-        change(`connect ${called(added.from)} and ${called(added.to)}`, (before) =>
-          changes.connected(before, added),
-        ),
+        change(`connect ${called(added.from)} and ${called(added.to)}`, (before) => changes.connected(before, added)),
       disconnect: (edgeKeys) => change("disconnect", (before) => changes.disconnected(before, edgeKeys)),
       reconnect: (old, edge) =>
         change("reconnect", (before) => changes.connected(changes.disconnected(before, [old]), edge)),
@@ -474,8 +471,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       followName: (id, nameBefore) => {
         const { definition, published, marks, readOnly } = get();
         // A run on the canvas has its data under this id.
-        const wanted =
-          readOnly || marks.has(id) ? undefined : followingId(definition, published, id, nameBefore);
+        const wanted = readOnly || marks.has(id) ? undefined : followingId(definition, published, id, nameBefore);
         if (wanted !== undefined) get().renameNode(id, wanted);
       },
       setSettings: (patch) =>
@@ -485,9 +481,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       replaceDefinition: (definition, label, key) => change(label, () => changes.placed(definition), { key }),
       ...annotationActions(change, set, get),
       arrange: (heightOf) =>
-        change("tidy up", (before) =>
-          changes.arranged(before, heightOf, (group) => isFoldedIn(get(), group)),
-        ),
+        change("tidy up", (before) => changes.arranged(before, heightOf, (group) => isFoldedIn(get(), group))),
 
       pin: (nodeId, pin) => set({ pinned: { ...get().pinned, [nodeId]: pin } }),
       unpin: (nodeId) => {
@@ -512,9 +506,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
           ...heldOf(server, theirs),
           definition: theirs,
           saving: { kind: "idle" },
-          history: keepHistory
-            ? recorded(history, "use theirs", { definition, selected }, now())
-            : NO_HISTORY,
+          history: keepHistory ? recorded(history, "use theirs", { definition, selected }, now()) : NO_HISTORY,
           selected: present(selected, theirs),
           selectedEdges: NOTHING,
         });

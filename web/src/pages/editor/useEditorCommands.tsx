@@ -42,8 +42,7 @@ function changing(store: EditorStore, saver: Saver, may: Session["may"]): Comman
   const run = may("operator") ? state.run : null;
   const [only] = selected.length === 1 ? selected : [];
   const commands: Command[] = [];
-  if (run !== null)
-    commands.push(onPage("run", "Run this flow", IconPlayerPlay, () => run(), "Ctrl + Enter"));
+  if (run !== null) commands.push(onPage("run", "Run this flow", IconPlayerPlay, () => run(), "Ctrl + Enter"));
   if (run !== null && only !== undefined && may("editor"))
     commands.push(
       onPage(
@@ -57,13 +56,7 @@ function changing(store: EditorStore, saver: Saver, may: Session["may"]): Comman
   if (readOnly) return commands;
   if (isUnpublished(state))
     commands.push(
-      onPage(
-        "publish",
-        wordsFor(flow.status).action,
-        IconUpload,
-        () => void publishDraft(store, saver),
-        "Ctrl + S",
-      ),
+      onPage("publish", wordsFor(flow.status).action, IconUpload, () => void publishDraft(store, saver), "Ctrl + S"),
     );
   commands.push(onPage("add", "Add a node…", IconPlus, () => openPalette(store), "/"));
   return commands;

@@ -259,9 +259,7 @@ const FRAMES = 180;
 
 function focusFirst(frames = FRAMES): void {
   const panel = document.querySelector("[data-panel]");
-  const first = panel?.querySelector<HTMLElement>(
-    "[role=tabpanel] :is(input, textarea, [contenteditable=true])",
-  );
+  const first = panel?.querySelector<HTMLElement>("[role=tabpanel] :is(input, textarea, [contenteditable=true])");
   if (first != null) first.focus();
   else if (!isOnCanvas())
     return; // The user has moved on meanwhile.
@@ -293,8 +291,7 @@ function duplicate(store: EditorStore): void {
 /** Move the focus from a field of the panel to its node, or to the canvas. */
 function leavePanel(event: KeyboardEvent): boolean {
   const { target, key } = event;
-  if (key !== "Escape" || !(target instanceof Element) || target.closest("[data-panel]") === null)
-    return false;
+  if (key !== "Escape" || !(target instanceof Element) || target.closest("[data-panel]") === null) return false;
   canvasPlace()?.focus({ preventScroll: true });
   return true;
 }
@@ -362,17 +359,11 @@ function onCanvas(event: KeyboardEvent, store: EditorStore): boolean {
   }
   if (event.altKey) return false;
   // Tab moves the focus for keyboard users; after a click on the canvas it opens the node list.
-  if (
-    event.key === "Tab" &&
-    isOnCanvas() &&
-    !event.shiftKey &&
-    !document.activeElement?.matches(":focus-visible")
-  ) {
+  if (event.key === "Tab" && isOnCanvas() && !event.shiftKey && !document.activeElement?.matches(":focus-visible")) {
     openPalette(store);
     return true;
   }
-  const isButton =
-    event.target instanceof Element && event.target.closest("button, a, [role=button], [role=tab]");
+  const isButton = event.target instanceof Element && event.target.closest("button, a, [role=button], [role=tab]");
   if (isButton && event.key === "Enter") return false;
   const perform = PLAIN[plainKey(event)];
   perform?.(store);

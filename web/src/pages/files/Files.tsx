@@ -162,12 +162,7 @@ function Row({ upload, again, drop }: { upload: Upload } & Omit<Uploading, "uplo
           {state === "exists" ? "A file with this name already exists." : messageOf(error)}
         </Text>
       ) : (
-        <Progress
-          mt={4}
-          value={100 * part}
-          animated={state === "goes"}
-          aria-label={`Upload of ${file.name}`}
-        />
+        <Progress mt={4} value={100 * part} animated={state === "goes"} aria-label={`Upload of ${file.name}`} />
       )}
     </div>
   );
@@ -385,11 +380,7 @@ function List({ folder, onOpen, onChanged }: TrailProps & { onChanged: () => Pro
   const selection = useSelection(items.map(({ path }) => path));
   const [asked, asking] = useDisclosure(false);
   if (query.data === undefined) {
-    return query.error ? (
-      <Refused error={query.error} onRetry={() => void query.refetch()} />
-    ) : (
-      <LoadingRows />
-    );
+    return query.error ? <Refused error={query.error} onRetry={() => void query.refetch()} /> : <LoadingRows />;
   }
   if (items.length === 0) return <Nothing folder={folder} />;
   const chosen = items.map(({ path }) => path).filter((path) => selection.has(path));

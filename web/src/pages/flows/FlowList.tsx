@@ -46,8 +46,7 @@ const ACTS: Record<Act, Wording> = {
     label: "Archive",
     done: "archived",
     takes: (flow) => flow.status !== "archived",
-    about:
-      "The flows no longer start and are hidden from the list. You can find them with the filter Archived.",
+    about: "The flows no longer start and are hidden from the list. You can find them with the filter Archived.",
   },
   restore: {
     label: "Restore",
@@ -178,11 +177,7 @@ export function FlowList({ filters, folder }: FlowListProps) {
   const subfolders = isBrowsing(filters.values) ? subfoldersOf(folders, folder) : [];
   const tags = tagsOf(filters.values.tag);
   if (query.data === undefined || isPending) {
-    return query.error ? (
-      <Refused error={query.error} onRetry={() => void query.refetch()} />
-    ) : (
-      <LoadingRows />
-    );
+    return query.error ? <Refused error={query.error} onRetry={() => void query.refetch()} /> : <LoadingRows />;
   }
   if (items.length === 0 && subfolders.length === 0) {
     return <Nothing isFiltered={filters.isSet} folder={folder} onClear={filters.clear} />;
@@ -192,9 +187,7 @@ export function FlowList({ filters, folder }: FlowListProps) {
       <VisuallyHidden role="status">
         {items.length === 1 ? "1 flow" : `${count(items.length)} flows`} shown
       </VisuallyHidden>
-      {selection.size > 0 && (
-        <BulkBar flows={items.filter((flow) => selection.has(flow.id))} selection={selection} />
-      )}
+      {selection.size > 0 && <BulkBar flows={items.filter((flow) => selection.has(flow.id))} selection={selection} />}
       <div className={may("editor") ? classes.selectable : undefined}>
         <div className={classes.head}>
           {may("editor") && (

@@ -174,8 +174,8 @@ function Questions({ flow, asking, onClose, onChanged, onDeleted }: QuestionsPro
           onChanged?.({ status: "archived" });
         }}
       >
-        The flow no longer starts and is hidden from the list of flows. You can find it with the filter
-        Archived and restore it.
+        The flow no longer starts and is hidden from the list of flows. You can find it with the filter Archived and
+        restore it.
       </ConfirmDialog>
       <ConfirmDialog
         opened={asking === "delete"}

@@ -109,13 +109,7 @@ function Problems({ flow, definition, problem, onClose }: ProblemsProps) {
   const names = definition === null ? null : namesIn(definition, catalogue);
   const details = problem?.details ?? [];
   return (
-    <Modal
-      opened={problem !== null}
-      onClose={onClose}
-      title="The flow cannot be activated"
-      centered
-      size="lg"
-    >
+    <Modal opened={problem !== null} onClose={onClose} title="The flow cannot be activated" centered size="lg">
       <Stack>
         <Text size="sm">
           “{flow.name}” stays inactive. Fix {details.length === 1 ? "this problem" : "these problems"} first:
@@ -301,14 +295,7 @@ export function FlowRow({ flow, catalogue, selection, folder, tags, onTag }: Flo
             </Badge>
           )}
           {flow.has_draft && (
-            <Badge
-              size="sm"
-              variant="light"
-              color="gray"
-              c="var(--quiet)"
-              tt="none"
-              style={{ flexShrink: 0 }}
-            >
+            <Badge size="sm" variant="light" color="gray" c="var(--quiet)" tt="none" style={{ flexShrink: 0 }}>
               Unpublished changes
             </Badge>
           )}

@@ -106,8 +106,8 @@ function FolderMenu({ folder, isOpen = false }: { folder: string; isOpen?: boole
         action="Dissolve"
         onConfirm={() => move(parent)}
       >
-        Its flows and subfolders move to {parent === "" ? "the top of the list" : `“${nameOf(parent)}”`}. No
-        flow is deleted.
+        Its flows and subfolders move to {parent === "" ? "the top of the list" : `“${nameOf(parent)}”`}. No flow is
+        deleted.
       </ConfirmDialog>
     </>
   );

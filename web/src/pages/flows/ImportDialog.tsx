@@ -1,15 +1,4 @@
-import {
-  Alert,
-  Button,
-  FileButton,
-  Group,
-  List,
-  Modal,
-  Stack,
-  Text,
-  Textarea,
-  TextInput,
-} from "@mantine/core";
+import { Alert, Button, FileButton, Group, List, Modal, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { IconFileUpload, IconInfoCircle } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
@@ -115,12 +104,7 @@ function Source({ file, folder, onMade }: SourceProps) {
         <Quiet>Drop a file on the page, choose a file, or paste text below.</Quiet>
         <FileButton onChange={(chosen) => void read(chosen)} accept="application/json,.json,.txt,.sh">
           {(button) => (
-            <Button
-              {...button}
-              variant="default"
-              size="xs"
-              leftSection={<IconFileUpload size={16} aria-hidden />}
-            >
+            <Button {...button} variant="default" size="xs" leftSection={<IconFileUpload size={16} aria-hidden />}>
               Choose file
             </Button>
           )}
@@ -153,11 +137,7 @@ function Source({ file, folder, onMade }: SourceProps) {
       )}
       {error !== null && <Refused error={error} />}
       <Group justify="flex-end">
-        <Button
-          onClick={() => void attempt(async () => onMade(await made(found)))}
-          loading={busy}
-          disabled={!isReady}
-        >
+        <Button onClick={() => void attempt(async () => onMade(await made(found)))} loading={busy} disabled={!isReady}>
           {isCopy ? "Import anyway" : "Import"}
         </Button>
       </Group>
@@ -172,8 +152,8 @@ function Findings({ found }: { found: Imported }) {
     return (
       <Alert color="gray" variant="light" icon={<IconInfoCircle aria-hidden />} title="n8n workflow">
         <Text size="sm">
-          n8n workflows cannot be imported: their format differs. The page docs/coming-from-n8n.md lists the
-          matching nodes and expressions. Single requests can be imported as cURL commands.
+          n8n workflows cannot be imported: their format differs. The page docs/coming-from-n8n.md lists the matching
+          nodes and expressions. Single requests can be imported as cURL commands.
         </Text>
       </Alert>
     );

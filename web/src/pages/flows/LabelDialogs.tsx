@@ -36,12 +36,7 @@ export default function LabelDialogs({ asking, flows, onClose, onDone }: LabelDi
     onClose();
   }
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={asking === "move" ? `Move ${subject}` : `Tags of ${subject}`}
-      centered
-    >
+    <Modal opened onClose={onClose} title={asking === "move" ? `Move ${subject}` : `Tags of ${subject}`} centered>
       {asking === "move" ? (
         <MoveForm flows={flows} onClose={onClose} onApply={apply} />
       ) : (

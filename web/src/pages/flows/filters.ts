@@ -110,7 +110,5 @@ export function partialTags(flows: readonly { tags: string[] }[]): string[] {
 export function spelledAs(tags: readonly string[], existing: readonly string[]): string[] {
   const known = new Map(existing.map((tag) => [tag.toLowerCase(), tag]));
   const spelled = tags.map((tag) => tag.trim());
-  return [
-    ...new Set(spelled.map((tag) => (existing.includes(tag) ? tag : (known.get(tag.toLowerCase()) ?? tag)))),
-  ];
+  return [...new Set(spelled.map((tag) => (existing.includes(tag) ? tag : (known.get(tag.toLowerCase()) ?? tag))))];
 }

@@ -64,12 +64,7 @@ export function NoInvitation({ token, error, retry, action }: UnusableProps) {
   }
   if (isGone(error)) {
     return (
-      <Empty
-        icon={icon}
-        title="This invitation is no longer valid"
-        hint={`${messageOf(error)}.`}
-        action={action}
-      />
+      <Empty icon={icon} title="This invitation is no longer valid" hint={`${messageOf(error)}.`} action={action} />
     );
   }
   return error ? <Refused error={error} onRetry={retry} /> : <Loading label="Loading the invitation" />;

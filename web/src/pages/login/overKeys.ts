@@ -17,7 +17,6 @@ function keepFromPage(event: Event): void {
   const isEscape = event instanceof KeyboardEvent && event.key === "Escape";
   // The browser would close its own dialog too.
   if (isEscape) event.preventDefault();
-  if (isEscape || !(event.target instanceof Node && open.contains(event.target)))
-    event.stopImmediatePropagation();
+  if (isEscape || !(event.target instanceof Node && open.contains(event.target))) event.stopImmediatePropagation();
 }
 for (const kind of ["keydown", "copy", "cut", "paste"]) window.addEventListener(kind, keepFromPage, true);

@@ -86,8 +86,7 @@ function Origin({ entry }: { entry: Entry }) {
 
 function Data({ entry }: { entry: Entry }) {
   const cut = cutOf(entry.data);
-  const text =
-    cut?.start ?? (typeof entry.data === "string" ? entry.data : JSON.stringify(entry.data, null, 2));
+  const text = cut?.start ?? (typeof entry.data === "string" ? entry.data : JSON.stringify(entry.data, null, 2));
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard
     <pre className={classes.data} tabIndex={0}>
@@ -202,9 +201,7 @@ export default function Logs() {
         <Button
           variant="default"
           aria-pressed={isLive}
-          leftSection={
-            isLive ? <IconPlayerPause size={16} aria-hidden /> : <IconPlayerPlay size={16} aria-hidden />
-          }
+          leftSection={isLive ? <IconPlayerPause size={16} aria-hidden /> : <IconPlayerPlay size={16} aria-hidden />}
           onClick={() => setLive(!isLive)}
         >
           {isLive ? "Pause" : "Follow"}
@@ -213,12 +210,7 @@ export default function Logs() {
     >
       <Filtering filters={filters} />
       {/* Other filters are another list, which begins at its top. */}
-      <Entries
-        key={JSON.stringify(filters.values)}
-        filters={filters}
-        isLive={isLive}
-        onFollow={() => setLive(true)}
-      />
+      <Entries key={JSON.stringify(filters.values)} filters={filters} isLive={isLive} onFollow={() => setLive(true)} />
     </Page>
   );
 }

@@ -19,12 +19,7 @@ function entry(id: string): Entry {
 describe("new entries", () => {
   it("come before the present ones, without duplicates", () => {
     const before = [entry("b"), entry("a")];
-    expect(withNew(before, [entry("d"), entry("c"), entry("b")]).map((one) => one.id)).toEqual([
-      "d",
-      "c",
-      "b",
-      "a",
-    ]);
+    expect(withNew(before, [entry("d"), entry("c"), entry("b")]).map((one) => one.id)).toEqual(["d", "c", "b", "a"]);
   });
 
   it("leave the list unchanged if there are none", () => {

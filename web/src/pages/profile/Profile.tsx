@@ -67,11 +67,7 @@ function Person() {
           )}
           {change.error && <Refused error={change.error} />}
           <Group>
-            <Button
-              type="submit"
-              disabled={values.name === user.name && !isNewEmail}
-              loading={change.isPending}
-            >
+            <Button type="submit" disabled={values.name === user.name && !isNewEmail} loading={change.isPending}>
               Save
             </Button>
           </Group>

@@ -142,17 +142,13 @@ function RetryMenu({ run }: { run: Run }) {
                   From the failed node
                 </Menu.Item>
               )}
-              <Menu.Item onClick={() => void retry({ from: "start", version: "latest" })}>
-                From the start
-              </Menu.Item>
+              <Menu.Item onClick={() => void retry({ from: "start", version: "latest" })}>From the start</Menu.Item>
               <Menu.Item onClick={() => void another.ask()}>With another input…</Menu.Item>
             </>
           )}
           <Menu.Label>{same.charAt(0).toUpperCase() + same.slice(1)}</Menu.Label>
           {failed && (
-            <Menu.Item onClick={() => void retry({ from: "failed", version: "same" })}>
-              From the failed node
-            </Menu.Item>
+            <Menu.Item onClick={() => void retry({ from: "failed", version: "same" })}>From the failed node</Menu.Item>
           )}
           <Menu.Item onClick={() => void retry({ from: "start", version: "same" })}>From the start</Menu.Item>
         </Menu.Dropdown>
@@ -241,13 +237,7 @@ export function RunNotices({ run, failed }: { run: Run; failed: NodeState | unde
 
 function Cancelled({ run }: { run: Run }) {
   return (
-    <Alert
-      variant="light"
-      color="gray"
-      py="xs"
-      icon={<IconCircleMinus aria-hidden />}
-      title="The run was cancelled"
-    >
+    <Alert variant="light" color="gray" py="xs" icon={<IconCircleMinus aria-hidden />} title="The run was cancelled">
       {run.error_text}
     </Alert>
   );
@@ -283,9 +273,7 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
               variant="default"
               loading={busy}
               data-disabled={!may("operator") || undefined}
-              onClick={() =>
-                may("operator") && void retry({ from: "failed", version: run.draft ? "same" : "latest" })
-              }
+              onClick={() => may("operator") && void retry({ from: "failed", version: run.draft ? "same" : "latest" })}
               icon={IconRefresh}
             >
               Retry from here
@@ -362,15 +350,7 @@ function Facts({ run }: { run: Run }) {
   const children = useChildren(run);
   const facts: [string, ReactNode][] = [
     ["started", <Time key="t" at={run.started_at ?? run.created_at} />],
-    [
-      "took",
-      <Elapsed
-        key="e"
-        startedAt={run.started_at}
-        ms={milliseconds(run.duration_us)}
-        running={isMoving(run)}
-      />,
-    ],
+    ["took", <Elapsed key="e" startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />],
     ["trigger", TRIGGERS[run.triggered_by].toLowerCase()],
   ];
   if (agentOf(run) === undefined) facts.push(["version", <VersionOf key="v" run={run} />]);
@@ -379,8 +359,7 @@ function Facts({ run }: { run: Run }) {
   if (run.pinned?.length) facts.push(["pinned", `${run.pinned.length} pinned`]);
   if (run.retry_of)
     facts.push(["retry", <RunLink key="r" before={run.only ? "data of" : "repeats"} id={run.retry_of} />]);
-  if (run.parent_run_id)
-    facts.push(["parent", <RunLink key="p" before="started by" id={run.parent_run_id} />]);
+  if (run.parent_run_id) facts.push(["parent", <RunLink key="p" before="started by" id={run.parent_run_id} />]);
   if (children.length > 0) facts.push(["children", <Children key="c" runs={children} />]);
   return (
     <Quiet component="div" mt={4}>

@@ -152,12 +152,7 @@ function RunSteps({ run, steps, chosen, narrow }: RunStepsProps) {
   if (!steps.ready) return <LoadingRows />;
 
   const graph = (
-    <RunGraph
-      run={run}
-      states={steps.states}
-      selected={chosen.nodeId}
-      onSelect={(id) => chosen.choose(id, null)}
-    />
+    <RunGraph run={run} states={steps.states} selected={chosen.nodeId} onSelect={(id) => chosen.choose(id, null)} />
   );
   const timeline =
     steps.steps.length === 0 ? (
@@ -261,16 +256,9 @@ export default function RunPage({ id }: { id: string }) {
         All runs
       </Button>
     );
-    return (
-      <Empty
-        title="Run not found"
-        hint="It was deleted, by a user or by the retention policy."
-        action={all}
-      />
-    );
+    return <Empty title="Run not found" hint="It was deleted, by a user or by the retention policy." action={all} />;
   }
-  if (run === undefined && problem !== null)
-    return <Refused error={problem} onRetry={() => void refetch()} />;
+  if (run === undefined && problem !== null) return <Refused error={problem} onRetry={() => void refetch()} />;
   if (run === undefined) return <Loading label="Loading the run" fill />;
   return (
     <Box className={classes.page}>
@@ -290,9 +278,7 @@ export default function RunPage({ id }: { id: string }) {
         </Tabs.List>
         <Tabs.Panel value="steps" className={classes.tabPanel}>
           <RunSteps run={run} steps={steps} chosen={chosen} narrow={narrow} />
-          {steps.more && (
-            <Quiet mt="xs">This page shows only a part of the steps. The API lists all of them.</Quiet>
-          )}
+          {steps.more && <Quiet mt="xs">This page shows only a part of the steps. The API lists all of them.</Quiet>}
         </Tabs.Panel>
         <Tabs.Panel value="input" className={classes.tabPanel}>
           <Framed>
@@ -318,22 +304,16 @@ function Framed({ children }: { children: React.ReactNode }) {
 
 function RunLog({ run, states }: { run: Run; states: ReadonlyMap<string, NodeState> }) {
   const { data, error, refetch } = useRunLogs(run);
-  const names = useMemo(
-    () => new Map([...states.values()].map((state) => [state.nodeId, state.name])),
-    [states],
-  );
+  const names = useMemo(() => new Map([...states.values()].map((state) => [state.nodeId, state.name])), [states]);
   const problem: unknown = error;
-  if (problem !== null && data === undefined)
-    return <Refused error={problem} onRetry={() => void refetch()} />;
+  if (problem !== null && data === undefined) return <Refused error={problem} onRetry={() => void refetch()} />;
   if (data === undefined) return <Loading label="Loading the log" />;
   return (
     <Framed>
       <Box p="md" className={classes.scrolls}>
         <LogLines entries={data.items} names={names} />
         {data.next_cursor != null && (
-          <Quiet mt="sm">
-            These are the first {count(SHOWN_ENTRIES)} entries. The API returns all of them.
-          </Quiet>
+          <Quiet mt="sm">These are the first {count(SHOWN_ENTRIES)} entries. The API returns all of them.</Quiet>
         )}
       </Box>
     </Framed>

@@ -1,11 +1,5 @@
 import { Anchor, Box, Checkbox, Group, Mark, Stack, Table, Text, VisuallyHidden } from "@mantine/core";
-import {
-  IconPencil,
-  IconPlayerPlay,
-  IconPlayerSkipForward,
-  IconPlayerStop,
-  IconTrash,
-} from "@tabler/icons-react";
+import { IconPencil, IconPlayerPlay, IconPlayerSkipForward, IconPlayerStop, IconTrash } from "@tabler/icons-react";
 import { useState } from "react";
 import { Link, useLocation, useSearch } from "wouter";
 import { useSession } from "@/app/session";
@@ -72,12 +66,7 @@ function RunMenu({ run }: { run: ListedRun }) {
           {isAgent ? "Open agent" : "Open flow"}
         </MenuItem>
         {ended && (
-          <MenuItem
-            icon={IconTrash}
-            c="var(--failed)"
-            disabled={!may("editor")}
-            onClick={() => setAsking("delete")}
-          >
+          <MenuItem icon={IconTrash} c="var(--failed)" disabled={!may("editor")} onClick={() => setAsking("delete")}>
             Delete
           </MenuItem>
         )}

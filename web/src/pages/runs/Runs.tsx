@@ -44,8 +44,7 @@ const ACTS: Record<Act, { label: string; done: string; role: "operator" | "edito
     label: "Run again",
     done: "restarted",
     role: "operator",
-    about:
-      "Each run is repeated with the latest version of its flow. Failed runs continue from the failed node.",
+    about: "Each run is repeated with the latest version of its flow. Failed runs continue from the failed node.",
   },
   delete: {
     label: "Delete",
@@ -187,9 +186,7 @@ export default function Runs() {
   return (
     <Page title="Runs" about="All runs of flows and agents, newest first." docs="runs">
       <RunFilters state={state} />
-      {selection.size > 0 && (
-        <BulkBar runs={runs.filter((run) => selection.has(run.id))} onDone={selection.clear} />
-      )}
+      {selection.size > 0 && <BulkBar runs={runs.filter((run) => selection.has(run.id))} onDone={selection.clear} />}
       {query.error !== null && runs.length === 0 ? (
         <Refused error={query.error} onRetry={() => void query.refetch()} />
       ) : (
@@ -198,8 +195,7 @@ export default function Runs() {
           {!query.isPending && runs.length === 0 && (
             <NoRuns filtered={state.isSet} onClear={state.clear} more={query.hasNextPage} />
           )}
-          {runs.length > 0 &&
-            (isPhone ? <RunCards runs={runs} /> : <RunTable runs={runs} selection={selection} />)}
+          {runs.length > 0 && (isPhone ? <RunCards runs={runs} /> : <RunTable runs={runs} selection={selection} />)}
         </Card>
       )}
       {query.searched !== null && <Searched query={query} searched={query.searched} />}
@@ -243,15 +239,9 @@ function Searched({ query, searched }: { query: ReturnType<typeof useRuns>; sear
   }
   return (
     <Stack align="center" gap="xs" p="sm">
-      <Quiet role="status">
-        {query.isFetchingNextPage ? "Searching…" : inWords(searched, query.hasNextPage)}
-      </Quiet>
+      <Quiet role="status">{query.isFetchingNextPage ? "Searching…" : inWords(searched, query.hasNextPage)}</Quiet>
       {query.hasNextPage && (
-        <Button
-          variant="default"
-          loading={query.isFetchingNextPage}
-          onClick={() => void query.fetchNextPage()}
-        >
+        <Button variant="default" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
           Search older runs
         </Button>
       )}

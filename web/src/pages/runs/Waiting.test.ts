@@ -13,7 +13,6 @@ describe("answerIn", () => {
   });
 
   it("is null for other outputs", () => {
-    for (const other of [null, "text", { answer: 3, by: "x" }, { by: "x" }])
-      expect(answerIn(other)).toBeNull();
+    for (const other of [null, "text", { answer: 3, by: "x" }, { by: "x" }]) expect(answerIn(other)).toBeNull();
   });
 });

@@ -35,8 +35,7 @@ function useWhoAnswered(run: string, node: string): string | null | undefined {
     "/api/runs/{run}/steps",
     { params: { path: { run }, query: { node_id: node } } },
     {
-      refetchInterval: (query) =>
-        ended(query.state.data as Schemas["StepOutList"] | undefined) ? false : LIVE,
+      refetchInterval: (query) => (ended(query.state.data as Schemas["StepOutList"] | undefined) ? false : LIVE),
     },
   );
   return ended(data) ? answerIn(data?.items.at(-1)?.output) : undefined;
@@ -52,12 +51,7 @@ export default function Waiting() {
   const shown = useStaying(query.runs, query.data !== undefined);
 
   return (
-    <Page
-      title="Approvals"
-      docs="runs#waiting"
-      about="Runs that wait for an answer, oldest first."
-      width={760}
-    >
+    <Page title="Approvals" docs="runs#waiting" about="Runs that wait for an answer, oldest first." width={760}>
       {query.error !== null && query.data === undefined ? (
         <Refused error={query.error} onRetry={() => void query.refetch()} />
       ) : query.isPending ? (
@@ -92,9 +86,7 @@ function useStaying(runs: ListedRun[], ready: boolean): ListedRun[] {
     if (!ready) return;
     setKnown((before) => {
       const fresh = runs.filter((run) => !before.has(run.id));
-      return fresh.length === 0
-        ? before
-        : new Map([...before, ...fresh.map((run) => [run.id, run] as const)]);
+      return fresh.length === 0 ? before : new Map([...before, ...fresh.map((run) => [run.id, run] as const)]);
     });
   }, [runs, ready]);
   return [...known.values()].sort((a, b) => (a.id < b.id ? -1 : 1));

@@ -1,15 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { wholeTime } from "@/ui/format";
-import {
-  addressOf,
-  askedOf,
-  DEFAULTS,
-  type FoundPlace,
-  inWords,
-  nameOfPlace,
-  rangeOf,
-  searchedIn,
-} from "./filters";
+import { addressOf, askedOf, DEFAULTS, type FoundPlace, inWords, nameOfPlace, rangeOf, searchedIn } from "./filters";
 
 const NOW = Date.parse("2026-03-01T12:00:42Z");
 
@@ -76,10 +67,7 @@ it("says how far it looked", () => {
 
 it("names each place, and opens it", () => {
   const output = place({ place: "step_output", step: 4, node_id: "n", node_name: "Fetch" });
-  expect([nameOfPlace(output), addressOf("run_1", output)]).toEqual([
-    "Output of Fetch",
-    "/runs/run_1?step=4",
-  ]);
+  expect([nameOfPlace(output), addressOf("run_1", output)]).toEqual(["Output of Fetch", "/runs/run_1?step=4"]);
   expect([nameOfPlace(place({})), addressOf("run_1", place({}))]).toEqual(["Input", "/runs/run_1?tab=input"]);
   expect(addressOf("run_1", place({ place: "error" }))).toBe("/runs/run_1");
 });

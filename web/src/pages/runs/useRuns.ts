@@ -31,10 +31,7 @@ function usePages(asked: Asked, pause: (pages: Page[]) => number) {
     refetchInterval: ({ state }) => asked.data === undefined && pause(state.data?.pages ?? []),
     ...(asked.data !== undefined && { refetchOnWindowFocus: false, staleTime: 60_000 }),
   });
-  const runs = useMemo<ListedRun[]>(
-    () => found.data?.pages.flatMap((page) => page.items) ?? [],
-    [found.data],
-  );
+  const runs = useMemo<ListedRun[]>(() => found.data?.pages.flatMap((page) => page.items) ?? [], [found.data]);
   const searched = useMemo(() => searchedIn(found.data?.pages ?? []), [found.data]);
   return { ...found, runs, searched };
 }

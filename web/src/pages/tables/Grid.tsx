@@ -177,10 +177,7 @@ function Head({ table, column, at, sort, onSort, onDone }: HeadProps) {
               <Menu.Item disabled={at === 0} onClick={() => void change({ position: at - 1 })}>
                 Move left
               </Menu.Item>
-              <Menu.Item
-                disabled={at === table.columns.length - 1}
-                onClick={() => void change({ position: at + 1 })}
-              >
+              <Menu.Item disabled={at === table.columns.length - 1} onClick={() => void change({ position: at + 1 })}>
                 Move right
               </Menu.Item>
               <Menu.Item color="red" onClick={remove.open}>
@@ -304,8 +301,7 @@ function Cell({ row, column, onSave, onMove }: CellProps) {
     if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = STEPS[event.key];
     if (step !== undefined) onMove(event.currentTarget, ...step);
-    else if (event.key === "Enter" || event.key === "F2" || (event.key === " " && column.type === "boolean"))
-      begin();
+    else if (event.key === "Enter" || event.key === "F2" || (event.key === " " && column.type === "boolean")) begin();
     else if (event.key === "Delete" || event.key === "Backspace") void onSave(row, column.name, null);
     else if (event.key.length === 1 && column.type !== "boolean") begin(event.key);
     else return;

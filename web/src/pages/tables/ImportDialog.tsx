@@ -20,12 +20,7 @@ interface ImportProps {
 }
 
 /** Send the file with its mapping. Throws ApiError. */
-async function send(
-  table: TableInfo,
-  file: File,
-  targets: Record<string, string>,
-  skip: boolean,
-): Promise<Imported> {
+async function send(table: TableInfo, file: File, targets: Record<string, string>, skip: boolean): Promise<Imported> {
   const form = new FormData();
   const mapping = Object.entries(targets).map(([header, target]) => [
     header,
@@ -37,9 +32,7 @@ async function send(
   form.set("file", file, file.name);
   const options = { method: "POST", body: form, headers: identity() };
   const response = await fetch(`/api/tables/${table.id}/import`, options);
-  const body: unknown = await response
-    .json()
-    .catch(() => ({ error: `The server answered ${response.status}` }));
+  const body: unknown = await response.json().catch(() => ({ error: `The server answered ${response.status}` }));
   if (!response.ok) {
     const { error, details } = body as Schemas["Error"];
     throw new ApiError(response.status, error, details ?? []);

@@ -2,15 +2,7 @@
 
 import { Anchor, Group, Select, Stack, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import {
-  IconDownload,
-  IconFileImport,
-  IconFilter,
-  IconPencil,
-  IconPlus,
-  IconTrash,
-  IconX,
-} from "@tabler/icons-react";
+import { IconDownload, IconFileImport, IconFilter, IconPencil, IconPlus, IconTrash, IconX } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { useLocation } from "wouter";
@@ -69,12 +61,7 @@ function Conditions({ columns, value, onChange }: ConditionsProps) {
         />
       ))}
       <Group>
-        <Button
-          variant="default"
-          icon={IconFilter}
-          onClick={add}
-          disabled={columns.length === 0 || value.length >= 20}
-        >
+        <Button variant="default" icon={IconFilter} onClick={add} disabled={columns.length === 0 || value.length >= 20}>
           Add filter
         </Button>
       </Group>
@@ -102,9 +89,7 @@ function One({ columns, condition, onChange, onRemove }: OneProps) {
 
   function chooseColumn(name: string) {
     const next = operatorsOf(columns.find((column) => column.name === name)?.type ?? "text");
-    const operator = next.some(({ value }) => value === condition.operator)
-      ? condition.operator
-      : next[0]?.value;
+    const operator = next.some(({ value }) => value === condition.operator) ? condition.operator : next[0]?.value;
     onChange({ ...condition, column: name, operator: operator ?? "eq" });
   }
 

@@ -1,16 +1,6 @@
 /** The workspace's tables and its key-value store, which all flows share. */
 
-import {
-  ActionIcon,
-  Anchor,
-  Code,
-  Group,
-  JsonInput,
-  NumberInput,
-  Stack,
-  Tabs,
-  TextInput,
-} from "@mantine/core";
+import { ActionIcon, Anchor, Code, Group, JsonInput, NumberInput, Stack, Tabs, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconPencil, IconPlus, IconTable } from "@tabler/icons-react";
 import { useState } from "react";
@@ -68,25 +58,13 @@ function StoreEntries() {
         </Card>
       )}
       {edited !== null && (
-        <EditEntry
-          entry={edited === "new" ? null : edited}
-          onClose={() => setEdited(null)}
-          onSaved={reload}
-        />
+        <EditEntry entry={edited === "new" ? null : edited} onClose={() => setEdited(null)} onSaved={reload} />
       )}
     </Stack>
   );
 }
 
-function EntryRow({
-  entry,
-  onEdit,
-  onGone,
-}: {
-  entry: Entry;
-  onEdit: () => void;
-  onGone: () => Promise<void>;
-}) {
+function EntryRow({ entry, onEdit, onGone }: { entry: Entry; onEdit: () => void; onGone: () => Promise<void> }) {
   const text = JSON.stringify(entry.value);
   return (
     <Tr>

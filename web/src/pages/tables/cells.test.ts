@@ -35,11 +35,7 @@ describe("cells", () => {
   });
 
   it("reads the headers of a CSV file", () => {
-    expect(headersOf('\ufeffE-mail,"Last, first","a ""b"""\r\n1,2,3')).toEqual([
-      "E-mail",
-      "Last, first",
-      'a "b"',
-    ]);
+    expect(headersOf('\ufeffE-mail,"Last, first","a ""b"""\r\n1,2,3')).toEqual(["E-mail", "Last, first", 'a "b"']);
     expect(headersOf("a;b;c\n1;2;3")).toEqual(["a", "b", "c"]);
     expect(headersOf("one")).toEqual(["one"]);
   });

@@ -99,9 +99,7 @@ export function headersOf(text: string): string[] {
     line.split(one).length > line.split(best).length ? one : best,
   );
   const found: string[] = [];
-  for (const part of line.matchAll(
-    new RegExp(`(?:^|\\${separator})(?:"((?:[^"]|"")*)"|([^\\${separator}]*))`, "g"),
-  )) {
+  for (const part of line.matchAll(new RegExp(`(?:^|\\${separator})(?:"((?:[^"]|"")*)"|([^\\${separator}]*))`, "g"))) {
     found.push((part[1]?.replaceAll('""', '"') ?? part[2] ?? "").trim());
   }
   return found;

@@ -1,15 +1,4 @@
-import {
-  Badge,
-  Button,
-  Group,
-  Modal,
-  SimpleGrid,
-  Skeleton,
-  Stack,
-  Text,
-  Title,
-  UnstyledButton,
-} from "@mantine/core";
+import { Badge, Button, Group, Modal, SimpleGrid, Skeleton, Stack, Text, Title, UnstyledButton } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconCircleCheck, IconKey, IconPlugConnected } from "@tabler/icons-react";
 import { Suspense, useMemo } from "react";
@@ -22,14 +11,7 @@ import { JsonView } from "@/ui/CodeEditor";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { Quiet } from "@/ui/Quiet";
-import {
-  categoryLabel,
-  isReady,
-  missingCredentials,
-  type Template,
-  typesIn,
-  useTakeTemplate,
-} from "./templates";
+import { categoryLabel, isReady, missingCredentials, type Template, typesIn, useTakeTemplate } from "./templates";
 import classes from "./templates.module.css";
 
 /** The requirements of a template. */
@@ -162,13 +144,7 @@ function Content({ template }: { template: Template }) {
 }
 
 /** The details of a template. */
-export function TemplateDialog({
-  template,
-  onClose,
-}: {
-  template: Template | undefined;
-  onClose: () => void;
-}) {
+export function TemplateDialog({ template, onClose }: { template: Template | undefined; onClose: () => void }) {
   const isPhone = useMediaQuery("(max-width: 48em)");
   return (
     <Modal

@@ -34,10 +34,7 @@ function Gallery({ templates }: { templates: Template[] }) {
   const open = useQueryState(OPEN);
   const { catalogue } = useCatalogue();
   const categories = useMemo(() => categoriesOf(templates), [templates]);
-  const found = useMemo(
-    () => matching(templates, { ...values, ready: values.ready !== "" }),
-    [templates, values],
-  );
+  const found = useMemo(() => matching(templates, { ...values, ready: values.ready !== "" }), [templates, values]);
   return (
     <>
       <FilterBar isSet={isSet} onClear={clear}>

@@ -36,9 +36,7 @@ const ANY = { search: "", category: "", ready: false };
 
 describe("the gallery of templates", () => {
   it("finds templates with every word, also in tags and node types", () => {
-    expect(matching(ALL, { ...ANY, search: "REPORT digest" }).map((one) => one.id)).toEqual([
-      "Report by mail",
-    ]);
+    expect(matching(ALL, { ...ANY, search: "REPORT digest" }).map((one) => one.id)).toEqual(["Report by mail"]);
     expect(matching(ALL, { ...ANY, search: "schedule" }).map((one) => one.id)).toEqual(["Big report"]);
   });
 
@@ -60,10 +58,7 @@ describe("the gallery of templates", () => {
   });
 
   it("suggests small ones of different categories", () => {
-    expect(firstSteps([...ALL, template("More rows")], 4).map((one) => one.id)).toEqual([
-      "Clean rows",
-      "Big report",
-    ]);
+    expect(firstSteps([...ALL, template("More rows")], 4).map((one) => one.id)).toEqual(["Clean rows", "Big report"]);
   });
 
   it("treats a credential of another type as missing", () => {

@@ -15,12 +15,7 @@ export function NameVersion({ id, version }: { id: string; version: Version }) {
   if (!may("editor")) return null;
   return (
     <>
-      <Button
-        size="xs"
-        variant="default"
-        leftSection={<IconTag size={16} aria-hidden />}
-        onClick={dialog.open}
-      >
+      <Button size="xs" variant="default" leftSection={<IconTag size={16} aria-hidden />} onClick={dialog.open}>
         {version.name === null ? "Name" : "Rename"}
       </Button>
       <FormDialog
@@ -30,9 +25,7 @@ export function NameVersion({ id, version }: { id: string; version: Version }) {
         centered={false}
         action="Save"
         initial={{ name: version.name ?? "", note: version.note ?? "" }}
-        onSubmit={({ name, note }) =>
-          save(version.version, { name: name.trim() || null, note: note.trim() || null })
-        }
+        onSubmit={({ name, note }) => save(version.version, { name: name.trim() || null, note: note.trim() || null })}
       >
         {({ bind }) => <VersionFields bind={bind} />}
       </FormDialog>

@@ -13,19 +13,12 @@ export default function OneVersion({ definition }: { definition: Definition }) {
   return (
     <>
       <div className={classes.graph}>
-        <FlowGraph
-          definition={definition}
-          selected={selected}
-          onSelect={setSelected}
-          label="Graph of this version"
-        />
+        <FlowGraph definition={definition} selected={selected} onSelect={setSelected} label="Graph of this version" />
       </div>
       <Box p="md">
         {node === undefined ? (
           <Quiet>
-            {definition.nodes.length === 0
-              ? "This version has no nodes."
-              : "Select a node to see its settings."}
+            {definition.nodes.length === 0 ? "This version has no nodes." : "Select a node to see its settings."}
           </Quiet>
         ) : (
           <JsonView value={node} label={`Settings of ${node.name ?? node.id}`} />

@@ -106,13 +106,10 @@ function Restore({ id, version, latest, isActive, onRestored }: RestoreProps) {
         <Stack gap="sm">
           <WhatChanges id={id} version={version} latest={latest} />
           <Text size="sm">
-            The flow is changed back to version {version}. This creates a new version; version {latest} is
-            kept.
+            The flow is changed back to version {version}. This creates a new version; version {latest} is kept.
           </Text>
           {isActive && (
-            <Text size="sm">
-              The flow is active: its triggers will start the restored version immediately.
-            </Text>
+            <Text size="sm">The flow is active: its triggers will start the restored version immediately.</Text>
           )}
         </Stack>
       </ConfirmDialog>

@@ -53,8 +53,7 @@ function AuditEntries({ entries, onTarget }: AuditEntriesProps) {
 /** The user's name; address, token and machine as details. */
 function Who({ entry }: { entry: Entry }) {
   const name = entry.names[entry.user_id ?? ""];
-  const recorded =
-    entry.user_email ?? (entry.address === null ? "On the server (command line)" : "Signed link");
+  const recorded = entry.user_email ?? (entry.address === null ? "On the server (command line)" : "Signed link");
   const from = [name === undefined || name === recorded ? null : recorded, entry.address];
   return (
     <>
@@ -190,9 +189,7 @@ export default function Audit() {
     <Page title="Audit log" about="Every change, with its user and time.">
       <AuditFilters state={state} entries={entries} />
       {query.isPending && <LoadingRows />}
-      {query.error && query.data === undefined && (
-        <Refused error={query.error} onRetry={() => void query.refetch()} />
-      )}
+      {query.error && query.data === undefined && <Refused error={query.error} onRetry={() => void query.refetch()} />}
       {query.data &&
         (entries.length > 0 ? (
           <AuditEntries entries={entries} onTarget={(target) => state.change({ target })} />

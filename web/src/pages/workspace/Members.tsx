@@ -53,8 +53,8 @@ function ResetPassword({ member, onClose }: ResetPasswordProps) {
       {({ bind }) => (
         <>
           <Quiet>
-            Send the new password over a secure channel. It is valid for one login, after which they choose
-            their own. They are logged out everywhere and their API tokens are revoked.
+            Send the new password over a secure channel. It is valid for one login, after which they choose their own.
+            They are logged out everywhere and their API tokens are revoked.
           </Quiet>
           <TemporaryPassword {...bind("password")} data-autofocus />
         </>
@@ -79,17 +79,10 @@ function CreateAccount({ onClose }: { onClose: () => void }) {
       {({ values, bind }) => (
         <>
           <Quiet>
-            For people without an account on this server. Send the password over a secure channel: they choose
-            their own at the first login. Invite people who already have an account.
+            For people without an account on this server. Send the password over a secure channel: they choose their own
+            at the first login. Invite people who already have an account.
           </Quiet>
-          <TextInput
-            label="Email"
-            type="email"
-            required
-            data-autofocus
-            autoComplete="off"
-            {...bind("email")}
-          />
+          <TextInput label="Email" type="email" required data-autofocus autoComplete="off" {...bind("email")} />
           <TextInput label="Name" {...bind("name")} />
           <Select label="Role" description={roleRights(values.role)} data={ROLE_CHOICES} {...bind("role")} />
           <TemporaryPassword {...bind("password")} />
@@ -127,11 +120,7 @@ function Invitations() {
         <Quiet>No pending invitations. An invitation is a link that works once, within 72 hours.</Quiet>
       )}
       {items.length > 0 && (
-        <Table
-          label="Pending invitations"
-          head={["Email", "Role", "Invited by", "Expires", ""]}
-          minWidth={640}
-        >
+        <Table label="Pending invitations" head={["Email", "Role", "Invited by", "Expires", ""]} minWidth={640}>
           {items.map((invitation) => (
             <Row key={invitation.id} invitation={invitation} />
           ))}
@@ -197,14 +186,7 @@ function InviteDialog({ onClose }: { onClose: () => void }) {
         <Made made={made} onClose={onClose} />
       ) : (
         <DialogForm action="Invite" onClose={onClose} onSubmit={invite}>
-          <TextInput
-            label="Email"
-            type="email"
-            required
-            data-autofocus
-            autoComplete="off"
-            {...bind("email")}
-          />
+          <TextInput label="Email" type="email" required data-autofocus autoComplete="off" {...bind("email")} />
           <Select label="Role" description={roleRights(values.role)} data={ROLE_CHOICES} {...bind("role")} />
         </DialogForm>
       )}
@@ -238,13 +220,7 @@ function whatToDo({ email, link, mailed }: Schemas["InvitationMade"]): string {
 function Link({ link }: { link: string }) {
   return (
     <Group align="flex-end" gap="xs" wrap="nowrap">
-      <TextInput
-        flex={1}
-        label="Link"
-        readOnly
-        value={link}
-        onFocus={(event) => event.currentTarget.select()}
-      />
+      <TextInput flex={1} label="Link" readOnly value={link} onFocus={(event) => event.currentTarget.select()} />
       <CopyButton value={link}>
         {({ copied, copy }) => (
           <Button
@@ -331,9 +307,7 @@ function NewWorkspace() {
           Create
         </Button>
       </Group>
-      <Quiet mt={4}>
-        Each workspace has its own flows, runs, credentials and members. You become the owner.
-      </Quiet>
+      <Quiet mt={4}>Each workspace has its own flows, runs, credentials and members. You become the owner.</Quiet>
       {add.error && <Refused error={add.error} />}
     </Form>
   );

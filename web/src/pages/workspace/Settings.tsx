@@ -69,9 +69,8 @@ function Variables() {
       <Stack gap="sm">
         <Group justify="space-between" align="flex-start" gap="xs">
           <Quiet maw={640}>
-            Values that all flows can read as <Code>{"{{ vars.name }}"}</Code>. A variable of the flow with
-            the same name takes precedence. A run keeps the values with which it started. Store passwords in
-            Credentials instead.
+            Values that all flows can read as <Code>{"{{ vars.name }}"}</Code>. A variable of the flow with the same
+            name takes precedence. A run keeps the values with which it started. Store passwords in Credentials instead.
           </Quiet>
           {may("editor") && (
             <Button variant="default" icon={IconPlus} onClick={() => setEdited("new")}>
@@ -85,21 +84,12 @@ function Variables() {
         {data !== undefined && data.items.length > 0 && (
           <Table label="Variables" head={["Name", "Value", ""]}>
             {data.items.map((variable) => (
-              <Row
-                key={variable.name}
-                variable={variable}
-                onEdit={() => setEdited(variable)}
-                onGone={reload}
-              />
+              <Row key={variable.name} variable={variable} onEdit={() => setEdited(variable)} onGone={reload} />
             ))}
           </Table>
         )}
         {edited !== null && (
-          <Edit
-            variable={edited === "new" ? null : edited}
-            onClose={() => setEdited(null)}
-            onSaved={reload}
-          />
+          <Edit variable={edited === "new" ? null : edited} onClose={() => setEdited(null)} onSaved={reload} />
         )}
       </Stack>
     </Card>

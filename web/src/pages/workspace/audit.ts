@@ -176,9 +176,7 @@ function lineOf(field: string, change: unknown, entry: Entry): Line {
   if (typeof change === "object" && change !== null && !Array.isArray(change)) {
     if ("before" in change && "after" in change) {
       const text = `${name}: ${called(change.before)} → ${called(change.after)}`;
-      return field === "version" && entry.target_type === "flow"
-        ? withVersion(text, change.after, entry)
-        : { text };
+      return field === "version" && entry.target_type === "flow" ? withVersion(text, change.after, entry) : { text };
     }
     if ("changed" in change && change.changed === true) return { text: `${name} changed` };
     if (isCounts(change)) return { text: `${name}: ${counted(change)}` };

@@ -60,9 +60,7 @@ export default function FileFields({ fields, chosen, problems, disabled, onChang
             disabled={disabled}
             error={problems[field.name] !== undefined}
             classNames={{ input: classes.files }}
-            onChange={(event) =>
-              onChange({ ...chosen, [field.name]: [...(event.currentTarget.files ?? [])] })
-            }
+            onChange={(event) => onChange({ ...chosen, [field.name]: [...(event.currentTarget.files ?? [])] })}
           />
           {(chosen[field.name]?.length ?? 0) > 1 && (
             <Text size="xs" mt={2}>

@@ -104,9 +104,7 @@ export function InputDialog(props: InputDialogProps) {
   const calls = useLastCalls(flowId);
   const { schema, description } = asked;
   const [first] = useState(() => written(schema === null ? {} : initialOf(schema as FieldSchema)));
-  const [text, setText] = useState(() =>
-    initial === undefined ? (lastInput(flowId) ?? first) : written(initial),
-  );
+  const [text, setText] = useState(() => (initial === undefined ? (lastInput(flowId) ?? first) : written(initial)));
   const [wanted, setWanted] = useState(schema === null ? "json" : "form");
   const [busy, setBusy] = useState(false);
   const [refused, setRefused] = useState<unknown>(refusal ?? null);
@@ -144,12 +142,7 @@ export function InputDialog(props: InputDialogProps) {
             />
           )}
           {kind === "form" && schema !== null && form !== null ? (
-            <FormOf
-              schema={schema}
-              value={form}
-              refusal={refused}
-              onChange={(value) => setText(written(value))}
-            />
+            <FormOf schema={schema} value={form} refusal={refused} onChange={(value) => setText(written(value))} />
           ) : (
             <>
               <CodeEditor

@@ -2,14 +2,7 @@
 import { ensureSyntaxTree, syntaxTree } from "@codemirror/language";
 import { SearchCursor } from "@codemirror/search";
 import { type Extension, Prec, type Range } from "@codemirror/state";
-import {
-  Decoration,
-  type DecorationSet,
-  EditorView,
-  keymap,
-  ViewPlugin,
-  type ViewUpdate,
-} from "@codemirror/view";
+import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate } from "@codemirror/view";
 import { useMemo } from "react";
 import CodeMirror from "@/ui/code/CodeMirror";
 import { type Path, type Picking, usePicking } from "./kinds";

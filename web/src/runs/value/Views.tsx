@@ -1,30 +1,11 @@
 // biome-ignore-all lint/a11y/useSemanticElements: the rows of a table that is rendered in parts are placed by hand
 /** The views of a value: as a table, as a list of fields, as JSON; with a search. The chosen view is remembered. */
 
-import {
-  Button,
-  CloseButton,
-  Group,
-  SegmentedControl,
-  Select,
-  Skeleton,
-  Stack,
-  Text,
-  TextInput,
-} from "@mantine/core";
+import { Button, CloseButton, Group, SegmentedControl, Select, Skeleton, Stack, Text, TextInput } from "@mantine/core";
 import { useLocalStorage } from "@mantine/hooks";
 import { IconChevronRight, IconSearch } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import {
-  type KeyboardEvent,
-  Suspense,
-  useDeferredValue,
-  useEffect,
-  useId,
-  useMemo,
-  useRef,
-  useState,
-} from "react";
+import { type KeyboardEvent, Suspense, useDeferredValue, useEffect, useId, useMemo, useRef, useState } from "react";
 import { pathText } from "@/forms/expression/scope";
 import { count, size } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
@@ -199,9 +180,7 @@ function ValueTable({ title, value, path, query }: ValueTableProps) {
   return (
     <div className={classes.tableFrame}>
       <Grid {...{ title, table, total, indexOf, pathOf, picking }} cell={chosen} onCell={setCell} />
-      {total === 0 && (
-        <Quiet p="sm">{query === "" ? "The list is empty" : "No row contains this text"}</Quiet>
-      )}
+      {total === 0 && <Quiet p="sm">{query === "" ? "The list is empty" : "No row contains this text"}</Quiet>}
       {(found !== null || table.more > 0) && (
         <Quiet size="xs" className={classes.note} role="status">
           {found !== null && `${count(total)} of ${count(table.rows.length)} rows. `}
@@ -468,13 +447,7 @@ export function Views({ title, value }: { title: string; value: unknown }) {
       </div>
       {view === "table" ? (
         <Body>
-          <ValueTable
-            key={rows.join(".")}
-            title={title}
-            value={valueIn(value, rows)}
-            path={rows}
-            query={query}
-          />
+          <ValueTable key={rows.join(".")} title={title} value={valueIn(value, rows)} path={rows} query={query} />
         </Body>
       ) : view === "schema" ? (
         <Body>

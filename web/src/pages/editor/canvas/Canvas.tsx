@@ -74,8 +74,7 @@ function refusalOfConnection(
   from: End,
   to: End,
 ): string | undefined {
-  if (from.id === to.id)
-    return from.handle === to.handle ? undefined : "A node cannot be connected to itself";
+  if (from.id === to.id) return from.handle === to.handle ? undefined : "A node cannot be connected to itself";
   const made = edgeBetween(from, to);
   if (made === undefined)
     return from.type === "source"
@@ -279,10 +278,7 @@ function useConnections() {
     [store],
   );
   const onConnectEnd = useCallback(
-    (
-      event: globalThis.MouseEvent | TouchEvent,
-      { fromNode, fromHandle, toNode, isValid }: FinalConnectionState,
-    ) => {
+    (event: globalThis.MouseEvent | TouchEvent, { fromNode, fromHandle, toNode, isValid }: FinalConnectionState) => {
       if (isValid || toNode !== null || fromNode === null || store.getState().readOnly) return;
       const screen = pointOf(event);
       const at = screenToFlowPosition(screen);
@@ -352,8 +348,7 @@ function usePicking() {
     (event: MouseEvent) => {
       const { selected, select } = store.getState();
       const { target } = event;
-      const isFrame =
-        target instanceof Element && target.classList.contains("react-flow__nodesselection-rect");
+      const isFrame = target instanceof Element && target.classList.contains("react-flow__nodesselection-rect");
       const id = nodeAt(event);
       const adds = event.shiftKey || event.ctrlKey || event.metaKey;
       if (isFrame) canvas.setState({ nodesSelectionActive: false });

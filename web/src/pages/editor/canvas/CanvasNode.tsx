@@ -29,9 +29,7 @@ export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<ShownEdge>) 
   const readOnly = useEditor((state) => state.readOnly);
   // To the next row the edge goes through the space between the rows.
   const isBack = isBackwards({ x: sourceX, y: sourceY }, { x: targetX, y: targetY });
-  const [path, labelX, labelY] = isBack
-    ? getSmoothStepPath({ ...props, ...BETWEEN_ROWS })
-    : getBezierPath(props);
+  const [path, labelX, labelY] = isBack ? getSmoothStepPath({ ...props, ...BETWEEN_ROWS }) : getBezierPath(props);
   const branch = data?.branch;
   const isLong = Math.hypot(targetX - sourceX, targetY - sourceY) > LONG;
   const label = edgeLabel({ branch: isLong ? branch : undefined }, data?.items);

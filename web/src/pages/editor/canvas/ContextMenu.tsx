@@ -55,8 +55,7 @@ export function useContextMenu(place: RefObject<HTMLElement | null>): void {
   const open = useCallback(
     (screen: Position, target: (at: Position) => Target) => {
       const found = target(screenToFlowPosition(screen));
-      if (entriesOf(store.getState(), found).length > 0)
-        useUi.getState().set({ menu: { screen, target: found } });
+      if (entriesOf(store.getState(), found).length > 0) useUi.getState().set({ menu: { screen, target: found } });
     },
     [store, screenToFlowPosition],
   );
@@ -102,15 +101,7 @@ async function paste(store: EditorStore, at: Position): Promise<void> {
   }
 }
 
-const BY_KEY: ReadonlySet<Command> = new Set<Action>([
-  "rename",
-  "disable",
-  "pin",
-  "group",
-  "ungroup",
-  "fold",
-  "tidy",
-]);
+const BY_KEY: ReadonlySet<Command> = new Set<Action>(["rename", "disable", "pin", "group", "ungroup", "fold", "tidy"]);
 
 function perform(command: Command, store: EditorStore, target: Target, screen: Position): void {
   const state = store.getState();
@@ -163,11 +154,7 @@ export function ContextMenu() {
       <Menu.Target>
         <div style={{ position: "fixed", left: screen.x, top: screen.y, width: 1, height: 1 }} />
       </Menu.Target>
-      <Menu.Dropdown
-        aria-label="Actions"
-        aria-labelledby={undefined}
-        onContextMenu={(event) => event.preventDefault()}
-      >
+      <Menu.Dropdown aria-label="Actions" aria-labelledby={undefined} onContextMenu={(event) => event.preventDefault()}>
         {sections.map((entries, at) => (
           <Fragment key={entries[0]?.command}>
             {at > 0 && <Menu.Divider />}
@@ -231,8 +218,7 @@ function useLongPress(
       cancel();
       canvas?.removeEventListener("pointerdown", onDown, true);
       canvas?.removeEventListener("pointermove", onMove, true);
-      for (const end of ["pointerup", "pointercancel"] as const)
-        canvas?.removeEventListener(end, cancel, true);
+      for (const end of ["pointerup", "pointercancel"] as const) canvas?.removeEventListener(end, cancel, true);
     };
   }, [place]);
 }

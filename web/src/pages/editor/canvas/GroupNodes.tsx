@@ -8,11 +8,7 @@ import { type Outcome, StatusBadge } from "@/ui/StatusBadge";
 import { MAX_NOTE } from "../annotating";
 import { useEditor, useEditorStore } from "../context";
 import type { EditorState } from "../store";
-import type {
-  FoldedNode as FoldedShown,
-  FrameNode as FrameShown,
-  NoteNode as Shown,
-} from "./annotationNodes";
+import type { FoldedNode as FoldedShown, FrameNode as FrameShown, NoteNode as Shown } from "./annotationNodes";
 import classes from "./canvas.module.css";
 import { renameSelected } from "./canvasActions";
 import { handleOf, INTO } from "./nodes";
@@ -88,12 +84,7 @@ function FoldButton({ id, group, isFolded }: { id: string; group: FlowGroup; isF
       }}
     >
       <svg width="12" height="12" viewBox="-6 -6 12 12" aria-hidden="true">
-        <path
-          d={isFolded ? "M-4 0H4M0-4V4" : "M-4 0H4"}
-          stroke="currentColor"
-          strokeWidth="1.8"
-          fill="none"
-        />
+        <path d={isFolded ? "M-4 0H4M0-4V4" : "M-4 0H4"} stroke="currentColor" strokeWidth="1.8" fill="none" />
       </svg>
     </button>
   );
@@ -112,11 +103,7 @@ export const FrameNode = memo(function FrameNode({ id, data, selected }: NodePro
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: keys reach a group from its nodes, see KeysDialog
     // biome-ignore lint/a11y/useKeyWithClickEvents: the same
-    <div
-      style={{ width: "100%", height: "100%" }}
-      onClick={select}
-      onDoubleClick={() => renameSelected(store)}
-    >
+    <div style={{ width: "100%", height: "100%" }} onClick={select} onDoubleClick={() => renameSelected(store)}>
       <GroupFrame group={data.group} selected={selected}>
         <FoldButton id={id} group={data.group} isFolded={false} />
       </GroupFrame>
@@ -156,13 +143,7 @@ export const FoldedNode = memo(function FoldedNode({ id, data, selected }: NodeP
         <small>{told}</small>
       </div>
       {outcome !== undefined && <StatusBadge outcome={outcome} iconOnly />}
-      <Handle
-        id={INTO}
-        type="target"
-        position={Position.Left}
-        className={graph.handle}
-        isConnectable={false}
-      />
+      <Handle id={INTO} type="target" position={Position.Left} className={graph.handle} isConnectable={false} />
       <Handle
         id={handleOf(undefined)}
         type="source"

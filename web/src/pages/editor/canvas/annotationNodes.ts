@@ -1,21 +1,7 @@
 /** Notes, frames and folded groups in React Flow's format. Unchanged ones stay the same objects. */
 import { type Node, Position } from "@xyflow/react";
-import {
-  around,
-  type Box,
-  boxOfNote,
-  frameAround,
-  groupKey,
-  type IsFolded,
-  noteKey,
-} from "@/definition/annotations";
-import {
-  type Definition,
-  type FlowGroup,
-  type FlowNote,
-  NODE,
-  type Position as Place,
-} from "@/definition/types";
+import { around, type Box, boxOfNote, frameAround, groupKey, type IsFolded, noteKey } from "@/definition/annotations";
+import { type Definition, type FlowGroup, type FlowNote, NODE, type Position as Place } from "@/definition/types";
 import { plainText } from "@/graph/notes/markdown";
 import { nameOfGroup } from "@/graph/notes/NoteCard";
 import { type CanvasNode, HANDLE, handleOf, INTO, isSameList, type Moving, NO_STOP } from "./nodes";
@@ -166,12 +152,7 @@ function foldedOf(group: FlowGroup, id: string, { x, y }: Place, selected: boole
 }
 
 /** Return the new places of a group's nodes after its frame or its card was dragged to a position. */
-export function membersAt(
-  definition: Definition,
-  group: FlowGroup,
-  isFolded: boolean,
-  to: Place,
-): Map<string, Place> {
+export function membersAt(definition: Definition, group: FlowGroup, isFolded: boolean, to: Place): Map<string, Place> {
   const members = new Set(group.nodes);
   const places = definition.nodes
     .filter((node) => members.has(node.id))

@@ -44,22 +44,11 @@ describe("the context menu", () => {
   });
 
   it("of several elements, a note, a group, an edge and the canvas has other entries", () => {
-    expect(labels(["a", "b"])).toEqual([
-      "Disable",
-      "Group",
-      "Ungroup",
-      "Copy",
-      "Cut",
-      "Duplicate",
-      "Delete 2",
-    ]);
+    expect(labels(["a", "b"])).toEqual(["Disable", "Group", "Ungroup", "Copy", "Cut", "Duplicate", "Delete 2"]);
     expect(labels(["a", "group:g"])).toContain("Add to the group");
     expect(labels(["note:n"])[0]).toBe("Edit text");
     expect(labels(["group:g"])).toEqual(expect.arrayContaining(["Fold", "Ungroup", "Delete the frame"]));
-    expect(labels([], { kind: "edge", edge: { from: "a", to: "b" } })).toEqual([
-      "Insert a node",
-      "Disconnect",
-    ]);
+    expect(labels([], { kind: "edge", edge: { from: "a", to: "b" } })).toEqual(["Insert a node", "Disconnect"]);
     expect(labels([], { kind: "canvas", at: { x: 0, y: 0 } })).toEqual([
       "Add a node",
       "Add a note",

@@ -118,8 +118,7 @@ function fold(state: EditorState, group: FlowGroup, noun = ""): Entry {
 
 function ofNode(state: EditorState, id: string): Entry[][] {
   const group = groupsByNode(state.definition).get(id);
-  const run: Entry[] =
-    state.run === null ? [] : [{ command: "run", label: "Run this node", keys: "Ctrl+Shift+Enter" }];
+  const run: Entry[] = state.run === null ? [] : [{ command: "run", label: "Run this node", keys: "Ctrl+Shift+Enter" }];
   const isPinned = id in state.pinned;
   const pin: Entry[] =
     isPinned || state.pinOutput !== null
@@ -159,9 +158,5 @@ function ofSeveral(state: EditorState): Entry[][] {
     { ...GROUP, label: hasGroup ? "Add to the group" : "Group" },
     ...(isGrouped ? [{ command: "ungroup", label: "Ungroup", keys: "Shift+G" } as const] : []),
   ];
-  return [
-    ...(nodes.length > 0 ? [[disable(state, nodes)], grouping] : []),
-    EDIT,
-    deleted(`Delete ${selected.length}`),
-  ];
+  return [...(nodes.length > 0 ? [[disable(state, nodes)], grouping] : []), EDIT, deleted(`Delete ${selected.length}`)];
 }

@@ -2,13 +2,7 @@
 import { type Edge, type Node, Position } from "@xyflow/react";
 import type { Catalogue, NodeType } from "@/api/catalogue";
 import type { ShownEdge } from "@/definition/folding";
-import {
-  type Definition,
-  type FlowEdge,
-  type FlowNode,
-  NODE,
-  type Position as Place,
-} from "@/definition/types";
+import { type Definition, type FlowEdge, type FlowNode, NODE, type Position as Place } from "@/definition/types";
 
 import { nameOf } from "@/graph/nameOf";
 import { type Counts, edgeLabel, itemsOver } from "@/runs/words";
@@ -50,9 +44,7 @@ export function handleOf(way: Way): string {
 }
 
 export function wayOf(handle: string | null | undefined): Way {
-  return handle === null || handle === undefined || handle === handleOf(undefined)
-    ? undefined
-    : handle.slice(3);
+  return handle === null || handle === undefined || handle === handleOf(undefined) ? undefined : handle.slice(3);
 }
 
 function handlesOf(ways: readonly Way[], isTrigger: boolean): CanvasNode["handles"] {

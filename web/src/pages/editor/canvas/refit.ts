@@ -87,8 +87,7 @@ export function refitted(
 ): View | undefined {
   const wasSeen = (box: Box) => isWithin(center(onScreen(box, view)), old);
   const seen = nodes.filter(wasSeen);
-  if (seen.every((box) => isWhole(onScreen(box, view), now) || !isWhole(onScreen(box, view), old)))
-    return undefined;
+  if (seen.every((box) => isWhole(onScreen(box, view), now) || !isWhole(onScreen(box, view), old))) return undefined;
   const all = around(seen);
   const fitting = Math.min((now.width - 2 * EDGE) / all.width, (now.height - 2 * EDGE) / all.height);
   if (fitting >= READABLE) return centered(all, Math.min(view.zoom, fitting), now);
@@ -166,8 +165,7 @@ export function useReveal(): void {
   useEffect(() => {
     const [id] = reveal?.ids ?? [];
     const state = store.getState();
-    const box =
-      id === undefined ? undefined : placeOf(state.definition, id, (group) => isFoldedIn(state, group));
+    const box = id === undefined ? undefined : placeOf(state.definition, id, (group) => isFoldedIn(state, group));
     if (reveal === null || id === undefined || box === undefined) return;
     const { x, y, zoom } = flow.getViewport();
     const { width, height } = canvas.getState();

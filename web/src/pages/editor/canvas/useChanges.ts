@@ -85,8 +85,7 @@ function placesOf(state: EditorState, dragged: ReadonlyMap<string, Position>): M
     for (const [id, place] of membersAt(state.definition, group, isFoldedIn(state, group), position))
       places.set(id, place);
   }
-  for (const [key, position] of dragged)
-    if (groupOf(state.definition, key) === undefined) places.set(key, position);
+  for (const [key, position] of dragged) if (groupOf(state.definition, key) === undefined) places.set(key, position);
   return places;
 }
 

@@ -32,8 +32,7 @@ function useShow(): (hit: Hit) => void {
       return;
     }
     store.getState().select([]);
-    if (hit.spot !== undefined)
-      void flow.setCenter(hit.spot.x, hit.spot.y, { zoom: Math.max(flow.getZoom(), 0.6) });
+    if (hit.spot !== undefined) void flow.setCenter(hit.spot.x, hit.spot.y, { zoom: Math.max(flow.getZoom(), 0.6) });
     else useUi.getState().keep({ panel: true });
   };
 }

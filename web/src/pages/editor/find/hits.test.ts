@@ -119,9 +119,7 @@ it("stops at a number of hits, and at deep nesting", () => {
   const hits = hitsIn({ nodes: many, edges: [] } as unknown as Definition, undefined, "n");
   expect(hits).toHaveLength(200);
   expect(countOf(hits, 3)).toBe("4 of 200 or more");
-  expect(
-    hitsIn({ nodes: many.slice(0, 1), edges: [] } as unknown as Definition, undefined, "bottom"),
-  ).toEqual([]);
+  expect(hitsIn({ nodes: many.slice(0, 1), edges: [] } as unknown as Definition, undefined, "bottom")).toEqual([]);
 });
 
 it("says how many there are", () => {

@@ -79,18 +79,11 @@ function schemaOf(schema: FieldSchema | undefined, key: string): FieldSchema | u
 }
 
 function itemsOf(schema: FieldSchema | undefined): FieldSchema | undefined {
-  return (
-    schema?.items ?? [...(schema?.oneOf ?? []), ...(schema?.anyOf ?? [])].find((one) => one.items)?.items
-  );
+  return schema?.items ?? [...(schema?.oneOf ?? []), ...(schema?.anyOf ?? [])].find((one) => one.items)?.items;
 }
 
 /** Yield the single values of a setting, with the titles on the way to them. */
-function* leaves(
-  value: Json,
-  schema: FieldSchema | undefined,
-  path: string,
-  titles: string[],
-): Generator<Leaf> {
+function* leaves(value: Json, schema: FieldSchema | undefined, path: string, titles: string[]): Generator<Leaf> {
   const title = titles.join(" → ");
   if (titles.length > MAX_DEPTH) return;
   if (Array.isArray(value)) {
@@ -116,10 +109,8 @@ function* placesOf(node: FlowNode, catalogue: Catalogue | undefined): Generator<
   yield { path: "id", title: "Id", texts: [node.id] };
   yield { path: "type", title: "Type", texts: [type?.name ?? "", node.type, operationOf(node, type) ?? ""] };
   const schema = catalogue?.schemaOf(node) as FieldSchema | undefined;
-  for (const leaf of leaves(node.config ?? {}, schema, "", []))
-    yield { ...leaf, path: `config.${leaf.path}` };
-  if (node.foreach !== undefined)
-    yield { path: "foreach", title: "Loop over items", texts: [asText(node.foreach)] };
+  for (const leaf of leaves(node.config ?? {}, schema, "", [])) yield { ...leaf, path: `config.${leaf.path}` };
+  if (node.foreach !== undefined) yield { path: "foreach", title: "Loop over items", texts: [asText(node.foreach)] };
   if (node.repeat !== undefined) yield { path: "repeat", title: "Repeat until", texts: [node.repeat.until] };
   if (node.rate?.key) yield { path: "rate", title: "Rate limit", texts: [node.rate.key] };
   if (node.notes) yield { path: "notes", title: "Notes", texts: [node.notes] };

@@ -237,8 +237,7 @@ function SavedState() {
     const hinted = "message" in saving ? saving.message : "";
     if (saving.kind === "saving")
       return [IconCloudUp, "Saving…", "var(--quiet)", "Sending changes to the server"] as const;
-    if (saving.kind === "away")
-      return [IconCloudOff, "Not saved; retrying", "var(--waiting)", hinted] as const;
+    if (saving.kind === "away") return [IconCloudOff, "Not saved; retrying", "var(--waiting)", hinted] as const;
     if (saving.kind === "refused") return [IconCloudOff, "Not saved", "var(--failed)", hinted] as const;
     if (saving.kind === "conflict")
       return [IconCloudOff, "Not saved: conflict", "var(--failed)", "Another user saved this flow"] as const;
@@ -249,12 +248,7 @@ function SavedState() {
       const kept = `The changes are saved on the server as a draft${who}. Triggers start the current version.`;
       return [IconCloudCheck, "Draft saved", "var(--waiting)", kept] as const;
     }
-    return [
-      IconCloudUp,
-      "Saving…",
-      "var(--quiet)",
-      "Kept on this device, sent to the server shortly",
-    ] as const;
+    return [IconCloudUp, "Saving…", "var(--quiet)", "Kept on this device, sent to the server shortly"] as const;
   }
 }
 
@@ -331,12 +325,7 @@ function StatusSwitch() {
           onChange={(event) => void switchTo(event.currentTarget.checked ? "active" : "draft")}
         />
       </Tooltip>
-      <Modal
-        opened={refusal !== null}
-        onClose={() => setRefusal(null)}
-        title="The flow cannot be activated"
-        size="lg"
-      >
+      <Modal opened={refusal !== null} onClose={() => setRefusal(null)} title="The flow cannot be activated" size="lg">
         <Stack gap="xs">
           {refusal?.problems.length === 0 && <Text size="sm">{refusal.message}</Text>}
           {refusal?.problems.map((problem) => (
@@ -460,14 +449,7 @@ export function Header() {
   return (
     <header className={classes.header}>
       <Tooltip label="Back to flows">
-        <ActionIcon
-          component={Link}
-          href="/flows"
-          variant="subtle"
-          color="gray"
-          size="lg"
-          aria-label="Back to flows"
-        >
+        <ActionIcon component={Link} href="/flows" variant="subtle" color="gray" size="lg" aria-label="Back to flows">
           <IconArrowLeft size={20} stroke={1.7} aria-hidden />
         </ActionIcon>
       </Tooltip>

@@ -34,9 +34,7 @@ function PaletteList({ entries, onPick, isDialog = false, inputRef }: PaletteLis
   const [recent] = useState(recentServices);
   const groups = useMemo(
     () =>
-      isSearch
-        ? [{ group: "", entries: ranked(entries, search).slice(0, MAX_RESULTS) }]
-        : listed(entries, recent),
+      isSearch ? [{ group: "", entries: ranked(entries, search).slice(0, MAX_RESULTS) }] : listed(entries, recent),
     [entries, search, isSearch, recent],
   );
   const found = useMemo(() => groups.flatMap((one) => one.entries), [groups]);
@@ -182,12 +180,7 @@ export function QuickPalette() {
   }
   const height = Math.min(SIZE.height, window.innerHeight - 16);
   return (
-    <Modal.Root
-      opened={quick !== null}
-      onClose={leave}
-      transitionProps={{ duration: 80 }}
-      returnFocus={false}
-    >
+    <Modal.Root opened={quick !== null} onClose={leave} transitionProps={{ duration: 80 }} returnFocus={false}>
       <Modal.Overlay backgroundOpacity={0.08} />
       <Modal.Content
         aria-label="Add node"
@@ -211,9 +204,7 @@ export function QuickPalette() {
             }}
           />
           <Box p="xs" style={{ flexShrink: 0 }}>
-            <CurlButton
-              onClick={() => set({ quick: null, curl: { where: quick?.where ?? {}, command: "" } })}
-            />
+            <CurlButton onClick={() => set({ quick: null, curl: { where: quick?.where ?? {}, command: "" } })} />
           </Box>
         </Stack>
       </Modal.Content>

@@ -93,10 +93,7 @@ function serviceKey({ type, config }: NewNode): string {
 }
 
 /** Return the first setting that a new node needs and lacks: what its user will want to type next. */
-function missingSetting(
-  schema: { [key: string]: unknown },
-  config: { [key: string]: unknown },
-): string | undefined {
+function missingSetting(schema: { [key: string]: unknown }, config: { [key: string]: unknown }): string | undefined {
   const needed = Array.isArray(schema.required) ? (schema.required as string[]) : [];
   const order = Object.keys((schema.properties ?? {}) as object);
   return order.find((key) => needed.includes(key) && config[key] === undefined);

@@ -10,10 +10,7 @@ const ENTRIES = [
   type("Webhook", "webhook", "trigger", "Starts a run for each HTTP request to an address."),
   type("If", "if", "logic", "Goes on by one of two branches."),
   type("Code", "code", "data", "Runs Python."),
-  type("HTTP request", "http", "integration", "Calls an address and gives what it answers.", [
-    "rest api",
-    "mail api",
-  ]),
+  type("HTTP request", "http", "integration", "Calls an address and gives what it answers.", ["rest api", "mail api"]),
   type("Email", "email", "integration", "Sends a mail over SMTP."),
   type("Notify", "notify", "integration", "Sends a message, by email or to a chat."),
 ];

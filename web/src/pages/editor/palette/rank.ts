@@ -130,10 +130,7 @@ export function ranked(entries: readonly Entry[], search: string): Entry[] {
 }
 
 /** Return the groups of the list without a search: recently used services first, operations only there. */
-export function listed(
-  entries: readonly Entry[],
-  recent: readonly string[],
-): { group: string; entries: Entry[] }[] {
+export function listed(entries: readonly Entry[], recent: readonly string[]): { group: string; entries: Entry[] }[] {
   const byKey = new Map(entries.map((entry) => [entry.key, entry]));
   const used = recent.flatMap((key) => byKey.get(key) ?? []);
   const groups = grouped(entries.filter((entry) => !entry.isOperation));

@@ -74,11 +74,7 @@ export function NotePanel({ note }: { note: FlowNote }) {
         readOnly={readOnly}
         onChange={(event) => patchNote(key, { text: event.currentTarget.value })}
       />
-      <Colors
-        value={note.color ?? "yellow"}
-        readOnly={readOnly}
-        onChange={(color) => patchNote(key, { color })}
-      />
+      <Colors value={note.color ?? "yellow"} readOnly={readOnly} onChange={(color) => patchNote(key, { color })} />
       <Group grow>
         <NumberInput
           label="Width"
@@ -137,14 +133,8 @@ export function GroupPanel({ group }: { group: FlowGroup }) {
           canvasPlace()?.focus({ preventScroll: true });
         }}
       />
-      <Quiet>
-        {size}. The frame follows its nodes. A folded group is shown as one card; runs are not affected.
-      </Quiet>
-      <Colors
-        value={group.color ?? "gray"}
-        readOnly={readOnly}
-        onChange={(color) => patchGroup(key, { color })}
-      />
+      <Quiet>{size}. The frame follows its nodes. A folded group is shown as one card; runs are not affected.</Quiet>
+      <Colors value={group.color ?? "gray"} readOnly={readOnly} onChange={(color) => patchGroup(key, { color })} />
       <Group gap="xs">
         <Button size="xs" variant="default" onClick={() => fold([key])}>
           {isFolded ? "Unfold" : "Fold"}

@@ -1,14 +1,4 @@
-import {
-  Code,
-  Group,
-  NumberInput,
-  Select,
-  Stack,
-  Text,
-  Textarea,
-  Title,
-  UnstyledButton,
-} from "@mantine/core";
+import { Code, Group, NumberInput, Select, Stack, Text, Textarea, Title, UnstyledButton } from "@mantine/core";
 import { Suspense, useMemo } from "react";
 import { api } from "@/api/client";
 import { useSession } from "@/app/session";
@@ -69,9 +59,7 @@ function HowItStarts() {
       {starts.map((start) => (
         <StartOf key={start.node.id} start={start} />
       ))}
-      {starts.length > 0 && !active && (
-        <Quiet size="xs">Triggers start the flow only while it is active.</Quiet>
-      )}
+      {starts.length > 0 && !active && <Quiet size="xs">Triggers start the flow only while it is active.</Quiet>}
     </Stack>
   );
 }
@@ -92,12 +80,7 @@ function ErrorFlow({
   readOnly: boolean;
 }) {
   const own = useEditor((state) => state.flow.id);
-  const { data } = api.useQuery(
-    "get",
-    "/api/flows",
-    { params: { query: { limit: 200 } } },
-    { staleTime: 60_000 },
-  );
+  const { data } = api.useQuery("get", "/api/flows", { params: { query: { limit: 200 } } }, { staleTime: 60_000 });
   const flows = (data?.items ?? []).filter((flow) => flow.id !== own);
   const options = flows.map((flow) => ({ value: flow.id, label: flow.name }));
   if (value !== null && !options.some((one) => one.value === value)) options.push({ value, label: value });
@@ -193,9 +176,7 @@ function Settings() {
         value={settings.vars ?? {}}
         readOnly={readOnly}
         refusalOf={(value) =>
-          typeof value === "object" && value !== null && !Array.isArray(value)
-            ? undefined
-            : "Must be an object"
+          typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "Must be an object"
         }
         onChange={(vars) =>
           set({ vars: Object.keys(vars ?? {}).length === 0 ? undefined : (vars as Record<string, Json>) })
@@ -224,9 +205,7 @@ function Description() {
       maxRows={8}
       maxLength={MAX_DESCRIPTION}
       value={text}
-      onChange={(event) =>
-        store.getState().setSettings({ description: event.currentTarget.value || undefined })
-      }
+      onChange={(event) => store.getState().setSettings({ description: event.currentTarget.value || undefined })}
     />
   );
 }
@@ -254,7 +233,5 @@ function useIsSettingUp(): boolean {
   const { user } = useSession();
   const flowId = useEditor((state) => state.flow.id);
   const [isDismissed] = useDismissed(user.id, flowId);
-  return (
-    useEditor((state) => !state.readOnly && Boolean(state.definition.settings?.template)) && !isDismissed
-  );
+  return useEditor((state) => !state.readOnly && Boolean(state.definition.settings?.template)) && !isDismissed;
 }

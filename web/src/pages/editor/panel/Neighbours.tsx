@@ -44,9 +44,7 @@ function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; r
             icon={IconPlus}
             iconSize={16}
             size="sm"
-            onClick={(event) =>
-              useUi.getState().set({ quick: { screen: below(event), where: { on: edge } } })
-            }
+            onClick={(event) => useUi.getState().set({ quick: { screen: below(event), where: { on: edge } } })}
           />
           <IconButton
             label={`Disconnect ${between}`}
@@ -110,9 +108,7 @@ function ConnectTo({ node }: { node: FlowNode }) {
         variant="default"
         icon={IconPlus}
         onClick={(event) =>
-          useUi
-            .getState()
-            .set({ quick: { screen: below(event), where: { after: { id: node.id, branch: way } } } })
+          useUi.getState().set({ quick: { screen: below(event), where: { after: { id: node.id, branch: way } } } })
         }
       >
         New node

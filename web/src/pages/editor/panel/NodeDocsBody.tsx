@@ -16,9 +16,7 @@ const JSON_INDENT = 2;
 function Setting({ name, schema, required }: { name: string; schema: FieldSchema; required: boolean }) {
   const facts = [
     required ? "Required" : undefined,
-    schema.default === undefined || schema.default === ""
-      ? undefined
-      : `Default: ${JSON.stringify(schema.default)}`,
+    schema.default === undefined || schema.default === "" ? undefined : `Default: ${JSON.stringify(schema.default)}`,
     schema.enum === undefined ? undefined : `One of ${schema.enum.join(", ")}`,
   ].filter((fact) => fact !== undefined);
   return (
@@ -62,9 +60,7 @@ function Example({ example, nodeId, isConnector }: ExampleProps) {
         (part) =>
           example[part] !== undefined && (
             <div key={part}>
-              <Quiet size="xs">
-                {part === "config" ? "Settings" : part === "input" ? "Input" : "Output"}
-              </Quiet>
+              <Quiet size="xs">{part === "config" ? "Settings" : part === "input" ? "Input" : "Output"}</Quiet>
               <Code block className={classes.wrapped}>
                 {JSON.stringify(example[part], null, JSON_INDENT)}
               </Code>

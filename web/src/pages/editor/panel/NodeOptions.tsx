@@ -304,9 +304,7 @@ export function NodeOptions({ collects, ...props }: OptionsProps & { collects: b
         data={ON_ERROR}
         value={node.on_error ?? "fail"}
         disabled={readOnly}
-        onChange={(value) =>
-          onPatch({ on_error: value === "fail" ? undefined : (value as FlowNode["on_error"]) })
-        }
+        onChange={(value) => onPatch({ on_error: value === "fail" ? undefined : (value as FlowNode["on_error"]) })}
       />
       <Select
         label="If interrupted by a restart"

@@ -150,12 +150,7 @@ function NodeDocs({ type, nodeId }: { type: NodeType; nodeId: string }) {
   const Icon = open ? IconChevronDown : IconChevronRight;
   return (
     <div>
-      <UnstyledButton
-        fz="sm"
-        c="var(--mantine-color-anchor)"
-        aria-expanded={open}
-        onClick={() => setOpen(!open)}
-      >
+      <UnstyledButton fz="sm" c="var(--mantine-color-anchor)" aria-expanded={open} onClick={() => setOpen(!open)}>
         <Group gap={4} wrap="nowrap">
           <Icon size={16} aria-hidden />
           Settings and examples explained
@@ -557,9 +552,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
             maxRows={20}
             value={node.notes ?? ""}
             readOnly={readOnly}
-            onChange={(event) =>
-              store.getState().patchNode(node.id, { notes: event.currentTarget.value || undefined })
-            }
+            onChange={(event) => store.getState().patchNode(node.id, { notes: event.currentTarget.value || undefined })}
           />
         </Tabs.Panel>
         <Tabs.Panel value="data" p="md">

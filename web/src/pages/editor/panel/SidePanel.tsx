@@ -79,11 +79,8 @@ function ManyPanel() {
     const ids = new Set(nodesAmong(state.definition, state.selected));
     return state.definition.nodes.every((node) => !ids.has(node.id) || node.disabled === true);
   });
-  const isAll = useEditor(
-    (state) => nodesAmong(state.definition, state.selected).length === state.selected.length,
-  );
-  const words =
-    selected.length > 0 ? `${selected.length} ${isAll ? "nodes" : "elements"} selected` : "Edge selected";
+  const isAll = useEditor((state) => nodesAmong(state.definition, state.selected).length === state.selected.length);
+  const words = selected.length > 0 ? `${selected.length} ${isAll ? "nodes" : "elements"} selected` : "Edge selected";
   return (
     <Stack p="md">
       <Text fw={600}>{words}</Text>
@@ -105,11 +102,7 @@ function ManyPanel() {
             </>
           )}
           <Button variant="default" size="xs" onClick={() => store.getState().removeSelected()}>
-            {selected.length > 0
-              ? "Delete"
-              : edges.length === 1
-                ? "Disconnect"
-                : `Disconnect ${edges.length}`}
+            {selected.length > 0 ? "Delete" : edges.length === 1 ? "Disconnect" : `Disconnect ${edges.length}`}
           </Button>
         </Group>
       )}

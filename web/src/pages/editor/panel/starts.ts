@@ -45,12 +45,10 @@ export function isCalled(node: FlowNode, catalogue: Catalogue | undefined): bool
 /** Return a setting as text; null for defaults and credentials. */
 function inWords(key: string, value: unknown, schema: FieldSchema | undefined): string | null {
   if (typeof value !== "string" && typeof value !== "number") return null;
-  if (schema === undefined || value === schema.default || schema["x-credential"] || schema["x-secret"])
-    return null;
+  if (schema === undefined || value === schema.default || schema["x-credential"] || schema["x-secret"]) return null;
   const words = kindOf(key, schema) === "cron" ? cronInWords(String(value)) : undefined;
   if (words !== undefined) return words.charAt(0).toUpperCase() + words.slice(1);
-  const shown =
-    schema.enum === undefined ? redacted(String(value)) : choiceLabel(value, schema["x-enum-labels"]);
+  const shown = schema.enum === undefined ? redacted(String(value)) : choiceLabel(value, schema["x-enum-labels"]);
   return `${schema.title ?? key}: ${shown}`;
 }
 
@@ -97,11 +95,7 @@ interface Unsent {
 }
 
 /** Return the webhooks before the node that send another response than the node's. */
-export function unsentBy(
-  definition: Definition,
-  catalogue: Catalogue | undefined,
-  node: FlowNode,
-): readonly Unsent[] {
+export function unsentBy(definition: Definition, catalogue: Catalogue | undefined, node: FlowNode): readonly Unsent[] {
   if (node.type !== RESPONDER || node.disabled) return [];
   const before = ancestors(definition, node.id);
   return definition.nodes.flatMap((one) => {
@@ -109,8 +103,7 @@ export function unsentBy(
     const setting = (type?.config_schema as FieldSchema | undefined)?.properties?.[SETTING];
     if (!before.has(one.id) || one.disabled || !type?.trigger || !setting?.enum?.includes(BY_NODE)) return [];
     const value = one.config?.[SETTING] ?? setting.default;
-    if (value === BY_NODE || value === STREAM || value === undefined || !setting.enum.includes(value))
-      return [];
+    if (value === BY_NODE || value === STREAM || value === undefined || !setting.enum.includes(value)) return [];
     return [
       {
         node: one,

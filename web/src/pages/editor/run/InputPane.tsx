@@ -3,14 +3,7 @@
 import { Group, Select } from "@mantine/core";
 import { useMemo, useState } from "react";
 import type { FlowNode } from "@/definition/types";
-import {
-  insertPicked,
-  nodesBefore,
-  type Path,
-  pathText,
-  predecessors,
-  startDrag,
-} from "@/forms/expression/scope";
+import { insertPicked, nodesBefore, type Path, pathText, predecessors, startDrag } from "@/forms/expression/scope";
 import { namesIn } from "@/graph/nameOf";
 import { StepChoice } from "@/runs/StepPanel";
 import type { NodeState, Step } from "@/runs/states";
@@ -61,8 +54,7 @@ function usePickingAt(root: Path): Picking {
     () => ({
       expressionOf: (path) => `{{ ${pathText([...root, ...path])} }}`,
       insert: (path) => {
-        if (!insertPicked([...root, ...path]))
-          notify.hint("Click into a setting first, or drag the field into one.");
+        if (!insertPicked([...root, ...path])) notify.hint("Click into a setting first, or drag the field into one.");
       },
       onDragStart: (event, path) => startDrag(event, [...root, ...path]),
     }),

@@ -48,8 +48,7 @@ export function useListen(): () => Promise<Schemas["BegunOut"] | null> {
       return begun;
     } catch (refusal) {
       set(flow.id, { listening: null, refusal, refusedNode: null });
-      const at =
-        refusal instanceof Error && "details" in refusal ? (refusal.details as Schemas["Detail"][]) : [];
+      const at = refusal instanceof Error && "details" in refusal ? (refusal.details as Schemas["Detail"][]) : [];
       const nodeId = at.find((one) => one.node_id)?.node_id;
       if (nodeId) goTo(nodeId);
       return null;
@@ -111,19 +110,15 @@ export function Listening({ begun }: { begun: Schemas["BegunOut"] }) {
             <Button size="compact-sm" variant="default" onClick={() => void listen()}>
               Listen again
             </Button>
-            <CloseButton
-              aria-label="Close"
-              data-next="[data-run]"
-              onClick={() => set(flowId, { listening: null })}
-            />
+            <CloseButton aria-label="Close" data-next="[data-run]" onClick={() => set(flowId, { listening: null })} />
           </>
         )}
       </Group>
       {left > 0 && (
         <>
           <Quiet size="xs" mt={4}>
-            The next call of this address runs the flow as shown on the canvas. Calls of the active flow are
-            not affected.
+            The next call of this address runs the flow as shown on the canvas. Calls of the active flow are not
+            affected.
           </Quiet>
           {begun.addresses.map(({ method, path }) =>
             isForm(path) ? (
@@ -153,10 +148,7 @@ function Address({ method, url }: { method: string; url: string }) {
 
 /** Return the whole seconds until this time, at least 0. */
 function useSecondsLeft(until: string): number {
-  const leftOf = useCallback(
-    () => Math.max(0, Math.ceil((new Date(until).getTime() - Date.now()) / SECOND)),
-    [until],
-  );
+  const leftOf = useCallback(() => Math.max(0, Math.ceil((new Date(until).getTime() - Date.now()) / SECOND)), [until]);
   const [left, setLeft] = useState(leftOf);
   useEffect(() => {
     setLeft(leftOf());

@@ -37,8 +37,7 @@ function usePinOutput({ run, states }: EditorRun): void {
     if (run === undefined || !mayEdit) return;
     async function pin(runId: string, nodeId: string) {
       const state = states.get(nodeId);
-      if (state?.outcome !== "success")
-        return notify.hint("The node has no output in the run on the canvas to pin");
+      if (state?.outcome !== "success") return notify.hint("The node has no output in the run on the canvas to pin");
       try {
         const output: Json = await outputOf(runId, state);
         store.getState().pin(nodeId, { output, branch: state.branch });
@@ -143,10 +142,7 @@ export function RunButton() {
   );
 }
 
-type AskedInputProps = Pick<
-  Parameters<typeof InputDialog>[0],
-  "initial" | "refusal" | "onClose" | "onRun"
-> & {
+type AskedInputProps = Pick<Parameters<typeof InputDialog>[0], "initial" | "refusal" | "onClose" | "onRun"> & {
   until?: string;
 };
 
@@ -186,14 +182,7 @@ function WaysToRun({ disabled, onRun, onAsk, onRunBare }: WaysProps) {
   const { may } = useSession();
   const mayListen = isCalled && may("editor");
   return (
-    <Menu
-      position="bottom-end"
-      shadow="md"
-      width={260}
-      disabled={disabled}
-      opened={opened}
-      onChange={setOpened}
-    >
+    <Menu position="bottom-end" shadow="md" width={260} disabled={disabled} opened={opened} onChange={setOpened}>
       <Menu.Target>
         <ActionIcon
           size={36}

@@ -180,12 +180,7 @@ function NoData({ shown, pinned, nodeId }: { shown: ShownRun; pinned: boolean; n
     <Stack gap="xs" align="flex-start" p="sm">
       <Quiet>{words}</Quiet>
       {!pinned && may("editor") && (
-        <Button
-          size="xs"
-          variant="default"
-          icon={IconPin}
-          onClick={() => store.getState().pin(nodeId, { output: {} })}
-        >
+        <Button size="xs" variant="default" icon={IconPin} onClick={() => store.getState().pin(nodeId, { output: {} })}>
           Pin a custom output
         </Button>
       )}
@@ -236,12 +231,7 @@ function Pinned({ nodeId, pin }: { nodeId: string; pin: Pin }) {
         <Text size="sm" fw={600}>
           Pinned output{pin.branch ? ` (branch ${pin.branch})` : ""}
         </Text>
-        <Button
-          size="compact-xs"
-          variant="subtle"
-          icon={IconPinnedOff}
-          onClick={() => store.getState().unpin(nodeId)}
-        >
+        <Button size="compact-xs" variant="subtle" icon={IconPinnedOff} onClick={() => store.getState().unpin(nodeId)}>
           Unpin
         </Button>
       </Group>
@@ -259,8 +249,8 @@ function Pinned({ nodeId, pin }: { nodeId: string; pin: Pin }) {
         </Alert>
       )}
       <Quiet size="xs">
-        Runs from the editor use this output instead of executing the node. It is kept on this device and is
-        not part of the flow.
+        Runs from the editor use this output instead of executing the node. It is kept on this device and is not part of
+        the flow.
       </Quiet>
     </Stack>
   );

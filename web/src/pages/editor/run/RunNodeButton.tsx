@@ -33,12 +33,7 @@ export function RunNodeButton({ node }: { node: FlowNode }) {
         multiline
         maw={280}
       >
-        <Button
-          size="xs"
-          variant="light"
-          icon={IconPlayerPlayFilled}
-          onClick={() => store.getState().run?.(node.id)}
-        >
+        <Button size="xs" variant="light" icon={IconPlayerPlayFilled} onClick={() => store.getState().run?.(node.id)}>
           Run this node
         </Button>
       </Tooltip>

@@ -37,8 +37,7 @@ export function RunPanel() {
   const store = useEditorStore();
   useEffect(() => {
     // The user may fix the problems now; the list of problems shows the remaining ones.
-    if (isOfFlow(refusal))
-      return store.subscribe((now, old) => now.definition !== old.definition && dismiss());
+    if (isOfFlow(refusal)) return store.subscribe((now, old) => now.definition !== old.definition && dismiss());
   }, [store, refusal, dismiss]);
   if (listening !== null) return <Listening begun={listening} />;
   if (refusal !== null) {
@@ -85,8 +84,7 @@ export function RunPanel() {
 function Refusal({ error }: { error: unknown }) {
   const definition = useEditor((state) => state.definition);
   const catalogue = useEditor((state) => state.catalogue);
-  const problems =
-    error instanceof ApiError ? checkOf(definition, error.details, {}, catalogue).problems : [];
+  const problems = error instanceof ApiError ? checkOf(definition, error.details, {}, catalogue).problems : [];
   if (!problems.some((problem) => problem.nodeId !== null)) return <Refused error={error} />;
   return (
     <Alert color="red" variant="light" title="The flow cannot run">
@@ -107,9 +105,7 @@ interface LackOfDataProps {
 function LackOfData({ nodeId, refusal, onRun }: LackOfDataProps) {
   const name = useEditor((state) => calledIn(state, nodeId));
   const missing = useEditor((state) =>
-    refusal.details
-      .flatMap(({ node_id: id }) => (id && id !== nodeId ? [`“${calledIn(state, id)}”`] : []))
-      .join(", "),
+    refusal.details.flatMap(({ node_id: id }) => (id && id !== nodeId ? [`“${calledIn(state, id)}”`] : [])).join(", "),
   );
   const isDisabled = useEditor((state) => state.definition.nodes.find((one) => one.id === nodeId)?.disabled);
   if (isDisabled) return <Refused error={refusal} />;

@@ -31,11 +31,7 @@ export interface StartBody {
 type Known = Pick<EditorState, "definition" | "published" | "pinned" | "check" | "catalogue">;
 
 /** Return a pin in the API's format: with a branch if the node has branches. */
-function asGiven(
-  known: Known,
-  nodeId: string,
-  pin: Pin,
-): { output: Json; branch: string | null } | undefined {
+function asGiven(known: Known, nodeId: string, pin: Pin): { output: Json; branch: string | null } | undefined {
   const node = known.definition.nodes.find((one) => one.id === nodeId);
   if (node === undefined) return undefined;
   const ways = waysOf(node, known.check?.ways.get(nodeId), known.catalogue);
@@ -74,11 +70,7 @@ export function isLackOfData(refusal: unknown): refusal is ApiError {
 }
 
 /** Return the pinned outputs to run from a node: the last run's outputs of all nodes that will not run again. */
-export function toKeep(
-  definition: Definition,
-  states: ReadonlyMap<string, NodeState>,
-  from: string,
-): NodeState[] {
+export function toKeep(definition: Definition, states: ReadonlyMap<string, NodeState>, from: string): NodeState[] {
   const anew = descendants(definition, from).add(from);
   const there = new Set(definition.nodes.map((node) => node.id));
   return [...states.values()].filter(

@@ -138,8 +138,7 @@ function useStart() {
         const lacksData = options.only !== undefined && isLackOfData(refusal);
         set(flowId, { starting: false, refusal, refusedNode: lacksData ? options.only : null });
         if (lacksData) return null;
-        const nodeId =
-          refusal instanceof ApiError ? refusal.details.find((one) => one.node_id)?.node_id : null;
+        const nodeId = refusal instanceof ApiError ? refusal.details.find((one) => one.node_id)?.node_id : null;
         if (nodeId) state.goTo(nodeId);
         return null;
       }
@@ -185,9 +184,7 @@ function useStart() {
       set(flowId, { starting: true, refusal: null });
       try {
         const kept = toKeep(store.getState().definition, states, nodeId);
-        const outputs = await Promise.all(
-          kept.map(async (state) => [state, await outputOf(run.id, state)] as const),
-        );
+        const outputs = await Promise.all(kept.map(async (state) => [state, await outputOf(run.id, state)] as const));
         const pins = outputs.map(([state, output]) => [state.nodeId, { output, branch: state.branch }]);
         const input = (await fetchWhole(run.input)) as Json;
         const refusal = await start({ input, pinned: Object.fromEntries(pins) });

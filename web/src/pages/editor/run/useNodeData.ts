@@ -57,7 +57,6 @@ export function useNodeData(nodeId: string): NodeData {
   const state = states.get(nodeId);
   const [chosen, setStep] = useState<number | null>(null);
   const step =
-    state?.steps.find((one) => one.number === chosen) ??
-    state?.steps.find((one) => one.number === state.step);
+    state?.steps.find((one) => one.number === chosen) ?? state?.steps.find((one) => one.number === state.step);
   return { editorRun, shown, run, states, state, step, setStep };
 }

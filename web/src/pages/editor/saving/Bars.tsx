@@ -60,9 +60,7 @@ function comparedWith(one: Definition, other: Definition): string {
   const nodes = (count: number, word: string) =>
     count === 0 ? [] : [`${count} ${count === 1 ? "node" : "nodes"} ${word}`];
   const parts = [...nodes(added, "more"), ...nodes(removed, "fewer"), ...nodes(changed, "changed")];
-  return parts.length === 0
-    ? "the same nodes with other connections, positions or settings"
-    : AND.format(parts);
+  return parts.length === 0 ? "the same nodes with other connections, positions or settings" : AND.format(parts);
 }
 
 interface LeftDraftsProps {
@@ -112,9 +110,9 @@ export function LeftDrafts({ drafts, known }: LeftDraftsProps) {
         </>
       }
     >
-      <b>{known ? "A closed tab" : "Another tab"} has unsaved changes</b>{" "}
-      <Time at={new Date(draft.at).toISOString()} />. Compared with the current state: it has{" "}
-      {comparedWith(definition, draft.definition)}.{known ? "" : " That tab may still be open."}
+      <b>{known ? "A closed tab" : "Another tab"} has unsaved changes</b> <Time at={new Date(draft.at).toISOString()} />
+      . Compared with the current state: it has {comparedWith(definition, draft.definition)}.
+      {known ? "" : " That tab may still be open."}
       <ConfirmDialog
         opened={doomed !== null}
         onClose={() => setDoomed(null)}

@@ -67,8 +67,8 @@ function DiscardDialog({ onClose }: DialogProps) {
     >
       <Stack gap="xs">
         <Text size="sm">
-          The flow goes back to version {version} for everybody. Lost changes: {summary}. You can undo this
-          until you leave the page.
+          The flow goes back to version {version} for everybody. Lost changes: {summary}. You can undo this until you
+          leave the page.
         </Text>
         {by !== null && <Text size="sm">{by.who} saved the draft last.</Text>}
         {scheduled !== null && <Text size="sm">Its scheduled publish is cancelled.</Text>}

@@ -80,12 +80,7 @@ export interface Tabs {
 }
 
 /** Return the drafts of one user's flow in the browser's storage. */
-export function draftsOf(
-  userId: string,
-  flowId: string,
-  tabs: Tabs,
-  storage: Storage = localStorage,
-): Drafts {
+export function draftsOf(userId: string, flowId: string, tabs: Tabs, storage: Storage = localStorage): Drafts {
   const ofFlow = `${PREFIX}${userId}.${flowId}.`;
   const own = ofFlow + tabs.own;
   const read = (key: string) => draftOf(parsed(storage.getItem(key)));
@@ -153,8 +148,7 @@ export function restoredOf(draft: Draft | null, server: Server): Restored {
   if (draft === null || isAlike(draft.definition, shown)) return { kind: "nothing" };
   const wasOurs = draft.sent !== null && isAlike(draft.sent, shown);
   const isContinued =
-    draft.revision === (server.draft?.revision ?? 0) &&
-    (server.draft?.base != null || draft.base === server.version);
+    draft.revision === (server.draft?.revision ?? 0) && (server.draft?.base != null || draft.base === server.version);
   if (isContinued || wasOurs) return { kind: "restored", definition: draft.definition };
   return { kind: "conflict", definition: draft.definition };
 }

@@ -130,11 +130,7 @@ export function forgetScheduled(store: EditorStore): void {
 }
 
 /** Publish the draft. Return false if the server refused it; the reason is shown above the canvas. */
-export async function publishDraft(
-  store: EditorStore,
-  saver: Saver,
-  options: PublishOptions = {},
-): Promise<boolean> {
+export async function publishDraft(store: EditorStore, saver: Saver, options: PublishOptions = {}): Promise<boolean> {
   if (!isUnpublished(store.getState())) {
     notify.hint("There are no changes since the current version.");
     return true;

@@ -258,11 +258,7 @@ describe("saving", () => {
     state().patchNode("a", { name: "x" });
     await saver.saveNow();
     await saver.discard();
-    expect([isDirty(state()), isUnpublished(state()), remote.flow.draft.definition]).toEqual([
-      false,
-      false,
-      null,
-    ]);
+    expect([isDirty(state()), isUnpublished(state()), remote.flow.draft.definition]).toEqual([false, false, null]);
     state().undo();
     await vi.advanceTimersByTimeAsync(1_100);
     expect(draftNames()).toEqual(["x"]);

@@ -7,14 +7,7 @@ import { ApiError, type Detail } from "@/api/client";
 import { isPassing } from "@/api/queries";
 import type { Definition } from "@/definition/types";
 import { isAlike } from "../changes";
-import {
-  type EditorStore,
-  isDirty,
-  isUnpublished,
-  type ServerDraft,
-  type ServerFlow,
-  shownOf,
-} from "../store";
+import { type EditorStore, isDirty, isUnpublished, type ServerDraft, type ServerFlow, shownOf } from "../store";
 import { type Drafts, UNDECIDED } from "./drafts";
 
 export interface PublishOptions {
@@ -30,10 +23,7 @@ export interface Remote {
   read: () => Promise<ServerFlow>;
   /** Save the draft, based on a version and a revision. Return it as it is now. */
   write: (definition: Definition, base: number, revision: number) => Promise<ServerDraft>;
-  publish: (
-    options: PublishOptions,
-    revision: number,
-  ) => Promise<{ flow: ServerFlow; warnings: readonly Detail[] }>;
+  publish: (options: PublishOptions, revision: number) => Promise<{ flow: ServerFlow; warnings: readonly Detail[] }>;
   discard: (revision: number) => Promise<ServerFlow>;
 }
 
@@ -179,8 +169,7 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
   }
 
   async function publish(options: PublishOptions = {}): Promise<readonly Detail[]> {
-    if (!(await saveNow()))
-      throw new Error("Your changes are not saved yet. Wait until they are, and try again.");
+    if (!(await saveNow())) throw new Error("Your changes are not saved yet. Wait until they are, and try again.");
     const { saved, revision } = state();
     return alone(async () => {
       const { flow, warnings } = await remote.publish(options, revision);
@@ -208,8 +197,7 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     if (running !== null || flow.version < version || theirs < revision) return;
     if (flow.version === version && theirs === revision) {
       const { name, status } = state().flow;
-      if (flow.name !== name || flow.status !== status)
-        state().setFlow({ name: flow.name, status: flow.status });
+      if (flow.name !== name || flow.status !== status) state().setFlow({ name: flow.name, status: flow.status });
       onReached();
       return;
     }

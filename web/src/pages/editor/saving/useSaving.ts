@@ -83,8 +83,7 @@ export function useWatching(): void {
         .then(saver.onServer, () => {});
       return;
     }
-    if (data.name !== flow.name || data.status !== flow.status)
-      setFlow({ name: data.name, status: data.status });
+    if (data.name !== flow.name || data.status !== flow.status) setFlow({ name: data.name, status: data.status });
     saver.onReached();
   }, [data, dataUpdatedAt, saver]);
 }

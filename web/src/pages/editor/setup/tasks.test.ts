@@ -41,8 +41,7 @@ const SETUP = {
   isActive: false,
   starts: true,
 };
-const brief = (setup: typeof SETUP) =>
-  tasksOf(setup).map((task) => `${task.done ? "done" : "open"} ${task.id}`);
+const brief = (setup: typeof SETUP) => tasksOf(setup).map((task) => `${task.done ? "done" : "open"} ${task.id}`);
 
 describe("the tasks of a flow made from a template", () => {
   it("are its credentials, the addresses of examples, a run and the activation", () => {
@@ -57,11 +56,7 @@ describe("the tasks of a flow made from a template", () => {
   });
 
   it("stay in the list when they are done", () => {
-    const [hook, call, told] = FLOW.nodes as [
-      Definition["nodes"][0],
-      Definition["nodes"][0],
-      Definition["nodes"][0],
-    ];
+    const [hook, call, told] = FLOW.nodes as [Definition["nodes"][0], Definition["nodes"][0], Definition["nodes"][0]];
     const definition = {
       ...FLOW,
       nodes: [hook, call, { ...told, config: { url: "https://chat.us.net/in" } }],
@@ -80,9 +75,7 @@ describe("the tasks of a flow made from a template", () => {
   it("ask for no credential that the flow does not use any more, nor for one of a wrong type", () => {
     const definition = { ...FLOW, nodes: FLOW.nodes.slice(0, 1), settings: {} };
     expect(brief({ ...SETUP, definition })).toEqual(["open run", "open activate"]);
-    expect(brief({ ...SETUP, credentials: [{ name: "shop", type: "smtp" }] } as never)[0]).toBe(
-      "open credential shop",
-    );
+    expect(brief({ ...SETUP, credentials: [{ name: "shop", type: "smtp" }] } as never)[0]).toBe("open credential shop");
   });
 
   it("contain errors, and need no template", () => {

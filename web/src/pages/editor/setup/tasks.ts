@@ -50,10 +50,7 @@ function exampleIn(value: Json | undefined): string | undefined {
 
 /** Return the credential types of each key of a node's settings that names a credential. */
 function credentialKeys(catalogue: Catalogue, node: FlowNode): [key: string, types: readonly string[]][] {
-  const properties = (catalogue.find(node.type)?.config_schema.properties ?? {}) as Record<
-    string,
-    FieldSchema
-  >;
+  const properties = (catalogue.find(node.type)?.config_schema.properties ?? {}) as Record<string, FieldSchema>;
   return Object.entries(properties).flatMap(([key, schema]) => {
     const types = schema["x-credential"];
     return types ? [[key, types] as [string, readonly string[]]] : [];
@@ -62,8 +59,7 @@ function credentialKeys(catalogue: Catalogue, node: FlowNode): [key: string, typ
 
 function credentialTasks({ definition, catalogue, origin, credentials }: Setup): Task[] {
   const needed = new Map<string, { types: readonly string[]; purpose: string | undefined }>();
-  for (const { name, type, for: purpose } of origin?.credentials ?? [])
-    needed.set(name, { types: [type], purpose });
+  for (const { name, type, for: purpose } of origin?.credentials ?? []) needed.set(name, { types: [type], purpose });
   const used = new Set<string>();
   for (const node of definition.nodes) {
     for (const [key, types] of credentialKeys(catalogue, node)) {
@@ -76,9 +72,7 @@ function credentialTasks({ definition, catalogue, origin, credentials }: Setup):
   return [...needed].flatMap(([name, { types, purpose }]) => {
     // Another one was chosen in its place, or its node was removed.
     if (!used.has(name) && definition.nodes.length > 0 && !isNamed(definition, name)) return [];
-    const done = credentials.some(
-      (one) => one.name === name && (types.length === 0 || types.includes(one.type)),
-    );
+    const done = credentials.some((one) => one.name === name && (types.length === 0 || types.includes(one.type)));
     return [{ id: `credential ${name}`, kind: "credential" as const, name, types, purpose, done }];
   });
 }
