@@ -83,9 +83,9 @@ def test_retention_deletes_files_that_nobody_sent(tmp_path, app, owner, config):
     (files.root / MARKS).mkdir()
     (files.root / MARKS / f"run_{'0' * 26}-00000000").touch()
     retention = Retention(server.config, server.dispatcher.resources.payloads, pause=lambda seconds: False)
-    for _ in retention._unsent_files(retention.wall()):
+    for _ in retention.steps(retention.wall()):
         pass
     assert len(files.find("forms/")) == 1, "its process may be alive"
-    for _ in retention._unsent_files(retention.wall() + 4_000_000):
+    for _ in retention.steps(retention.wall() + 4_000_000):
         pass
     assert files.find("forms/") == []
