@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 import orjson
@@ -38,7 +38,6 @@ from database.queries.workflows import LabelChange, check_no_copies
 from dispatch import Dispatcher, Resources, Start, make_services
 from dispatch.group_commit import Recorder
 from dispatch.payloads import Kept
-from dispatch.resources import find_value_store
 from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
 from fields import JOINERS, is_seen
 from models import Run, User, Workflow, Workspace
@@ -49,10 +48,6 @@ from scheduler.firing import skip_due
 from schemas import FlowIn, Login, LogOut, RunOut, StepOut
 from security import accounts, credentials, key_rotation
 from worker import find_lanes
-
-if TYPE_CHECKING:
-    from database.table_rows import Copied
-
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -223,82 +218,13 @@ def find_workspace(id_: str | None) -> Workspace:
     return all_of_them[0]
 
 
-# Archives: all data of a server, for another database
-
-
-class TransferProgress:
-    """Print a line for each table that has rows, on stderr; on a terminal it shows how far the table is."""
-
-    def __init__(self) -> None:
-        self._is_live = sys.stderr.isatty()
-
-    def __call__(self, name: str, rows: int, is_end: bool) -> None:
-        if not self._is_live:
-            if is_end and rows:
-                click.echo(f"{name}: {rows}", err=True)
-        elif rows:
-            click.echo(f"\r{name}: {rows} {' ' if is_end else '…'}", nl=is_end, err=True)
-
-
-def print_copied(place: str, copied: Copied) -> None:
-    """Print what was copied to this place."""
-    tables = sum(bool(measure.rows) for measure in copied.tables.values())
-    counts = f"{copied.rows} rows of {tables} tables and {copied.values.rows} large values"
-    click.echo(to_one_line(f"{place} has {counts}; all checksums are those of the source"))
-    if copied.released_runs:
-        click.echo(f"Runs that continue at the next start: {copied.released_runs}")
-    if copied.replaced_nul:
-        click.echo(f"Texts in which the character NUL became U+FFFD, since PostgreSQL has none: {copied.replaced_nul}")
-
-
-def export_archive(out: Path | None) -> None:
-    """Write an archive of everything to this file, or to stdout."""
-    import database.archives as archives
-
-    if out is None and sys.stdout.isatty():
-        raise click.UsageError("An archive is not text: give --out FILE")
-    with exit_on_sigterm(), open_database(for_reading=True) as config:
-        read_object = None
-        if config.values_url:
-            registry.load(config.packs)
-            store = find_value_store()
-            store.check_values(config)
-            read_object = store.open_payloads(config, 0).read_object
-        if out is None:
-            made = archives.write(sys.stdout.buffer, config, TransferProgress(), read_object)
-        else:
-            made = archives.write_file(out, config, TransferProgress(), read_object)
-    where = "stdout" if out is None else str(out)
-    counts = f"{made.rows} rows, {made.values.rows} large values, {len(made.files)} files"
-    click.echo(to_one_line(f"{where}: {counts}"), err=True)
-    click.echo("It does not contain the key that decrypts the credentials: keep a copy of that elsewhere", err=True)
-
-
-def import_archive(file: Path) -> None:
-    """Restore an archive into the server's database, which must be empty."""
-    import database.archives as archives
-
-    config = Config.from_env()
-    with exit_on_sigterm():
-        made, copied = archives.restore(config, file, TransferProgress())
-    click.echo(to_one_line(f"{file} was made at {made.made_at} by Headrace {made.version}"))
-    print_copied(config.database_name, copied)
-    database.connect(config.database)
-    try:
-        has_key = key_rotation.has_key(config)
-    finally:
-        database.disconnect()
-    if not has_key:
-        click.echo(to_one_line(f"Put the key of that server into {config.data_dir / KEY_FILE} before the start"))
-    click.echo("The server will start paused: check it, then resume it with `resume`")
+# Archives: all data of a server, which the pack `moving` writes and restores
 
 
 def is_archive(file: Path) -> bool:
     """Return True if the file begins as an archive does."""
-    import database.archives as archives
-
     with file.open("rb") as read:
-        return read.read(len(archives.MAGIC)) == archives.MAGIC
+        return read.read(4) == b"PK\x03\x04"  # of a ZIP file
 
 
 def check_options(**options: object) -> None:
@@ -359,7 +285,7 @@ def export_flows(flow_id: str | None, every: bool, all_data: bool, out: Path | N
     if (flow_id is not None) + every + all_data != 1:
         raise click.UsageError("Give either the id of a flow, or --flows, or --all")
     if all_data:
-        export_archive(out)
+        registry.find_part("moving", "`export --all`").export_archive(out)
         return
     with open_database(for_reading=True):
         flows = Workflow.select().order_by(Workflow.id) if every else [Workflow.find(flow_id)]
@@ -395,7 +321,7 @@ def import_file(file: Path, workspace_id: str | None, name: str | None, again: b
     """
     if is_archive(file):
         check_options(workspace=workspace_id, name=name, again=again or None)
-        import_archive(file)
+        registry.find_part("moving", "`import` of an archive").import_archive(file)
     else:
         import_flows(file, workspace_id, name, again)
 

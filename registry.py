@@ -257,12 +257,12 @@ class Registry:
         ]  # fmt: skip
 
     def find_part(self, name: str, setting: str) -> Any:
-        """Return the module that has the part for which this setting asks. Raises: ConfigError if its pack is off."""
+        """Return the module of a part that this setting or command needs. Raises: ConfigError if its pack is off."""
         if name not in self.parts:
             pack = name.partition(".")[0]
             raise ConfigError(
-                f"{setting} is set, and needs the pack {pack}, which HEADRACE_PACKS leaves out; name it there, or "
-                f"change {setting}"
+                f"{setting} needs the pack {pack}, which HEADRACE_PACKS leaves out; name it there, or do without "
+                f"{setting}"
             )
         return importlib.import_module(self.parts[name])
 

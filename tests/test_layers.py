@@ -84,7 +84,7 @@ LAZY = {
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "mcp_types", "pydantic", "pydantic_core", "genai_prices"),
     *("email", "http", "joserfc", "net.http_transport", "xmltodict"),
-    *("database.archives", "dispatch.expression_preview", "dispatch.run_search"),
+    *("dispatch.expression_preview", "dispatch.run_search"),
     *("scheduler.listeners", "dispatch.expression_preview"),
     "cli",
     *(
@@ -101,7 +101,7 @@ EXCEPTIONS = {
     "dispatch/group_commit.py": {"peewee"},
     # Backups and copies of all data, which ask the tables whether a server is alive and where the data is.
     "database/backups.py": {"database.queries", "models"},
-    "database/table_rows.py": {"database.queries"},
+    "packs/moving/rows.py": {"database.queries"},
 }
 
 # Where a syntax tree has statements: in no expression.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from cli import TransferProgress, exit_on_sigterm, main, open_file, print_copied, to_one_line
+from cli import exit_on_sigterm, main, open_file, to_one_line
 from config import KEY_FILE
 from database import backups
+from packs.moving.commands import TransferProgress, print_copied
 
 
 @main.command("migrate-to-postgres")

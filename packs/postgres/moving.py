@@ -18,9 +18,9 @@ from database import SET_FACT, execute, shared, write
 from database.queries import leases, server_state
 from database.queries.server_state import MOVED, MOVED_FROM, MOVING
 from database.sqlite import db
-from database.table_rows import Copied, Report, SqliteTables, copy_all
 from errors import Conflict
 from models import ServerFact
+from packs.moving.rows import Copied, Report, SqliteTables, copy_all
 from packs.postgres import transactions
 
 

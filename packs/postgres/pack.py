@@ -2,6 +2,8 @@
 
 from registry import Registry
 
+NEEDS = ("moving",)  # which reads and writes the rows of all tables
+
 
 def setup(registry: Registry) -> None:
     registry.parts["postgres"] = "packs.postgres.engine"

@@ -22,7 +22,8 @@ from database import HISTORY, full_text
 from database.migration_runner import apply
 from database.queries import partitions
 from database.queries.large_values import PART_BYTES
-from database.table_rows import (
+from errors import BadInput, Conflict, HeadraceError
+from packs.moving.rows import (
     LEFT_OUT,
     MAX_NAMED,
     VALUE_ROWS,
@@ -34,7 +35,6 @@ from database.table_rows import (
     quote_names,
     select_rows,
 )
-from errors import BadInput, Conflict, HeadraceError
 from packs.postgres import engine as postgres
 
 FORM = "postgresql://user:password@host/database, where special characters of the password are escaped (`@` is `%40`)"

@@ -21,10 +21,11 @@ import database
 import workflow_server
 from config import Config
 from constants import VERSION
-from database import archives, backups
+from database import backups
 from database.base import DAY_MS, Base, now_ms
 from database.queries import server_state
 from models import Workspace
+from packs.moving import archives
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

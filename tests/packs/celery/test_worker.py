@@ -262,5 +262,5 @@ def test_workers_take_no_commands_from_the_broker(receive, broker):
 
 
 def test_the_broker_is_refused_without_the_pack():
-    with pytest.raises(ConfigError, match="CELERY_BROKER_URL is set, and needs the pack celery"):
+    with pytest.raises(ConfigError, match="CELERY_BROKER_URL needs the pack celery"):
         Registry().find_part("celery", "CELERY_BROKER_URL")

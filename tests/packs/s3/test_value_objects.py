@@ -14,13 +14,14 @@ from world import Types, add_flow, chain, flow, node, process
 import database
 import packs.s3.value_store as value_store
 from config import Config
-from database import archives, execute, fetch_value, write
+from database import execute, fetch_value, write
 from database.base import first_id, new_id, now_ms
 from database.queries import large_values, runs
 from dispatch import Start
 from dispatch.payloads import Kept, PayloadRows, ValueGone
 from errors import ConfigError, Conflict, Unavailable
 from models import Run
+from packs.moving import archives
 from packs.postgres import engine as postgres
 from packs.s3.value_store import PayloadObjects, Recent, StoreDown, ValueStore, check_values
 from scheduler.retention import DAY_MS, Retention

@@ -199,5 +199,5 @@ def test_missing_packages_are_named_at_the_start(monkeypatch):
 
 
 def test_the_setting_is_refused_without_the_pack():
-    with pytest.raises(ConfigError, match="HEADRACE_OTLP_URL is set, and needs the pack tracing"):
+    with pytest.raises(ConfigError, match="HEADRACE_OTLP_URL needs the pack tracing"):
         Registry().find_part("tracing", "HEADRACE_OTLP_URL")

@@ -14,11 +14,12 @@ from filled import VALUES, as_moved, fill, postgres_content, read_values, sqlite
 import database
 from config import KEY_FILE, Config
 from constants import VERSION
-from database import archives, backups
-from database.archives import MANIFEST
+from database import backups
+from database.backups import MANIFEST
 from database.queries import server_state
 from errors import BadInput, Conflict
 from models import User
+from packs.moving import archives
 from workflow_server import prepare
 
 pytestmark = pytest.mark.sqlite_only("archives of an SQLite server are compared with databases of both kinds")

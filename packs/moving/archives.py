@@ -29,11 +29,9 @@ import orjson
 import database
 from config import Config
 from constants import VERSION
+from database import backups
 from errors import BadInput, ConfigError, Conflict
-from registry import registry
-
-from . import backups
-from .table_rows import (
+from packs.moving.rows import (
     VALUES,
     Copied,
     CountedItems,
@@ -50,10 +48,10 @@ from .table_rows import (
     ordered,
     portable_rows,
 )
+from registry import registry
 
-FORMAT = 1
-MAGIC = b"PK\x03\x04"
-MANIFEST, VALUES_FILE, FILES = "manifest.json", "values.jsonl", "files/"
+ARCHIVE_FORMAT = 1
+VALUES_FILE, FILES = "values.jsonl", "files/"
 LEVEL = 1  # of compression: the higher ones take several times as long for a tenth less
 DAMAGES = (KeyError, EOFError, zipfile.BadZipFile, zlib.error)  # of a member of the file
 
@@ -114,7 +112,7 @@ def write(stream: IO[bytes], config: Config, report: Report, read_object: ReadOb
         files = {name: _write_file(out, name, path) for name, path in _files_of(config)}
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = ArchiveManifest(VERSION, made_at, tables, values.end(), files)
-        out.writestr(MANIFEST, _encode_manifest(manifest))
+        out.writestr(backups.MANIFEST, _encode_manifest(manifest))
     return manifest
 
 
@@ -162,7 +160,7 @@ def _write_file(out: zipfile.ZipFile, name: str, path: Path) -> tuple[int, str]:
 def _encode_manifest(manifest: ArchiveManifest) -> bytes:
     tables = {name: {**table._asdict(), **measure._asdict()} for name, (table, measure) in manifest.tables.items()}
     parts = manifest._asdict() | {"tables": tables, "values": manifest.values._asdict()}
-    return orjson.dumps({"format": FORMAT, **parts}, option=orjson.OPT_INDENT_2)
+    return orjson.dumps({"format": ARCHIVE_FORMAT, **parts}, option=orjson.OPT_INDENT_2)
 
 
 # Reading
@@ -177,8 +175,8 @@ class Archive:
 
     def _read_manifest(self) -> ArchiveManifest:
         try:
-            found = orjson.loads(self._file.read(MANIFEST))
-            if found["format"] > FORMAT:
+            found = orjson.loads(self._file.read(backups.MANIFEST))
+            if found["format"] > ARCHIVE_FORMAT:
                 raise ConfigError(f"{self.name} was made by Headrace {found['version']}, which is newer: use it")
             tables = {
                 name: (TableLayout(name, *(tuple(one[part]) for part in ("columns", "kinds", "key"))), _measure(one))
@@ -189,7 +187,9 @@ class Archive:
                 str(found["version"]), str(found["made_at"]), tables, _measure(found["values"]), files
             )
         except (*DAMAGES, TypeError, ValueError, AttributeError):
-            raise BadInput(f"{self.name} is not an archive of `export --all`: it has no valid {MANIFEST}") from None
+            raise BadInput(
+                f"{self.name} is not an archive of `export --all`: it has no valid {backups.MANIFEST}"
+            ) from None
         strange = [name for name in files if not (name.startswith(FILES) and backups.is_valid_name(name))]
         if strange:
             raise BadInput(f"{self.name} has files that are not part of an archive: {strange[: backups.MAX_NAMED]}")
