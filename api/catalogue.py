@@ -14,8 +14,7 @@ import nodes as node_types
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.caching import cache_response
-from api.http.json_io import Resource
-from api.http.server import get_server
+from api.http.json_io import Resource, get_server
 from database.queries import workflows
 from definition.schema import MAX_DESCRIPTION
 from dispatch.references import warned

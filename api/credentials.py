@@ -13,8 +13,7 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.caching import cache_response
-from api.http.json_io import Resource, check_depth, flatten
-from api.http.server import get_dispatcher, get_server
+from api.http.json_io import Resource, check_depth, flatten, get_dispatcher, get_server
 from constants import WORKFLOW_STATUSES
 from database.queries import credentials
 from errors import BadInput, Unavailable

@@ -9,8 +9,7 @@ from marshmallow.validate import Range
 import fields
 from api.audit import begin_entry, record_change
 from api.http.auth import get_user, require_role
-from api.http.json_io import Resource, dump
-from api.http.server import get_server
+from api.http.json_io import Resource, dump, get_server
 from api.workflows import (
     MAX_VERSION_NAME,
     MAX_VERSION_NOTE,

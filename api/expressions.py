@@ -9,8 +9,7 @@ from marshmallow import ValidationError, validate, validates_schema
 
 import fields
 from api.http.auth import find, get_user, require_role
-from api.http.json_io import Resource
-from api.http.server import get_dispatcher
+from api.http.json_io import Resource, get_dispatcher
 from api.workflows import make_pins_field, parse_pins, read_definition
 from database.queries import runs
 from database.queries.runs import RunFilters

@@ -15,8 +15,7 @@ from werkzeug.formparser import MultiPartParser
 import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
-from api.http.json_io import Resource, get_request, load
-from api.http.server import get_config, get_dispatcher
+from api.http.json_io import Resource, get_config, get_dispatcher, get_request, load
 from constants import MULTIPART
 from database.queries.locks import lock_names
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable

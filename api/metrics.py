@@ -9,8 +9,7 @@ from marshmallow import validate
 import fields
 from api.http import json_io
 from api.http.auth import allow_anyone, get_workspace_id, require_role
-from api.http.json_io import Resource
-from api.http.server import get_server
+from api.http.json_io import Resource, get_server
 from constants import RUN_STATUSES, VERSION
 from database import is_write_blocked
 from database.base import now_ms

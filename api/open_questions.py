@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.http.server import get_dispatcher
+from api.http.json_io import get_dispatcher
 from database.base import now_ms
 from database.queries import steps as step_queries
 from database.queries import waits

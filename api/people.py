@@ -20,9 +20,8 @@ from api.http.auth import (
     get_workspace_id,
     require_role,
 )
-from api.http.json_io import Resource, dump
+from api.http.json_io import Resource, dump, get_config, get_server
 from api.http.request_origin import check_origin, get_client
-from api.http.server import get_config, get_server
 from api.sessions import describe_session, no_store, respond_logged_in
 from constants import ROLES
 from database.base import now_ms

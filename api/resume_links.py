@@ -19,12 +19,11 @@ from flask_login import current_user
 import fields
 from api.audit import defer_entry
 from api.http.auth import get_user, require_role
-from api.http.json_io import Resource, get_request, load, read_body, read_raw
-from api.http.server import get_dispatcher
+from api.http.json_io import Resource, get_dispatcher, get_request, load, read_body, read_raw
 from api.http.static_app import hash_inline
 from api.open_questions import ENGINES_OWN, accepts_answers, check_answer, format_reason
 from api.runs import link_large_values
-from api.webhooks.body import parse_body
+from api.webhooks import parse_body
 from api.webhooks.rate_limit import RefusalLog
 from constants import FORM, MULTIPART
 from database.base import now_ms

@@ -22,8 +22,7 @@ from api.http.auth import (
     must_redact_links,
     require_role,
 )
-from api.http.json_io import Resource, check_depth
-from api.http.server import get_config, get_dispatcher
+from api.http.json_io import Resource, check_depth, get_config, get_dispatcher
 from api.open_questions import ENGINES_OWN, list_asking_types, list_open_questions
 from constants import ENDED, RUN_STATUSES, TRIGGERS
 from database.base import DAY_MS, Write, made_at, microseconds, now_ms

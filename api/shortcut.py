@@ -25,9 +25,8 @@ from api.run_answer import (
     send_answer,
 )
 from api.runs import link_large_values
-from api.webhooks import SATURATED, load_secret, make_limit_key
+from api.webhooks import SATURATED, filter_headers, load_secret, make_limit_key, parse_query
 from api.webhooks.auth import get_header_name, is_authentic
-from api.webhooks.body import filter_headers, parse_query
 from api.webhooks.rate_limit import Guesses
 from constants import ROLES
 from database import DatabaseRefused, limit_waits, settings_commits

@@ -17,8 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 import fields
 from api.audit import record_change
 from api.http.auth import allow_anyone, get_user, require_role
-from api.http.json_io import Resource, get_request
-from api.http.server import get_dispatcher
+from api.http.json_io import Resource, get_dispatcher, get_request
 from api.webhooks import (
     ANSWER_TYPES,
     ERROR_TYPES,

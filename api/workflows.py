@@ -17,8 +17,7 @@ import definition as definitions
 import fields
 from api.audit import begin_entry, defer_start_entry, record_change, remove
 from api.http.auth import check_role, get_user, get_workspace_id, require_role
-from api.http.json_io import Resource, check_depth, dump, parse_json
-from api.http.server import get_config, get_dispatcher, get_server
+from api.http.json_io import Resource, check_depth, dump, get_config, get_dispatcher, get_server, parse_json
 from api.runs import link_large_values
 from constants import RUN_STATUSES, WORKFLOW_STATUSES
 from database.queries import drafts as draft_queries

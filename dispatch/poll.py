@@ -17,8 +17,7 @@ import orjson
 
 import engine
 from database.base import now_ms
-from database.queries.store import WorkspaceStore
-from database.queries.variables import find_variables
+from database.queries.store import WorkspaceStore, find_variables
 from definition import PlannedNode
 from errors import HeadraceError, LimitExceeded, NodeError
 from nodes import plugin_runner

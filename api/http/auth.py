@@ -13,9 +13,8 @@ from flask import Flask, Response, current_app, g, request
 from flask_login import LoginManager, UserMixin, current_user
 
 from api.http.caching import respond_if_unchanged
-from api.http.json_io import get_request, read_body
+from api.http.json_io import get_config, get_request, get_server, read_body
 from api.http.request_origin import SAFE_METHODS, check_origin, get_session_token
-from api.http.server import get_config, get_server
 from constants import ROLES
 from database import commits
 from database.queries import sessions

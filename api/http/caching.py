@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from flask import Response, g, make_response, request
 
-from api.http.server import get_server
+from api.http.json_io import get_server
 from database import commits
 from database.base import now_ms
 from database.shared import QueryCache

@@ -16,12 +16,33 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length
 
-from api.http.server import get_config
+from config import Config
 from database import DatabaseRefused, LockTimeout, lock_wait
 from definition.messages import suggest, to_plain
+from dispatch import Dispatcher
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from nodes.limits import MAX_CONTAINERS, has_too_many_parts
 from registry import explain_off
+
+# The server of this process (see workflow_server.py), for views.
+
+
+def get_server() -> Any:
+    """Return the server of this process."""
+    return current_app.extensions["headrace"]
+
+
+def get_config() -> Config:
+    """Return the server's config."""
+    config: Config = get_server().config
+    return config
+
+
+def get_dispatcher() -> Dispatcher:
+    """Return the server's dispatcher."""
+    dispatcher: Dispatcher = get_server().dispatcher
+    return dispatcher
+
 
 # Query parameters: a route accepts those of its argument schemas, and `workspace_id`.
 #

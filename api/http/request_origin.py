@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Response, request
 
-from api.http.server import get_config, get_server
+from api.http.json_io import get_config, get_server
 from errors import Forbidden
 from net.egress import PORTS
 

@@ -14,8 +14,7 @@ from marshmallow.validate import Length, Range
 import fields
 from api.audit import defer_entry, defer_start_entry, record_change
 from api.http.auth import get_user, get_workspace_id, has_role, must_redact_links, require_role
-from api.http.json_io import Resource, check_depth, to_bad_input
-from api.http.server import get_config, get_dispatcher, get_server
+from api.http.json_io import Resource, check_depth, get_config, get_dispatcher, get_server, to_bad_input
 from constants import CHANGED
 from database.base import now_ms
 from database.queries.audit import differences

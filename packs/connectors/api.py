@@ -8,8 +8,7 @@ from typing import Any
 
 import fields
 from api.http.auth import get_workspace_id, require_role
-from api.http.json_io import Resource
-from api.http.server import get_dispatcher
+from api.http.json_io import Resource, get_dispatcher
 from database.base import new_id
 from errors import BadInput, NodeError, NotFound, Unavailable
 from fields import Out, Strict, text

@@ -11,9 +11,8 @@ from flask import Response
 from flask_login import current_user
 
 from api.http.auth import get_user, has_role
-from api.http.json_io import get_request
+from api.http.json_io import get_request, get_server
 from api.http.request_origin import check_origin, get_client
-from api.http.server import get_server
 from api.test_calls import make_hook
 from api.webhooks import begin_guess, load_secret, make_limit_key
 from api.webhooks.auth import get_secret_text, is_authentic

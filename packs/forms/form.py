@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 from flask import Request, Response, current_app
 
-from api.http.server import get_server
+from api.http.json_io import get_server
 from api.http.static_app import FullPolicyResponse, hash_inline
 from api.run_answer import SECURITY_HEADERS
 from database.base import now_ms

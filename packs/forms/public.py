@@ -14,9 +14,8 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from api.http.auth import has_role
-from api.http.json_io import get_request, to_unavailable
+from api.http.json_io import get_config, get_dispatcher, get_request, to_unavailable
 from api.http.request_origin import check_origin
-from api.http.server import get_config, get_dispatcher
 from api.test_calls import find_forms, make_hook
 from constants import FORM_METHOD
 from database import DatabaseRefused

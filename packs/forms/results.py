@@ -17,8 +17,7 @@ from flask import Request, Response
 from marshmallow import Schema, ValidationError
 
 from api.audit import defer_entry
-from api.http.json_io import load, parse_json
-from api.http.server import get_config, get_dispatcher, get_server
+from api.http.json_io import get_config, get_dispatcher, get_server, load, parse_json
 from api.open_questions import find_answer_issues, format_reason, refuse
 from database.base import now_ms
 from database.queries import steps

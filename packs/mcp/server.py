@@ -22,8 +22,7 @@ from werkzeug.exceptions import HTTPException
 
 from api.audit import defer_entry
 from api.http.auth import check_role, get_user, get_workspace_id, has_role
-from api.http.json_io import check_containers, check_depth, describe_error, read_raw, to_unavailable
-from api.http.server import get_dispatcher
+from api.http.json_io import check_containers, check_depth, describe_error, get_dispatcher, read_raw, to_unavailable
 from api.webhooks import MAX_KEY_LENGTH
 from constants import RUN_STATUSES, VERSION
 from database import DatabaseRefused

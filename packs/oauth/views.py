@@ -13,9 +13,8 @@ from flask_login import current_user
 import fields
 from api.audit import begin_entry
 from api.http.auth import allow_anyone, get_user, has_role, require_role
-from api.http.json_io import Resource
+from api.http.json_io import Resource, get_config, get_dispatcher, get_server
 from api.http.request_origin import get_own_origin
-from api.http.server import get_config, get_dispatcher, get_server
 from api.http.static_app import hash_inline
 from errors import BadInput, Conflict, Forbidden, HeadraceError, NodeError
 from fields import Out, Time, visible

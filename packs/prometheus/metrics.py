@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from flask import Flask, Response
 
 from api.http.auth import require_role
-from api.http.server import get_dispatcher
+from api.http.json_io import get_dispatcher
 from constants import ENDED
 from database import space
 from database.base import now_ms

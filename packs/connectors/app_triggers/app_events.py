@@ -17,12 +17,10 @@ import orjson
 from flask import Request, Response
 from werkzeug.datastructures import Headers
 
-from api.http.json_io import get_request, read_raw
-from api.http.server import get_server
+from api.http.json_io import get_request, get_server, read_raw
 from api.run_answer import make_json_answer
-from api.webhooks import begin_guess, load_secret, make_limit_key, note_refusal, refuse_caller, to_response
+from api.webhooks import begin_guess, build_input, load_secret, make_limit_key, note_refusal, refuse_caller, to_response
 from api.webhooks.auth import TIMESTAMP
-from api.webhooks.body import build_input
 from database.base import now_ms
 from database.queries.webhooks import WebhookTarget
 from definition import PlannedNode
