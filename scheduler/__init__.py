@@ -221,14 +221,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Start all jobs."""
-        dispatcher = self.dispatcher
-
-        def unless_paused(job: Callable[[], object]) -> Callable[[], object]:
-            return lambda: None if dispatcher.is_paused else job()
-
-        def with_room(tick: Callable[[], object]) -> Callable[[], object]:
-            # Due work starts once the disk has space again.
-            return lambda: None if dispatcher.free_space.is_low() else tick()
+        dispatcher, unless_paused, with_room = self.dispatcher, self.unless_paused, self.with_room
 
         def when_leading(job: Callable[[], object]) -> Callable[[], object]:
             return lambda: job() if leader.leads() else None
@@ -267,6 +260,14 @@ class Scheduler:
             work = job if executor == "ticks" else closing_connection(job)
             self._scheduler.add_job(work, "interval", seconds=seconds, executor=executor, next_run_time=first)
         self._scheduler.start()
+
+    def unless_paused(self, job: Callable[[], object]) -> Callable[[], object]:
+        """Return the job, which does nothing while the server is paused."""
+        return lambda: None if self.dispatcher.is_paused else job()
+
+    def with_room(self, tick: Callable[[], object]) -> Callable[[], object]:
+        """Return the tick, which does nothing until the disk has space again."""
+        return lambda: None if self.dispatcher.free_space.is_low() else tick()
 
     def leads(self) -> bool:
         """Return True if this process leads."""

@@ -145,8 +145,7 @@ class Guesses:
         """
         network = get_network(client.address)
         limits = [(f"guess {target} {network}", MAX_OF_SHARED if client.is_shared else MAX_OF_ADDRESS)]
-        is_known = any((target, network) in known for known in (self._known, self._known_before))
-        if any(len(secret) < LONG_SECRET for secret in secrets) and not is_known:
+        if any(len(secret) < LONG_SECRET for secret in secrets) and not self.knows(target, network):
             limits.append((f"guess {target}", MAX_OF_SECRET))
         if self:
             self.apply(limits, 0)
@@ -161,6 +160,10 @@ class Guesses:
             raise Unavailable("Callers cannot be authenticated at the moment", retry_after=5) from error
         if wait:
             raise TooMany("Too many calls failed to authenticate; try again later", retry_after=math.ceil(wait))
+
+    def knows(self, target: str, network: str) -> bool:
+        """Return True if this network address has sent the right secret lately."""
+        return any((target, network) in known for known in (self._known, self._known_before))
 
     def note_right(self, target: str, network: str) -> None:
         """Note that this network address has sent the right secret."""

@@ -580,7 +580,7 @@ def test_an_unreadable_folder_does_not_count_as_a_full_disk(tmp_path):
 
 def test_nothing_that_is_due_starts_until_there_is_room_again(server):
     scheduler, ticks = Scheduler(server.dispatcher), []
-    tick = scheduler._with_room(lambda: ticks.append(1))
+    tick = scheduler.with_room(lambda: ticks.append(1))
     now = [0.0]
     server.dispatcher.free_space = FreeSpace([server.config.data_dir], 2**62, lambda: now[0])
     tick()

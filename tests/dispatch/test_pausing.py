@@ -90,7 +90,7 @@ def test_resume_does_not_override_the_setting(start):
 def test_the_scheduler_does_nothing_while_the_server_is_paused(start):
     dispatcher = start(paused=True, inline=True)
     scheduler, done = Scheduler(dispatcher), []
-    scheduler._unless_paused(lambda: done.append("paused"))()
+    scheduler.unless_paused(lambda: done.append("paused"))()
     dispatcher.is_paused = False
-    scheduler._unless_paused(lambda: done.append("resumed"))()
+    scheduler.unless_paused(lambda: done.append("resumed"))()
     assert done == ["resumed"]

@@ -494,11 +494,11 @@ def test_known_addresses_are_bounded_and_forgotten(rates, monkeypatch):
     for number in range(1_000):
         guesses.note_right("hook", f"192.0.2.{number}")
     assert len(guesses._known) + len(guesses._known_before) <= 200
-    assert guesses._is_known("hook", "192.0.2.999") and not guesses._is_known("hook", "192.0.2.1")
+    assert guesses.knows("hook", "192.0.2.999") and not guesses.knows("hook", "192.0.2.1")
     for _ in range(2):
         now[0] += KNOWN_SECONDS
         guesses.note_right("another", "192.0.2.1")
-    assert not guesses._is_known("hook", "192.0.2.999")
+    assert not guesses.knows("hook", "192.0.2.999")
 
 
 def test_processes_count_guesses_together(tmp_path):
