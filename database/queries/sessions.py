@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from constants import ROLES
-from database import settings_commits, write
-from database.base import DAY_MS, Rows, Write, now_ms
+from database import execute, settings_commits, write
+from database.base import DAY_MS, LOCKED, Rows, Write, now_ms
 from database.queries import users, workspaces
 from database.queries.locks import lock_names
 from database.queries.users import hash_token
@@ -49,6 +49,8 @@ def of(user: User) -> Rows[Session]:
 def end_all(user: User, but: Session | None = None) -> None:
     """Delete all sessions of the user, except `but`."""
     with write():
+        # The user first, as in all transactions: others delete and move these sessions too.
+        execute(f"SELECT 1 FROM users WHERE id = ? {LOCKED}", (user.id,))
         Session.delete().where(
             (Session.user_id == user.id) & (Session.id != (None if but is None else but.id))
         ).execute()
