@@ -17,7 +17,7 @@ import orjson
 
 import engine
 from database.base import now_ms
-from database.queries.store import WorkspaceStore, find_variables
+from database.queries.store_and_variables import WorkspaceStore, find_variables
 from definition import PlannedNode
 from errors import HeadraceError, LimitExceeded, NodeError
 from nodes import plugin_runner

@@ -24,7 +24,7 @@ from marshmallow import ValidationError
 
 from errors import NodeError, TimedOut
 from net.egress import MAX_BYTES, describe_lookup_error
-from net.egress_guard import guard_connections
+from net.library_sockets import guard_connections
 from nodes.base import Context, Once
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.http.body import is_permanent

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from errors import LimitExceeded, NodeError, TimedOut
 from fields import Schema
-from net.egress_guard import dial
+from net.library_sockets import dial
 from nodes.base import Context, Item, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.credentials.keyring import DecryptedCredential

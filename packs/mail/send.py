@@ -16,7 +16,7 @@ from config import Config
 from errors import NodeError, TimedOut
 from fields import Schema
 from net.egress import Rule
-from net.egress_guard import dial
+from net.library_sockets import dial
 from nodes.base import Context, Node, Services
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import Untested, checks

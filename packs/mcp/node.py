@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from fields import Schema
-from net.egress_guard import guard_connections, run_in_time
+from net.library_sockets import guard_connections, run_in_time
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.base import CredentialType, check_url, secret
 from nodes.credentials.base import text as credential_text

@@ -23,7 +23,7 @@ from marshmallow import ValidationError, fields, validate
 
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from fields import Schema
-from net.egress_guard import dial, guard_connections
+from net.library_sockets import dial, guard_connections
 from nodes.base import Context, Inbox, Item, Node, Polled, Services, check_installed, setting
 from nodes.core.triggers import TriggerNode
 from nodes.credentials import base

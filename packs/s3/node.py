@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from fields import Schema, iso
-from net.egress_guard import guard_connections
+from net.library_sockets import guard_connections
 from nodes.base import Context, Node, check_installed
 from nodes.credentials import base
 from nodes.credentials.keyring import DecryptedCredential

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from errors import ErrorKind, NodeError
-from net.egress_guard import dial, guard_connections
+from net.library_sockets import dial, guard_connections
 from nodes.base import Services
 from nodes.fields import text_of
 from packs.sql.statement import MAX_BYTES, DatabaseAddress, SqlWork, collect, size_error, timeout_error

@@ -17,7 +17,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from errors import LimitExceeded, NodeError
 from fields import Schema
-from net.egress_guard import dial, run_in_time
+from net.library_sockets import dial, run_in_time
 from nodes.base import Context, Node, check_installed
 from nodes.credentials import base
 from nodes.credentials.keyring import DecryptedCredential

@@ -19,7 +19,7 @@ from database.queries import runs as run_queries
 from database.queries import users as user_queries
 from database.queries.audit import NewAuditEntry
 from database.queries.metrics import settle_days
-from database.queries.store import WorkspaceStore
+from database.queries.store_and_variables import WorkspaceStore
 from errors import HeadraceError
 from models import (
     Run,

@@ -28,8 +28,8 @@ from sites import Site
 
 from errors import ConfigError, NodeError
 from net.egress import HttpClient, Rule, describe_url, get_host, is_public, parse_url, tls_context
-from net.egress_guard import dial, guard_connections
 from net.http_worker.connection import DatedResponse, format_date, parse_head
+from net.library_sockets import dial, guard_connections
 
 
 def address(text):
