@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from config import Config
-from errors import ConfigError, NodeError
+from errors import ConfigError, DefinitionError, Issue, NodeError
 
 GROUP = "headrace.packs"  # the entry point of packs that are installed with pip
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -99,6 +99,30 @@ class AccountKeeper:
         return lambda: None
 
 
+class PollKeeper:
+    """Polls triggers, which look for new entries of a source. This one polls none, as in a server without such a pack.
+
+    Its rows are those of `models.Poll`; a `flow` is a `models.Workflow`.
+    """
+
+    def describe(self, node: Any, plan: Any) -> dict[str, Any]:
+        """Return what `sync` registers for a node of a plan that polls. Raises: DefinitionError if it cannot poll."""
+        issue = Issue(f"nodes ({node.id}).type", "a trigger that polls needs the pack polls" + explain_off(), node.id)
+        raise DefinitionError([issue])
+
+    def sync(self, flow: Any, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Poll exactly these triggers of a flow: node id and what `describe` returned. Called in the transaction."""
+
+    def take_over(self, owner: str, now: int) -> None:
+        """Continue the polls of the former leader: this process, `owner`, leads from now on."""
+
+    def prune(self, now: int) -> None:
+        """Delete what is known of triggers that are not polled any more."""
+
+    def make_poller(self, dispatcher: Any, owner: str, leads: Callable[[], bool]) -> Any:
+        """Return the poller of a process, with `tick` and `stop`; None if nothing polls."""
+
+
 @dataclass
 class Registry:
     """What the packs of this process have added, in the order of the packs' names.
@@ -107,6 +131,7 @@ class Registry:
     `node_finders`: node types made from files.
     `credential_types`: the types of credentials by name, with those of the core.
     `accounts`: keeps the tokens of accounts of credentials.
+    `polls`: polls triggers.
     `agents`: the services of agents in a run, `Context.agents`: "module:class".
     `agent_tools`: families of tools for agents, by the type in an agent's `tools`: "module:function" of each.
     `blueprints`: resources of the API, each a blueprint, or "module:blueprint", which only a server loads.
@@ -143,6 +168,7 @@ class Registry:
     node_finders: list[NodeFinder] = field(default_factory=list)
     credential_types: dict[str, Any] = field(default_factory=ByType)
     accounts: AccountKeeper = field(default_factory=AccountKeeper)
+    polls: PollKeeper = field(default_factory=PollKeeper)
     agents: str = ""
     agent_tools: dict[str, str] = field(default_factory=dict)
     blueprints: list[Any] = field(default_factory=list)

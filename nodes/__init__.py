@@ -11,7 +11,7 @@ from nodes.catalogue_schema import json_schema
 from nodes.core import logic, store, triggers, waits
 from nodes.data import crypto, dates, lists
 from nodes.files import node as file_node
-from nodes.http import poll_trigger, request
+from nodes.http import request
 from registry import registry
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "search"]
@@ -19,8 +19,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "searc
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, logic, waits, logic, lists, dates, crypto, request),
-    *(poll_trigger, file_node),
-    *(store, logic),
+    *(file_node, store, logic),
 )
 
 

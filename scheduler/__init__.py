@@ -1,8 +1,7 @@
 """Scheduler: the one APScheduler of a process, for all periodic jobs. Without a job store.
 
-`cron` computes the times of a schedule, `firing` fires it, `polls` polls sources for new entries, `listeners` holds
-connections to sources; `leader` decides which process does so; `retention` deletes expired data. Drafts are
-published at their time here.
+`cron` computes the times of a schedule, `firing` fires it; `leader` decides which process does so, and polls the
+triggers of the pack polls; `retention` deletes expired data. Drafts are published at their time here.
 """
 
 from __future__ import annotations
@@ -46,7 +45,6 @@ from models import (
 from registry import registry
 from scheduler.firing import watch
 from scheduler.leader import Leader
-from scheduler.polls import Listening, Poller
 from scheduler.retention import Retention
 
 # Scheduled publishes: each due one is published once, or its failure is recorded and logged.
@@ -208,7 +206,7 @@ class Scheduler:
     def __init__(self, dispatcher: Dispatcher, more: Mapping[Callable[[], object], float] | None = None) -> None:
         self.dispatcher, self.more = dispatcher, more or {}
         self.leader: Leader | None = None
-        self.poller: Poller | None = None
+        self.poller: Any = None
         self.retention: Retention | None = None
         # Separate executors: sweeps must not delay ticks, and retention can take minutes.
         executors = {"ticks": SingleThread(), "default": Threads(2), "retention": Threads(1)}
@@ -230,7 +228,7 @@ class Scheduler:
             publish_due(now_ms(), dispatcher.config.max_nodes)
 
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
-        self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads, make_listeners=make_listeners)
+        self.poller = registry.polls.make_poller(dispatcher, self.leader.owner, self.leader.leads)
         leader = self.leader
         self.retention = Retention(dispatcher.config, dispatcher.resources.payloads)
         now = datetime.now(UTC)
@@ -243,7 +241,7 @@ class Scheduler:
             ("default", prune, PRUNE_SECONDS, undefined),
             *([("default", unless_paused(self._cut_partitions), CUT_SECONDS, now)] if is_postgres() else []),
             ("ticks", unless_paused(with_room(self.leader.tick)), TICK_SECONDS, undefined),
-            ("ticks", unless_paused(with_room(self.poller.tick)), TICK_SECONDS, undefined),
+            *([("ticks", unless_paused(with_room(self.poller.tick)), TICK_SECONDS, undefined)] if self.poller else []),
             ("ticks", unless_paused(dispatcher.wake), WAKE_SECONDS, undefined),
             ("retention", unless_paused(self.retention.work), RETAIN_SECONDS, later),
             ("retention", lambda: settle_days(now_ms()), SETTLE_SECONDS, later),
@@ -287,13 +285,6 @@ class Scheduler:
             self.poller.stop()
         if self.leader is not None:
             self.leader.stop()
-
-
-def make_listeners(poller: Poller) -> Listening:
-    """Return the listeners of a process. Called when the first trigger is to listen."""
-    from scheduler.listeners import Listeners
-
-    return Listeners(poller)
 
 
 def prune() -> None:

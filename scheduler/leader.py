@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from database import synchronize_clock
 from database.base import monotonic_ms, new_id, now_ms
-from database.queries import leases, polls, schedules
+from database.queries import leases, schedules
+from registry import registry
 from scheduler.cron import get_cron
 from scheduler.firing import UNREADABLE, MayStart, fire_due
 
@@ -86,7 +87,7 @@ class Leader:
         if self._led:
             if jumped or not led:
                 realign(self.wall)
-                polls.take_over(self.owner, self.wall())
+                registry.polls.take_over(self.owner, self.wall())
             runs = fire_due(now, self.may_start, self._present_since)
             if runs:
                 self.on_fired(runs)

@@ -15,12 +15,13 @@ from itertools import islice
 import database
 from config import Config
 from database.base import DAY_MS, STEP_SECONDS, first_id, new_id, now_ms
-from database.queries import partitions, polls
+from database.queries import partitions
 from database.queries import retention as rows
 from dispatch.payloads import Payloads
 from models import Run
 from nodes.files.files import WorkspaceFiles
 from nodes.files.staged import remove_unsent
+from registry import registry
 from scheduler.leader import Leadership
 
 log = logging.getLogger("headrace.retention")
@@ -117,7 +118,7 @@ class Retention:
             yield from self._age("log_entries", before)
         if self.config.audit_days:
             yield from self._age("audit_entries", now - self.config.audit_days * DAY_MS)
-        polls.prune(now)
+        registry.polls.prune(now)
         yield
         while not rows.remove_expired_memories(now, self._time()):
             yield

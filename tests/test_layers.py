@@ -84,8 +84,7 @@ LAZY = {
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "mcp_types", "pydantic", "pydantic_core", "genai_prices"),
     *("email", "http", "joserfc", "net.http_transport", "xmltodict"),
-    *("dispatch.expression_preview", "dispatch.run_search"),
-    *("scheduler.listeners", "dispatch.expression_preview"),
+    *("dispatch.expression_preview", "dispatch.run_search", "packs.polls.listeners"),
     "cli",
     *(
         "packs.agents.nodes.agent_turn",

@@ -11,7 +11,7 @@ from typing import Any
 from constants import ENDED, TRIGGERS, UNFINISHED
 from database import execute, fetch_value, is_postgres, space, write
 from database.base import DAY_MS, encode_list, first_id, limit_each, now_ms
-from database.queries import polls, schedules
+from database.queries import schedules
 from database.queries.locks import lock_names
 from database.queries.workflows import last_runs, names_of
 
@@ -99,7 +99,7 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
         "failure_rate": round(failed / total, 4) if total else 0.0,
         "last_run_at": fetch_value(LAST_RUN_AT, (workspace_id,)),
         "overdue_schedules": schedules.overdue(now, workspace_id),
-        "failing_polls": polls.failing(workspace_id),
+        "failing_polls": failing_polls(workspace_id),
         "database_bytes": space().total,
         "p50_duration_ms": _quantile(durations, 0.50),
         "p95_duration_ms": _quantile(durations, 0.95),
@@ -191,3 +191,14 @@ def _durations_of(workspace_id: str, workflow_id: str) -> list[float]:
     sql = f"{' UNION ALL '.join(arms)} ORDER BY id DESC LIMIT {SAMPLE_OF_FLOW}"
     rows = execute(sql, (workspace_id, workflow_id)).fetchall()
     return sorted(duration for _, duration in rows if duration is not None)
+
+
+def failing_polls(workspace_id: str | None = None) -> int:
+    """Return the number of triggers whose last poll failed, of one workspace or of all."""
+    failing = "failures > 0 AND next_at IS NOT NULL AND workspace_id = COALESCE(?, workspace_id)"
+    return int(fetch_value(f"SELECT COUNT(*) FROM polls WHERE {failing}", (workspace_id,)))
+
+
+def overdue_polls(now: int) -> int:
+    """Return the number of overdue triggers: no process polls, or all are waiting for slow servers."""
+    return int(fetch_value("SELECT COUNT(*) FROM polls WHERE next_at < ?", (now - schedules.GRACE_MS,)))

@@ -10,7 +10,7 @@ import orjson
 from constants import ENDED, TRIGGERS, UNFINISHED
 from database import execute, execute_all, fetch_value, settings_commits, write
 from database.base import IN_LIST, Rows, containing, encode_list, insert_all, join_given, now_ms
-from database.queries import drafts, polls, registered_hooks, schedules, webhooks
+from database.queries import drafts, registered_hooks, schedules, webhooks
 from database.queries.audit import NewAuditEntry, differences
 from database.queries.locks import lock_names
 from database.queries.users import names_of_users
@@ -18,6 +18,7 @@ from database.queries.webhooks import Fired
 from database.shared import QueryCache
 from errors import Conflict, NotFound
 from models import Workflow, WorkflowVersion
+from registry import registry
 
 # Labels of workflows: their folders and tags, and the favourites of each user.
 #
@@ -240,7 +241,7 @@ CONTAINS = "replace(definition_json, ?, '') <> definition_json"
 SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
     "webhook": webhooks.sync,
     "schedule": schedules.sync,
-    "poll": polls.sync,
+    "poll": lambda flow, wanted: registry.polls.sync(flow, wanted),
     "registered_hook": registered_hooks.sync,
 }
 # Node id, kind and config of each trigger of a flow (see definition/triggers.py).
@@ -318,7 +319,8 @@ def remove(flow: Workflow) -> bool:
         execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (flow.id,))
         for register in SYNCS.values():
             register(flow, [])
-        polls.drop(flow.id)
+        for table in ("polls", "poll_entries"):
+            execute(f"DELETE FROM {table} WHERE workflow_id = ?", (flow.id,))
         drafts.drop_all(flow.id)
         drop_labels(str(flow.id))
         return bool(flow.delete_instance())

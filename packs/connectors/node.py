@@ -13,9 +13,9 @@ from marshmallow import Schema
 from nodes.base import Context, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number
-from nodes.http.poll_trigger import Entries, make_polled
 from packs.connectors.exchange import ConnectorExchange
 from packs.connectors.inputs import POLL, make_schema
+from packs.polls.node import Entries, make_polled
 
 
 class ConnectorNode(Node):

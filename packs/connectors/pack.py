@@ -4,7 +4,7 @@ from packs.connectors import api, connector_files
 from packs.connectors.app_triggers import app_trigger, registered_webhooks, registration
 from registry import Registry
 
-NEEDS = ("mail", "oauth")  # Gmail sends messages of mail
+NEEDS = ("mail", "oauth", "polls")  # Gmail sends messages of mail
 EXTENDS = ("reference",)  # whose pages of connectors pages.py writes
 
 

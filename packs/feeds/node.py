@@ -15,7 +15,7 @@ from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number, text, web_address, whole
 from nodes.http.body import get_retry_after, is_permanent, kind_of_status
-from nodes.http.poll_trigger import MAX_MARK
+from packs.polls.node import MAX_MARK
 from parsers.process import read_apart
 
 FETCH_SECONDS, PARSE_SECONDS = 30.0, 20.0

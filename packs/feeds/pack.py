@@ -3,6 +3,8 @@
 from packs.feeds import node
 from registry import Registry
 
+NEEDS = ("polls",)
+
 
 def setup(registry: Registry) -> None:
     registry.add_nodes(node)

@@ -4,6 +4,8 @@ from packs.mail import mailbox, send
 from packs.mail.servers import Imap, ServiceUrl, Smtp
 from registry import Registry
 
+NEEDS = ("polls",)
+
 
 def setup(registry: Registry) -> None:
     registry.add_nodes(send, mailbox)

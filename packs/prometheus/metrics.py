@@ -16,8 +16,8 @@ from api.http.json_io import get_dispatcher
 from constants import ENDED
 from database import space
 from database.base import now_ms
-from database.queries import leases, polls, schedules, server_metrics
-from database.queries.metrics import totals
+from database.queries import leases, schedules, server_metrics
+from database.queries.metrics import failing_polls, overdue_polls, totals
 from database.queries.server_metrics import Count, count_claimable, count_unfinished, find_queue_age, measure_flows
 from dispatch import Dispatcher
 from dispatch.histograms import COUNT, INFINITY, REQUEST_SECONDS, SECONDS, SIZES, SUM, format_bound
@@ -172,8 +172,8 @@ def _read_server(dispatcher: Dispatcher) -> Iterator[Sample]:
     now, (size, free) = now_ms(), space()
     yield "headrace_paused", (), dispatcher.is_paused
     yield "headrace_schedules_overdue", (), schedules.overdue(now)
-    yield "headrace_polls_failing", (), polls.failing()
-    yield "headrace_polls_overdue", (), polls.overdue(now)
+    yield "headrace_polls_failing", (), failing_polls()
+    yield "headrace_polls_overdue", (), overdue_polls(now)
     yield "headrace_database_bytes", (), size
     yield "headrace_database_free_bytes", (), free
 

@@ -3,6 +3,7 @@
 from packs.sql import node
 from registry import Registry
 
+NEEDS = ("polls",)
 EXTENDS = ("agents",)
 
 

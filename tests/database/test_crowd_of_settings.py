@@ -14,7 +14,7 @@ from world import add_flow, at_once, flow
 
 import database
 from database import fetch_value, write
-from database.queries import credentials, locks, polls, retention, sessions, workflows, workspaces
+from database.queries import credentials, locks, retention, sessions, workflows, workspaces
 from database.queries import runs as run_queries
 from database.queries import users as user_queries
 from database.queries.audit import NewAuditEntry
@@ -30,6 +30,7 @@ from models import (
 from packs.agents import agent_memory, agent_store
 from packs.agents.agent_memory import MemoryName, MemoryScope
 from packs.importing import presets
+from packs.polls import queries as polls
 from packs.postgres import engine as postgres
 from security import accounts, login_throttle
 

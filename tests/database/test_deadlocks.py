@@ -12,9 +12,10 @@ import database
 from api.http.json_io import to_unavailable
 from database import Deadlock, execute, write
 from database.base import Write
-from database.queries import polls, schedules
+from database.queries import schedules
 from database.queries.locks import lock_runs
 from models import Run
+from packs.polls import queries as polls
 from scheduler.firing import fire_due, skip_due, watch
 
 pytestmark = pytest.mark.slow

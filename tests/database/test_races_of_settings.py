@@ -12,7 +12,7 @@ from world import add_flow, flow
 
 from config import Config
 from database import write
-from database.queries import credentials, drafts, polls, retention, schedules, users, workflows, workspaces
+from database.queries import credentials, drafts, retention, schedules, users, workflows, workspaces
 from database.queries.audit import NewAuditEntry
 from database.queries.store_and_variables import WorkspaceStore
 from dispatch.publishing import Publication, publish, publish_scheduled, save_draft
@@ -26,6 +26,7 @@ from models import (
 from packs.agents import agent_memory, agent_store
 from packs.agents.agent_memory import MemoryName
 from packs.importing import presets
+from packs.polls import queries as polls
 from security.accounts import make_first_owner
 from security.credentials import Credentials
 from security.key_rotation import check_key, rotate_key

@@ -6,8 +6,8 @@ from world import add_flow, flow
 
 import database
 import workflow_server
-from database.queries import polls
 from models import Poll
+from packs.polls import queries as polls
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import models
 from config import Config
 from database import execute, write
 from database.base import Write, first_id, now_ms
-from database.queries import metrics, polls, runs
+from database.queries import metrics, runs
 from database.queries import retention as rows
 from database.queries import runs as run_queries
 from database.queries.audit import NewAuditEntry
@@ -27,6 +27,7 @@ from dispatch import Start
 from dispatch.payloads import Kept, Payloads
 from models import AuditEntry, IdempotencyKey, Lease, LogEntry, Poll, Run, ServerFact, Step
 from packs.agents import agent_runs
+from packs.polls import queries as polls
 from scheduler import Scheduler
 from scheduler.retention import FRESH_MS, LEASE_MS, Retention
 

@@ -12,10 +12,10 @@ from world import PATIENCE, process
 from database import commits, is_postgres, settings_commits
 from database.base import now_ms
 from models import Lease, Run
+from packs.polls.poller import Poller
 from registry import registry
 from scheduler import QUIET_SECONDS, RATE_LIMIT, ClockAwareScheduler, RateLimitFilter, Scheduler
 from scheduler.leader import LEASE_NAME, Leader
-from scheduler.polls import Poller
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from nodes.base import Item, Polled, setting
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.credentials.types import TYPES
 from nodes.fields import Number, text
-from scheduler import make_listeners
+from packs.polls.keeper import make_listeners
+from packs.polls.poller import Poller
 from scheduler.leader import Leader
-from scheduler.polls import Poller
 
 
 class Config(Schema):

@@ -36,7 +36,7 @@ from nodes.http.client import HTTPClient, HttpRequest
 from nodes.http.pagination import find_next_link
 from packs.connectors.app_triggers import hook_queries
 from packs.oauth.settings import CLIENT_CREDENTIALS
-from scheduler.polls import run_in_thread
+from packs.polls.poller import run_in_thread
 
 AT_ONCE = 4
 CHECK_MS = 86_400_000  # between two checks that the service still has the webhook

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from database import execute, execute_all, fetch_value, is_postgres, write
 from database.base import DAY_MS, LOCKED, now_ms
-from database.queries.schedules import GRACE_MS
 from models import Poll
 
 CLAIM_MS = 150_000  # until another process may take over an unfinished poll
@@ -197,17 +196,6 @@ def take_over(owner: str, now: int) -> int:
         _lock_claimed()
         moved: int = execute(others, (now, now, owner)).rowcount
         return moved + int(execute(ahead, (now, now + CLAIM_MS, now, now, now)).rowcount)
-
-
-def failing(workspace_id: str | None = None) -> int:
-    """Return the number of triggers whose last poll failed, of one workspace or of all."""
-    failing = "failures > 0 AND next_at IS NOT NULL AND workspace_id = COALESCE(?, workspace_id)"
-    return int(fetch_value(f"SELECT COUNT(*) FROM polls WHERE {failing}", (workspace_id,)))
-
-
-def overdue(now: int) -> int:
-    """Return the number of overdue triggers: no process polls, or all are waiting for slow servers."""
-    return int(fetch_value("SELECT COUNT(*) FROM polls WHERE next_at < ?", (now - GRACE_MS,)))
 
 
 def _fence(claim: Claim) -> tuple[Any, ...]:

@@ -10,12 +10,13 @@ from world import at_once, flow, node
 import engine
 from database import execute, write
 from database.base import now_ms
-from database.queries import debounces, polls, workflows
-from database.queries.polls import CLAIM_MS, KEPT_ENTRIES, KEPT_MS, MAX_ENTRIES, find_outdated
+from database.queries import debounces, workflows
 from definition.triggers import find_triggers
 from dispatch.debounce import wake
 from models import Debounce, Lease, Poll, PollEntry, Run
-from scheduler.polls import RUNS_AT_ONCE
+from packs.polls import queries as polls
+from packs.polls.poller import RUNS_AT_ONCE
+from packs.polls.queries import CLAIM_MS, KEPT_ENTRIES, KEPT_MS, MAX_ENTRIES, find_outdated
 
 pytestmark = pytest.mark.usefixtures("path")
 

@@ -15,16 +15,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from database import DatabaseRefused, closing_connection
-from database.queries import polls
-from database.queries.polls import MAX_ENTRIES, Claim
 from database.queries.webhooks import Fired
-from dispatch import Line, encode_state, open_trigger, redacted_errors
 from errors import NodeError
 from models import Workflow
 from nodes.base import Item
 from nodes.credentials.keyring import Keyring
-from scheduler.firing import active_flows
-from scheduler.polls import (
+from packs.polls import queries
+from packs.polls.look import Line, encode_state, open_trigger, redacted_errors
+from packs.polls.poller import (
     RUNS_AT_ONCE,
     ClaimLost,
     Entry,
@@ -37,6 +35,8 @@ from scheduler.polls import (
     put_or_discard,
     write_log,
 )
+from packs.polls.queries import MAX_ENTRIES, Claim
+from scheduler.firing import active_flows
 
 log = logging.getLogger("headrace.scheduler")
 MAX_LISTENERS = 100
@@ -64,13 +64,13 @@ class Listeners:
         """Listen under this claim, in a thread of its own."""
         flow = active_flows([claim.workflow_id]).get(claim.workflow_id)
         if flow is None:
-            polls.end(claim, self.poller.wall(), None, idle_since=self.poller.wall())
+            queries.end(claim, self.poller.wall(), None, idle_since=self.poller.wall())
             return
         listener = Listener(self.poller, claim, flow)
         if len(self._open) >= MAX_LISTENERS:
             listener.fail(f"this server listens to {MAX_LISTENERS} sources already, which is the limit")
             return
-        polls.extend([claim], self.poller.wall(), self.poller.wall() + CLAIM_MS)
+        queries.extend([claim], self.poller.wall(), self.poller.wall() + CLAIM_MS)
         self._open[claim.workflow_id, claim.node_id] = listener
         listener.thread.start()
 
@@ -79,14 +79,14 @@ class Listeners:
         self._open = {key: one for key, one in self._open.items() if one.thread.is_alive()}
         if not self._open:
             return
-        held = polls.held(self.poller.owner) if self.poller.leads() else set()
+        held = queries.held(self.poller.owner) if self.poller.leads() else set()
         for (workflow_id, node_id), one in self._open.items():
             if (workflow_id, node_id, one.claim.version) not in held:
                 one.closing.set()
         now = self.poller.monotonic()
         if held and now - self._extended >= EXTEND_SECONDS:
             wall = self.poller.wall()
-            polls.extend([one.claim for one in self._open.values()], wall, wall + CLAIM_MS)
+            queries.extend([one.claim for one in self._open.values()], wall, wall + CLAIM_MS)
             self._extended = now
 
     def stop(self) -> None:
@@ -119,11 +119,11 @@ class Listener:
         try:
             if self.claim.is_new:  # the config has changed: the state belongs to another source
                 with self.poller.writing():
-                    polls.reset_state(self.claim)
+                    queries.reset_state(self.claim)
                 self.claim = self.claim._replace(state_of=self.claim.source, state=None, begun=0)
             self._listen()
             with self.poller.writing():
-                polls.end(self.claim, self.poller.wall(), self.poller.wall())
+                queries.end(self.claim, self.poller.wall(), self.poller.wall())
         except NodeError as error:
             try:
                 self.fail(error.message)
@@ -160,7 +160,7 @@ class Listener:
         pause = min(FIRST_BACKOFF_MS * 2 ** min(self.failures, 30), MAX_BACKOFF_MS)
         values = {"failures": self.failures + 1, "last_error": text, "last_polled_at": now}
         with self.poller.writing():
-            if polls.end(claim, now, now + pause, **values):
+            if queries.end(claim, now, now + pause, **values):
                 if text != claim.last_error:
                     self.lines.append(("warning", f"{name_of(claim, self.flow)} cannot listen: {text}", None))
                 write_log(claim, self.flow, self.lines)
@@ -189,8 +189,8 @@ class Listener:
         if not self.is_open() or dispatcher.is_paused or dispatcher.free_space.is_low():
             return 0
         batch = items[:RUNS_AT_ONCE]
-        keys = [polls.digest(item.key) if item.key else None for item in batch]
-        known = polls.find_known(self.claim, {key for key in keys if key is not None})
+        keys = [queries.digest(item.key) if item.key else None for item in batch]
+        known = queries.find_known(self.claim, {key for key in keys if key is not None})
         made: list[Entry] = []
         for key, item in zip(keys, batch, strict=True):
             is_new = key is None or key not in known
@@ -205,11 +205,11 @@ class Listener:
     def catch_up(self, items: Sequence[Item], backlog: bool) -> None:
         """Start a run for each item whose key is unknown; at the first connection to a source only with `backlog`."""
         if not self.claim.begun and not backlog:
-            entries = {polls.digest(item.key): None for item in items}
+            entries = {queries.digest(item.key): None for item in items}
             with self._writing():
-                known = polls.find_known(self.claim, entries.keys()) if entries else set()
+                known = queries.find_known(self.claim, entries.keys()) if entries else set()
                 unknown = [(entry, None) for entry in entries if entry not in known]
-                polls.learn(self.claim, unknown, self.poller.wall(), False)
+                queries.learn(self.claim, unknown, self.poller.wall(), False)
         else:
             left = list(items)
             while left and self.is_open():
@@ -230,18 +230,18 @@ class Listener:
         with self._writing([one for _, one in made if one is not None]):
             ids = put_entries(self.runs, made, self.poller.room, lambda: self.poller.may_start(self.flow))
             entries = [(key, id_) for (key, _), id_ in zip(made, ids, strict=False) if key is not None]
-            polls.learn(self.claim, entries, now, False)
-            polls.update_held(self.claim, now, last_polled_at=now)
+            queries.learn(self.claim, entries, now, False)
+            queries.update_held(self.claim, now, last_polled_at=now)
         self._learned += len(entries)
         if self._learned >= PRUNE_EVERY:
             self._learned = 0
             with self._writing():
-                polls.prune_entries(self.claim, MAX_ENTRIES, now)
+                queries.prune_entries(self.claim, MAX_ENTRIES, now)
         return len(ids)
 
     def _update(self, **values: Any) -> None:
         with self._writing():
-            polls.update_held(self.claim, self.poller.wall(), **values)
+            queries.update_held(self.claim, self.poller.wall(), **values)
 
     @contextmanager
     def _writing(self, prepared: Sequence[Any] | None = None) -> Iterator[None]:
@@ -249,7 +249,7 @@ class Listener:
         with self.poller.writing():
             if prepared is not None:
                 self.runs.open(prepared)
-            if not polls.holds(self.claim):
+            if not queries.holds(self.claim):
                 raise ClaimLost
             yield
             write_log(self.claim, self.flow, self.lines)

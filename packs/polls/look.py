@@ -19,13 +19,12 @@ import engine
 from database.base import now_ms
 from database.queries.store_and_variables import WorkspaceStore, find_variables
 from definition import PlannedNode
+from dispatch.resources import Flow, Resources
+from dispatch.run_record import log_data
 from errors import HeadraceError, LimitExceeded, NodeError
 from nodes import plugin_runner
 from nodes.base import Context, Item, Polled
 from nodes.credentials.keyring import Keyring
-
-from .resources import Flow, Resources
-from .run_record import log_data
 
 log = logging.getLogger("headrace.dispatch")
 SECONDS = 120.0  # timeout of one poll

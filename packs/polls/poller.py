@@ -18,18 +18,19 @@ import orjson
 
 from database import DatabaseRefused, closing_connection, execute, write
 from database.base import new_id, now_ms
-from database.queries import logs, polls
+from database.queries import logs
 from database.queries import runs as run_queries
-from database.queries.polls import CLAIM_MS, Claim
 from database.queries.webhooks import Fired
-from dispatch import Dispatcher, Line, PollResult, encode_item, look
+from dispatch import Dispatcher
 from dispatch.debounce import Collected, DebouncedCall, Debouncer, find_debouncer
 from errors import BadInput, DatabaseLost, HeadraceError, NodeError
 from models import Run, Workflow
 from nodes.base import REGISTRY, Item
 from nodes.credentials.keyring import Keyring
-
-from .firing import active_flows
+from packs.polls import queries
+from packs.polls.look import Line, PollResult, encode_item, look
+from packs.polls.queries import CLAIM_MS, Claim
+from scheduler.firing import active_flows
 
 # Runs of entries: a polling trigger starts a run for an entry, a listening trigger for a message.
 
@@ -298,7 +299,7 @@ class Poller:
         if free <= 0:
             return
         busy = {one.key for one in active} | (self.listeners.keys() if self.listeners is not None else set())
-        for claim in polls.claim(self.owner, self.wall(), free, busy):
+        for claim in queries.claim(self.owner, self.wall(), free, busy):
             node = REGISTRY.get(claim.type)
             if node is not None and node.listens and self.make_listeners is not None:
                 self.listeners = self.listeners or self.make_listeners(self)
@@ -313,7 +314,7 @@ class Poller:
         with self._lock:
             self._stopped = True
         try:
-            polls.release(self.owner, self.wall())
+            queries.release(self.owner, self.wall())
         except Exception as error:
             # A failure must not prevent the rest of the shutdown.
             log.warning("Could not release the polls; other processes wait for %d ms: %s", CLAIM_MS, error)
@@ -387,7 +388,7 @@ class Poller:
 
     def _end(self, claim: Claim, next_at: int | None, **values: Any) -> None:
         with self.writing():
-            polls.end(claim, self.wall(), next_at, **values)
+            queries.end(claim, self.wall(), next_at, **values)
 
     def _fail(self, claim: Claim, flow: Workflow, text: str, lines: list[Line], wait: float = 0.0) -> None:
         """Record a failure and back off, at least by `wait` seconds, as the server requests. Log each error once."""
@@ -395,7 +396,7 @@ class Poller:
         pause = max(backoff(claim.every, claim.failures), min(round(wait * 1000), MAX_WAIT_MS))
         values = {"failures": claim.failures + 1, "last_error": text, "last_polled_at": now}
         with self.writing():
-            if polls.end(claim, now, now + pause, **values):
+            if queries.end(claim, now, now + pause, **values):
                 if text != claim.last_error:
                     lines = [*lines, ("warning", f"{name_of(claim, flow)} cannot be polled: {text}", None)]
                 write_log(claim, flow, lines)
@@ -429,9 +430,9 @@ class PollRecorder:
     def work(self) -> None:
         """Record the result, as far as there is room for runs. Raises: ClaimLost, Stopped."""
         if not self.claim.is_new and (self.found.items or self.found.whole):
-            self.known = polls.known_entries(self.claim)
+            self.known = queries.known_entries(self.claim)
         for item in self.found.items:
-            self.shown.setdefault(polls.digest(item.key), item)
+            self.shown.setdefault(queries.digest(item.key), item)
         self.unrecorded = [(entry, item) for entry, item in self.shown.items() if entry not in self.known]
         is_first = self.claim.is_new or not self.claim.begun
         if is_first and not self.found.backlog:
@@ -454,23 +455,23 @@ class PollRecorder:
         now = self.poller.wall()
         with self.poller.writing():
             self.runs.open(one for _, one in made if one is not None)
-            if not polls.holds(self.claim):
+            if not queries.holds(self.claim):
                 raise ClaimLost
             if self.claim.is_new:
-                polls.reset_state(self.claim)
+                queries.reset_state(self.claim)
             ids = put_entries(self.runs, made, self.poller.room, lambda: self.poller.may_start(self.flow))
             taken = len(ids)
             entries = [(entry, id_) for (entry, _), id_ in zip(made, ids, strict=False) if entry is not None]
-            polls.learn(self.claim, entries, now, self.found.whole)
+            queries.learn(self.claim, entries, now, self.found.whole)
             if taken < len(made):
-                polls.end(self.claim, now, now + HOLD_MS, last_polled_at=now)
+                queries.end(self.claim, now, now + HOLD_MS, last_polled_at=now)
             elif taken == len(self.unrecorded):
                 # The state moves after the last entry; entries no longer in the source may be pruned later.
                 claim, found = self.claim, self.found
                 if found.whole:
                     shown = self.shown.keys() & self.known.keys()
-                    polls.mark(claim, self.known, shown, now)
-                polls.prune_entries(claim, len(self.known) + len(self.shown), now)
+                    queries.mark(claim, self.known, shown, now)
+                queries.prune_entries(claim, len(self.known) + len(self.shown), now)
                 if claim.last_error is not None:
                     self.lines.append(("info", f"{name_of(claim, self.flow)} can be polled again", None))
                 # A source that reports more without returning anything would be polled endlessly.
@@ -478,7 +479,7 @@ class PollRecorder:
                 # All parts of the first result count as existing entries.
                 begun = claim.begun or not at_once
                 next_at = now if at_once else now + round(claim.every * 1000)
-                polls.end(
+                queries.end(
                     claim, now, next_at, state=found.state, begun=begun, failures=0, last_error=None, last_polled_at=now
                 )
             write_log(self.claim, self.flow, self.lines)

@@ -15,16 +15,17 @@ from world import PATIENCE, Background, Gate, at_once, chain, flow, node, raced
 
 from database import execute, write
 from database.base import now_ms
-from database.queries import polls, workflows
-from database.queries import polls as poll_queries
-from database.queries.metrics import metrics
-from database.queries.polls import CLAIM_MS
+from database.queries import workflows
+from database.queries.metrics import failing_polls, metrics, overdue_polls
 from dispatch.payloads import Kept
 from errors import DefinitionError, NodeError
 from models import LogEntry, Poll, PollEntry, Run
 from nodes.base import Item, Node, Polled
 from nodes.credentials.keyring import DecryptedCredential
-from scheduler.polls import HOLD_MS, MAX_THREADS, RUNS_AT_ONCE, THREADS, backoff, run_in_thread
+from packs.polls import queries as poll_queries
+from packs.polls import queries as polls
+from packs.polls.poller import HOLD_MS, MAX_THREADS, RUNS_AT_ONCE, THREADS, backoff, run_in_thread
+from packs.polls.queries import CLAIM_MS
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -639,21 +640,21 @@ def test_failing_triggers_are_counted(source, process):
     active()
     active(workspace="ws_2")
     process.look()
-    assert (poll_queries.failing(), poll_queries.failing("ws_1"), metrics("ws_1", 1)["failing_polls"]) == (0, 0, 0)
+    assert (failing_polls(), failing_polls("ws_1"), metrics("ws_1", 1)["failing_polls"]) == (0, 0, 0)
     source.problem = "down"
     made = active()
     process.look()
-    assert (poll_queries.failing(), poll_queries.failing("ws_1"), poll_queries.failing("ws_2")) == (3, 2, 1)
+    assert (failing_polls(), failing_polls("ws_1"), failing_polls("ws_2")) == (3, 2, 1)
     assert metrics("ws_1", 1)["failing_polls"] == 2
     change(made, status="draft")
-    assert poll_queries.failing("ws_1") == 1
+    assert failing_polls("ws_1") == 1
 
 
 def test_overdue_triggers_are_counted(source, process):
     active()
     process.look()
     now = process.clock.now
-    assert poll_queries.overdue(now + 2 * MINUTE) == 0 and poll_queries.overdue(now + 2 * MINUTE + 1) == 1
+    assert overdue_polls(now + 2 * MINUTE) == 0 and overdue_polls(now + 2 * MINUTE + 1) == 1
 
 
 def test_a_database_error_loses_no_entries(source, process, caplog):
@@ -758,8 +759,8 @@ def test_a_question_uses_an_index(source, process, caplog):
 
     def work():
         process.look()
-        poll_queries.overdue(0)
-        poll_queries.failing("ws_1")
+        overdue_polls(0)
+        failing_polls("ws_1")
         poll_queries.release("nobody", 1)
         poll_queries.prune(1)
         change(made, status="draft")

@@ -18,10 +18,10 @@ from tcp_proxy import TcpProxy
 from world import flow, fresh_database, node
 
 from database import write
-from database.queries import polls
+from database.queries.metrics import failing_polls
 from models import Poll, PollEntry, Run
 from nodes import REGISTRY
-from scheduler import listeners
+from packs.polls import listeners
 
 pytestmark = pytest.mark.usefixtures("path")
 MOSQUITTO = pytest.mark.skipif(
@@ -271,12 +271,12 @@ def test_a_failure_is_shown_logged_once_and_ends(plant, tmp_path, problem):
         until(lambda: row(made).failures >= 2)
         assert first.startswith("127.0.0.")
         assert len([line for line in logged() if "cannot listen" in line[1]]) == 1
-        assert polls.failing() == 1
+        assert failing_polls() == 1
         process.credentials["plant"] = plant.credentials["plant"]
         hurry()
         until(lambda: is_listening(made))
         until(lambda: any("listens again" in line[1] for line in logged()))
-        assert row(made).failures == 0 and polls.failing() == 0
+        assert row(made).failures == 0 and failing_polls() == 0
 
 
 @MOSQUITTO

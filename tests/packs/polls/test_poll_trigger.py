@@ -7,7 +7,7 @@ from sites import address, answering
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.http.poll_trigger import Entries, make_polled
+from packs.polls.node import Entries, make_polled
 
 SECRET = "hunter2hunter2"
 
