@@ -9,7 +9,7 @@ from typing import Any
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.core import logic, store, triggers, waits
-from nodes.data import crypto, dates, lists
+from nodes.data import dates, lists
 from nodes.files import node as file_node
 from nodes.http import request
 from registry import registry
@@ -18,7 +18,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "describe", "searc
 
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
-    *(triggers, logic, waits, logic, lists, dates, crypto, request),
+    *(triggers, logic, waits, logic, lists, dates, request),
     *(file_node, store, logic),
 )
 
