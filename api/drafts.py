@@ -171,7 +171,18 @@ def publish_draft(body: dict[str, Any], flow: Workflow) -> Any:
         if body["at"] is not None:
             if body["activate"]:
                 raise BadInput("activate: is not possible with a time; activate the flow now, or when it is published")
-            return dump(DraftHeadOut(), _schedule(flow, made, body["at"])), 202
+            if not (now := now_ms()) < body["at"] <= now + MAX_AHEAD_MS:
+                raise BadInput("at: must be a time in the future, at most a year from now")
+            with record_change("flow.publish_scheduled", flow) as entry:
+                draft = drafts.lock(flow.id)
+                check_revision(draft, made.draft_revision)
+                drafts.schedule(
+                    workflow_id=flow.id, draft_revision=made.draft_revision, definition_json=made.definition_json,
+                    base_version=made.base_version, name=made.name, note=made.note, publish_at=body["at"],
+                    created_by=get_user().id,
+                )  # fmt: skip
+                entry.note(publish_at=iso(body["at"]))
+            return dump(DraftHeadOut(), _head(flow, draft)), 202
         publish(begin_entry("flow.published"), flow, made, get_user().id)
         return warned(flow, get_server().credentials.find)
 
@@ -203,22 +214,6 @@ def note_presence(flow: Workflow) -> Any:
 def end_presence(flow: Workflow) -> None:
     """Note that the caller has closed the flow."""
     drafts.leave(flow.id, get_user().id)
-
-
-def _schedule(flow: Workflow, made: Publication, publish_at: int) -> dict[str, Any]:
-    now = now_ms()
-    if not now < publish_at <= now + MAX_AHEAD_MS:
-        raise BadInput("at: must be a time in the future, at most a year from now")
-    with record_change("flow.publish_scheduled", flow) as entry:
-        draft = drafts.lock(flow.id)
-        check_revision(draft, made.draft_revision)
-        drafts.schedule(
-            workflow_id=flow.id, draft_revision=made.draft_revision, definition_json=made.definition_json,
-            base_version=made.base_version, name=made.name, note=made.note, publish_at=publish_at,
-            created_by=get_user().id,
-        )  # fmt: skip
-        entry.note(publish_at=iso(publish_at))
-    return _head(flow, draft)
 
 
 def _head(flow: Workflow, draft: Draft) -> dict[str, Any]:

@@ -74,16 +74,15 @@ def list_logs(args: dict[str, Any]) -> Any:
     filters = LogFilters(where, unsigned=must_redact_links(), **args)
     items, cursor = logs.select_where(filters).page(limit, cursor)
     flows = logs.flows_of(where, items)
-    return {"items": [_show(entry, flows.get(entry.id), brief) for entry in items], "next_cursor": cursor}
-
-
-def _show(entry: LogEntry, flow: tuple[str, str] | None, brief: bool) -> dict[str, Any]:
-    row: dict[str, Any] = entry.__data__
-    if brief and len(row["data"] or "") > MAX_BRIEF:
-        cut = {"bytes": len(row["data"].encode()), "start": row["data"][:MAX_BRIEF]}
-        row = {**row, "data": orjson.dumps({"$cut": cut}).decode()}
-    workflow_id, name = flow or (None, None)
-    return {**row, "workflow_id": workflow_id, "workflow_name": name}
+    rows: list[dict[str, Any]] = []
+    for entry in items:
+        workflow_id, name = flows.get(entry.id) or (None, None)
+        data = entry.data
+        if brief and data is not None and len(data) > MAX_BRIEF:
+            cut = {"bytes": len(data.encode()), "start": data[:MAX_BRIEF]}
+            data = orjson.dumps({"$cut": cut}).decode()
+        rows.append({**entry.__data__, "data": data, "workflow_id": workflow_id, "workflow_name": name})
+    return {"items": rows, "next_cursor": cursor}
 
 
 @blueprint.post("/logs")

@@ -196,6 +196,14 @@ def _show(values: tuple[Any, ...]) -> dict[str, Any]:
         finished, error_text, error_node_id, error_kind, cancelled, waiting, parent_run_id, retry_of, nodes, done,
         options, *given,
     ) = values  # fmt: skip
+    shown = {}
+    if given:
+        input, input_bytes, output, output_bytes = given
+        if input_bytes is not None:
+            input = make_reference(f"/api/runs/{id_}/input", input_bytes)
+        if output_bytes is not None:
+            output = make_reference(f"/api/runs/{id_}/output", output_bytes)
+        shown = {"input": fragment(input), "output": fragment(output)}
     return {
         "id": id_,
         "workflow_id": workflow_id,
@@ -219,18 +227,8 @@ def _show(values: tuple[Any, ...]) -> dict[str, Any]:
         "progress": None if nodes is None else {"done": done or 0, "total": nodes},
         **WITHOUT_OPTIONS,
         **({} if options is None else orjson.loads(options)),
-        **(_show_values(id_, *given) if given else {}),
+        **shown,
     }
-
-
-def _show_values(
-    id_: str, input: Any, input_bytes: int | None, output: Any, output_bytes: int | None
-) -> dict[str, Any]:
-    if input_bytes is not None:
-        input = make_reference(f"/api/runs/{id_}/input", input_bytes)
-    if output_bytes is not None:
-        output = make_reference(f"/api/runs/{id_}/output", output_bytes)
-    return {"input": fragment(input), "output": fragment(output)}
 
 
 blueprint = Resource("runs", "Runs and their steps")

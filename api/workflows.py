@@ -108,11 +108,11 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
             id_ for id_, node in new.items() if id_ in old and _remove_position(node) != _remove_position(old[id_])
         ],
     }
-    changes = [
-        f"{len(ids)} {'node' if len(ids) == 1 else 'nodes'} {word} ({_list_names(ids, old | new)})"
-        for word, ids in parts.items()
-        if ids
-    ]
+    changes = []
+    for word, ids in parts.items():
+        names = [str((old | new)[id_].get("name") or id_)[:MAX_NAME_LENGTH] for id_ in ids[:MAX_NAMES]]
+        listed = ", ".join(names) + (", …" if len(ids) > MAX_NAMES else "")
+        changes += [f"{len(ids)} {'node' if len(ids) == 1 else 'nodes'} {word} ({listed})"] if ids else []
     if _get_edges(before) != _get_edges(now):
         changes.append("edges changed")
     if (before.get("settings") or None) != (now.get("settings") or None):
@@ -122,11 +122,6 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
     ]
     moved = any(id_ in old and node != old[id_] for id_, node in new.items())
     return "; ".join(changes) or ("nodes moved" if moved else "formatting changed")
-
-
-def _list_names(ids: list[str], nodes: dict[str, dict[str, Any]]) -> str:
-    names = [str(nodes[id_].get("name") or id_)[:MAX_NAME_LENGTH] for id_ in ids[:MAX_NAMES]]
-    return ", ".join(names) + (", …" if len(ids) > MAX_NAMES else "")
 
 
 def _get_nodes(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -273,47 +268,35 @@ _outlines = Outlines()
 
 def load_page(workspace_id: str, user_id: str, args: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
     """Return the flows for the arguments of GET /api/flows, as data, and the text of the next cursor."""
-    ids = None if args["trigger"] is None else _find_with_trigger(workspace_id, args["trigger"])
-    folders, favourite = _find_folders(workspace_id, args["folder"], args["subfolders"]), args["favourite"]
+    ids = None
+    if (type_ := args["trigger"]) is not None:
+        if not _is_trigger(type_):
+            known = sorted(entry["type"] for entry in catalogue() if entry["trigger"])
+            raise BadInput(f"trigger: must be one of {', '.join(known)}")
+        outlines = _outlines.of(current_versions(workspace_id))
+        ids = [id_ for id_, made in outlines.items() if any(trigger["type"] == type_ for trigger in made.triggers)]
+    folder, favourite = args["folder"], args["favourite"]
+    folders: list[str] | None = [] if folder is None else [folder]  # none: flows that are in no folder
+    if args["subfolders"]:
+        folders = None if folder is None else [folder, *workflows.folders_within(workspace_id, folder)]
     filters = FlowFilters(
         workspace_id, args["status"], args["search"], args["failing"], ids, folders, args["tag"] or (),
         marked_by=user_id if favourite else None, not_marked_by=user_id if favourite is False else None,
     )  # fmt: skip
     listed, after = flow_page(filters, args["sort"], args["limit"], _parse_cursor(args["cursor"], args["sort"]))
     if not args["brief"]:
-        listed, after = _limit_size(listed, after)
+        # The flows whose definitions fit into one response, at least one.
+        sizes, room = sizes_of([flow.id for flow in listed]), MAX_CHARACTERS
+        for number, flow in enumerate(listed):
+            room -= sizes.get(flow.id, 0)
+            if room < 0 and number > 0:
+                listed, after = listed[:number], (listed[number - 1].key, listed[number - 1].id)
+                break
     shown = _show(workspace_id, user_id, listed, args["brief"])
     if after is None:
         return shown, None
     key, id_ = after
     return shown, id_ if args["sort"] == FLOW_SORTS[0] else f"{args['sort']}:{id_}:{key}"
-
-
-def _limit_size(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[list[Listed], tuple[Any, str] | None]:
-    """Return the flows whose definitions fit into one response, at least one, and the key of the last one."""
-    sizes, room = sizes_of([flow.id for flow in listed]), MAX_CHARACTERS
-    for number, flow in enumerate(listed):
-        room -= sizes.get(flow.id, 0)
-        if room < 0 and number > 0:
-            before = listed[number - 1]
-            return listed[:number], (before.key, before.id)
-    return listed, after
-
-
-def _find_with_trigger(workspace_id: str, type_: str) -> list[str]:
-    """Return the ids of the flows with an enabled trigger of this type."""
-    if not _is_trigger(type_):
-        known = sorted(entry["type"] for entry in catalogue() if entry["trigger"])
-        raise BadInput(f"trigger: must be one of {', '.join(known)}")
-    outlines = _outlines.of(current_versions(workspace_id))
-    return [id_ for id_, outline in outlines.items() if any(trigger["type"] == type_ for trigger in outline.triggers)]
-
-
-def _find_folders(workspace_id: str, folder: str | None, has_subfolders: bool) -> list[str] | None:
-    """Return the folders that are meant; None for all flows, and an empty list for flows in no folder."""
-    if folder is None:
-        return None if has_subfolders else []
-    return [folder, *workflows.folders_within(workspace_id, folder)] if has_subfolders else [folder]
 
 
 def _show(workspace_id: str, user_id: str, listed: Sequence[Listed], brief: bool) -> list[dict[str, Any]]:
@@ -594,7 +577,13 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
         key = f"run:{key}"  # apart from keys of webhook calls, whose callers only need to know an address
     options = read_options(body, flow)
     source = _find_source(body, flow, key)
-    note = defer_start_entry(**_describe_options(options))
+    told: dict[str, Any] = {}
+    if options is not None and (options.definition is not None or options.pinned or options.only is not None):
+        # A pinned approval was given by nobody.
+        told = {"draft": options.definition is not None}
+        told |= {"pinned": sorted(options.pinned)[:MAX_PINNED]} if options.pinned else {}
+        told |= {"only": options.only} if options.only is not None else {}
+    note = defer_start_entry(**told)
     # A caller who waits for a quick run lends it the request's thread.
     here = args["wait"] >= 1
     start = Start(flow, body["input"], "manual", None, key, options, note, is_awaited=args["wait"] > 0)
@@ -760,15 +749,6 @@ def _find_source(body: dict[str, Any], flow: Startable, key: str | None) -> Run 
     if run.finished_at is None:
         raise Conflict("from_run: the run has not ended; wait for its end, or cancel it")
     return run
-
-
-def _describe_options(options: StartOptions | None) -> dict[str, Any]:
-    """Return the audit details of the options, such as pinned nodes: a pinned approval was given by nobody."""
-    if options is None or (options.definition is None and not options.pinned and options.only is None):
-        return {}
-    pinned = {"pinned": sorted(options.pinned)[:MAX_PINNED]} if options.pinned else {}
-    only = {"only": options.only} if options.only is not None else {}
-    return {"draft": options.definition is not None, **pinned, **only}
 
 
 def limit_checks(text: str) -> AbstractContextManager[None]:

@@ -377,18 +377,16 @@ def _check(plan: Plan, until: str | None, pinned: Mapping[str, Pin], key: str = 
         node = plan.by_id.get(id_)
         if node is None:
             issues.add(f"pinned.{id_[:MAX_NAME]}", "there is no node with this id")
-        elif pin.branch not in (ways := _ways(node)):
-            known = ", ".join(repr(way) for way in ways if way is not None)
+            continue
+        branches: tuple[str | None, ...] = node.branches or (None,)
+        if node.on_error == "branch" and "error" not in branches:
+            branches = (*branches, "error")
+        if pin.branch not in branches:
+            known = ", ".join(repr(name) for name in branches if name is not None)
             text = f"must be one of: {known}" if known else "must be omitted: the node has no branches"
             issues.add(f"pinned.{id_}.branch", text, id_)
     if issues:
         raise BadInput("; ".join(map(str, issues[:5])), issues)
-
-
-def _ways(node: PlannedNode) -> tuple[str | None, ...]:
-    """Return the branches of a node, with None for the unnamed branch."""
-    ways: tuple[str | None, ...] = node.branches or (None,)
-    return (*ways, "error") if node.on_error == "branch" and "error" not in ways else ways
 
 
 def _needed(plan: Plan, until: str | None, pinned: Collection[str], without: Collection[str]) -> set[int]:

@@ -100,18 +100,15 @@ class ResumeState:
             begun = (step.seq, step.attempt, step.started_at)
             self.waiting[place] = Open(*begun, reason, answer, is_pause, step.error_text, step.error_kind)
         elif step.status in ("success", "skipped") or steps.has_output(step):
-            self.settled[key] = self._settled(step, load)
+            if step.same_as is not None:
+                output = self.settled[step.same_as, None].output
+            else:
+                output = load(step.run_id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
+            skipped = step.status == "skipped" and not steps.has_output(step) and step.same_as is None
+            self.settled[key] = Settled(output, step.branch, skipped)
         else:
             self.rounds_began.setdefault(key, step.started_at)
             self.tried[key] = step.attempt
-
-    def _settled(self, step: Step, load: Load) -> Settled:
-        if step.same_as is not None:
-            output = self.settled[step.same_as, None].output
-        else:
-            output = load(step.run_id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
-        skipped = step.status == "skipped" and not steps.has_output(step) and step.same_as is None
-        return Settled(output, step.branch, skipped)
 
     def end(self, plan: Plan) -> Outcome | None:
         """Return the outcome if the run ends at once: a step failed for good, or must not be repeated; else None.

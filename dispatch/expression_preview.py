@@ -185,7 +185,11 @@ class Preview:
         """Return the scope of the node, with outputs of only the steps that the templates use."""
         place, run = self.place, self.place.run
         looked_at = set().union(*(template.steps for template in templates)) if templates else set()
-        plan = self._plan(looked_at)
+        # In this plan, the node also sees the resume links of later nodes that can be answered.
+        node, nodes = self.plan.by_id[place.node_id], list(self.plan.nodes)
+        before = {nodes[at].id for at in _find_ancestors(self.plan, node.id)}
+        nodes[node.position] = replace(node, addresses=frozenset((looked_at & self.plan.answerable.keys()) - before))
+        plan = replace(self.plan, nodes=tuple(nodes))
         settled = self._settled(plan, looked_at)
         about = run or Run(id=NO_RUN, triggered_by="manual", started_at=now_ms(), workflow_name=place.flow.name)
         version = run.workflow_version if run else None if place.is_draft else place.flow.version
@@ -210,15 +214,6 @@ class Preview:
     def links_for(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
         """Return a function that gives the addresses at which a node can be answered."""
         return self.resources.links_for(run, plan)
-
-    def _plan(self, looked_at: set[str]) -> Plan:
-        """Return the plan, in which the node also sees the resume links of later nodes that can be answered."""
-        node = self.plan.by_id[self.place.node_id]
-        before = {self.plan.nodes[at].id for at in _find_ancestors(self.plan, node.id)}
-        addresses = frozenset(id_ for id_ in looked_at & self.plan.answerable.keys() if id_ not in before)
-        nodes = list(self.plan.nodes)
-        nodes[node.position] = replace(node, addresses=addresses)
-        return replace(self.plan, nodes=tuple(nodes))
 
     def _settled(self, plan: Plan, looked_at: set[str]) -> dict[tuple[str, int | None], Settled]:
         """Return the pinned or recorded outputs of the node's direct predecessors and of the steps looked at."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias
 
 from peewee import IntegrityError
@@ -33,7 +34,6 @@ from models import Run
 from .histograms import SECONDS, SIZES, Histogram
 
 log = logging.getLogger("headrace.recorder")
-MAX_GROUP = 512  # batches in a commit
 ATTEMPTS = 4  # to commit a group that another transaction has kept from it
 LOST_SECONDS = 60.0  # for which writes wait for a lost database, before they fail
 PAUSE_SECONDS = 0.1  # between two attempts to reach it
@@ -206,6 +206,8 @@ class LoopTurn:
 class Recorder:
     """The writer of a process. Call `start` once, after the fork."""
 
+    max_group = 512  # batches in a commit, and the first
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lost_at: float | None = None  # when the database was lost, until the next commit
@@ -267,25 +269,17 @@ class Recorder:
     def _work(self) -> None:
         try:
             while (first := self._queue.get()) is not None:
-                group = [first, *self._gathered()]
-                ending = group[-1] is None
-                self._commit([batch for batch in group if batch is not None])
-                if ending:
+                group, is_last = [first], False
+                with suppress(queue.Empty):  # what is queued already
+                    while len(group) <= self.max_group and not is_last:
+                        following = self._queue.get_nowait()
+                        is_last = following is None
+                        group += [] if following is None else [following]
+                self._commit(group)
+                if is_last:
                     return
         finally:
             disconnect_thread()
-
-    def _gathered(self) -> list[_WriteBatch | None]:
-        """Return the batches that are queued already; None at the end is the end marker."""
-        found: list[_WriteBatch | None] = []
-        while len(found) < MAX_GROUP:
-            try:
-                found.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-            if found[-1] is None:
-                break
-        return found
 
     def _commit(self, group: list[_WriteBatch]) -> None:
         """Commit these batches, or fail them."""

@@ -166,21 +166,17 @@ class RunSearch:
 
     def _find(self, run_id: str, name: str, text: str | None, size: int | None, is_json: bool) -> str | None:
         if size is not None:
-            text = self._read_large(run_id, name, size)
+            value, is_whole = b"", size <= MAX_LARGE_BYTES
+            try:
+                if is_whole:
+                    value = self.payloads.load(run_id, name, Kept(None, size)) or b""
+                else:
+                    value = self.payloads.beginning(run_id, name, MAX_LARGE_BYTES)
+            except (ValueGone, FileNotFoundError, Unavailable):
+                is_whole = False  # it is gone, or its store is down
+            self._is_partial = self._is_partial or not is_whole
+            text = value.decode(errors="replace")
         if text is None:
             return None
         self._left -= len(text) + 1
         return self.needle.find(text, is_json)
-
-    def _read_large(self, run_id: str, name: str, size: int) -> str:
-        """Return the beginning of a value that is not in its row; nothing if it is gone or its store is down."""
-        is_whole = size <= MAX_LARGE_BYTES
-        try:
-            if is_whole:
-                value = self.payloads.load(run_id, name, Kept(None, size)) or b""
-            else:
-                value = self.payloads.beginning(run_id, name, MAX_LARGE_BYTES)
-        except (ValueGone, FileNotFoundError, Unavailable):
-            value, is_whole = b"", False
-        self._is_partial = self._is_partial or not is_whole
-        return value.decode(errors="replace")

@@ -213,29 +213,20 @@ def to_json(work: WorkBudget, value: Any, depth: int = 0) -> Any:
             raise ExpressionError(f"the value is nested more than {MAX_DEPTH} levels deep")
         work.spend(len(value))
         if isinstance(value, Mapping):
-            return _plain_object(work, value, depth + 1)
-        return _plain_list(work, value, depth + 1)
+            work.chars(sum(len(need_text(key, "an object's key")) for key in value))
+            made = {
+                key: item if type(item) in _NO_CHECK else to_json(work, item, depth + 1) for key, item in value.items()
+            }
+            return value if isinstance(value, dict) and all(new is value[key] for key, new in made.items()) else made
+        items = [item if type(item) in _NO_CHECK else to_json(work, item, depth + 1) for item in value]
+        is_same = isinstance(value, list) and all(new is old for new, old in zip(items, value, strict=True))
+        return value if is_same else items
     if isinstance(value, datetime):
         work.spend(10)
         return iso(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
     return check_number(value)
-
-
-def _plain_list(work: WorkBudget, value: Any, depth: int) -> list[Any]:
-    items = [item if type(item) in _NO_CHECK else to_json(work, item, depth) for item in value]
-    if isinstance(value, list) and all(new is old for new, old in zip(items, value, strict=True)):
-        return value
-    return items
-
-
-def _plain_object(work: WorkBudget, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
-    work.chars(sum(len(need_text(key, "an object's key")) for key in value))
-    items = {key: item if type(item) in _NO_CHECK else to_json(work, item, depth) for key, item in value.items()}
-    if isinstance(value, dict) and all(new is value[key] for key, new in items.items()):
-        return value
-    return items
 
 
 def json_text(work: WorkBudget, value: Any, indent: bool = False) -> str:

@@ -107,7 +107,9 @@ def measure(root: Mapping[str, Any]) -> Size:
         else:
             if part is not root:
                 _check_base(part)
-            patterns = [measure_pattern(pattern) for pattern in _patterns(part)]
+            written = [part["pattern"]] if isinstance(part.get("pattern"), str) else []
+            written += part["patternProperties"] if isinstance(part.get("patternProperties"), dict) else []
+            patterns = [measure_pattern(pattern) for pattern in written]
             compiled, caches = compiled + sum(patterns), caches + CACHE * len(patterns)
             reading += sum(patterns) // 500 + sum(CHARACTER_COSTS.get(word, 0) for word in part)
             parts += sum(_count_alternatives(part[word]) for word in ("enum", "const") if word in part)
@@ -191,13 +193,6 @@ def _target(root: Mapping[str, Any], reference: Any) -> Any:
         if isinstance(part, dict):
             _check_base(part)
     return part
-
-
-def _patterns(part: Mapping[str, Any]) -> Iterator[str]:
-    if isinstance(part.get("pattern"), str):
-        yield part["pattern"]
-    if isinstance(part.get("patternProperties"), dict):
-        yield from part["patternProperties"]
 
 
 @functools.lru_cache(maxsize=4_096)

@@ -153,7 +153,11 @@ class Reader:
     def read(self, options: dict[str, Any], data: bytes, seconds: float) -> Result:
         """Return the result as JSON and pieces. Raises: Unreadable if it takes more than `seconds` or fails."""
         what = f"the {describe_kind(self.kind)} cannot be read"
-        process = self._process = self._process or self._start()
+        if self._process is None:
+            command = [sys.executable, "-I", "-c", CODE, str(ROOT), self.kind]
+            pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, cwd="/", env={})
+        process = self._process
         late = threading.Event()
 
         def end() -> None:
@@ -186,11 +190,6 @@ class Reader:
         # Closes its pipes, which ends it, and waits. It may have died before reading everything.
         with suppress(BrokenPipeError), process:
             return
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-I", "-c", CODE, str(ROOT), self.kind]
-        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, cwd="/", env={})
 
     @staticmethod
     def _exchange(process: subprocess.Popen[bytes], options: dict[str, Any], data: bytes) -> Result:

@@ -96,18 +96,13 @@ def cut_ahead(now: int, kept_days: int) -> int:
             break
         with write_leases():
             _lock(last)
-            _cut(last, _find_end(last, begins, now, days_each(kept_days)))
+            newest = [fetch_value(f"SELECT MAX({key}) FROM {table}_{last.name}") for table, key in TABLES.items()]
+            # After the newest row of the last partition: it has rows if this was late.
+            rows_end = max((made_at(id_) // DAY_MS + 1) * DAY_MS for id_ in (*newest, last.lower) if id_ is not None)
+            end = max(now // DAY_MS * DAY_MS, begins + days_each(kept_days) * DAY_MS)
+            _cut(last, max(end, rows_end))
         cuts += 1
     return cuts
-
-
-def _find_end(last: Partition, begins: int, now: int, days: int) -> int:
-    """Return the end for the last partition: after its newest row, if it has rows because `cut` was late."""
-    newest = [fetch_value(f"SELECT MAX({key}) FROM {table}_{last.name}") for table, key in TABLES.items()]
-    rows_end = max((made_at(id_) // DAY_MS + 1) * DAY_MS for id_ in (*newest, last.lower) if id_ is not None)
-    today = now // DAY_MS * DAY_MS
-    end = begins + days * DAY_MS
-    return max(today if end < today else end, rows_end)
 
 
 def _cut(last: Partition, at: int) -> None:
@@ -177,7 +172,8 @@ def drop(partition: Partition, kept: Sequence[str]) -> Result:
                 return Result.BUSY
             for table, key in TABLES.items():
                 _merge(table, key, old, partition, kept)
-            _note_removed(partition)
+            removed = [*find_removed(), (partition.lower, partition.upper)]
+            execute(SET_FACT, (REMOVED, orjson.dumps(removed).decode()))
     except LockTimeout:
         return Result.BUSY
     return Result.DROPPED
@@ -208,10 +204,6 @@ def _merge(table: str, key: str, old: Partition, partition: Partition, kept: Seq
     execute(f"INSERT INTO {stays} SELECT * FROM {gone} WHERE {key} {IN_LIST}", (encode_list(kept),))
     execute(f"DROP TABLE {gone}")
     execute(f"ALTER TABLE {table} ATTACH PARTITION {stays} FOR VALUES FROM (MINVALUE) TO ('{partition.upper}')")
-
-
-def _note_removed(partition: Partition) -> None:
-    execute(SET_FACT, (REMOVED, orjson.dumps([*find_removed(), (partition.lower, partition.upper)]).decode()))
 
 
 def find_removed() -> list[tuple[str, str]]:

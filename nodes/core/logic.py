@@ -461,14 +461,11 @@ class Code(Node):
             raise NodeError("the sandbox is not available here", permanent=True)
         source, scope = config["source"], {**ctx.scope, "input": input}
         # Passing all earlier steps takes time; so only those mentioned in the source are passed.
-        inputs = {name: _plain(scope.get(name)) for name in self.names if name in source}
+        named = {name: scope.get(name) for name in self.names if name in source}
+        inputs = {name: dict(value) if isinstance(value, Mapping) else value for name, value in named.items()}
         return ctx.services.sandbox().run(
             source, inputs, ctx.seconds_left(config["timeout"]), config["memory_mb"], lambda line: ctx.log("info", line)
         )
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 def check_query(expression: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from constants import HTTP_CREDENTIALS
@@ -112,8 +113,9 @@ class HTTPClient:
         return answer
 
     def _send(self, call: HttpRequest) -> HttpResponse:
+        named = [text for pair in (*call.headers.items(), *call.body.headers.items()) for text in pair]
         for host in _hosts(call):
-            self._check(host, self._texts(call))
+            self._check(host, chain([call.url], named, call.body.texts()))  # into which expressions may put a secret
         # The headers of the call, and our own if the call does not set them.
         headers = [(name, value.strip()) for name, value in call.headers.items()]
         names = {name.lower() for name in call.headers}
@@ -165,14 +167,6 @@ class HTTPClient:
         if self.allow is not None:
             self.allow(host)
         self.ctx.check_secrets(host, texts)
-
-    def _texts(self, call: HttpRequest) -> Iterator[str]:
-        """Yield the texts that expressions may have put a secret into."""
-        yield call.url
-        for name, value in (*call.headers.items(), *call.body.headers.items()):
-            yield name
-            yield value
-        yield from call.body.texts()
 
     def _check_authorization(self, call: HttpRequest) -> None:
         """Raise NodeError if the host may not receive the credential, or the call sets the same header."""

@@ -269,7 +269,11 @@ class WorkspaceMemory:
         `expires_in` is in seconds, None: never. Raises: NodeError if a value is too long or is not text.
         """
         name, now = self._memory_name(agent_id, session, key), self.now()
-        content, tags = self._redact([_text("content", content, MAX_CONTENT), _tags(tags)])
+        _check(isinstance(tags, list | tuple), "tags must be a list of texts")
+        if len(tags) > MAX_TAGS:
+            raise LimitExceeded(f"there are {len(tags)} tags; at most {MAX_TAGS} are allowed")
+        tags = [_text("a tag", tag, MAX_TAG, 1) for tag in tags]
+        content, tags = self._redact([_text("content", content, MAX_CONTENT), tags])
         expires_at = None
         if expires_in is not None:
             is_number = isinstance(expires_in, int | float) and not isinstance(expires_in, bool)
@@ -306,7 +310,20 @@ class WorkspaceMemory:
         scope = self._scope(agent_id, session)
         matching = best(scope, any_word(_question("task", task)), MAX_RECALLED)
         numbers = dict.fromkeys([*matching, *latest(scope, MAX_RECALLED)])
-        return _fit(rows(numbers, scope), token_budget * CHARS_PER_TOKEN)
+        found: list[dict[str, Any]] = []
+        room = token_budget * CHARS_PER_TOKEN
+        for row in rows(numbers, scope):
+            tags, content = orjson.loads(row.tags), row.content
+            left = room - OVERHEAD - len(row.key) - sum(map(len, tags))
+            if len(content) > left:
+                if left < MIN_CUT:
+                    continue
+                content = content[: left - len(ELLIPSIS)] + ELLIPSIS
+            found.append({"key": row.key, "content": content, "tags": tags, "updated_at": iso(row.updated_at)})
+            room = left - len(content)
+            if room <= OVERHEAD:
+                break
+        return found
 
     def _scope(self, agent_id: str, session: str | None) -> MemoryScope:
         """Return the scope of a session of the agent: its own and the shared entries. None: all entries."""
@@ -344,13 +361,6 @@ def _text(what: str, value: Any, most: int, least: int = 0) -> str:
     return storable
 
 
-def _tags(values: Any) -> list[str]:
-    _check(isinstance(values, list | tuple), "tags must be a list of texts")
-    if len(values) > MAX_TAGS:
-        raise LimitExceeded(f"there are {len(values)} tags; at most {MAX_TAGS} are allowed")
-    return [_text("a tag", value, MAX_TAG, 1) for value in values]
-
-
 def _question(what: str, value: Any) -> str:
     """Return the text with halves of surrogate pairs replaced, which the database does not take."""
     _check(isinstance(value, str), f"{what} must be text")
@@ -363,20 +373,3 @@ def _entry(row: AgentMemory) -> dict[str, Any]:
         "tags": orjson.loads(row.tags), "expires_at": None if row.expires_at is None else iso(row.expires_at),
         "created_at": iso(row.created_at), "updated_at": iso(row.updated_at),
     }  # fmt: skip
-
-
-def _fit(rows: Iterable[AgentMemory], room: int) -> list[dict[str, Any]]:
-    """Return the entries that fit into `room` characters, in their order; a content may be cut."""
-    found = []
-    for row in rows:
-        tags, content = orjson.loads(row.tags), row.content
-        left = room - OVERHEAD - len(row.key) - sum(map(len, tags))
-        if len(content) > left:
-            if left < MIN_CUT:
-                continue
-            content = content[: left - len(ELLIPSIS)] + ELLIPSIS
-        found.append({"key": row.key, "content": content, "tags": tags, "updated_at": iso(row.updated_at)})
-        room = left - len(content)
-        if room <= OVERHEAD:
-            break
-    return found

@@ -246,9 +246,12 @@ def change(body: dict[str, Any], name: str) -> Any:
     agent = _parse(body)
     if agent.id != name:
         raise BadInput(f"id: must be {name!r}, since an agent's id cannot be changed; POST it to create another agent")
-    before = orjson.loads(row.definition)
+    before, after = orjson.loads(row.definition), orjson.loads(_to_text(agent))
+    shown = {name: differences(before, {name: after.get(name)}) for name in ("name", "model")}
+    changed = [name for name, value in after.items() if value != before.get(name) and name not in shown]
     with record_change("agent.updated") as entry:
-        entry.target("agent", row.id, row.name).note(**_diff(before, orjson.loads(_to_text(agent))))
+        entry.target("agent", row.id, row.name)
+        entry.note(**shown["name"], **shown["model"], **dict.fromkeys(changed, CHANGED))
         if not agent_store.change(row, agent.name, _to_text(agent), expected):
             raise Conflict("updated_at: the agent has changed since; read it again and repeat your change")
     return _show_saved(row, agent)
@@ -276,13 +279,6 @@ def _find_changeable(name: str, done: str) -> Agent:
     if find_built_in(name) is None:
         raise NotFound(f"There is no agent {name[:64]!r}")
     raise Conflict(f"The agent {name!r} is built in and cannot be {done}; POST it under another id to make your own")
-
-
-def _diff(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Return the audit details of a change: the changed parts, and old and new values of name and model."""
-    shown = {name: differences(before, {name: after.get(name)}) for name in ("name", "model")}
-    changed = [name for name, value in after.items() if value != before.get(name) and name not in shown]
-    return {**shown["name"], **shown["model"], **dict.fromkeys(changed, CHANGED)}
 
 
 def _add_id(definition: Any) -> Any:
@@ -426,22 +422,16 @@ def _show_step(row: AgentStep, limit: int) -> dict[str, Any]:
         size = len(start["prompt"]) + len(start["instructions"]) + sum(map(len, sum(start["history"], [])))
         return common | {"text": _cut(start["prompt"], limit), "prompt_chars": size}
     if row.kind == "model":
-        return common | _show_request(row, limit)
+        parts = [] if row.result is None else orjson.loads(row.result)["parts"]
+        calls = [part for part in parts if "args" in part]
+        each = limit // max(1, len(calls))
+        shown = [{"name": _cut(part["tool_name"], MAX_NAME)} | _show_arguments(part["args"], each) for part in calls]
+        return common | {
+            "text": _cut("".join(part["content"] for part in parts if part["part_kind"] == "text"), limit) or None,
+            "tool_calls": orjson.dumps(shown).decode(),
+            "prompt_messages": None if row.request is None else orjson.loads(row.request).get("messages"),
+        }
     return common | {"arguments": _cut_json(row.request, limit), "result": _cut_json(row.result, limit)}
-
-
-def _show_request(row: AgentStep, limit: int) -> dict[str, Any]:
-    parts = [] if row.result is None else orjson.loads(row.result)["parts"]
-    texts = "".join(part["content"] for part in parts if part["part_kind"] == "text")
-    calls = [part for part in parts if "args" in part]
-    each = limit // max(1, len(calls))
-    return {
-        "text": _cut(texts, limit) or None,
-        "tool_calls": orjson.dumps(
-            [{"name": _cut(part["tool_name"], MAX_NAME)} | _show_arguments(part["args"], each) for part in calls]
-        ).decode(),
-        "prompt_messages": None if row.request is None else orjson.loads(row.request).get("messages"),
-    }
 
 
 def _show_arguments(given: Any, limit: int) -> dict[str, Any]:

@@ -102,7 +102,10 @@ def make_schema(connector: Mapping[str, Any], operation: Mapping[str, Any] | Non
 
     Then other settings are ignored, so that the missing operation is the only problem.
     """
-    made: dict[str, Any] = {"operation": _operation_field(connector)}
+    names = {each["id"]: each["name"] for each in connector["operations"]}
+    options: dict[str, Any] = {"literal": True, "title": "Operation", "required": True, "labels": names}
+    is_known = validate.OneOf(tuple(names))
+    made = {"operation": setting(fields.String, "The operation of the service", validate=is_known, **options)}
     if types := list_credential_types(connector):
         must = not connector.get("auth_optional")
         made["credential"] = credential(
@@ -130,12 +133,6 @@ def make_schema(connector: Mapping[str, Any], operation: Mapping[str, Any] | Non
     )  # fmt: skip
     schema = Schema.from_dict(made, name=f"{connector['name']} {operation['id'] if operation else ''}")
     return schema() if operation else schema(unknown=EXCLUDE)
-
-
-def _operation_field(connector: Mapping[str, Any]) -> Any:
-    names = {each["id"]: each["name"] for each in connector["operations"]}
-    options: dict[str, Any] = {"literal": True, "title": "Operation", "required": True, "labels": names}
-    return setting(fields.String, "The operation of the service", validate=validate.OneOf(tuple(names)), **options)
 
 
 def list_credential_types(connector: Mapping[str, Any]) -> list[str]:

@@ -108,11 +108,16 @@ def write(stream: IO[bytes], config: Config, report: Report, read_object: ReadOb
             _write_lines(out, f"tables/{table.name}.jsonl", lines)
             tables[table.name] = (table, counted.end())
         values = CountedItems(VALUES, WrittenValue.line, report)
-        _write_lines(out, VALUES_FILE, map(_encode_value, values.each(source.values())))
+        listed = values.each(source.values())
+        texts = (orjson.dumps((one.run_id, one.name, one.claims, one.data.decode())) for one in listed)
+        _write_lines(out, VALUES_FILE, texts)
         files = {name: _write_file(out, name, path) for name, path in _files_of(config)}
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = ArchiveManifest(VERSION, made_at, tables, values.end(), files)
-        out.writestr(backups.MANIFEST, _encode_manifest(manifest))
+        measured = {name: {**table._asdict(), **measure._asdict()} for name, (table, measure) in tables.items()}
+        parts = manifest._asdict() | {"tables": measured, "values": manifest.values._asdict()}
+        text = orjson.dumps({"format": ARCHIVE_FORMAT, **parts}, option=orjson.OPT_INDENT_2)
+        out.writestr(backups.MANIFEST, text)
     return manifest
 
 
@@ -136,10 +141,6 @@ def _write_lines(out: zipfile.ZipFile, name: str, lines: Iterable[bytes]) -> Non
             buffer.write(b"\n")
 
 
-def _encode_value(value: WrittenValue) -> bytes:
-    return orjson.dumps((value.run_id, value.name, value.claims, value.data.decode()))
-
-
 def _files_of(config: Config) -> Iterator[tuple[str, Path]]:
     """Yield the name and the path of each file of a workspace."""
     folder = files_folder(config)
@@ -155,12 +156,6 @@ def _write_file(out: zipfile.ZipFile, name: str, path: Path) -> tuple[int, str]:
         source = copy if backups.copy_if_database(path, copy) else path
         with source.open("rb") as read, out.open(name, "w", force_zip64=True) as written:
             return backups.copy_stream(read, written)
-
-
-def _encode_manifest(manifest: ArchiveManifest) -> bytes:
-    tables = {name: {**table._asdict(), **measure._asdict()} for name, (table, measure) in manifest.tables.items()}
-    parts = manifest._asdict() | {"tables": tables, "values": manifest.values._asdict()}
-    return orjson.dumps({"format": ARCHIVE_FORMAT, **parts}, option=orjson.OPT_INDENT_2)
 
 
 # Reading

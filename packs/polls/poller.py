@@ -438,14 +438,11 @@ class PollRecorder:
         if is_first and not self.found.backlog:
             self._put([(entry, None) for entry, _ in self.unrecorded])
             return
-        while self._fire(self.unrecorded[: self.poller.runs_at_once]):
-            continue
-
-    def _fire(self, batch: list[tuple[bytes, Item]]) -> bool:
-        """Record some entries with their runs; return True to continue."""
-        made: list[Entry] = [(entry, self.runs.prepare(item, self.lines)) for entry, item in batch]
-        taken = put_or_discard(self.runs, made, self._put)
-        return taken == len(batch) and bool(self.unrecorded)
+        while True:  # also without entries: the poll is recorded
+            batch = self.unrecorded[: self.poller.runs_at_once]
+            made: list[Entry] = [(entry, self.runs.prepare(item, self.lines)) for entry, item in batch]
+            if put_or_discard(self.runs, made, self._put) < len(batch) or not self.unrecorded:
+                break
 
     def _put(self, made: Sequence[Entry]) -> int:
         """Record entries with their runs in one transaction, as far as there is room; return their number.

@@ -436,7 +436,10 @@ def import_rows(table: DataTable) -> Any:
         file.seek(0)
         plan = _plan(table, file, form)
     if plan.issues and not form["skip_invalid"]:
-        raise _make_error(plan)
+        line, message = plan.issues[0]
+        more = f" (and {plan.skipped - 1:,} more rows)" if plan.skipped > 1 else ""
+        details = [Issue(f"line {number}", text) for number, text in plan.issues]
+        raise BadInput(f"Nothing was imported. Line {line}: {message}{more}", details)
     columns = table.columns
 
     def add_columns() -> None:
@@ -573,13 +576,6 @@ def _unescape(cell: str) -> str:
 def _needs_apostrophe(text: str) -> bool:
     """Return True for text that begins like a formula, also after apostrophes: each import takes off one of them."""
     return text.lstrip("'").startswith(FORMULA_STARTS)
-
-
-def _make_error(plan: CsvImport) -> BadInput:
-    line, message = plan.issues[0]
-    more = f" (and {plan.skipped - 1:,} more rows)" if plan.skipped > 1 else ""
-    details = [Issue(f"line {line}", message) for line, message in plan.issues]
-    return BadInput(f"Nothing was imported. Line {line}: {message}{more}", details)
 
 
 # Writing

@@ -488,7 +488,9 @@ class RowImport:
                 with last if is_last else nullcontext(), changing(self.table):
                     if columns is None:
                         prepare()
-                        self._note()
+                        told = orjson.dumps({"process": this_process(), "at": now_ms()}).decode()
+                        row = {"key": KEY + self.base, "table_id": self.table.id, "result": told}
+                        execute(*insert("data_writes", {**row, "expires_at": now_ms() + WRITES_KEPT_MS}))
                         columns = self.table.columns
                     elif self.table.columns != columns:
                         raise Conflict("The columns of the table were changed meanwhile; import the file again")
@@ -501,11 +503,6 @@ class RowImport:
         except BaseException:
             undo(self.table, self.base)
             raise
-
-    def _note(self) -> None:
-        told = orjson.dumps({"process": this_process(), "at": now_ms()}).decode()
-        values = {"key": KEY + self.base, "table_id": self.table.id, "result": told}
-        execute(*insert("data_writes", {**values, "expires_at": now_ms() + WRITES_KEPT_MS}))
 
 
 def undo(table: DataTable, base: str) -> None:

@@ -96,6 +96,8 @@ class Watched(Recorder):
     Each unit of writes has a commit of its own, so that there is a moment between any two, the same ones at every try.
     """
 
+    max_group = 0
+
     def __init__(self, watch):
         super().__init__()
         self.watch = watch
@@ -103,9 +105,6 @@ class Watched(Recorder):
     def _work(self):
         with statements_of_thread(self.watch):
             super()._work()
-
-    def _gathered(self):
-        return []
 
 
 class Copies:
