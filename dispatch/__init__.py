@@ -3,7 +3,7 @@
 from dispatch.acceptance import Start, Ticket
 from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS
-from dispatch.limits import CHECKS, PREVIEWS, SAVES, SEARCHES
+from dispatch.process_limits import CHECKS, PREVIEWS, SAVES, SEARCHES
 from dispatch.quick_runs import QuickRuns
 from dispatch.resources import Links, Resources, StartOptions, make_services
 

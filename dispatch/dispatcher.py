@@ -32,7 +32,7 @@ from .acceptance import Active, Note, Start, Ticket, check_input, make_record
 from .executor import Executor, ForAnotherProcess, answer_name
 from .group_commit import Done, Recorder
 from .lease import ProcessLease
-from .limits import limit_reached
+from .process_limits import limit_reached
 from .queues import LANES, Lane, LocalQueue, Offers, Queue
 from .resources import Resources
 from .run_record import RunRecord

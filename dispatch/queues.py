@@ -17,7 +17,7 @@ from database import disconnect_thread
 from database.queries import runs
 
 from .histograms import Counter
-from .limits import SlowLane
+from .process_limits import SlowLane
 
 log = logging.getLogger("headrace.dispatch")
 Lane: TypeAlias = Literal["runs", "slow"]

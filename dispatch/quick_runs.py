@@ -28,7 +28,7 @@ from parsers.process import refuse_to_wait
 
 from .acceptance import Start, check_input
 from .dispatcher import Dispatcher
-from .limits import TimeLimit
+from .process_limits import TimeLimit
 from .run_record import RunRecord
 
 QUICK_SECONDS = 0.002  # by the clock, then as much again of processor time, since the machine may be busy

@@ -23,7 +23,7 @@ from errors import BadInput, Conflict, DatabaseLost, Issue, NodeError, NotFound
 from models import Run, Workflow
 
 from .acceptance import Note, Start, check_input
-from .limits import limit_reached
+from .process_limits import limit_reached
 from .resources import Resources, StartOptions, find_version, is_task
 
 # Keys of a node that do not change its behaviour.

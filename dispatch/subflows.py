@@ -17,7 +17,7 @@ from errors import DefinitionError, LimitExceeded, NodeError, Unavailable
 from models import Run, Workflow
 
 from .acceptance import Active
-from .limits import limit_reached
+from .process_limits import limit_reached
 from .resources import Resources
 from .run_record import AnyRecord
 

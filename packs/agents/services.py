@@ -22,8 +22,8 @@ from database.queries import credentials, logs, runs, steps, workflows
 from database.queries.runs import RunFilters
 from definition.messages import suggest
 from dispatch.lease import ProcessLease
-from dispatch.limits import CHECKS
 from dispatch.payloads import Kept
+from dispatch.process_limits import CHECKS
 from dispatch.references import warnings_of
 from dispatch.resources import Resources
 from dispatch.run_record import AnyRecord

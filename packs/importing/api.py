@@ -8,7 +8,7 @@ import fields
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
-from dispatch.limits import RequestLimit
+from dispatch.process_limits import RequestLimit
 from errors import BadInput, NotFound
 from fields import Items, Json, Out, Strict, Time, text
 from packs.importing import presets as preset_queries

@@ -14,7 +14,7 @@ from api import workflows
 from database import execute, write
 from database.base import first_id, now_ms
 from database.queries import runs, schedules
-from dispatch.limits import RequestLimit
+from dispatch.process_limits import RequestLimit
 from fields import iso
 from models import Schedule, User, Workflow, WorkflowVersion
 

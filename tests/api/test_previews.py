@@ -10,7 +10,7 @@ from test_runs import start
 from api import expressions
 from database import execute
 from dispatch import expression_preview, references
-from dispatch.limits import RequestLimit
+from dispatch.process_limits import RequestLimit
 from nodes.data.python_sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("shared_server")

@@ -12,7 +12,7 @@ from database import base, execute, write
 from database.queries import runs, saved_filters, users
 from database.queries.runs import RunFilters
 from database.queries.webhooks import Fired
-from dispatch.limits import SEARCHES
+from dispatch.process_limits import SEARCHES
 from dispatch.run_search import Needle
 from models import Run, User, Wait
 

@@ -18,7 +18,7 @@ from database.queries import leases, workflows
 from database.queries import runs as run_queries
 from database.queries.runs import QUEUED
 from dispatch import Start
-from dispatch.limits import RequestLimit
+from dispatch.process_limits import RequestLimit
 from dispatch.queues import DELAY_SECONDS, MAX_NEW, MAX_REPEATED, REPEAT_SECONDS, LocalQueue, Offers, OfferTimes
 from dispatch.run_record import RunRecord
 from errors import Conflict, TooMany, Unavailable

@@ -6,7 +6,7 @@ import pytest
 from openapi_documents import GITHUB, PETSTORE
 from query_plans import explain
 
-from dispatch.limits import RequestLimit
+from dispatch.process_limits import RequestLimit
 from models import Preset
 from packs.importing import api as importing
 from packs.importing import presets as presets_table
