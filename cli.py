@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
@@ -110,7 +111,12 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         with translate_errors():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except click.NoSuchOption as error:  # it may be an option of a pack that is off
+                raise click.UsageError(
+                    f"{error.format_message().removesuffix('.')}{explain_off()}", error.ctx
+                ) from None
 
 
 def exit_with(error: Exception) -> NoReturn:
@@ -227,6 +233,17 @@ def is_archive(file: Path) -> bool:
         return read.read(4) == b"PK\x03\x04"  # of a ZIP file
 
 
+def is_openapi(file: bytes) -> bool:
+    """Return True if the file declares itself an OpenAPI document, of a supported version or not."""
+    if file.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+        return re.search(rb"^(?:\xef\xbb\xbf)?[\"']?(?:openapi|swagger)[\"']?[ \t]*:", file, re.MULTILINE) is not None
+    try:
+        value = orjson.loads(file.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError:
+        return False
+    return "openapi" in value or "swagger" in value
+
+
 def check_options(**options: object) -> None:
     """Check that none of these options is given with an archive. Raises: BadInput."""
     for name, value in options.items():
@@ -322,6 +339,8 @@ def import_file(file: Path, workspace_id: str | None, name: str | None, again: b
     if is_archive(file):
         check_options(workspace=workspace_id, name=name, again=again or None)
         registry.find_part("moving", "`import` of an archive").import_archive(file)
+    elif is_openapi(file.read_bytes()):  # with its pack, the command of the pack takes it
+        registry.find_part("importing", "`import` of an OpenAPI document")
     else:
         import_flows(file, workspace_id, name, again)
 
@@ -734,6 +753,8 @@ def show_config() -> None:
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)
         text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+        if row.kind is settings.PACKS and value is None:
+            text = "all"
         click.echo(f"{row.env}={'********' if row.kind.secret and text else text}")
     click.echo(f"# The database: {config.database_name}")
 

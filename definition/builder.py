@@ -16,6 +16,7 @@ from nodes.base import REGISTRY, Node
 from nodes.core.triggers import CREDENTIAL_TYPES
 from nodes.credentials.keyring import or_list
 from nodes.fields import EXPRESSION, NOT_EVALUATED, is_literal, weight_of_schemas
+from registry import explain_off
 
 from .execution_plan import CallRate, Config, Constant, Debouncing, Dynamic, PlannedNode, Repeat, Retry
 from .messages import flatten, suggest, suggest_by_alias
@@ -156,10 +157,9 @@ class _Builder:
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
             also = {name: (*other.also, other.title) for name, other in REGISTRY.items()}
-            offer = (
-                plugins.explain_missing(type_) or suggest_by_alias(type_, also) or suggest(type_, REGISTRY.list_types())
-            )
-            self.bad("type", f"there is no node type {type_!r}{offer}")
+            similar = suggest_by_alias(type_, also) or suggest(type_, REGISTRY.list_types())
+            why = plugins.explain_missing(type_) or similar + explain_off()
+            self.bad("type", f"there is no node type {type_!r}{why}")
             return None
         before = len(self.issues)
         report_unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)

@@ -29,7 +29,7 @@ from errors import NodeError
 from nodes import entry_of, plugin_runner
 from nodes.base import REGISTRY, Node
 from nodes.plugin_runner import PACKAGE
-from registry import Registry, explain_off, registry
+from registry import Registry, registry
 
 log = logging.getLogger("headrace.nodes")
 TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -102,7 +102,7 @@ def explain_missing(type_: str) -> str:
             return f"; the folder of HEADRACE_NODES_DIR could not be loaded: {broken.reason}"
         if type_ in broken.types:
             return f"; the file {broken.file} in HEADRACE_NODES_DIR could not be loaded: {broken.reason}"
-    return explain_off()
+    return ""
 
 
 def _list_modules() -> set[str]:

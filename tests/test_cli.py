@@ -348,7 +348,24 @@ def test_config_prints_a_missing_folder_as_empty():
     assert "HEADRACE_NODES_DIR=" in call("config").stdout.splitlines()
 
 
+def test_config_prints_the_packs_as_it_reads_them(monkeypatch):
+    assert "HEADRACE_PACKS=all" in call("config").stdout.splitlines()
+    monkeypatch.setenv("HEADRACE_PACKS", "")
+    assert "HEADRACE_PACKS=" in call("config").stdout.splitlines()
+
+
 # export and import
+
+
+@pytest.mark.slow
+def test_import_names_the_pack_that_an_openapi_document_or_a_curl_command_needs(tmp_path):
+    document = tmp_path / "shop.yaml"
+    document.write_text("openapi: 3.0.0\n")
+    for options in ([str(document)], ["--curl", "curl https://a.example/"]):
+        command = [sys.executable, str(ROOT / "workflow_server.py"), "import", *options]
+        env = {**os.environ, "HEADRACE_PACKS": ""}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (2, "") and "importing" in done.stderr
 
 
 @pytest.fixture

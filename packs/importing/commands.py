@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from cli import FILE, find_workspace, format_json, import_file, is_archive, main, open_database, to_one_line
+from cli import FILE, find_workspace, format_json, import_file, is_archive, is_openapi, main, open_database, to_one_line
 from config import Config
 from database.queries.audit import NewAuditEntry
 from dispatch import make_services
 from errors import BadInput, Conflict, NodeError
 from nodes import REGISTRY
 from packs.connectors.file_schema import NAME
-from packs.importing import curl, openapi, presets
+from packs.importing import curl, presets
 from packs.importing.advice import Suggestion
 from packs.importing.palette import read as read_palette
 
@@ -50,7 +50,7 @@ def import_any(
         if workspace_id or name or again:
             raise click.UsageError("--workspace, --name and --again need a file; --curl stores nothing")
         print_node(str(command))
-    elif is_archive(file) or not openapi.is_openapi(raw := file.read_bytes()):
+    elif is_archive(file) or not is_openapi(raw := file.read_bytes()):
         context.invoke(import_file, file=file, workspace_id=workspace_id, name=name, again=again)
     elif name is not None or again:
         option = "--again" if name is None else "--name"

@@ -325,17 +325,6 @@ def read_document(document: bytes | dict[str, Any], most: int = MAX_BYTES, sourc
     return OpenApi(root, source)
 
 
-def is_openapi(file: bytes) -> bool:
-    """Return True if the file declares itself an OpenAPI document, of a supported version or not."""
-    if file.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
-        return re.search(rb"^(?:\xef\xbb\xbf)?[\"']?(?:openapi|swagger)[\"']?[ \t]*:", file, re.MULTILINE) is not None
-    try:
-        value = orjson.loads(file.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError:
-        return False
-    return "openapi" in value or "swagger" in value
-
-
 def _can_be_sent(parameter: dict[str, Any]) -> bool:
     name: str = parameter["name"]
     return parameter["in"] not in ("header", "cookie") or (

@@ -138,6 +138,7 @@ def test_every_writing_route_has_an_audit_entry_or_a_reason_for_none(first_app):
     assert set(BY_TOKEN) <= set(WITHOUT_ENTRY)
 
 
+@pytest.mark.pack("agents")
 def test_a_route_leaves_its_entry(owner, check_routes):
     def check(route, use):
         before = AuditEntry.select().count()
@@ -231,6 +232,7 @@ def test_entries_have_roles_tokens_and_hosts_before_and_after(owner, member):
     assert token["token"] not in json.dumps(entries())
 
 
+@pytest.mark.pack("agents")
 def test_the_entry_of_an_agent_change_names_the_changed_parts(owner):
     owner.post("/api/agents", AGENT)
     owner.put("/api/agents/mine", {**AGENT, "name": "Ours", "instructions": "Do it well.", "tools": ["store"]})
@@ -275,6 +277,7 @@ def test_an_answer_by_a_link_is_recorded_with_an_address_and_no_user(owner, clie
     assert entry.workspace_id == owner.workspace.id
 
 
+@pytest.mark.pack("mcp")
 def test_runs_started_by_tokens_have_no_entry_but_cancelled_runs_have(owner, token_client, make_flow):
     flow = make_flow(APPROVAL)
     client = token_client("operator")
@@ -350,6 +353,7 @@ def test_a_failed_change_leaves_no_entry(owner, flow, run, count_rows, route):
     assert count_rows()["audit_entries"] == before
 
 
+@pytest.mark.pack("agents")
 def test_where_the_entry_cannot_be_written_nothing_changes(check_routes, count_rows):
     """A change and its entry are one transaction: if the entry is refused, so is the change."""
 
@@ -444,6 +448,7 @@ def test_existing_objects_are_listed_with_their_current_names(owner, member, flo
     assert names(owner, query) == {}
 
 
+@pytest.mark.pack("agents")
 def test_the_target_of_an_entry_is_named(owner, check_routes):
     def check(route, use):
         with write():
@@ -459,6 +464,7 @@ def test_the_target_of_an_entry_is_named(owner, check_routes):
     check_routes([route for route in LEAVES if not route.startswith(("DELETE", "PATCH /api/auth"))], check)
 
 
+@pytest.mark.pack("agents")
 def test_ids_in_its_changes_are_named_too(owner, make_run):
     run = make_run(FAILS)
     again = owner.post(f"/api/runs/{run['id']}/retry", {"from": "start"}).json
@@ -597,6 +603,7 @@ def secret_everywhere(owner, client, member, make_flow, token_client):
     return token, [cookie.get_cookie("headrace_session").value for cookie in (owner, client)]
 
 
+@pytest.mark.pack("agents")
 def test_no_secret_is_in_the_file(secret_everywhere, config, tmp_path):
     token, cookies = secret_everywhere
     assert {"password.changed", "credential.updated", "run.answered", "agent.updated"} <= {row[0] for row in entries()}

@@ -162,6 +162,7 @@ def test_only_public_operations_are_described_as_public():
     assert DOCUMENT["security"] == [{"session": []}, {"token": []}]
 
 
+@pytest.mark.pack("agents")
 def test_an_object_of_unknown_keys_is_not_described_as_an_empty_one():
     empty = [
         path
@@ -194,7 +195,7 @@ def test_every_default_and_example_is_a_value_of_its_schema():
         for value in [*values, *part.get("examples", ())]:
             check_value(part, value)
             checked += 1
-    assert checked > 80
+    assert checked > 70
 
 
 def shapes(base=Shape):
@@ -408,11 +409,13 @@ def test_a_parameter_that_is_given_empty_and_again_counts_by_its_value(owner, ru
     assert len(owner.get("/api/runs?limit=&limit=1").json["items"]) == 1
 
 
+@pytest.mark.pack("agents")
 def test_a_required_parameter_that_is_empty_is_missing(owner):
     answer = owner.delete("/api/agent/memory?agent_id=")
     assert answer.status_code == 400 and "agent_id: is required" in answer.json["error"]
 
 
+@pytest.mark.pack("agents")
 def test_an_empty_session_selects_only_entries_without_a_session(owner):
     for session in ("", "ada"):
         memory = {"agent_id": "money", "key": "k", "content": "c", "session": session}
@@ -457,6 +460,7 @@ def test_a_probe_may_add_any_parameters(client, method, path):
 # Node types, templates and agents to build with
 
 
+@pytest.mark.pack("polls")
 def test_nodes_are_found_by_words_and_category(owner):
     def types(query):
         return {node["type"] for node in owner.get(f"/api/nodes?{query}").json["items"]}
@@ -506,6 +510,7 @@ def test_a_template_that_is_not_there_is_404(owner, name):
     assert owner.post(f"/api/templates/{name}/use").status_code == 404
 
 
+@pytest.mark.pack("agents")
 def test_every_agent_of_the_list_can_be_read_alone(owner):
     items = owner.get("/api/agents").json["items"]
     assert items and [owner.get(f"/api/agents/{item['id']}").json for item in items] == items

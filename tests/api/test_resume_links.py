@@ -193,6 +193,7 @@ def test_a_value_that_is_cut_within_a_link_shows_nothing_of_it(waiting, owner, m
     assert "token=…" in member("viewer").get(path).text and token_of(url)[:3] not in member("viewer").get(path).text
 
 
+@pytest.mark.pack("agents")
 def test_viewers_cannot_search_for_signatures(waiting, owner, member, links):
     run = waiting(APPROVAL, {"sum": 5})
     url = links(run, "ask")["url"]

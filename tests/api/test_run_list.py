@@ -231,6 +231,7 @@ def test_answered_and_expired_questions_are_not_open(owner, waiting, run):
     assert owner.get("/api/runs?waiting=true").json["items"] == []
 
 
+@pytest.mark.pack("agents")
 def test_an_agents_question_is_of_people_and_the_flow_that_it_waits_for_is_not(owner, waiting, list_ids):
     run = waiting(CALLBACK)
     with write():

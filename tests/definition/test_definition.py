@@ -563,7 +563,12 @@ def outline(**node):
         ({"type": "if", "on_error": "branch"}, ["true", "false", "error"], False),
         ({"type": "switch", "config": {"cases": ["a", "b"]}}, ["a", "b", "default"], False),
         ({"type": "switch", "config": {"cases": "{{ x"}}, ["default"], False),
-        ({"type": "classify", "config": {"labels": ["bug", {"name": "idea"}]}}, ["bug", "idea"], False),
+        pytest.param(
+            {"type": "classify", "config": {"labels": ["bug", {"name": "idea"}]}},
+            ["bug", "idea"],
+            False,
+            marks=pytest.mark.pack("agents"),
+        ),
         ({"type": "approval", "disabled": True}, ["approved", "rejected", "timeout"], False),
     ],
 )

@@ -172,9 +172,15 @@ def test_a_webhook_that_collects_must_respond_immediately():
 @pytest.mark.parametrize(
     ("type_", "config"),
     [
-        ("poll", {"url": "https://example.com/orders"}),
-        ("github_trigger", {"path": "github", "credential": "secret"}),
-        ("airtable_poll", {"operation": "list_records", "credential": "a", "base": "appXYZ", "table": "Orders"}),
+        pytest.param("poll", {"url": "https://example.com/orders"}, marks=pytest.mark.pack("polls")),
+        pytest.param(
+            "github_trigger", {"path": "github", "credential": "secret"}, marks=pytest.mark.pack("connectors")
+        ),
+        pytest.param(
+            "airtable_poll",
+            {"operation": "list_records", "credential": "a", "base": "appXYZ", "table": "Orders"},
+            marks=pytest.mark.pack("connectors"),
+        ),
     ],
 )
 def test_triggers_that_find_or_get_events_can_collect_them(type_, config):

@@ -121,6 +121,7 @@ def test_nodes_write_to_the_log_and_to_the_store_of_the_workspace(inline):
     assert WorkspaceStore("ws_1").get("k") == 7
 
 
+@pytest.mark.pack("agents")
 def test_the_setting_limits_the_memories_of_an_agent(tmp_path, types):
     write = {"operation": "write", "agent_id": "a", "content": "x"}
     nodes = [node(name, "memory", {**write, "key": name}) for name in "abc"]
@@ -531,6 +532,7 @@ def test_a_store_of_large_values_without_its_pack_is_refused_by_name(monkeypatch
 # A random value, such as a UUID, is the same after a crash if anything outside has seen it
 
 
+@pytest.mark.pack("crypto")
 def test_an_effect_sees_the_same_uuid_after_a_crash_at_any_moment(tmp_path, types):
     moments, seen, before = Moments(tmp_path), [], []
 

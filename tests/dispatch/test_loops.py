@@ -451,6 +451,7 @@ def write_rows(id_, operation, **config):
     return node(id_, "table", {"operation": operation, "table": "orders", **config})
 
 
+@pytest.mark.pack("tables")
 def test_a_crash_at_any_moment_repeats_no_write(tmp_path, types):
     queries.make_table("ws_1", "orders", [("number", "text"), ("total", "number")])
     one = {"number": "A1"}

@@ -37,8 +37,13 @@ POLLED = {
     "metrics.get_metrics": "/api/metrics?days=2",
     "agent.list_logs": "/api/agent/logs",
 }
-if "tables" not in registry.packs:
-    del POLLED["tables.list_tables"]
+for pack, view in (
+    ("tables", "tables.list_tables"),
+    ("connectors", "registered_webhooks.list_failing"),
+    ("agents", "agent.list_logs"),
+):
+    if pack not in registry.packs:
+        del POLLED[view]
 ASK = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}]}
 
 OTHER = """

@@ -41,7 +41,7 @@ export function useCatalogue(): { catalogue: Catalogue | undefined; error: unkno
 
 // The packs that the server has loaded: the app leaves out what needs another.
 
-export type Pack = "agents" | "connectors" | "forms" | "importing" | "tables";
+export type Pack = "agents" | "connectors" | "forms" | "importing" | "reference" | "tables";
 
 const SELDOM = 60_000;
 

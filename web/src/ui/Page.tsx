@@ -3,6 +3,7 @@ import { useDocumentTitle } from "@mantine/hooks";
 import { IconArrowLeft } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { Link } from "wouter";
+import { usePack } from "@/api/catalogue";
 import { Quiet } from "@/ui/Quiet";
 
 interface DocsLinkProps {
@@ -12,8 +13,9 @@ interface DocsLinkProps {
   label?: string;
 }
 
-/** A link to the documentation that the server serves at /docs. It opens in a new tab. */
+/** A link to the documentation at /docs, in a new tab; nothing if the server leaves out that pack. */
 export function DocsLink({ page, children, label }: DocsLinkProps) {
+  if (!usePack("reference")) return null;
   return (
     // Underlined: within a sentence the color alone would not mark it as a link.
     <Anchor

@@ -17,6 +17,7 @@ import {
 import { keepPreviousData } from "@tanstack/react-query";
 import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
+import { usePack } from "@/api/catalogue";
 import { api } from "@/api/client";
 import { type Keys, KeysTable } from "@/ui/KeysTable";
 import { Quiet } from "@/ui/Quiet";
@@ -131,6 +132,7 @@ function useAppCommands(go: Go, showKeys: () => void): Command[] {
   const { may, logOut, workspace, workspaces, switchTo } = useSession();
   const pages = usePages(go);
   const appearance = useAppearance();
+  const hasDocs = usePack("reference");
   const creating = may("editor")
     ? [
         action("new", "New flow", IconPlus, () => go("/flows?new=flow"), { words: "create add workflow" }),
@@ -153,9 +155,13 @@ function useAppCommands(go: Go, showKeys: () => void): Command[] {
   return [
     ...creating,
     action("keys", "Keyboard shortcuts", IconKeyboard, showKeys, { words: "help keys" }),
-    action("docs", "Documentation", IconBook, () => void window.open("/docs", "_blank"), {
-      words: "help manual",
-    }),
+    ...(hasDocs
+      ? [
+          action("docs", "Documentation", IconBook, () => void window.open("/docs", "_blank"), {
+            words: "help manual",
+          }),
+        ]
+      : []),
     action("api", "API reference", IconListDetails, () => void window.open("/api/docs", "_blank"), {
       searched: true,
     }),

@@ -11,6 +11,7 @@ import {
   IconUser,
 } from "@tabler/icons-react";
 import { Link } from "wouter";
+import { usePack } from "@/api/catalogue";
 import { MenuItem } from "@/ui/MenuItem";
 import { useSession } from "../session";
 import { showStep } from "../tour/tour";
@@ -25,14 +26,17 @@ const SCHEMES = [
 export default function UserMenuItems() {
   const { user, logOut } = useSession();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const hasDocs = usePack("reference");
   return (
     <>
       <MenuItem component={Link} href="/profile" icon={IconUser}>
         Profile
       </MenuItem>
-      <MenuItem component="a" href="/docs" target="_blank" icon={IconBook}>
-        Documentation
-      </MenuItem>
+      {hasDocs && (
+        <MenuItem component="a" href="/docs" target="_blank" icon={IconBook}>
+          Documentation
+        </MenuItem>
+      )}
       <MenuItem component="a" href="/api/docs" target="_blank" icon={IconListDetails}>
         API reference
       </MenuItem>
