@@ -21,7 +21,7 @@ WEB_SOURCES := $(if $(HAS_WEB),$(shell find web -name node_modules -prune -o -na
 NPM := sh web/npm.sh
 HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_RETRIES=1
 
-.PHONY: run web test test-all test-postgres lint fix check check-web compare types screenshots soak bench bench-peers docs lock clean
+.PHONY: run web test test-all test-core test-postgres lint fix check check-web compare types screenshots soak bench bench-peers docs lock clean
 .NOTPARALLEL:
 
 # Build the browser app if it is missing or old. A failure is reported, but does not stop make.
@@ -50,6 +50,9 @@ web: web/dist/.stamp  ## build the browser app
 # Benchmarks share the machine with schemathesis alone, which keeps a process busy for seconds before its first test.
 LONG := tests/faults tests/clients tests/browser
 ALONE := tests/test_benchmarks.py tests/api/test_schemathesis.py
+# Short tests of the core, which run again without any pack.
+CORE := $(addprefix tests/,definition nodes dispatch test_engine.py api/http api/test_audit.py api/test_description.py \
+	api/test_flows.py)
 EXAMPLES ?= quick
 PROFILE := --hypothesis-profile $(EXAMPLES)
 SHORT := $(addprefix --ignore=,$(LONG) $(ALONE))
@@ -86,6 +89,7 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(call build_web,tests of it are skipped or fail)
 	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(PROFILE),$(SHORT) $(PROFILE))
 	@$(IN_MEMORY) $(call beside,$(SHARED) 2 $(ALONE) $(PROFILE),$(ALONE) $(PROFILE))
+	@$(MAKE) --no-print-directory test-core
 	@$(MAKE) --no-print-directory test-postgres
 	@$(IN_MEMORY) $(call beside,$(IN_ORDER) 6 -rs $(LONG_ONES),$(LONG_ONES))
 
@@ -115,6 +119,10 @@ ifdef ARGS
 else
 	@$(IN_MEMORY) $(call beside,$(IN_ORDER) $(shell expr $(CORES) \* 2) $(POSTGRES_ONES),$(POSTGRES_ONES))
 endif
+
+test-core: export HEADRACE_PACKS =
+test-core: .venv/dev.stamp  ## run short tests of the core without any pack
+	@$(IN_MEMORY) $(call beside,$(SHARED) 2 $(CORE) $(QUICK),$(CORE) $(QUICK))
 
 lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes nothing
 	@$(BIN)/ruff check .

@@ -142,7 +142,7 @@ def test_short_tests_run_in_one_part_without_slow_ones(make):
 
 
 def test_all_tests_run_in_three_parts_and_some_on_postgres_too(make):
-    *lines, on_postgres, last = make("test-all")[2:]
+    *lines, core, on_postgres, last = make("test-all")[2:]
     assert [ends(line) for line in [*lines, last]] == [
         (False, True, "--ignore=tests/api/test_schemathesis.py"),
         (False, True, "tests/api/test_schemathesis.py"),
@@ -151,6 +151,7 @@ def test_all_tests_run_in_three_parts_and_some_on_postgres_too(make):
     assert "-rs" in last.split(), "what is skipped, such as tests in a browser, is said last"
     assert not any("slow" in line for line in [*lines, last])
     assert [on_postgres] == make("test-postgres")
+    assert [core] == make("test-core") and "-m not slow" in core
 
 
 @pytest.mark.parametrize("target", ["test", "test-all"])
@@ -181,7 +182,7 @@ def test_tests_on_postgres_can_be_selected(make):
 
 
 def test_the_other_parts_run_the_tests_that_the_first_ignores(make):
-    short, alone, _, long = make("test-all")[2:]
+    short, alone, _, _, long = make("test-all")[2:]
     others = [word for line in (alone, long) for word in line.split() if word.startswith("tests/")]
     assert sorted(others) == sorted(re.findall(r"--ignore=(\S+)", short))
     assert all((ROOT / path).exists() for path in others)
@@ -191,14 +192,14 @@ def test_the_check_runs_all_tests(make, folder):
     for tool in ("ruff", "mypy"):
         put(folder / ".venv" / "bin" / tool, "#!/bin/sh\n")
     tests = make("test-all")[2:]
-    assert make("check")[-4:] == tests
+    assert make("check")[-5:] == tests
 
 
 def test_tests_that_failed_in_parallel_are_repeated_alone_and_reported(make):
     lines = make("test-all", BESIDE="1")[2:]
-    assert [again for again, _, _ in map(ends, lines)] == [False, True] * 4
-    assert all(ends(lines[at + 1])[2] == ends(lines[at])[2] for at in (0, 2, 4, 6))
-    assert make.said.count("Running the failed tests again, alone") == 4
+    assert [again for again, _, _ in map(ends, lines)] == [False, True] * 5
+    assert all(ends(lines[at + 1])[2] == ends(lines[at])[2] for at in (0, 2, 4, 6, 8))
+    assert make.said.count("Running the failed tests again, alone") == 5
 
 
 def test_a_short_test_that_failed_in_parallel_is_repeated_alone(make):
