@@ -16,6 +16,8 @@ type Config = Record<string, Json>;
 
 vi.setConfig({ testTimeout: 30_000 });
 
+// Every answer has them: /api/ready is asked for them, too.
+const PACKS = ["reference", "tables"];
 const DEFINITION: Definition = { nodes: [{ id: "here", type: "call" }], edges: [] };
 
 beforeEach(() => {
@@ -33,7 +35,7 @@ beforeEach(() => {
       disconnect() {}
     },
   );
-  vi.stubGlobal("fetch", async () => Response.json({ items: [], next_cursor: null }));
+  vi.stubGlobal("fetch", async () => Response.json({ items: [], next_cursor: null, packs: PACKS }));
   Range.prototype.getClientRects = () => [] as unknown as DOMRectList;
 });
 
@@ -181,7 +183,7 @@ describe("the form of a node", () => {
 
   it("offers what the workspace has beside the text", async () => {
     vi.stubGlobal("fetch", async (request: Request) =>
-      Response.json({ items: request.url.includes("/api/files") ? [{ path: "reports/may.csv" }] : [] }),
+      Response.json({ items: request.url.includes("/api/files") ? [{ path: "reports/may.csv" }] : [], packs: PACKS }),
     );
     const { changes, user } = show(TYPES.named, {});
     await user.click(await screen.findByRole("button", { name: "Choose file" }));
