@@ -37,8 +37,8 @@ from database.queries import server_state, steps, users, waits, workflows
 from database.queries.audit import NewAuditEntry
 from database.queries.workflows import LabelChange, check_no_copies
 from dispatch import Dispatcher, Resources, Start, make_services
-from dispatch.group_commit import Recorder
 from dispatch.payloads import Kept
+from dispatch.recorder import Recorder
 from errors import BadInput, ConfigError, Conflict, HeadraceError, NotFound, TooLarge
 from fields import JOINERS, is_seen
 from models import Run, User, Workflow, Workspace

@@ -41,10 +41,9 @@ from config import Config
 from database import DatabaseRefused, backups, lock_wait
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
-from dispatch.group_commit import Recorder
-from dispatch.histograms import Counter, Histogram
-from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
+from dispatch.histograms import PUBLISH_SECONDS, Counter, Histogram, MetricsPublisher
 from dispatch.queues import LANES, Broker, Lane
+from dispatch.recorder import Recorder
 from dispatch.resources import find_value_store
 from errors import ConfigError, HeadraceError
 from nodes import plugins

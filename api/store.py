@@ -12,8 +12,8 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
-from database.queries import store_and_variables
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries import store
+from database.queries.store import WorkspaceStore
 from errors import NotFound, TooLarge
 from fields import Cursor, Json, Out, Strict, Time, text
 from nodes.core.store import MAX_KEY, MAX_VALUE
@@ -59,7 +59,7 @@ def list_entries(args: dict[str, Any]) -> Any:
 
     Viewers cannot: the API hides signatures of answer links from them, and a value may contain such a link.
     """
-    rows = store_and_variables.page(get_workspace_id(), args["prefix"], args["cursor"], args["limit"] + 1)
+    rows = store.page(get_workspace_id(), args["prefix"], args["cursor"], args["limit"] + 1)
     items = rows[: args["limit"]]
     return {"items": items, "next_cursor": items[-1].key if len(rows) > len(items) else None}
 
@@ -76,7 +76,7 @@ def put(body: dict[str, Any], key: str) -> Any:
         raise TooLarge(f"The value has more than {MAX_VALUE:,} bytes as JSON")
     with begin_entry("store.written").target("key", None, key).written():
         WorkspaceStore(get_workspace_id()).set(key, body["value"], body["ttl"])
-    return store_and_variables.find_live(get_workspace_id(), key)
+    return store.find_live(get_workspace_id(), key)
 
 
 @blueprint.delete("/store/<path:key>")

@@ -11,7 +11,7 @@ from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from database.base import now_ms
-from database.queries.store_and_variables import current_variables, delete_variable, set_variable
+from database.queries.variables import current_variables, delete_variable, set_variable
 from errors import BadInput, NotFound
 from fields import Out, Strict
 from schemas import SliceArgs, listed, slice_of

@@ -18,7 +18,7 @@ from models import Run
 from nodes.core.triggers import AskingNode, InputRefused
 from nodes.credentials.keyring import Keyring
 
-from .group_commit import Done, Recorder
+from .recorder import Done, Recorder
 from .resources import Flow, Resources, StartOptions, Task
 from .run_record import RunRecord
 

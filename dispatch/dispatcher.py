@@ -20,7 +20,7 @@ from typing import Any
 import engine
 from database import execute, write
 from database.base import now_ms
-from database.queries import leases, runs, server_state, waits
+from database.queries import concurrent_runs, leases, runs, server_state, waits
 from database.queries.locks import lock_flow, lock_runs
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
@@ -30,10 +30,10 @@ from nodes.base import Node
 from . import debounce
 from .acceptance import Active, Note, Start, Ticket, check_input, make_record
 from .executor import Executor, ForAnotherProcess, answer_name
-from .group_commit import Done, Recorder
 from .lease import ProcessLease
 from .process_limits import limit_reached
 from .queues import LANES, Lane, LocalQueue, Offers, Queue
+from .recorder import Done, Recorder
 from .resources import Resources
 from .run_record import RunRecord
 from .run_retry import make_retry, make_run_of_one_node
@@ -227,7 +227,7 @@ class Dispatcher:
         for run in runs.abandoned(trusts):
             log.warning("the process of run %s has died; the run will be resumed", run.id, extra={"run_id": run.id})
             self.recorder.commit([runs.lock_lease(run.id), runs.requeue_abandoned(run.id, trusts)])
-        runs.unqueue()
+        concurrent_runs.unqueue()
         self._stop_lost_runs()
         self._release_forgotten()
         # A few at a time, so that many of them do not delay other runs.
@@ -358,7 +358,7 @@ class Dispatcher:
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip":
             lock_flow(flow.id)
-            if runs.busy(flow.id) >= limit:
+            if concurrent_runs.busy(flow.id) >= limit:
                 return f"it {limit_reached(limit)}"
         return None
 

@@ -21,7 +21,7 @@ from database.queries import leases, rate_limits, runs, steps, waits
 from database.queries import steps as step_queries
 from database.queries import waits as wait_queries
 from database.queries.runs import Unit
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from dispatch.payloads import Kept
 from engine import Job, Open, Outcome, Plan, Settled
 from errors import DatabaseLost, HeadraceError, Unavailable
@@ -31,9 +31,9 @@ from registry import registry
 from server_log import CURRENT
 
 from .acceptance import Active, HandedBack, StepSeen
-from .group_commit import Recorder
 from .lease import ProcessLease
 from .payloads import ValueGone
+from .recorder import Recorder
 from .resources import NoTracing, Resources
 from .run_record import AnyRecord, RunRecord, RunTaken, SharedRecord
 from .subflows import SubflowStarter, failure_writes, remains_of

@@ -1,14 +1,19 @@
-"""Histograms and counters of this process, in memory until they are added to the database (metrics_publisher.py).
+"""Histograms and counters of this process, in memory until they are added to the database.
 
 Counting takes half a microsecond, so that requests and commits can be counted. `prometheus_client` only formats them.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from database import write_leases
+from database.queries import leases, server_metrics
+from database.queries.leases import Load
 from database.queries.server_metrics import Count
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -84,3 +89,40 @@ class Counter:
         """Add counts that were taken and could not be written."""
         for _, labels, _, number in taken:
             self.add(labels[0], int(number))
+
+
+# Publishing: each process adds its counts to the database, where each can read those of all.
+
+log = logging.getLogger("headrace.dispatch")
+PUBLISH_SECONDS = 10  # between two writes
+
+
+class MetricsPublisher:
+    """Call `publish` every PUBLISH_SECONDS, and `publish_last` at the end."""
+
+    def __init__(self, dispatcher: Any, counted: Sequence[Histogram | Counter]) -> None:
+        self.dispatcher, self.counted = dispatcher, counted
+
+    def publish(self) -> None:
+        """Write the counts since the last call, and the load of this process. Raises: errors of the database."""
+        dispatcher = self.dispatcher
+        lease, config = dispatcher.lease, dispatcher.config
+        state = None if dispatcher.broker is None else dispatcher.broker.state()
+        of_broker = () if state is None else (state.depth, int(state.is_down), round(state.deaf_for * 1000))
+        load = Load(dispatcher.active_count(), config.run_threads, dispatcher.queue.state().depth, *of_broker)
+        taken = [(one, one.take()) for one in self.counted]
+        try:
+            with write_leases():
+                server_metrics.add_counts(count for _, counts in taken for count in counts)
+                leases.describe(lease.owner, config.role, load)
+        except BaseException:
+            for one, counts in taken:
+                one.give_back(counts)
+            raise
+
+    def publish_last(self) -> None:
+        """Write the last counts of this process, if the database takes them."""
+        try:
+            self.publish()
+        except Exception as error:
+            log.warning("the last metrics of this process could not be written: %s", error)

@@ -18,8 +18,8 @@ from database import LockTimeout, get_clock, is_write_blocked
 from database.base import new_id, now_ms
 from database.queries import runs as run_queries
 from database.queries.webhooks import Fired
-from dispatch.group_commit import LoopTurn
 from dispatch.payloads import RowPayloads
+from dispatch.recorder import LoopTurn
 from engine import Job, Outcome, Plan
 from errors import NodeError
 from models import Run

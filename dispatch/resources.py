@@ -24,7 +24,7 @@ import engine
 from config import Config
 from database.base import Write
 from database.queries import waits
-from database.queries.store_and_variables import find_variables
+from database.queries.variables import find_variables
 from database.queries.webhooks import Fired
 from definition import Pin
 from engine import Plan

@@ -39,8 +39,8 @@ from database.queries.runs import Item, Undone, Unit
 from errors import Conflict, NodeError, Unavailable
 from models import Run
 
-from .group_commit import Done, Recorder, WholeRun, insertions
 from .payloads import Payloads
+from .recorder import Done, Recorder, WholeRun, insertions
 
 log = logging.getLogger("headrace.dispatch")
 FULL_BUFFER = 256  # writes and steps

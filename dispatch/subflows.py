@@ -10,7 +10,7 @@ from typing import Any
 
 import engine
 from database.base import Write, new_id
-from database.queries import logs, runs, waits
+from database.queries import concurrent_runs, logs, runs, waits
 from definition import FlowSettings
 from engine import Outcome, Plan
 from errors import DefinitionError, LimitExceeded, NodeError, Unavailable
@@ -57,7 +57,7 @@ class SubflowStarter:
             raise NodeError(f"the flow {flow.name!r} cannot run: {error.message}", permanent=True) from None
         limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
         refusal = f"the flow {flow.name!r} {limit_reached(limit)}"
-        if limit and runs.busy(flow.id) >= limit:
+        if limit and concurrent_runs.busy(flow.id) >= limit:
             raise NodeError(refusal)
         given = self.active.keyring.clean(engine.encode(input, self.resources.config.max_value_bytes))
         try:

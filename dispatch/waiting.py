@@ -13,7 +13,8 @@ import engine
 from database import disconnect_thread, is_write_blocked
 from database.base import now_ms
 from database.queries import runs, steps, waits
-from database.queries.runs import QUEUED, RunState
+from database.queries.concurrent_runs import QUEUED
+from database.queries.runs import RunState
 from errors import Unavailable
 from models import Run
 from nodes.base import REGISTRY

@@ -97,7 +97,7 @@ LAZY = {
 EXCEPTIONS = {
     "packs/sql/node.py": {"playhouse"},
     **dict.fromkeys((f"packs/postgres/{name}.py" for name in ("engine", "pipeline", "transactions")), {"peewee"}),
-    "dispatch/group_commit.py": {"peewee"},
+    "dispatch/recorder.py": {"peewee"},
     # Backups and copies of all data, which ask the tables whether a server is alive and where the data is.
     "database/backups.py": {"database.queries", "models"},
     "packs/moving/rows.py": {"database.queries"},

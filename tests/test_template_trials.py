@@ -23,7 +23,7 @@ from api import catalogue
 from database import disconnect_thread, write
 from database.base import now_ms
 from database.queries import logs
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from dispatch import Start
 from dispatch.payloads import Kept
 from models import Run, Wait, Workflow

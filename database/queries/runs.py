@@ -16,7 +16,6 @@ from database import Execute, execute, execute_together, fetch_value, is_postgre
 from database.base import (
     DAY_MS,
     IN_LIST,
-    UNLOCKED_ONLY,
     Decides,
     Match,
     Needed,
@@ -30,7 +29,8 @@ from database.base import (
     new_id,
     now_ms,
 )
-from database.queries import logs, waits
+from database.queries import concurrent_runs, logs, waits
+from database.queries.concurrent_runs import QUEUED
 from database.queries.locks import FlowLock, adds_only, find_runs, lock_names, lock_runs, make_locks, make_names_lock
 from database.queries.retention import TABLES_OF_RUNS, clear
 from database.queries.waits import STILL_RUNS, stop_all
@@ -221,30 +221,6 @@ def _add_until_decided(unit: Unit, counts: list[int], start: int, batch: _Statem
 # Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > {1})"
 EVER = 2**62  # milliseconds before which no lease ended
-# The reason of runs that wait because the flow's limit of concurrent runs is reached.
-QUEUED = "a free place (max_concurrent_runs)"
-ANY_QUEUED = f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT 1"
-RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
-BUSY = (
-    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'running' AND recorded = 0) + "
-    "(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND recorded = 0 AND waiting IS NULL) + "
-    f"(SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND status = 'pending' AND waiting = '{QUEUED}')"
-)
-OLDER = (
-    "(EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
-    "AND o.waiting IS NULL AND o.id < runs.id AND o.recorded = 0) "
-    "OR EXISTS (SELECT 1 FROM runs AS o WHERE o.workflow_id = runs.workflow_id AND o.status = 'pending' "
-    f"AND o.waiting = '{QUEUED}' AND o.id < runs.id))"
-)
-NEXT = (
-    "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
-    f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1 {UNLOCKED_ONLY})"
-)
-FIRST_QUEUED = f"SELECT MIN(id) FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' GROUP BY workflow_id"
-UNQUEUE = (
-    f"UPDATE runs SET waiting = NULL WHERE id {IN_LIST} AND status = 'pending' AND waiting = '{QUEUED}' "
-    f"AND {RUNNING.format('runs.workflow_id')} = 0"
-)
 # The condition that no row has or names a run's id: something of a deleted run may be left for a while.
 NEVER_USED = " AND ".join(
     f"NOT EXISTS (SELECT 1 FROM {table} WHERE {match})"
@@ -390,7 +366,7 @@ def insertion_unless_busy(run: Run, limit: int) -> Write:
 
     It needs the flow's lock: `FlowLock(workflow_id, alone=True)` in its unit, or `lock_flow`.
     """
-    return insertion(run).with_condition(f"{BUSY} < ?", (*[run.workflow_id] * 3, limit))
+    return insertion(run).with_condition(f"{concurrent_runs.BUSY} < ?", (*[run.workflow_id] * 3, limit))
 
 
 def counted(run: Run) -> EndedRun:
@@ -516,7 +492,7 @@ def suspend(run: Run, owner: str, reason: str, waits: int, done: int) -> Unit:
         "WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
     )
     suspended = Decides(sql, (done, run.nodes_total, waits, reason, run.id, owner, run.claims))
-    return [suspended, Write(NEXT, (run.workflow_id,)), FlowLock(run.workflow_id)]
+    return [suspended, Write(concurrent_runs.RELEASE_NEXT, (run.workflow_id,)), FlowLock(run.workflow_id)]
 
 
 def filter_running(ids: Collection[str], owner: str) -> set[str]:
@@ -555,22 +531,6 @@ def backlog(most: int) -> int:
         f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT ?) AS found LIMIT ?) AS found"
     )
     return int(fetch_value(sql, (most, most, most)))
-
-
-def unqueue() -> None:
-    """Release the first queued run of each flow that has no running one, whose end would release it."""
-    # Usually there is none, and each process asks every two seconds: a write would clear the caches of all.
-    if fetch_value(ANY_QUEUED) is None:
-        return
-    with write():
-        found = [id_ for (id_,) in execute(FIRST_QUEUED).fetchall()]
-        lock_runs(found)
-        execute(UNQUEUE, (encode_list(found),))
-
-
-def busy(workflow_id: str) -> int:
-    """Return the number of the flow's active runs: running ones, and pending ones that may start."""
-    return int(fetch_value(f"SELECT {BUSY}", (workflow_id,) * 3))
 
 
 def children(run: Run) -> list[Run]:
@@ -619,19 +579,7 @@ def claim(id_: str, owner: str, limit: int = 0, workflow_id: str = "") -> Unit:
     params = (owner, now_ms(), id_)
     if not limit:
         return [Write(sql, params)]
-    place = f"{RUNNING.format('runs.workflow_id')} < ?"
-    queued = f"UPDATE runs SET waiting = '{QUEUED}' WHERE id = ? AND status = 'pending' AND waiting IS NULL"
-    following = (
-        "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.status = 'pending' "
-        "AND o.workflow_id = (SELECT workflow_id FROM runs WHERE id = ?) "
-        f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1 {UNLOCKED_ONLY}) AND {place} AND NOT {OLDER}"
-    )
-    return [
-        Write(f"{sql} AND {place} AND NOT {OLDER}", (*params, limit)),
-        Write(queued, (id_,)),
-        Write(following, (id_, limit)),
-        FlowLock(workflow_id, alone=True),
-    ]
+    return concurrent_runs.claim_within(limit, Write(sql, params), id_, workflow_id)
 
 
 def finish(run: Run, owner: str, status: str, waits: bool = False, **values: Any) -> Unit:
@@ -699,7 +647,12 @@ def _end(run: Run, where: str, params: tuple[Any, ...], status: str, waits: bool
         unit += [Write(closed, (now, run.id)), gone, stop_all(str(run.id))]
     if run.parent_node_id is not None:
         unit += _answer_parent(run, now)
-    return [*unit, *failure_entries(run), Write(NEXT, (run.workflow_id,)), FlowLock(run.workflow_id)]
+    return [
+        *unit,
+        *failure_entries(run),
+        Write(concurrent_runs.RELEASE_NEXT, (run.workflow_id,)),
+        FlowLock(run.workflow_id),
+    ]
 
 
 def _answer_parent(run: Run, now: int) -> list[Write]:

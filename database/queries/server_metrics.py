@@ -10,7 +10,7 @@ import orjson
 
 from database import execute, execute_all, fetch_value
 from database.base import DAY_MS, insert_all, now_ms
-from database.queries.runs import QUEUED
+from database.queries.concurrent_runs import QUEUED
 from database.queries.workflows import names_of
 
 ADD_COUNT = " ON CONFLICT (metric, labels, part) DO UPDATE SET value = metric_counts.value + excluded.value"

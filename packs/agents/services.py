@@ -375,9 +375,13 @@ class AgentServices:
 
     def __init__(self, resources: Resources, lease: ProcessLease, record: AnyRecord, keyring: Keyring) -> None:
         self._resources, self._lease, self._record = resources, lease, record
-        self._workspace_id = record.run.workspace_id
-        self.memory = WorkspaceMemory(self._workspace_id, keyring.clean, resources.config.memory_entries)
+        self._keyring, self._workspace_id = keyring, record.run.workspace_id
         self.workspace_view = WorkspaceView(self._workspace_id, resources)
+
+    @cached_property
+    def memory(self) -> WorkspaceMemory:
+        """Return the memory of the workspace's agents."""
+        return WorkspaceMemory(self._workspace_id, self._keyring.clean, self._resources.config.memory_entries)
 
     @cached_property
     def models(self) -> Models:

@@ -21,7 +21,7 @@ from constants import FORM_METHOD
 from database import DatabaseRefused
 from database.base import new_id, now_ms
 from database.queries import runs, webhooks
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from database.queries.webhooks import WebhookTarget
 from database.queries.workflows import Startable
 from definition import PlannedNode

@@ -17,7 +17,8 @@ import orjson
 
 import engine
 from database.base import now_ms
-from database.queries.store_and_variables import WorkspaceStore, find_variables
+from database.queries.store import WorkspaceStore
+from database.queries.variables import find_variables
 from definition import PlannedNode
 from dispatch.resources import Flow, Resources
 from dispatch.run_record import log_data

@@ -14,12 +14,12 @@ from world import add_flow, at_once, flow
 
 import database
 from database import fetch_value, write
-from database.queries import credentials, locks, retention, sessions, workflows, workspaces
+from database.queries import concurrent_runs, credentials, locks, retention, sessions, workflows, workspaces
 from database.queries import runs as run_queries
 from database.queries import users as user_queries
 from database.queries.audit import NewAuditEntry
 from database.queries.metrics import settle_days
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from errors import HeadraceError
 from models import (
     Run,
@@ -183,7 +183,7 @@ class Person:
         retention.remove_runs([run.id], lambda: True)
 
     def clean(self):
-        run_queries.unqueue()
+        concurrent_runs.unqueue()
         retention.remove_expired_memories(10**15, lambda: True)
         polls.prune(10**15)
         settle_days(10**15)

@@ -22,7 +22,7 @@ from database.queries.logs import LogFilters
 from database.queries.metrics import metrics, totals
 from database.queries.runs import RunFilters
 from database.queries.steps import PAGE_BYTES, STEP_COLUMNS
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, Step, StoreEntry, Workflow, WorkflowVersion, Workspace
 
 DAY_MS = 86_400_000

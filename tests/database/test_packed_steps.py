@@ -13,7 +13,7 @@ from database.queries import runs as run_queries
 from database.queries import steps as step_queries
 from database.queries.runs import execute_units
 from database.queries.steps import MAX_PACKED, STEP_COLUMNS
-from dispatch.group_commit import WholeRun, insertions
+from dispatch.recorder import WholeRun, insertions
 from errors import ERROR_KINDS
 from models import Run, Step
 

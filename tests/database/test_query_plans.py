@@ -18,6 +18,7 @@ from database import execute, write
 from database.base import Rows, first_id
 from database.queries import (
     audit,
+    concurrent_runs,
     logs,
     rate_limits,
     retention,
@@ -28,9 +29,10 @@ from database.queries import (
     workflows,
 )
 from database.queries.audit import ACTIONS, NewAuditEntry, present_names
+from database.queries.concurrent_runs import QUEUED
 from database.queries.logs import LogFilters
 from database.queries.metrics import metrics, totals
-from database.queries.runs import QUEUED, RunFilters
+from database.queries.runs import RunFilters
 from database.queries.schedules import upcoming
 from database.queries.server_metrics import count_claimable, count_unfinished, find_queue_age, measure_flows
 from database.queries.workflows import FlowFilters, flow_page, labels_of, last_runs, next_times
@@ -286,8 +288,8 @@ OTHERS = {
     "end": lambda: log_each(runs.finish(A_RUN, "me", "success", waits=True)),
     "take from the dead": lambda: log_each([runs.requeue_abandoned("run_1")]),
     "backlog": lambda: runs.backlog(10),
-    "busy": lambda: runs.busy("wf_1"),
-    "first of each queue": runs.unqueue,
+    "busy": lambda: concurrent_runs.busy("wf_1"),
+    "first of each queue": concurrent_runs.unqueue,
     "children": lambda: runs.children(A_RUN),
     "runs that a run started": lambda: runs.started(A_RUN, 5),
     "end of an item": lambda: log_each(runs.finish(AN_ITEM, "me", "success", output="1")),

@@ -13,11 +13,12 @@ from world import add_flow, flow
 
 from database import write
 from database.base import DAY_MS, IN_LIST, Write, now_ms
+from database.queries import concurrent_runs, retention, runs, steps, waits
 from database.queries import metrics as metric_sums
-from database.queries import retention, runs, steps, waits
+from database.queries.concurrent_runs import QUEUED
 from database.queries.locks import FlowLock, lock_runs
 from database.queries.metrics import settle_days
-from database.queries.runs import QUEUED, EndedRun
+from database.queries.runs import EndedRun
 from database.queries.steps import STEP_COLUMNS
 from models import Run, Step, Workspace
 from nodes.base import Suspend
@@ -211,8 +212,10 @@ def test_a_run_that_waits_for_something_else_is_not_released(race, made, monkeyp
     """Two processes look for queued runs; by the time that the second one writes, the run was claimed and suspended."""
     run = accept(made, waiting=QUEUED)
     if not race.cured:
-        monkeypatch.setattr(runs, "UNQUEUE", f"UPDATE runs SET waiting = NULL WHERE id {IN_LIST}")
-    race.run(lambda: do([Write("UPDATE runs SET waiting = 'an approval' WHERE id = ?", (run.id,))]), runs.unqueue)
+        monkeypatch.setattr(concurrent_runs, "UNQUEUE", f"UPDATE runs SET waiting = NULL WHERE id {IN_LIST}")
+    race.run(
+        lambda: do([Write("UPDATE runs SET waiting = 'an approval' WHERE id = ?", (run.id,))]), concurrent_runs.unqueue
+    )
     assert row(run).waiting == ("an approval" if race.cured else None)
 
 

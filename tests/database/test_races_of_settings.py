@@ -14,7 +14,7 @@ from config import Config
 from database import write
 from database.queries import credentials, drafts, retention, schedules, users, workflows, workspaces
 from database.queries.audit import NewAuditEntry
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from dispatch.publishing import Publication, publish, publish_scheduled, save_draft
 from errors import Conflict, DefinitionError, Unavailable, VaultError
 from models import (

@@ -9,7 +9,7 @@ from crashes import crash_everywhere, first_run
 from llm_server import LlmServer, calls, forever, say
 from world import add_flow, chain, flow, node
 
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from dispatch import Start
 from models import AgentRun, Run, Wait
 from packs.agents import agent_runs, agent_store

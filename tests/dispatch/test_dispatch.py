@@ -40,10 +40,10 @@ from database import execute
 from database.base import now_ms
 from database.queries import leases, workflows
 from database.queries import runs as run_queries
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from dispatch import MAX_DEATHS, Resources, Start, make_services
-from dispatch.group_commit import Recorder
 from dispatch.payloads import Kept, PayloadRows
+from dispatch.recorder import Recorder
 from dispatch.waiting import RunWatch
 from errors import BadInput, ConfigError, Conflict, DefinitionError, NodeError, Unavailable
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay

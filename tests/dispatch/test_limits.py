@@ -16,7 +16,7 @@ from world import PATIENCE, Background, Gate, add_flow, at_once, chain, flow, no
 from database import execute
 from database.queries import leases, workflows
 from database.queries import runs as run_queries
-from database.queries.runs import QUEUED
+from database.queries.concurrent_runs import QUEUED
 from dispatch import Start
 from dispatch.process_limits import RequestLimit
 from dispatch.queues import DELAY_SECONDS, MAX_NEW, MAX_REPEATED, REPEAT_SECONDS, LocalQueue, Offers, OfferTimes

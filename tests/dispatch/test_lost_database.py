@@ -11,8 +11,8 @@ from world import PATIENCE, add_flow, chain, node, process, run_of, steps_of
 import database
 from database import ConnectionLost
 from database.queries import runs
-from dispatch import Start, group_commit
-from dispatch.group_commit import LoopTurn, Recorder, WholeRun
+from dispatch import Start, recorder
+from dispatch.recorder import LoopTurn, Recorder, WholeRun
 from packs.postgres import engine as postgres
 
 pytestmark = pytest.mark.slow
@@ -93,7 +93,7 @@ def test_writes_fail_if_the_database_is_lost_for_long(proxy):
         proxy.cut()
         done = [writer.submit([]) for _ in range(3)]
         until(lambda: writer._lost_at is not None)
-        times[0] += group_commit.LOST_SECONDS
+        times[0] += recorder.LOST_SECONDS
         assert {type(each.exception(PATIENCE)) for each in done} == {ConnectionLost}
     finally:
         writer.stop()
@@ -135,7 +135,7 @@ def test_a_process_that_stops_does_not_wait_for_a_lost_database(mine, proxy, typ
     until(lambda: mine.recorder._lost_at is not None)
     began = time.monotonic()
     mine.stop()
-    assert time.monotonic() - began < group_commit.LOST_SECONDS / 2 and not mine.active_count()
+    assert time.monotonic() - began < recorder.LOST_SECONDS / 2 and not mine.active_count()
 
 
 def test_a_run_goes_on_once_the_database_is_there_again(mine, proxy, types):
@@ -153,7 +153,7 @@ def test_a_run_goes_on_once_the_database_is_there_again(mine, proxy, types):
 
 
 def test_a_run_that_cannot_be_recorded_for_long_is_continued_later(mine, proxy, types, monkeypatch):
-    monkeypatch.setattr(group_commit, "LOST_SECONDS", 0.2)
+    monkeypatch.setattr(recorder, "LOST_SECONDS", 0.2)
     is_first = [True]
 
     def cut(config, input, ctx):

@@ -24,7 +24,7 @@ from database import disconnect_thread
 from database.base import now_ms
 from dispatch import Start, executor
 from dispatch.executor import RunWorkers
-from dispatch.group_commit import Recorder
+from dispatch.recorder import Recorder
 from errors import NodeError
 from models import LogEntry, Step
 

@@ -18,8 +18,8 @@ import database
 from database import LockTimeout
 from database.queries import workflows
 from dispatch import QuickRuns, Start, quick_runs
-from dispatch.group_commit import WholeRun
 from dispatch.quick_runs import MAX_TURN, SLOW_RUNS, SLOW_SECONDS
+from dispatch.recorder import WholeRun
 from engine import plan
 from errors import BadInput, Unavailable, Unprocessable
 from models import LogEntry, Run, RunDay, Step

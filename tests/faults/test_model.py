@@ -25,8 +25,8 @@ import database
 from config import Config
 from definition import Pin
 from dispatch import MAX_DEATHS, Dispatcher, Resources, Start, StartOptions, make_services
-from dispatch.group_commit import Recorder
 from dispatch.payloads import Kept
+from dispatch.recorder import Recorder
 from errors import NodeError
 from models import Run, RunDay
 

@@ -19,7 +19,7 @@ from database.queries import leases
 from dispatch import Dispatcher, Resources, Start
 from dispatch.acceptance import Active
 from dispatch.executor import Executor
-from dispatch.group_commit import Recorder
+from dispatch.recorder import Recorder
 from dispatch.run_record import RunRecord
 from errors import HeadraceError
 from models import Run, RunDay, Wait

@@ -16,7 +16,7 @@ import pytest
 from world import PATIENCE, Gate, Types, add_flow, chain, flow, fresh_database, node, process, run, run_of, value
 
 import nodes
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from definition import check
 from dispatch import Start
 from engine import Open

@@ -13,8 +13,8 @@ from world import run_of, steps_of
 import database
 from config import Config
 from dispatch import Dispatcher, Resources, make_services
-from dispatch.group_commit import Recorder
 from dispatch.payloads import Kept
+from dispatch.recorder import Recorder
 from models import Lease, LogEntry, Run, Step, Wait
 
 

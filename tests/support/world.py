@@ -24,7 +24,7 @@ import engine
 from config import Config
 from database.queries import workflows
 from dispatch import Dispatcher, Resources, make_services
-from dispatch.group_commit import Recorder
+from dispatch.recorder import Recorder
 from errors import NodeError
 from models import Run, Step
 from nodes.base import REGISTRY, Node

@@ -42,8 +42,8 @@ from database.checkpoints import Checkpoints
 from database.queries import runs as run_queries
 from database.queries import workflows
 from database.queries.runs import execute_units
-from dispatch.group_commit import Recorder, WholeRun, insertions
 from dispatch.payloads import Payloads
+from dispatch.recorder import Recorder, WholeRun, insertions
 from dispatch.run_record import RunRecord
 from models import Workflow
 from tools.benchmarks import common

@@ -41,8 +41,8 @@ from database.queries import runs as run_queries
 from database.queries.runs import execute_units
 from database.queries.webhooks import WebhookTarget
 from dispatch import quick_runs
-from dispatch.group_commit import WholeRun, insertions
 from dispatch.payloads import Payloads
+from dispatch.recorder import WholeRun, insertions
 from dispatch.run_record import RunRecord
 from models import Run
 from net.http_worker.connection import DatedResponse, begin_response, keep_settings, parse_head

@@ -14,7 +14,7 @@ import models
 import packs.agents.nodes.agent_turn  # noqa: F401 - this takes longer than some of the timeouts here
 from database import write
 from database.queries import runs
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from models import AgentRun, AgentStep, Run, Wait
 from packs.agents.api import show_run
 

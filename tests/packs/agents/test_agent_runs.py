@@ -5,7 +5,7 @@ import threading
 import pytest
 from llm_server import call, calls, data, drop_connection, forever, huge, raw, raw_tool_arguments, say, stall, status
 
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from models import AgentRun, Run
 from packs.agents.agent_store import list_built_in
 from packs.agents.model_choice import Models

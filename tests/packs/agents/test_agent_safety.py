@@ -8,7 +8,7 @@ from llm_server import call, data, say
 
 from database import disconnect_thread, execute, write
 from database.base import new_id, now_ms
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from models import AgentRun, Run, Wait
 
 ASKING = {"type": "store", "approval": ["store_set"]}

@@ -6,7 +6,7 @@ import pytest
 from llm_server import call, calls, say
 
 from database.queries import waits
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from models import Run, Wait
 from nodes.base import REGISTRY
 

@@ -7,7 +7,7 @@ import pytest
 from form_pages import CV, EMAIL, NAME, fill, inputs_of, make_definition, only_run, pdf, text_of
 from world import at_once
 
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from errors import Unavailable
 from models import LogEntry, Run
 from nodes.files.staged import MARKS, remove_unsent

@@ -18,7 +18,7 @@ from database import LockTimeout, execute, execute_together, fetch_value, lock_w
 from database.base import Decides, Write, now_ms
 from database.queries import retention, runs, users
 from database.queries.runs import execute_units
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from database.shared import QueryCache
 from errors import ConfigError, Conflict
 from models import AgentMemory, Run, RunDay, User, Workspace

@@ -10,7 +10,7 @@ from database import execute, fetch_value, write_runs
 from database.base import Write
 from database.queries import runs as run_queries
 from database.queries.runs import execute_units
-from dispatch.group_commit import WholeRun, insertions
+from dispatch.recorder import WholeRun, insertions
 from packs.postgres.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow

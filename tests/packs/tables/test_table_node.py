@@ -4,7 +4,7 @@ import pytest
 from contract import Case, Contract
 from world import fresh_database
 
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from errors import NodeError
 from packs.tables import queries
 

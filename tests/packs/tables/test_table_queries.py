@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from world import at_once
 
-from database.queries.store_and_variables import WorkspaceStore
+from database.queries.store import WorkspaceStore
 from errors import BadInput, Conflict, NodeError, NotFound, TooLarge
 from models import DataKey, DataRow, DataTable, DataWrite
 from packs.tables import queries

@@ -26,8 +26,8 @@ from database.base import Write, now_ms
 from database.queries import logs, runs
 from database.queries.steps import STEP_COLUMNS
 from dispatch import run_record
-from dispatch.group_commit import Recorder, Revocable, insertions
 from dispatch.payloads import Payloads
+from dispatch.recorder import Recorder, Revocable, insertions
 from dispatch.run_record import FULL_BUFFER, MAX_LOG_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, RunRecord
 from engine import StepRecord
 from errors import Conflict
