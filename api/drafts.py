@@ -10,13 +10,7 @@ import fields
 from api.audit import begin_entry, record_change
 from api.http.auth import get_user, require_role
 from api.http.json_io import Resource, dump, get_server
-from api.workflows import (
-    MAX_VERSION_NAME,
-    MAX_VERSION_NOTE,
-    limit_checks,
-    read_definition,
-    validate_text,
-)
+from api.workflows import MAX_VERSION_NAME, MAX_VERSION_NOTE, limit_checks, read_definition, validate_text
 from constants import WORKFLOW_STATUSES
 from database.base import now_ms
 from database.queries import drafts

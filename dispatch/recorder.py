@@ -17,14 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from peewee import IntegrityError
 
-from database import (
-    Deadlock,
-    LockTimeout,
-    OutcomeUnknown,
-    disconnect_thread,
-    lock_wait,
-    write_runs,
-)
+from database import Deadlock, LockTimeout, OutcomeUnknown, disconnect_thread, lock_wait, write_runs
 from database.queries import runs as run_queries
 from database.queries import steps as step_queries
 from database.queries.runs import Item, Undone, Unit, execute_units

@@ -13,18 +13,7 @@ import orjson
 
 from constants import CHANGED
 from database import execute, fetch_value, write
-from database.base import (
-    IN_LIST,
-    Rows,
-    Write,
-    encode_list,
-    first_id,
-    id_bounds,
-    insert,
-    made_at,
-    new_id,
-    without_index,
-)
+from database.base import IN_LIST, Rows, Write, encode_list, first_id, id_bounds, insert, made_at, new_id, without_index
 from models import AuditEntry, Workspace
 
 ACTIONS = (

@@ -15,14 +15,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from nodes.base import Context
 from nodes.catalogue_schema import json_schema
-from nodes.credentials.base import (
-    MAX_KEY,
-    NO_HOSTS,
-    CredentialType,
-    check_secure_url,
-    secret,
-    text,
-)
+from nodes.credentials.base import MAX_KEY, NO_HOSTS, CredentialType, check_secure_url, secret, text
 from nodes.credentials.keyring import DecryptedCredential
 from nodes.fields import choice, header_name, header_value, setting, whole
 from nodes.http.authorization import (

@@ -21,12 +21,7 @@ from database.queries.audit import NewAuditEntry
 from database.queries.metrics import settle_days
 from database.queries.store import WorkspaceStore
 from errors import HeadraceError
-from models import (
-    Run,
-    Session,
-    User,
-    Workflow,
-)
+from models import Run, Session, User, Workflow
 from packs.agents import agent_memory, agent_store
 from packs.agents.agent_memory import MemoryName, MemoryScope
 from packs.importing import presets

@@ -36,10 +36,7 @@ from database.queries.runs import RunFilters
 from database.queries.schedules import upcoming
 from database.queries.server_metrics import count_claimable, count_unfinished, find_queue_age, measure_flows
 from database.queries.workflows import FlowFilters, flow_page, labels_of, last_runs, next_times
-from models import (
-    Run,
-    Workflow,
-)
+from models import Run, Workflow
 from packs.agents import agent_memory, agent_runs
 from packs.agents.agent_memory import MemoryName, MemoryScope, WorkspaceMemory
 

@@ -17,12 +17,7 @@ from database.queries.audit import NewAuditEntry
 from database.queries.store import WorkspaceStore
 from dispatch.publishing import Publication, publish, publish_scheduled, save_draft
 from errors import Conflict, DefinitionError, Unavailable, VaultError
-from models import (
-    Credential,
-    StoreEntry,
-    User,
-    Workflow,
-)
+from models import Credential, StoreEntry, User, Workflow
 from packs.agents import agent_memory, agent_store
 from packs.agents.agent_memory import MemoryName
 from packs.importing import presets

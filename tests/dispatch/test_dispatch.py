@@ -22,18 +22,7 @@ from dispatching import (
     wait_until_idle,
 )
 from engines import accept_inserts, other_connection, refuse_inserts, runs_with_values
-from world import (
-    PATIENCE,
-    Background,
-    add_flow,
-    at_once,
-    chain,
-    flow,
-    node,
-    process,
-    run_of,
-    steps_of,
-)
+from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, process, run_of, steps_of
 
 from config import Config
 from database import execute

@@ -17,18 +17,7 @@ from dispatching import (
     wait_until_idle,
 )
 from engines import accept_inserts, refuse_inserts, runs_with_values
-from world import (
-    PATIENCE,
-    Background,
-    add_flow,
-    at_once,
-    chain,
-    flow,
-    node,
-    run_of,
-    started_recorder,
-    steps_of,
-)
+from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
 from world import run as run_engine
 
 import database

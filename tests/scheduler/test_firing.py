@@ -4,22 +4,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moments import (
-    DAY,
-    HOUR,
-    MINUTE,
-    SECOND,
-    START,
-    at,
-    config,
-    fires,
-    logged,
-    row,
-    runs,
-    schedule,
-    sync,
-    utc,
-)
+from moments import DAY, HOUR, MINUTE, SECOND, START, at, config, fires, logged, row, runs, schedule, sync, utc
 from properties import examples
 from query_plans import explain, is_full
 from world import add_flow, at_once, flow, fresh_database, raced

@@ -5,10 +5,7 @@
 import math
 
 import pytest
-from llm_server import (
-    LlmServer,
-    say,
-)
+from llm_server import LlmServer, say
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.usage import RequestUsage
 from test_model_choice import (

@@ -1,12 +1,3 @@
 """Fixtures with a server: see tests/support/api_server.py."""
 
-from api_server import (  # noqa: F401
-    app,
-    client,
-    config,
-    first_config,
-    furnished,
-    ids,
-    shared_server,
-    template,
-)
+from api_server import app, client, config, first_config, furnished, ids, shared_server, template  # noqa: F401

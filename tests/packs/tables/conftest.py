@@ -1,15 +1,7 @@
 """Fixtures with a server: see tests/support/api_server.py."""
 
 import pytest
-from api_server import (  # noqa: F401
-    app,
-    config,
-    first_config,
-    furnished,
-    ids,
-    shared_server,
-    template,
-)
+from api_server import app, config, first_config, furnished, ids, shared_server, template  # noqa: F401
 from world import fresh_database
 
 
