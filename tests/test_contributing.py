@@ -1,11 +1,9 @@
-"""What CONTRIBUTING.md says of the layout and of a new node type is so."""
+"""What CONTRIBUTING.md says of commands and of a new node type is so."""
 
 import re
 from pathlib import Path
 
 import pytest
-from each import for_each
-from test_layers import layer_of, sources
 from world import flow, node
 
 import errors
@@ -15,22 +13,6 @@ from engine import Job, plan, run
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-LAYOUT = PAGE.split("## Layout")[1].split("## Rules")[0]
-PATHS = {
-    path.rstrip("/")
-    for row in re.findall(r"^\| (`.*?) \|", LAYOUT, re.MULTILINE)
-    for path in re.findall(r"`(.+?)`", row)
-}
-OURS = sorted({path.split("/")[0] for path in sources()})
-
-
-@for_each("name", OURS)
-def test_each_file_and_folder_of_ours_has_its_row(name):
-    assert name in PATHS
-
-
-def test_each_row_is_of_something_that_is_there():
-    assert not [path for path in sorted(PATHS) if not (ROOT / path).exists()]
 
 
 def test_each_command_is_a_target():
@@ -57,7 +39,3 @@ def test_the_node_type_that_it_shows_does_what_its_example_says(shown):
 def test_the_node_type_that_it_shows_fails_as_the_page_says(shown):
     failed = run(plan(flow(node("it", "reverse", {"items": "abc"}))), Job("run_1", None))
     assert failed.error_text and f"`{failed.error_text}`" in PAGE
-
-
-def test_a_layer_is_a_file_or_a_folder():
-    assert {layer_of(name) for name in OURS} <= {Path(path).stem for path in PATHS} | {"gunicorn.conf"}
