@@ -27,7 +27,8 @@ PINS = HERE / "python.txt"
 VENV = ROOT / ".venv" / "clients"
 MODULES = ROOT / "web" / "node_modules"
 LONGEST = 300  # seconds that a command may take
-COMPILE = (MODULES / ".bin" / "tsc", "--strict", "--target", "es2022", "--module", "nodenext", "--types", "node")
+OPTIONS = ("--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext", "--types", "node")
+COMPILE = (MODULES / ".bin" / "tsc", *OPTIONS)
 # The packages that the page installs are there already.
 SHIMS = """
 python3() { [ "$*" = "-m venv client" ] && ln -s "$GENERATOR" client; }
@@ -118,6 +119,14 @@ def ids(server):
     }
 
 
+def install(python):
+    """Install the packages with uv, a package of the tests, or with pip, which takes ten times as long."""
+    uv = ROOT / ".venv" / "bin" / "uv"
+    fast = (uv, "pip", "install", "--quiet", "--python", python)
+    slow = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    do(*(fast if uv.exists() else slow), "--require-hashes", "-r", PINS, cwd=ROOT)
+
+
 @pytest.fixture(scope="module")
 def generator():
     """The Python generator's environment."""
@@ -125,8 +134,7 @@ def generator():
     if not stamp.exists() or stamp.read_text() != PINS.read_text():
         try:
             do(sys.executable, "-m", "venv", "--clear", VENV, cwd=ROOT)
-            pip = (VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-            do(*pip, "--require-hashes", "-r", PINS, cwd=ROOT)
+            install(VENV / "bin" / "python")
         except (AssertionError, subprocess.TimeoutExpired) as error:
             shutil.rmtree(VENV, ignore_errors=True)
             pytest.skip(f"the generator of Python clients cannot be installed: {error}")
