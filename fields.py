@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -202,8 +200,6 @@ class String(FieldOptions, fields.String): ...
 
 MAX_NAME = 200
 MAX_TIME = 253_402_300_799_999
-# The content of a cursor: an id, or the number of a version or step.
-CURSOR = re.compile(r"([a-z]+_[0-9A-HJKMNP-TV-Z]{26}|[0-9]{1,9})\Z")
 
 
 def password(**options: Any) -> String:
@@ -240,30 +236,6 @@ class Json(FieldOptions, Field[Any]):
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return fragment(value)
-
-
-class Cursor(String):
-    """Start of a page: opaque to clients; internally the id before it."""
-
-    pattern: ClassVar[re.Pattern[str]] = CURSOR
-    default_error_messages = {"invalid": "is not a cursor from this server; use the next_cursor of a response"}
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return self.encode(value)
-
-    @staticmethod
-    def encode(value: Any) -> str | None:
-        """Return the cursor for clients; None at the end."""
-        return None if value is None else base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        try:
-            text = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).decode()
-        except (TypeError, ValueError, binascii.Error):
-            raise self.make_error("invalid") from None
-        if not self.pattern.match(text):
-            raise self.make_error("invalid")
-        return text
 
 
 class OneOrMore(FieldOptions, Field[Any]):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from marshmallow import Schema, validate
-from marshmallow.fields import Field
+from marshmallow import validate
 
 import fields
 from constants import LEVELS, ROLES, RUN_STATUSES, STEP_STATUSES, TRIGGERS, WORKFLOW_STATUSES
@@ -17,9 +13,7 @@ from errors import ERROR_KINDS
 from fields import (
     PATH_HELP,
     PRECISE,
-    Cursor,
     FolderPath,
-    Items,
     Json,
     Milliseconds,
     Out,
@@ -27,7 +21,6 @@ from fields import (
     Shape,
     Strict,
     Time,
-    Whole,
     choice,
     tag_list,
     text,
@@ -57,52 +50,6 @@ class Detail(Out):
 class Error(Out):
     error = fields.String(help="The error, for people")
     details = fields.List(fields.Nested(Detail), help="Validation errors with their places", optional=True)
-
-
-class PageArgs(Shape):
-    limit = Whole(load_default=50, validate=validate.Range(1, 200))
-    cursor = Cursor(load_default=None)
-
-
-MAX_WHOLE = 1_000
-
-
-class WholeArgs(Shape):
-    """Arguments of lists that return up to MAX_WHOLE items unless a limit is given."""
-
-    limit = Whole(load_default=None, validate=validate.Range(1, 200), help=f"Without it, up to {MAX_WHOLE}")
-    cursor = Cursor(load_default=None)
-
-
-class Place(Cursor):
-    """Cursor with the number of items before the page."""
-
-    pattern = re.compile(r"[0-9]{1,9}\Z")
-
-
-class SliceArgs(Shape):
-    """Arguments of short lists, which `slice_of` cuts if a limit is given."""
-
-    limit = Whole(load_default=None, validate=validate.Range(1, 200), help="Default: all")
-    cursor = Place(load_default=None)
-
-
-def slice_of(items: Sequence[Any], args: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the page of a whole list for its SliceArgs: items and next cursor."""
-    first = int(args["cursor"] or 0)
-    end = len(items) if args["limit"] is None else first + args["limit"]
-    return {"items": items[first:end], "next_cursor": str(end) if end < len(items) else None}
-
-
-@cache
-def listed(item: type[Shape], **more: Field[Any]) -> Schema:
-    """Return the schema of a list response: `{"items": […], "next_cursor": text or null}`, and `more` fields."""
-    shape: dict[str, Field[Any]] = {
-        "items": Items(fields.Nested(item)),
-        "next_cursor": Cursor(allow_none=True, optional=True),
-        **more,
-    }
-    return Out.from_dict(shape, name=f"{item.__name__}{'Found' if more else ''}List")()
 
 
 # People

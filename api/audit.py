@@ -14,6 +14,7 @@ from flask_login import current_user
 import fields
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.paging import PageArgs, listed
 from database.base import Base, Write
 from database.queries import audit
 from database.queries.audit import ACTIONS, SUBJECTS, NewAuditEntry, present_names
@@ -21,7 +22,6 @@ from errors import NotFound
 from fields import Json, Out, Time, choice, text
 from models import AuditEntry, Run
 from registry import registry
-from schemas import PageArgs, listed
 
 blueprint = Resource("audit", "The audit log")
 MAX_PINNED = 20  # names of pinned nodes in an entry

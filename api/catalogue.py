@@ -15,15 +15,16 @@ from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource, get_server
+from api.http.paging import Cursor, PageArgs, SliceArgs, listed, slice_of
 from database.queries import workflows
 from definition.schema import MAX_DESCRIPTION
 from dispatch.references import warned
 from errors import NotFound, Unavailable
-from fields import Cursor, Items, Out, Strict, text
+from fields import Items, Out, Strict, text
 from nodes import plugins
 from nodes.base import REGISTRY
 from registry import registry
-from schemas import DEFINITION, MarkOut, PageArgs, SavedOut, ServiceOut, SliceArgs, listed, slice_of
+from schemas import DEFINITION, MarkOut, SavedOut, ServiceOut
 
 # The templates that come with the server, each a file named after its id, are read at first use and shared: copy them
 # before changing them.

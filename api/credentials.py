@@ -14,6 +14,7 @@ from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource, check_depth, flatten, get_dispatcher, get_server
+from api.http.paging import PageArgs, SliceArgs, listed, slice_of
 from constants import WORKFLOW_STATUSES
 from database.queries import credentials
 from errors import BadInput, Unavailable
@@ -22,7 +23,7 @@ from models import Credential
 from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
 from registry import explain_off, registry
-from schemas import CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
+from schemas import CredentialIn, Detail, hosts
 from security.credentials import USER_TYPES, Trial, find_host_warnings, make_credential, run_test
 
 blueprint = Resource("credentials", "Secrets that flows use")

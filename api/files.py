@@ -16,15 +16,16 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_config, get_dispatcher, get_request, load
+from api.http.paging import Cursor, PageArgs, listed
 from constants import MULTIPART
 from database.queries.locks import lock_names
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
-from fields import Cursor, Out, Shape, Strict, Time, choice, text
+from fields import Out, Shape, Strict, Time, choice, text
 from nodes.core.logic import disposition
 from nodes.files.files import Absent, FileAlreadyExists, Overfull, OverQuota, WorkspaceFiles, guess_content_type
 from nodes.files.staged import count_staged
 from nodes.http.body import to_safe_name
-from schemas import Error, PageArgs, listed
+from schemas import Error
 
 blueprint = Resource("files", "Files of the workspace")
 CHUNK = 64 * 1024

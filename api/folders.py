@@ -12,11 +12,11 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.paging import SliceArgs, listed, slice_of
 from database.queries import workflows
 from database.queries.workflows import LabelChange, Startable
 from errors import BadInput, NotFound
 from fields import FolderPath, Out, Strict, normalize_path, tag_list, text
-from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("folders", "Folders, tags and favourites of flows")
 MAX_LABELLED = 200  # flows of a request

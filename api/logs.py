@@ -13,6 +13,7 @@ from marshmallow import validate
 import fields
 from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
+from api.http.paging import MAX_WHOLE, PageArgs, WholeArgs, listed
 from constants import LEVELS
 from database.queries import logs
 from database.queries.logs import LogFilters
@@ -20,7 +21,7 @@ from database.queries.waits import without_signatures
 from errors import BadInput
 from fields import OneOrMore, Strict, Time, Whole, choice, text
 from models import LogEntry, Run
-from schemas import MAX_WHOLE, LogOut, PageArgs, WholeArgs, listed
+from schemas import LogOut
 
 blueprint = Resource("logs", "Log entries")
 MAX_DATA = 64 * 1024

@@ -21,6 +21,7 @@ from api.http.auth import (
     require_role,
 )
 from api.http.json_io import Resource, dump, get_config, get_server
+from api.http.paging import SliceArgs, listed, slice_of
 from api.http.request_origin import check_origin, get_client
 from api.sessions import describe_session, no_store, respond_logged_in
 from constants import ROLES
@@ -34,7 +35,7 @@ from errors import BadInput, Conflict, Forbidden, NotFound
 from fields import Out, Strict, Time, choice, password, text
 from models import ApiToken, Invitation, Membership, User, Workspace
 from registry import registry
-from schemas import SliceArgs, WhoOut, WorkspaceOut, listed, slice_of
+from schemas import WhoOut, WorkspaceOut
 from security import accounts
 
 # Invitations: owners create, list and withdraw them; the invited person previews and redeems them.

@@ -23,6 +23,7 @@ from api.http.auth import (
     require_role,
 )
 from api.http.json_io import Resource, check_depth, get_config, get_dispatcher
+from api.http.paging import MAX_WHOLE, Cursor, PageArgs, Place, SliceArgs, WholeArgs, listed, slice_of
 from api.open_questions import ENGINES_OWN, list_asking_types, list_open_questions
 from constants import ENDED, RUN_STATUSES, TRIGGERS
 from database.base import DAY_MS, Write, made_at, microseconds, now_ms
@@ -34,7 +35,6 @@ from dispatch.payloads import Kept
 from dispatch.run_retry import find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
 from fields import (
-    Cursor,
     Items,
     Json,
     Milliseconds,
@@ -51,21 +51,7 @@ from fields import (
 )
 from models import Run, Step, Wait, Workflow
 from nodes.base import REGISTRY
-from schemas import (
-    ANY_JSON,
-    MAX_WHOLE,
-    RUN_ID,
-    Error,
-    PageArgs,
-    Place,
-    RunOut,
-    SliceArgs,
-    StartArgs,
-    StepOut,
-    WholeArgs,
-    listed,
-    slice_of,
-)
+from schemas import ANY_JSON, RUN_ID, Error, RunOut, StartArgs, StepOut
 
 if TYPE_CHECKING:
     from dispatch.run_search import FoundRun, Searched

@@ -10,11 +10,11 @@ from marshmallow.validate import Length
 import fields
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.paging import SliceArgs, listed, slice_of
 from database.queries import saved_filters
 from errors import NotFound
 from fields import Json, Out, Strict, Time, choice, text
 from models import SavedFilter
-from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("saved_filters", "Saved filters of lists")
 PAGES = ("runs", "flows")

@@ -8,11 +8,12 @@ from typing import Any
 import fields
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.paging import Cursor, PageArgs, listed
 from database.base import now_ms
 from database.queries.schedules import Upcoming, upcoming
-from fields import Cursor, Out, Time
+from fields import Out, Time
 from nodes import REGISTRY
-from schemas import FLOW_ID, PageArgs, listed
+from schemas import FLOW_ID
 
 blueprint = Resource("schedules", "Next due times")
 

@@ -12,12 +12,13 @@ import fields
 from api.audit import begin_entry, record_change, remove
 from api.http.auth import allow_anyone, check_role, find_or_404, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, dump, get_config
+from api.http.paging import PageArgs, listed
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
 from database.queries import sessions, users, workspaces
 from errors import Forbidden, NotFound
 from fields import Out, Strict, Time, password, text
 from models import Session, User
-from schemas import Login, PageArgs, UserOut, WhoOut, listed
+from schemas import Login, UserOut, WhoOut
 from security import accounts
 
 blueprint = Resource("auth", "Logging in and out")

@@ -12,12 +12,12 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.paging import Cursor, PageArgs, listed
 from database.queries import store
 from database.queries.store import WorkspaceStore
 from errors import NotFound, TooLarge
-from fields import Cursor, Json, Out, Strict, Time, text
+from fields import Json, Out, Strict, Time, text
 from nodes.core.store import MAX_KEY, MAX_VALUE
-from schemas import PageArgs, listed
 
 blueprint = Resource("store", "Key-value store of the workspace")
 

@@ -10,11 +10,11 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.paging import SliceArgs, listed, slice_of
 from database.base import now_ms
-from database.queries.variables import current_variables, delete_variable, set_variable
+from database.queries.workspace_variables import current_variables, delete_variable, set_variable
 from errors import BadInput, NotFound
 from fields import Out, Strict
-from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("variables", "Variables of the workspace")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")

@@ -18,6 +18,7 @@ import fields
 from api.audit import begin_entry, defer_start_entry, record_change, remove
 from api.http.auth import check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, check_depth, dump, get_config, get_dispatcher, get_server, parse_json
+from api.http.paging import Cursor, PageArgs, listed
 from api.runs import link_large_values
 from constants import RUN_STATUSES, WORKFLOW_STATUSES
 from database.queries import drafts as draft_queries
@@ -41,12 +42,11 @@ from database.queries.workflows import (
 )
 from definition import Pin
 from definition.diff import ANNOTATIONS, get_annotations
-from definition.triggers import NO_ADDRESS, Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Start, StartOptions
-from dispatch.publishing import STALE, find_triggers_of
+from dispatch.publishing import NO_ADDRESS, STALE, Trigger, find_triggers, find_triggers_of
 from dispatch.references import check_uncalled, find_code_issues, warned, warnings_of
 from errors import BadInput, Conflict, DefinitionError, Issue, NotFound, TooLarge
-from fields import Cursor, FolderPath, Json, OneOrMore, Out, Strict, TagsArg, Time, choice, iso, text
+from fields import FolderPath, Json, OneOrMore, Out, Strict, TagsArg, Time, choice, iso, text
 from models import Run, Workflow, WorkflowVersion
 from nodes import REGISTRY, catalogue
 from nodes.fields import NamedValues
@@ -60,11 +60,9 @@ from schemas import (
     FlowBody,
     FlowIn,
     FlowOut,
-    PageArgs,
     RunOut,
     SavedOut,
     StartArgs,
-    listed,
 )
 
 # Version summaries: the changes between the versions of a flow, in a few words.

@@ -19,7 +19,7 @@ from database import execute_all, write
 from database.base import new_id, now_ms
 from database.queries import debounces, runs
 from database.queries.debounces import Window
-from database.queries.variables import find_variables
+from database.queries.workspace_variables import find_variables
 from definition import Debouncing, Plan
 from errors import BadInput, Conflict, ExpressionError, NodeError, Unavailable
 from models import Run

@@ -2,7 +2,7 @@
 
 Every run goes through `_execute`, called by a thread of the pool, by a request that waits for a quick run, or, with
 `inline`, by the caller itself. The database decides which process gets a run: see `claim` in
-`database/queries/runs.py`.
+`database/queries/claims.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import engine
 from database import execute, write
 from database.base import now_ms
-from database.queries import concurrent_runs, leases, runs, server_state, waits
+from database.queries import claims, concurrent_runs, leases, runs, server_state, waits
 from database.queries.locks import lock_flow, lock_runs
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
@@ -198,7 +198,7 @@ class Dispatcher:
             active.is_released = True
         # All are submitted before the first wait, so that they are one commit.
         submitted = [
-            (active, active.record.last, active.record.submit([runs.release(active.run.id, self.lease.owner)]))
+            (active, active.record.last, active.record.submit([claims.release(active.run.id, self.lease.owner)]))
             for active in left
         ]
         for active, last, released in submitted:
@@ -224,9 +224,9 @@ class Dispatcher:
         self.executor.record_unrecorded()
         leases.delete_gone()
         trusts = self.lease.trusts_silence()
-        for run in runs.abandoned(trusts):
+        for run in claims.abandoned(trusts):
             log.warning("the process of run %s has died; the run will be resumed", run.id, extra={"run_id": run.id})
-            self.recorder.commit([runs.lock_lease(run.id), runs.requeue_abandoned(run.id, trusts)])
+            self.recorder.commit([claims.lock_lease(run.id), claims.requeue_abandoned(run.id, trusts)])
         concurrent_runs.unqueue()
         self._stop_lost_runs()
         self._release_forgotten()
@@ -234,7 +234,7 @@ class Dispatcher:
         for id_ in list(self._set_aside)[:SET_ASIDE_PER_SWEEP]:
             self._set_aside.pop(id_, None)
         is_free = self.config.role == "worker" and len(self._active) < self.config.run_threads
-        if self.broker is not None and is_free and runs.find_claimable(1):
+        if self.broker is not None and is_free and claims.find_claimable(1):
             self.broker.note_missed()  # a pending run
         self._take_pending()
 
@@ -550,7 +550,7 @@ class Dispatcher:
             return []
         # Other processes see the same runs: each takes a sample of the oldest, so that they rarely collide.
         skipped = self._active.keys() | self._set_aside.keys()
-        found = [id_ for id_ in runs.find_claimable(4 * free + len(skipped)) if id_ not in skipped]
+        found = [id_ for id_ in claims.find_claimable(4 * free + len(skipped)) if id_ not in skipped]
         self._has_more = len(found) > free
         return found if len(found) <= free else sorted(random.sample(found, free))
 
@@ -616,16 +616,16 @@ class Dispatcher:
         # A run that waits here for a thread may run elsewhere, be released there and still become ours.
         running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
         durable = {id_ for id_, active in running.items() if active.record.is_claimed and active.record.is_durable()}
-        for id_ in durable - runs.filter_running(durable, self.lease.owner):
+        for id_ in durable - claims.filter_running(durable, self.lease.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
 
     def _release_forgotten(self) -> None:
         """Release runs that this process has claimed but does not execute: reading the row failed after the claim."""
-        for id_, claims in runs.find_held_by(self.lease.owner):
+        for id_, number in claims.find_held_by(self.lease.owner):
             if id_ not in self._active and id_ not in self.executor.unrecorded:
                 log.warning("run %s was claimed but not executed; it is released", id_, extra={"run_id": id_})
                 # Since it was read, it may have ended, or waited and been claimed again.
-                self.recorder.commit([runs.release(id_, self.lease.owner, claims)])
+                self.recorder.commit([claims.release(id_, self.lease.owner, number)])
 
 
 def _lane(plan: Plan) -> Lane:

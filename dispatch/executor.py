@@ -17,7 +17,7 @@ import orjson
 
 import engine
 from database import disconnect_thread, get_clock
-from database.queries import leases, rate_limits, runs, steps, waits
+from database.queries import claims, leases, rate_limits, runs, steps, waits
 from database.queries import steps as step_queries
 from database.queries import waits as wait_queries
 from database.queries.runs import Unit
@@ -254,7 +254,7 @@ class Executor:
                 return bool(active.plan.settings.max_concurrent_runs)
             except HandedBack:
                 if not active.is_released:
-                    record.submit([runs.release(record.run.id, self.lease.owner)]).result()
+                    record.submit([claims.release(record.run.id, self.lease.owner)]).result()
         except RunTaken:
             log.warning("run %s no longer belongs to this process, which stops executing it", record.run.id)
             self._reload(record.run)
@@ -270,7 +270,7 @@ class Executor:
         record = active.record
         record.durable()
         limit = active.plan.settings.max_concurrent_runs
-        claim = runs.claim(record.run.id, self.lease.owner, limit, record.run.workflow_id)
+        claim = claims.claim(record.run.id, self.lease.owner, limit, record.run.workflow_id)
         if not self.recorder.commit(claim)[0]:
             return False
         claimed = Run.get_by_id(record.run.id)
@@ -408,7 +408,7 @@ class Executor:
             if missing and leases.has_node_types(missing):
                 raise ForAnotherProcess from error
             outcome = Outcome("failed", None, error.message, error_kind="config")
-        if self.recorder.commit(runs.claim(run.id, self.lease.owner))[0]:
+        if self.recorder.commit(claims.claim(run.id, self.lease.owner))[0]:
             claimed = Run.get_by_id(run.id)
             active = Active(RunRecord(self.recorder, self.resources.payloads, claimed), remains_of(definition, run))
             told = failure_writes(self.resources, active, outcome)

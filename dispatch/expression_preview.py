@@ -19,7 +19,7 @@ import engine
 from database.base import now_ms
 from database.queries import credentials, steps
 from database.queries import steps as step_queries
-from database.queries.variables import find_variables
+from database.queries.workspace_variables import find_variables
 from definition import Pin, Plan
 from engine import Job, Settled
 from errors import ExpressionError, NodeError, TooLarge

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from database import disconnect_thread, synchronize_clock
 from database.base import new_id
-from database.queries import leases, runs
+from database.queries import claims, leases
 from models import Run
 from nodes.base import REGISTRY
 
@@ -74,7 +74,7 @@ class ProcessLease:
         if self.is_alive():
             return
         self.beat()
-        if not runs.is_still_claimed(run):
+        if not claims.is_still_claimed(run):
             raise RunTaken
 
     def keep(self) -> None:

@@ -8,7 +8,7 @@ a thread too. A request over the limit of the process waits up to a second and i
 
 `TimeLimit` limits the time of a quick run, which holds the loop and with it all requests.
 
-The concurrency limit of a flow is applied by the database: see `claim` in `database/queries/runs.py`.
+The concurrency limit of a flow is applied by the database: see `claim` in `database/queries/claims.py`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from database import disconnect_thread
-from database.queries import runs
+from database.queries import claims
 
 from .histograms import Counter
 from .process_limits import SlowLane
@@ -231,11 +231,11 @@ class Offers:
 
     def offer_new(self, but: Container[str]) -> None:
         """Offer the oldest pending runs, except `but`, that this process has not offered lately."""
-        self._offer_all(self._new.find_due([id_ for id_ in runs.find_claimable(MAX_NEW) if id_ not in but]))
+        self._offer_all(self._new.find_due([id_ for id_ in claims.find_claimable(MAX_NEW) if id_ not in but]))
 
     def repeat(self) -> None:
         """Offer again the runs that have been pending for DELAY_SECONDS. Only one process of the server calls this."""
-        due = self._repeated.find_due(runs.find_claimable(MAX_REPEATED))
+        due = self._repeated.find_due(claims.find_claimable(MAX_REPEATED))
         if due:
             log.info("%d runs wait for a worker; they are offered to the broker again", len(due))
         self._offer_all(due)

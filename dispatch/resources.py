@@ -24,8 +24,8 @@ import engine
 from config import Config
 from database.base import Write
 from database.queries import waits
-from database.queries.variables import find_variables
 from database.queries.webhooks import Fired
+from database.queries.workspace_variables import find_variables
 from definition import Pin
 from engine import Plan
 from errors import BadInput, ConfigError, Conflict, NodeError

@@ -32,7 +32,7 @@ import orjson
 
 import engine
 from database.base import Needed, Write, now_ms
-from database.queries import logs, runs, waits
+from database.queries import claims, logs, runs, waits
 from database.queries import steps as step_queries
 from database.queries.locks import FlowLock
 from database.queries.runs import Item, Undone, Unit
@@ -243,7 +243,7 @@ class RunRecord:
         except Undone:
             self._pending = []  # all earlier writes are recorded
             self.done = self._written_progress = done
-            if not runs.is_still_claimed(self.run):
+            if not claims.is_still_claimed(self.run):
                 raise RunTaken from None
             raise NodeError(str(refusal)) from None
 

@@ -7,9 +7,9 @@ import inspect
 from typing import Any
 
 from nodes.base import CATEGORIES, REGISTRY, install_line
-from nodes.catalogue_schema import json_schema
 from nodes.core import logic, store, triggers, waits
 from nodes.data import dates, lists
+from nodes.fields import to_json_schema
 from nodes.files import node as file_node
 from nodes.http import request
 from registry import registry
@@ -92,7 +92,7 @@ def entry_of(cls: Any) -> dict[str, Any]:
         "collects": cls.collects(),
         "pure": cls.pure,
         "own": cls.own,
-        "config_schema": json_schema(cls.Config()),
+        "config_schema": to_json_schema(cls.Config()),
         "examples": list(cls.examples),
         "extra": cls.extra or None,
         "install": install_line(cls),

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, ValidationError, fields, validate
 
 from parsers.json_schema import check as check_json_schema
@@ -278,3 +280,12 @@ def to_objects(rows: list[list[Any]]) -> list[dict[str, Any]]:
             name, again = f"{base} {again}", again + 1
         names[name] = None
     return [dict(zip(names, [*row, *[None] * (width - len(row))], strict=False)) for row in rows[1:]]
+
+
+def to_json_schema(schema: Schema) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the data that the schema loads, with the metadata of its fields."""
+    plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: "")
+    APISpec(title="", version="", openapi_version="3.1.0", plugins=[plugin])
+    assert plugin.converter is not None
+    made = plugin.converter.schema2jsonschema(schema)
+    return {"type": "object", "properties": {}, **made, "additionalProperties": False}

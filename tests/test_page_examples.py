@@ -12,7 +12,7 @@ from world import fresh_database, run
 
 import engine
 from constants import HTTP_CREDENTIALS
-from definition.triggers import find_triggers
+from dispatch.publishing import find_triggers
 from expressions import compile_text
 from models import Run
 from nodes import catalogue, plugins

@@ -12,7 +12,7 @@ from tools.benchmarks.webhook import INPUT, definition
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-SECTION = PAGE[PAGE.index("## The path of a webhook") : PAGE.index("## Where to find things")]
+SECTION = PAGE[PAGE.index("## The path of a webhook") : PAGE.index("## Files and folders")]
 # The HTTP worker hands requests to the shortcut, and is not part of these tests.
 TRUNK = [path for path in re.findall(r"^\| `([\w/]+\.py)`", SECTION, re.MULTILINE) if not path.startswith("net/")]
 pytestmark = pytest.mark.sqlite_only("the files of SQLite are counted")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
@@ -12,7 +12,7 @@ import orjson
 from peewee import SQL
 
 from constants import ENDED, RUN_STATUSES, TRIGGERS, UNFINISHED
-from database import Execute, execute, execute_together, fetch_value, is_postgres, lease_clock, statements, write
+from database import Execute, execute, execute_together, fetch_value, is_postgres, statements, write
 from database.base import (
     DAY_MS,
     IN_LIST,
@@ -219,8 +219,6 @@ def _add_until_decided(unit: Unit, counts: list[int], start: int, batch: _Statem
 
 
 # Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
-NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > {1})"
-EVER = 2**62  # milliseconds before which no lease ended
 # The condition that no row has or names a run's id: something of a deleted run may be left for a while.
 NEVER_USED = " AND ".join(
     f"NOT EXISTS (SELECT 1 FROM {table} WHERE {match})"
@@ -296,12 +294,6 @@ class RunFilters(NamedTuple):
         unfinished = [f"status = '{name}'{of_trigger}" for name in UNFINISHED if name in wanted]
         ended = [name for name in ENDED if name in wanted]
         return unfinished + [f"status = '{name}' AND triggered_by = '{one}'" for name in ended for one in triggers]
-
-
-def _no_lease(runs: str, silent: bool) -> tuple[str, tuple[Any, ...]]:
-    """Return the condition that a run's process has no lease, with `silent` no valid one, and its parameters."""
-    clock = lease_clock()
-    return NO_LEASE.format(runs, clock.sql), (clock.identity(), clock.now() - (0 if silent else EVER))
 
 
 @cache
@@ -391,11 +383,6 @@ def deleted(run: Run) -> Run:
     return run
 
 
-def is_still_claimed(run: Run) -> bool:
-    """Return True if its last claim still executes it."""
-    return bool(fetch_value(f"SELECT {STILL_RUNS}", (run.id, run.claims)))
-
-
 def record(flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
     """Record a run that was executed elsewhere; it counts like others. `note` adds a write to the transaction.
 
@@ -436,44 +423,6 @@ def select_where(filters: RunFilters) -> Rows[Run]:
     return Rows(Run, given, filters.arms(), (lowest, end), match)
 
 
-def abandoned(silent: bool = True) -> list[Run]:
-    """Return runs marked as running whose process is no longer alive.
-
-    Without `silent`, a silent process counts as alive unless it is known to have ended.
-    """
-    no_lease, alive = _no_lease("runs", silent)
-    # Most often there is none: Peewee would take longer to make the statement than SQLite to execute it.
-    sql = f"SELECT id FROM runs WHERE status = 'running' AND lease_owner IS NOT NULL AND {no_lease}"
-    ids = sorted(id_ for (id_,) in execute(sql, alive).fetchall())
-    return [run for id_ in ids if (run := Run.find(id_)) is not None]
-
-
-def requeue_abandoned(id_: str, silent: bool = True) -> Write:
-    """Return the write that makes a run pending again if its process is still not alive: see `abandoned`."""
-    no_lease, alive = _no_lease("runs", silent)
-    sql = (
-        "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
-        f"WHERE id = ? AND status = 'running' AND {no_lease}"
-    )
-    return Write(sql, (id_, *alive))
-
-
-def lock_lease(id_: str) -> Write:
-    """Return the write that locks the lease of the run's process until the transaction ends.
-
-    With `requeue_abandoned` after it, a process that renews its lease at the last moment either keeps its runs, or
-    its renewal waits, and it finds then that it has lost them.
-    """
-    sql = "UPDATE leases SET until = until WHERE name = (SELECT lease_owner FROM runs WHERE id = ?)"
-    return Write(sql, (id_,))
-
-
-def release(id_: str, owner: str, claims: int | None = None) -> Write:
-    """Return the write that makes a run of `owner` pending for any process; with `claims`, only that claim."""
-    mine = "id = ? AND status = 'running' AND lease_owner = ? AND claims = COALESCE(?, claims)"
-    return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner, claims))
-
-
 def write_progress(run: Run, done: int) -> Write:
     """Return the write of the number of settled nodes."""
     sql = "UPDATE runs SET nodes_done = ?, nodes_total = ? WHERE id = ? AND claims = ?"
@@ -495,32 +444,10 @@ def suspend(run: Run, owner: str, reason: str, waits: int, done: int) -> Unit:
     return [suspended, Write(concurrent_runs.RELEASE_NEXT, (run.workflow_id,)), FlowLock(run.workflow_id)]
 
 
-def filter_running(ids: Collection[str], owner: str) -> set[str]:
-    """Return the runs that `owner` still executes: the others were cancelled or taken over."""
-    sql = f"SELECT id FROM runs WHERE status = 'running' AND lease_owner = ? AND id {IN_LIST}"
-    return {id_ for (id_,) in execute(sql, (owner, encode_list(ids))).fetchall()} if ids else set()
-
-
-def find_held_by(owner: str) -> list[tuple[str, int]]:
-    """Return ids and claim numbers of the running runs that `owner` has claimed."""
-    sql = "SELECT id, claims FROM runs WHERE status = 'running' AND lease_owner = ?"
-    return list(execute(sql, (owner,)).fetchall())
-
-
 def read_states(ids: Iterable[str]) -> dict[str, RunState]:
     """Return the states of these runs by id. A deleted run has none."""
     sql = f"SELECT id, status, waiting FROM runs WHERE id {IN_LIST}"
     return {id_: (status, waiting) for id_, status, waiting in execute(sql, (encode_list(ids),)).fetchall()}
-
-
-def find_claimable(limit: int) -> list[str]:
-    """Return ids of pending runs to execute; not of runs executed elsewhere.
-
-    Oldest first, but runs during which processes died come last.
-    """
-    ours = "status = 'pending' AND waiting IS NULL AND recorded = 0"
-    sql = f"SELECT id FROM runs WHERE {ours} ORDER BY (deaths > 1), id LIMIT ?"
-    return [id_ for (id_,) in execute(sql, (limit,)).fetchall()]
 
 
 def backlog(most: int) -> int:
@@ -564,22 +491,6 @@ def remove(run: Run) -> bool:
         was_there = bool(run.delete_instance())
         clear([str(run.id)])
     return was_there
-
-
-def claim(id_: str, owner: str, limit: int = 0, workflow_id: str = "") -> Unit:
-    """Return writes that claim a pending run; they succeeded if the row count of the first one is 1.
-
-    With a `limit`, at most that many runs of its flow, which must be given then, are running at once, oldest
-    first: other runs are queued.
-    """
-    sql = (
-        "UPDATE runs SET status = 'running', lease_owner = ?, claims = claims + 1, "
-        "started_at = COALESCE(started_at, ?) WHERE id = ? AND status = 'pending' AND waiting IS NULL"
-    )
-    params = (owner, now_ms(), id_)
-    if not limit:
-        return [Write(sql, params)]
-    return concurrent_runs.claim_within(limit, Write(sql, params), id_, workflow_id)
 
 
 def finish(run: Run, owner: str, status: str, waits: bool = False, **values: Any) -> Unit:

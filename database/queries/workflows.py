@@ -244,7 +244,7 @@ SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
     "poll": lambda flow, wanted: registry.polls.sync(flow, wanted),
     "registered_hook": registered_hooks.sync,
 }
-# Node id, kind and config of each trigger of a flow (see definition/triggers.py).
+# Node id, kind and config of each trigger of a flow (see dispatch/publishing.py).
 Triggers = Sequence[tuple[str, str, Any]]
 
 

@@ -14,10 +14,9 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from nodes.base import Context
-from nodes.catalogue_schema import json_schema
 from nodes.credentials.base import MAX_KEY, NO_HOSTS, CredentialType, check_secure_url, secret, text
 from nodes.credentials.keyring import DecryptedCredential
-from nodes.fields import choice, header_name, header_value, setting, whole
+from nodes.fields import choice, header_name, header_value, setting, to_json_schema, whole
 from nodes.http.authorization import (
     AwsCredential,
     ClientCertificateCredential,
@@ -182,7 +181,7 @@ def catalogue() -> list[dict[str, Any]]:
             "type": type_,
             "name": kind.title or type_.capitalize(),
             "description": " ".join((inspect.getdoc(kind) or "").split()),
-            "schema": json_schema(kind),
+            "schema": to_json_schema(kind),
             "needs_hosts": kind.needs_hosts,
         }
         for type_, kind in TYPES.items()

@@ -15,13 +15,14 @@ import fields
 from api.audit import defer_entry, defer_start_entry, record_change
 from api.http.auth import get_user, get_workspace_id, has_role, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth, get_config, get_dispatcher, get_server, to_bad_input
+from api.http.paging import Cursor, PageArgs, listed
 from constants import CHANGED
 from database.base import now_ms
 from database.queries.audit import differences
 from definition import Use
 from dispatch import Start
 from errors import BadInput, Conflict, Forbidden, Issue, NotFound
-from fields import PRECISE, Cursor, Json, Milliseconds, Out, Resendable, Shape, Strict, Time, Whole, choice, text
+from fields import PRECISE, Json, Milliseconds, Out, Resendable, Shape, Strict, Time, Whole, choice, text
 from models import Agent, AgentMemory, AgentRun, AgentStep, Run, Wait
 from packs.agents import agent_memory, agent_runs, agent_store
 from packs.agents import definition as definitions
@@ -29,7 +30,7 @@ from packs.agents.agent_memory import MemoryName, MemoryScope
 from packs.agents.agent_runs import AgentTask, agent_run_id, check, explain_no_model
 from packs.agents.agent_store import find_agent, find_built_in, list_built_in
 from packs.agents.model_choice import Models
-from schemas import CheckIn, CheckOut, Detail, PageArgs, listed
+from schemas import CheckIn, CheckOut, Detail
 from security.credentials import check_uses
 
 blueprint = Resource("agents", "Agent definitions")

@@ -9,9 +9,8 @@ from marshmallow import Schema, ValidationError
 
 from errors import NodeError
 from nodes.base import Context
-from nodes.catalogue_schema import json_schema
 from nodes.data.jmespath_query import search
-from nodes.fields import text_of
+from nodes.fields import text_of, to_json_schema
 from packs.connectors.exchange import ConnectorExchange
 from packs.connectors.inputs import POLL, make_schema
 from packs.connectors.node import ConnectorNode, make, make_example, make_trigger
@@ -27,7 +26,7 @@ def make_entry(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
     """Return one entry, like `nodes.entry_of`, with the names of the operations."""
     cls = type(node)
     # What all operations share. The operations' names are in the entry.
-    shared = json_schema(node.schema({}))
+    shared = to_json_schema(node.schema({}))
     shared["properties"]["operation"] = {
         key: value for key, value in shared["properties"]["operation"].items() if key not in ("enum", "x-enum-labels")
     }
@@ -97,7 +96,7 @@ def _describe(operation: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
         "description": operation["description"],
         "docs": operation.get("docs"),
         "list": bool(operation.get("list")),
-        "config_schema": json_schema(schema),
+        "config_schema": to_json_schema(schema),
         "example": make_example(operation),
     }
 

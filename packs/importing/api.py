@@ -8,11 +8,11 @@ import fields
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.paging import PageArgs, listed
 from dispatch.process_limits import RequestLimit
 from errors import BadInput, NotFound
 from fields import Items, Json, Out, Strict, Time, text
 from packs.importing import presets as preset_queries
-from schemas import PageArgs, listed
 
 blueprint = Resource("importing", "cURL commands and OpenAPI documents as nodes")
 # A large document takes seconds.

@@ -23,13 +23,13 @@ from werkzeug.exceptions import HTTPException
 from api.audit import defer_entry
 from api.http.auth import check_role, get_user, get_workspace_id, has_role
 from api.http.json_io import check_containers, check_depth, describe_error, get_dispatcher, read_raw, to_unavailable
+from api.http.paging import Cursor
 from api.webhooks import MAX_KEY_LENGTH
 from constants import RUN_STATUSES, VERSION
 from database import DatabaseRefused
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.payloads import Kept
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
-from fields import Cursor
 from packs.agents.services import CallableFlow, WorkspaceView, callable_flow, callable_flows, cut
 from packs.agents.tools.toolbox import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
 from parsers.json_schema import issues_of

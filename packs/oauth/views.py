@@ -14,6 +14,7 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import allow_anyone, get_user, has_role, require_role
 from api.http.json_io import Resource, get_config, get_dispatcher, get_server
+from api.http.paging import SliceArgs, listed, slice_of
 from api.http.request_origin import get_own_origin
 from api.http.static_app import hash_inline
 from errors import BadInput, Conflict, Forbidden, HeadraceError, NodeError
@@ -22,7 +23,7 @@ from models import Credential
 from nodes.credentials.base import is_loopback
 from packs.oauth.accounts import Connections, Person
 from packs.oauth.settings import providers
-from schemas import Error, SliceArgs, listed, slice_of
+from schemas import Error
 
 # Services add parameters of their own to their answers.
 callback = Resource("oauth", "The answers of services to people who connect an account", any_query=True)

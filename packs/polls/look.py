@@ -18,7 +18,7 @@ import orjson
 import engine
 from database.base import now_ms
 from database.queries.store import WorkspaceStore
-from database.queries.variables import find_variables
+from database.queries.workspace_variables import find_variables
 from definition import PlannedNode
 from dispatch.resources import Flow, Resources
 from dispatch.run_record import log_data

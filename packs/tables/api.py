@@ -21,9 +21,10 @@ from api.audit import begin_entry, record_change, remove
 from api.files import MAX_FORM, receive
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_request
+from api.http.paging import Cursor, PageArgs, SliceArgs, listed, slice_of
 from constants import FORMULA_STARTS, MULTIPART, OPERATORS
 from errors import BadInput, Conflict, HeadraceError, Issue, NotFound, NotJson, TooLarge
-from fields import Cursor, Json, Out, Shape, Strict, Time, choice, text
+from fields import Json, Out, Shape, Strict, Time, choice, text
 from models import DataTable
 from nodes.core.logic import disposition
 from packs.tables import queries
@@ -55,7 +56,7 @@ from packs.tables.queries import (
     to_cells,
     update_rows,
 )
-from schemas import Error, PageArgs, SliceArgs, listed, slice_of
+from schemas import Error
 
 blueprint = Resource("tables", "Tables of the workspace")
 MAX_TABLE_NAME, MAX_CHANGED = 100, 500

@@ -8,7 +8,7 @@ from world import flow, node
 from database import write
 from database.base import first_id
 from database.queries.store import WorkspaceStore
-from database.queries.variables import find_variables as find
+from database.queries.workspace_variables import find_variables as find
 from models import Schedule, VariableSet
 
 pytestmark = pytest.mark.usefixtures("shared_server")

@@ -14,7 +14,7 @@ from world import add_flow, at_once, flow
 
 import database
 from database import fetch_value, write
-from database.queries import concurrent_runs, credentials, locks, retention, sessions, workflows, workspaces
+from database.queries import claims, concurrent_runs, credentials, locks, retention, sessions, workflows, workspaces
 from database.queries import runs as run_queries
 from database.queries import users as user_queries
 from database.queries.audit import NewAuditEntry
@@ -173,7 +173,7 @@ class Person:
 
     def runs(self):
         run = accept(add_flow(flow("a"), "ws_runs"))
-        do(run_queries.claim(run.id, "me", 1, run.workflow_id))
+        do(claims.claim(run.id, "me", 1, run.workflow_id))
         run_queries.cancel(Run.find(run.id), "cancelled")
         retention.remove_runs([run.id], lambda: True)
 

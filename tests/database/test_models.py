@@ -16,7 +16,7 @@ from world import Background, add_flow, at_once, flow, run_of, steps_of
 import database
 from database import backups, base, execute, write
 from database.base import first_id, made_at, new_id, now_ms, ulid
-from database.queries import leases, logs, runs, steps, workflows
+from database.queries import claims, leases, logs, runs, steps, workflows
 from database.queries import runs as run_queries
 from database.queries.logs import LogFilters
 from database.queries.metrics import metrics, totals
@@ -274,28 +274,28 @@ def test_flows_are_found_by_letters_of_their_name():
 
 def test_a_pending_run_is_claimed_once(made):
     run = accept(made)
-    assert do([*run_queries.claim(run.id, "one"), *run_queries.claim(run.id, "two")]) == [1, 0]
+    assert do([*claims.claim(run.id, "one"), *claims.claim(run.id, "two")]) == [1, 0]
     row = run_of(run.id)
     assert (row.status, row.lease_owner, row.claims) == ("running", "one", 1)
 
 
 def test_one_of_many_concurrent_claims_wins(made):
     run = accept(made)
-    assert sorted(at_once(8, lambda number: do(run_queries.claim(run.id, f"p{number}"))[0])) == [0] * 7 + [1]
+    assert sorted(at_once(8, lambda number: do(claims.claim(run.id, f"p{number}"))[0])) == [0] * 7 + [1]
 
 
 def test_a_second_claim_keeps_the_time_of_the_first(made):
     run = running(made, id=new_id("run"))
     Run.update(started_at=5).execute()
-    do([run_queries.release(run.id, "me"), *run_queries.claim(run.id, "other")])
+    do([claims.release(run.id, "me"), *claims.claim(run.id, "other")])
     row = run_of(run.id)
     assert (row.started_at, row.claims, row.lease_owner) == (5, 2, "other")
 
 
 def test_only_its_owner_releases_a_run(made):
     run = running(made)
-    assert do([run_queries.release(run.id, "other")]) == do([run_queries.release(run.id, "me", 0)]) == [0]
-    assert run_queries.find_held_by("me") == [(run.id, 1)] and do([run_queries.release(run.id, "me", 1)]) == [1]
+    assert do([claims.release(run.id, "other")]) == do([claims.release(run.id, "me", 0)]) == [0]
+    assert claims.find_held_by("me") == [(run.id, 1)] and do([claims.release(run.id, "me", 1)]) == [1]
     row = run_of(run.id)
     assert (row.status, row.lease_owner, row.claims) == ("pending", None, 1)
 
@@ -343,7 +343,7 @@ def test_a_run_that_has_ended_is_not_cancelled(made, status):
 def test_a_pending_run_that_is_cancelled_is_not_claimed(made):
     run = accept(made)
     assert run_queries.cancel(run_of(run.id), "no")
-    assert do(run_queries.claim(run.id, "me")) == [0]
+    assert do(claims.claim(run.id, "me")) == [0]
 
 
 def test_one_of_many_concurrent_cancellations_succeeds(made):
@@ -366,10 +366,10 @@ def test_abandoned_are_the_running_runs_of_no_living_process(made):
     Run.update(lease_owner="gone").where(Run.id == gone.id).execute()
     run_queries.record(made, status="running", triggered_by="manual")
     leases.beat("me", 60_000)
-    assert [run.id for run in run_queries.abandoned()] == [gone.id]
+    assert [run.id for run in claims.abandoned()] == [gone.id]
     leases.end("me")
-    assert [run.id for run in run_queries.abandoned()] == [mine.id, gone.id]
-    assert run_queries.find_claimable(10) == [waiting.id]
+    assert [run.id for run in claims.abandoned()] == [mine.id, gone.id]
+    assert claims.find_claimable(10) == [waiting.id]
 
 
 def test_filter_running_returns_the_runs_still_owned(made):
@@ -377,7 +377,7 @@ def test_filter_running_returns_the_runs_still_owned(made):
     Run.update(lease_owner="other").where(Run.id == taken.id).execute()
     run_queries.cancel(ended, "x")
     ids = {mine.id, taken.id, ended.id}
-    assert run_queries.filter_running(ids, "me") == {mine.id} and run_queries.filter_running([], "me") == set()
+    assert claims.filter_running(ids, "me") == {mine.id} and claims.filter_running([], "me") == set()
 
 
 def test_a_run_is_deleted_with_its_steps_log_and_key(made):
@@ -642,12 +642,12 @@ def test_many_old_rows_are_deleted_in_short_transactions(made, monkeypatch):
 def test_a_lease_holds_until_its_time_is_over_or_it_is_dropped(made):
     run = running(made)
     leases.beat("me", 60_000)
-    assert run_queries.abandoned() == []
+    assert claims.abandoned() == []
     leases.beat("me", 0)
-    assert run_queries.abandoned() == [run]
+    assert claims.abandoned() == [run]
     leases.beat("me", 60_000)
     leases.end("me")
-    assert run_queries.abandoned() == [run]
+    assert claims.abandoned() == [run]
 
 
 def test_pruning_deletes_leases_that_ended_a_day_ago():
@@ -663,14 +663,14 @@ def test_a_process_of_an_earlier_start_of_the_machine_is_dead(made):
     run = running(made)
     leases.beat("me", 60_000)
     Lease.update(owner="another start of the machine").execute()
-    assert run_queries.abandoned() == [run]
+    assert claims.abandoned() == [run]
 
 
 def test_an_ended_process_is_dead_before_its_lease_expires(made):
     run = running(made)
     leases.beat("me", 60_000)
     leases.delete_gone()
-    assert run_queries.abandoned() == []
+    assert claims.abandoned() == []
     space, _, started = Lease.find("me").process.split()
     with child(["true"]) as gone:
         gone.wait(60)
@@ -678,7 +678,7 @@ def test_an_ended_process_is_dead_before_its_lease_expires(made):
         leases.beat("me", 60_000)
         Lease.update(process=process).execute()
         leases.delete_gone()
-        assert run_queries.abandoned() == [run] and Lease.find("me") is None
+        assert claims.abandoned() == [run] and Lease.find("me") is None
 
 
 @pytest.mark.parametrize("process", [None, "pid:[1] 1 1"], ids=["unknown", "of another container"])
@@ -687,7 +687,7 @@ def test_a_process_in_another_namespace_has_its_lease(made, process):
     leases.beat("me", 60_000)
     Lease.update(process=process).execute()
     leases.delete_gone()
-    assert run_queries.abandoned() == []
+    assert claims.abandoned() == []
 
 
 def test_a_changed_clock_kills_no_process(made, monkeypatch):
@@ -696,7 +696,7 @@ def test_a_changed_clock_kills_no_process(made, monkeypatch):
     clock = time.time_ns
     for hours in (5, -5):
         monkeypatch.setattr("database.shared.time.time_ns", lambda by=hours: clock() + by * 3_600_000_000_000)
-        assert run_queries.abandoned() == []
+        assert claims.abandoned() == []
 
 
 # The store
@@ -811,15 +811,15 @@ QUESTIONS = {
     "log of a run, newest first": lambda: list(logs.select_where(LogFilters("ws_1", "run_1")).page(10, None)),
     "metrics": lambda: metrics("ws_1", 30),
     "run": lambda: Run.find("run_1"),
-    "abandoned": lambda: run_queries.abandoned(),
-    "waiting": lambda: run_queries.find_claimable(5),
-    "still running": lambda: run_queries.filter_running(["run_1", "run_2"], "me"),
+    "abandoned": lambda: claims.abandoned(),
+    "waiting": lambda: claims.find_claimable(5),
+    "still running": lambda: claims.filter_running(["run_1", "run_2"], "me"),
     "unfinished": lambda: execute("SELECT COUNT(*) FROM runs WHERE status = 'pending'"),
     "key": lambda: runs.run_of_key("wf_1", "k"),
     "flows": lambda: list(workflows.select_where("ws_1").page(10, None)),
     "versions": lambda: workflows.versions_of(Workflow(id="wf_1"), 10, "5"),
     "store": lambda: WorkspaceStore("ws_1").list("a"),
-    "claim": lambda: log_each([*run_queries.claim("run_1", "me", 2), run_queries.release("run_1", "me")]),
+    "claim": lambda: log_each([*claims.claim("run_1", "me", 2), claims.release("run_1", "me")]),
     "end": lambda: log_each(
         run_queries.finish(Run(id="run_1", workspace_id="w", workflow_id="f", started_at=1), "me", "success")
     ),

@@ -14,7 +14,7 @@ import database
 from config import Config
 from database import LockTimeout, execute, fetch_value, write, write_leases
 from database.base import encode_list, first_id, now_ms
-from database.queries import logs, partitions, runs, steps
+from database.queries import claims, logs, partitions, runs, steps
 from database.queries.locks import LOCK_RUNS
 from database.queries.runs import RunFilters
 from dispatch.payloads import PayloadRows
@@ -327,7 +327,7 @@ BY_ID = {
     "run": ("SELECT * FROM runs WHERE id = ?", (NOW,)),
     "locks": (LOCK_RUNS, (NOW, NOW, encode_list([NOW]))),
     "steps": ("SELECT * FROM all_steps WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?", (NOW, -1, 50)),
-    "claim": tuple(runs.claim(NOW, "owner")[0]),
+    "claim": tuple(claims.claim(NOW, "owner")[0]),
     "step": tuple(steps.save_one((NOW, 0, "n", "noop", "N", "success", 1, *[None] * 8, 1, 1, 1.0, False, None), 0)),
 }
 
@@ -362,7 +362,7 @@ def test_a_page_of_the_newest_runs_looks_into_the_newest_partitions(make, url, m
 
 def test_the_oldest_runs_are_claimed_first_through_all_partitions(make, url):
     made = [make(days, "pending") for days in (39, 20, 1, 0)]
-    assert runs.find_claimable(3) == made[:3]
+    assert claims.find_claimable(3) == made[:3]
     claimable = "status = 'pending' AND waiting IS NULL AND recorded = 0"
     text = plan(f"SELECT id FROM runs WHERE {claimable} ORDER BY (deaths > 1), id LIMIT ?", (3,))
     assert "Sort  " not in text and "Seq Scan" not in text, text

@@ -13,7 +13,7 @@ from world import add_flow, flow
 
 from database import write
 from database.base import DAY_MS, IN_LIST, Write, now_ms
-from database.queries import concurrent_runs, retention, runs, steps, waits
+from database.queries import claims, concurrent_runs, retention, runs, steps, waits
 from database.queries import metrics as metric_sums
 from database.queries.concurrent_runs import QUEUED
 from database.queries.locks import FlowLock, lock_runs
@@ -74,8 +74,8 @@ def test_a_node_begins_only_while_its_claim_is_valid(race, made):
     run = running(made)
 
     def take_over():
-        do([runs.requeue_abandoned(run.id)])
-        assert do(runs.claim(run.id, "other")) == [1]
+        do([claims.requeue_abandoned(run.id)])
+        assert do(claims.claim(run.id, "other")) == [1]
         known = len(list(Step.each("run_id = ?", (run.id,))))
         return known, do([steps.begin_one(step(run, 1 + known), 2)])[0]
 
@@ -86,7 +86,7 @@ def test_a_node_begins_only_while_its_claim_is_valid(race, made):
 def test_a_node_does_not_begin_after_its_run_was_taken(race, made):
     run = running(made)
     taken, begun = race.run(
-        lambda: do([runs.requeue_abandoned(run.id)])[0], lambda: do([steps.begin_one(step(run, 1), 1)])[0]
+        lambda: do([claims.requeue_abandoned(run.id)])[0], lambda: do([steps.begin_one(step(run, 1), 1)])[0]
     )
     assert (taken, begun) == (1, 0 if race.cured else 1)
 
@@ -94,7 +94,7 @@ def test_a_node_does_not_begin_after_its_run_was_taken(race, made):
 def test_a_run_is_claimed_once(race, made):
     """The row itself is the lock: the second one waits for it and then sees the claim."""
     run = accept(made)
-    claims = race.run(lambda: do(runs.claim(run.id, "one"))[0], lambda: do(runs.claim(run.id, "other"))[0])
+    claims = race.run(lambda: do(claims.claim(run.id, "one"))[0], lambda: do(claims.claim(run.id, "other"))[0])
     assert claims == [1, 0] and race.waited and row(run).claims == 1
 
 
@@ -184,9 +184,9 @@ def test_two_claims_keep_to_the_limit(race, made):
 
     def resume_and_claim():
         do([Write("UPDATE runs SET waiting = NULL WHERE id = ?", (older.id,))])
-        return do(runs.claim(older.id, "other", 1, made.id))[0]
+        return do(claims.claim(older.id, "other", 1, made.id))[0]
 
-    claims = race.run(lambda: do(runs.claim(newer.id, "one", 1, made.id))[0], resume_and_claim)
+    claims = race.run(lambda: do(claims.claim(newer.id, "one", 1, made.id))[0], resume_and_claim)
     assert claims == ([1, 0] if race.cured else [1, 1])
     assert value("SELECT COUNT(*) FROM runs WHERE status = 'running'") == sum(claims)
 
@@ -203,7 +203,7 @@ def test_a_run_that_is_queued_is_released_by_the_end_before_it(race, made):
     """A claim finds the limit reached and queues its run, while the run before it ends."""
     before, run = running(made), accept(made)
     claimed, ended = race.run(
-        lambda: do(runs.claim(run.id, "other", 1, made.id))[0], lambda: do(runs.finish(before, "me", "success"))[0]
+        lambda: do(claims.claim(run.id, "other", 1, made.id))[0], lambda: do(runs.finish(before, "me", "success"))[0]
     )
     assert (claimed, ended) == (0, 1) and row(run).waiting == (None if race.cured else QUEUED)
 

@@ -7,7 +7,7 @@ import engine
 from database import execute
 from database.queries import credentials, webhooks, workflows
 from database.queries.webhooks import WebhookTarget
-from definition.triggers import Trigger, find_triggers
+from dispatch.publishing import Trigger, find_triggers
 from errors import Conflict, DefinitionError, NotFound
 from models import Credential, Workflow
 

@@ -35,8 +35,7 @@ from world import (
 
 import database
 from database import lease_clock
-from database.queries import leases
-from database.queries import runs as run_queries
+from database.queries import claims, leases
 from dispatch import MAX_DEATHS, Start
 from errors import NodeError, Unavailable
 from models import Lease, Run, RunDay
@@ -95,7 +94,7 @@ def test_a_process_suspended_after_its_claim_does_not_execute_the_run(path, inli
 def test_a_claimed_run_that_was_never_started_is_released_and_executed(inline, types):
     """For example because the row could not be read just after the claim."""
     id_ = add_run(add_flow(flow(node("a", "act"))))
-    inline.recorder.commit(run_queries.claim(id_, inline.lease.owner))
+    inline.recorder.commit(claims.claim(id_, inline.lease.owner))
     inline.sweep()
     row = run_of(id_)
     assert (row.status, row.deaths, types.effects) == ("success", 0, [f"{id_}:a:0"])

@@ -22,7 +22,7 @@ from world import run as run_engine
 
 import database
 from database.base import Write
-from database.queries import leases, workflows
+from database.queries import claims, leases, workflows
 from database.queries import runs as run_queries
 from database.queries import steps as step_queries
 from dispatch import MAX_DEATHS, Start
@@ -221,7 +221,7 @@ def test_a_run_cancelled_before_it_is_resumed_has_no_running_step(inline, types)
     id_ = add_run_of_dead_process(inline, flow(node("a", "act")), steps=1)
     types.effects.clear()
     with database.write():
-        database.execute(*run_queries.requeue_abandoned(id_))
+        database.execute(*claims.requeue_abandoned(id_))
     inline.cancel(run_of(id_), "ann")
     inline.sweep()
     (step,) = steps_of(id_)
@@ -420,9 +420,9 @@ def test_a_queued_run_released_by_another_process_continues_from_its_completed_s
     first = submit(dispatcher, flow(node("a", "gate")))
     at_gate(dispatcher, first, gate)
     second = dispatcher.waiting.wait(dispatcher.ticket_of(submit(dispatcher, made, 5)), 0)
-    dispatcher.recorder.commit(run_queries.claim(second.id, "proc_other"))
+    dispatcher.recorder.commit(claims.claim(second.id, "proc_other"))
     record_steps(dispatcher, second.id, run_engine(made, 5).steps[:2])
-    dispatcher.recorder.commit([run_queries.release(second.id, "proc_other")])
+    dispatcher.recorder.commit([claims.release(second.id, "proc_other")])
     types.effects.clear()
     gate.opened.set()
     assert finished(dispatcher, second).output == "5"

@@ -6,7 +6,7 @@ from servers import until
 from world import PATIENCE, Gate, add_flow, chain, node, run_of
 
 from database import execute
-from database.queries import leases
+from database.queries import claims, leases
 from database.queries import runs as run_queries
 from dispatch import Start
 from dispatch.dispatcher import SET_ASIDE_PER_SWEEP
@@ -103,18 +103,18 @@ def test_a_waiting_slow_run_is_executed_after_another_process_releases_it(dispat
     """Another process may execute it before this one has claimed it; that must not stop it later."""
     leases.beat("proc_other", 60_000)
     (late,) = pending(chain(node("a", "slow")))
-    claimable = run_queries.find_claimable
+    claimable = claims.find_claimable
 
     def taken_meanwhile(limit):
         found = claimable(limit)
-        dispatcher.recorder.commit(run_queries.claim(late.id, "proc_other"))
+        dispatcher.recorder.commit(claims.claim(late.id, "proc_other"))
         return found
 
-    monkeypatch.setattr(run_queries, "find_claimable", taken_meanwhile)
+    monkeypatch.setattr(claims, "find_claimable", taken_meanwhile)
     dispatcher.pick_up()
     monkeypatch.undo()
     dispatcher.sweep()
-    dispatcher.recorder.commit([run_queries.release(late.id, "proc_other")])
+    dispatcher.recorder.commit([claims.release(late.id, "proc_other")])
     slow.opened.set()
     ended = finished(dispatcher, late)
     assert (ended.status, ended.error_text) == ("success", None)

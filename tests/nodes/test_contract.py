@@ -12,10 +12,9 @@ from marshmallow import Schema, ValidationError, fields, missing, validate
 import engine
 from nodes import REGISTRY, catalogue, categories, search
 from nodes.base import CATEGORIES, Node
-from nodes.catalogue_schema import json_schema
 from nodes.credentials import types as credential_types
 from nodes.credentials.keyring import Keyring
-from nodes.fields import LANGUAGES, NAMES, setting
+from nodes.fields import LANGUAGES, NAMES, setting, to_json_schema
 
 ENTRIES = {entry["type"]: entry for entry in catalogue()}
 TYPES = sorted(REGISTRY)
@@ -90,7 +89,7 @@ def test_a_choice_without_labels_or_a_property_without_a_title_would_be_found():
         kind = setting(fields.String, "The kind", validate=validate.OneOf(("a", "b")))
         size = setting(fields.Integer, "The size", title="Size", labels={1: "One"}, validate=validate.OneOf((1, 2)))
 
-    schema = json_schema(Config())
+    schema = to_json_schema(Config())
     assert [path for path, field in properties_of(schema) if not field.get("title")] == ["kind"]
     assert [(path, field.get("x-enum-labels")) for path, field in choices_of(schema)] == [
         ("kind", None),

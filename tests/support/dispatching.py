@@ -8,7 +8,7 @@ from world import run as run_engine
 
 import database
 from database.base import new_id, now_ms
-from database.queries import leases
+from database.queries import claims, leases
 from database.queries import runs as run_queries
 from dispatch import Start
 from dispatch.payloads import Kept
@@ -57,7 +57,7 @@ def take_from(dispatcher, id_):
     """Requeue the run as another process's sweep does while its owner is suspended. It is not claimed yet."""
     leases.beat(dispatcher.lease.owner, -1)
     with database.write():
-        assert database.execute(*run_queries.requeue_abandoned(id_)).rowcount == 1
+        assert database.execute(*claims.requeue_abandoned(id_)).rowcount == 1
 
 
 def add_run_of_dead_process(dispatcher, definition, input=None, steps=0, deaths=0):

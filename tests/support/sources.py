@@ -13,7 +13,7 @@ import engine
 from database import closing_connection, write
 from database.base import now_ms
 from database.queries import workflows
-from definition.triggers import find_triggers
+from dispatch.publishing import find_triggers
 from errors import NodeError
 from models import Poll, PollEntry, Run
 from nodes.base import Item, Polled, setting

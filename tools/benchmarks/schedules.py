@@ -28,7 +28,7 @@ from config import Config
 from database.base import now_ms
 from database.queries import schedules, workflows
 from definition import plan
-from definition.triggers import find_triggers
+from dispatch.publishing import find_triggers
 from models import Workflow
 from tools.benchmarks import common
 

@@ -10,13 +10,13 @@ import fields
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.paging import SliceArgs, listed, slice_of
 from database.queries import workflows
 from errors import Conflict, NotFound
 from fields import Out, Time, choice
 from models import RegisteredHook
 from nodes import REGISTRY
 from packs.connectors.app_triggers import hook_queries
-from schemas import SliceArgs, listed, slice_of
 
 blueprint = Resource("registered_webhooks", "Webhooks that the server adds in services")
 MOST = 1_000

@@ -22,8 +22,8 @@ from constants import FORM
 from database import execute, write
 from database.base import now_ms
 from database.queries import logs
-from definition.triggers import NO_ADDRESS
 from dispatch import Dispatcher
+from dispatch.publishing import NO_ADDRESS
 from errors import NodeError
 from models import RegisteredHook
 from net.egress import HttpResponse, get_host

@@ -8,7 +8,7 @@ from contract import Case, Contract
 from marshmallow import ValidationError
 
 from definition import check
-from definition.triggers import find_triggers
+from dispatch.publishing import find_triggers
 from engine import plan
 from errors import ExpressionError, NodeError
 from nodes import REGISTRY

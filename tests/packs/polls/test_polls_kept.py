@@ -11,8 +11,8 @@ import engine
 from database import execute, write
 from database.base import now_ms
 from database.queries import debounces, workflows
-from definition.triggers import find_triggers
 from dispatch.debounce import wake
+from dispatch.publishing import find_triggers
 from models import Debounce, Lease, Poll, PollEntry, Run
 from packs.polls import queries as polls
 from packs.polls.poller import RUNS_AT_ONCE

@@ -14,7 +14,7 @@ from world import PATIENCE, add_flow, flow
 import database
 from database import shared, write, write_runs
 from database.base import now_ms
-from database.queries import leases, runs
+from database.queries import claims, leases
 from database.queries.runs import execute_units
 from models import Lease, Run
 from scheduler.leader import LEASE_MS, Leadership
@@ -58,7 +58,7 @@ def on_another_machine(monkeypatch):
 def requeue(run):
     """Write as `Dispatcher.sweep` does for a run of a process that seems dead. Return the row count of the run."""
     with write_runs() as execute:
-        return execute_units([[runs.lock_lease(run.id), runs.requeue_abandoned(run.id)]], execute)[0][1]
+        return execute_units([[claims.lock_lease(run.id), claims.requeue_abandoned(run.id)]], execute)[0][1]
 
 
 # Processes
@@ -69,7 +69,7 @@ def test_another_machine_does_not_take_the_runs_of_this_one(run, on_another_mach
     leases.beat("me", 60_000)
     on_another_machine(hours)
     leases.delete_gone()
-    assert runs.abandoned() == [] and requeue(run) == 0
+    assert claims.abandoned() == [] and requeue(run) == 0
 
 
 def test_the_living_processes_are_those_of_all_machines(url, on_another_machine):
@@ -84,10 +84,10 @@ def test_the_living_processes_are_those_of_all_machines(url, on_another_machine)
 
 def test_an_expired_lease_is_taken(run, on_another_machine):
     leases.beat("me", 60_000)
-    assert runs.abandoned() == []
+    assert claims.abandoned() == []
     leases.beat("me", -1)
     on_another_machine()
-    assert runs.abandoned() == [run] and runs.abandoned(silent=False) == []
+    assert claims.abandoned() == [run] and claims.abandoned(silent=False) == []
     assert requeue(run) == 1 and Run.find(run.id).deaths == 1
 
 
@@ -102,9 +102,9 @@ def test_a_dead_process_is_known_only_on_its_own_machine(run, on_another_machine
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(leases, "boot_id", lambda: "another-machine")
         leases.delete_gone()
-    assert runs.abandoned() == []
+    assert claims.abandoned() == []
     leases.delete_gone()
-    assert runs.abandoned() == [run]
+    assert claims.abandoned() == [run]
 
 
 def test_without_a_boot_id_no_process_is_looked_for(run, monkeypatch):
@@ -113,7 +113,7 @@ def test_without_a_boot_id_no_process_is_looked_for(run, monkeypatch):
     assert Lease.find("me").process is None
     Lease.update(process=f"pid:[1] {os.getpid()} 1").execute()
     leases.delete_gone()
-    assert runs.abandoned() == []
+    assert claims.abandoned() == []
 
 
 def test_leases_of_yesterday_are_deleted(url):
@@ -131,11 +131,11 @@ def test_a_renewal_waits_for_a_process_that_takes_its_runs(run):
     def renew():
         leases.beat("me", 60_000)
         done.set()
-        return runs.is_still_claimed(run)
+        return claims.is_still_claimed(run)
 
     with ThreadPoolExecutor() as pool:
         with write_runs() as execute:
-            counts = execute_units([[runs.lock_lease(run.id), runs.requeue_abandoned(run.id)]], execute)[0]
+            counts = execute_units([[claims.lock_lease(run.id), claims.requeue_abandoned(run.id)]], execute)[0]
             renewed = pool.submit(renew)
             assert counts == [1, 1] and not done.wait(0.2)
         assert renewed.result(PATIENCE) is False
