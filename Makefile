@@ -42,20 +42,20 @@ run: .venv/runtime.stamp $(patsubst %,.venv/%.stamp,$(sort $(EXTRAS) $(INSTALLED
 web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
-# `make test` runs the short tests, within minutes: tests marked `slow` are skipped. `make test-all` runs every test in three
+# `make test` runs the short tests, within minutes: tests marked `slow` are skipped. `make test-all` runs every test, in
 # parts, and some of them again on PostgreSQL. Both test properties with a fifth of the examples, and every fifth moment of a
 # crash, other ones each day, and leave out tests marked `nightly`; EXAMPLES=full is for all of it. Short tests share the
 # machine, three processes for two cores, since some wait. Tests that kill servers mostly wait, so browser tests run
 # beside them (tests/support/file_order.py). Both parts keep the order of their files, in which slower ones come first.
-# Benchmarks share the machine with schemathesis alone, which keeps a process busy for seconds before its first test.
-LONG := tests/faults tests/clients tests/browser
-ALONE := tests/test_benchmarks.py tests/api/test_schemathesis.py
-# Short tests of the core, which run again without any pack.
-CORE := $(addprefix tests/,definition nodes dispatch test_engine.py api/http api/test_audit.py api/test_description.py \
-	api/test_flows.py)
+LONG := tests/faults tests/clients tests/browser tests/test_benchmarks.py tests/api/test_schemathesis.py
+# Tests of the core. `make test-all` runs them without any pack, and only those that need packs, or are slow, with all.
+CORE := $(addprefix tests/,api database definition dispatch migrations net nodes parsers scheduler schema_fields security \
+	server_log) $(addprefix tests/test_,cli.py cli_credentials.py cli_input.py config.py engine.py engine_loops.py \
+	engine_properties.py expressions.py hostile_expressions.py json_schema.py private_files.py secrets.py templates.py \
+	waits_properties.py worker_command.py)
 EXAMPLES ?= quick
 PROFILE := --hypothesis-profile $(EXAMPLES)
-SHORT := $(addprefix --ignore=,$(LONG) $(ALONE))
+SHORT := $(addprefix --ignore=,$(LONG))
 QUICK := -m 'not slow' $(PROFILE)
 # Hundreds of tests start Python: it must find its compiled modules, even if a container disables writing them.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
@@ -74,6 +74,9 @@ $(PYTEST) $(1) || { [ $$? = 1 ] && \
 endef
 
 LONG_ONES = --ignore=$(MACHINES) $(LONG) $(PROFILE)
+PACKS_ONES = $(addprefix --ignore=,$(CORE)) $(PROFILE)
+CORE_ONES = $(CORE) $(addprefix --ignore=,$(filter tests/api/%,$(LONG)))
+NEEDY = $(CORE_ONES) -m 'slow or pack' $(PROFILE)
 SHORT_ONES = $(IN_ORDER) $(shell expr $(CORES) \* 3 / 2) $(SHORT)
 
 test: .venv/dev.stamp  ## run the short tests; select among all tests with ARGS="-k word"
@@ -87,8 +90,8 @@ endif
 # Browser tests are skipped without Chromium. They run last, so that skipped tests and reasons are printed last.
 test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(call build_web,tests of it are skipped or fail)
-	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(PROFILE),$(SHORT) $(PROFILE))
-	@$(IN_MEMORY) $(call beside,$(SHARED) 2 $(ALONE) $(PROFILE),$(ALONE) $(PROFILE))
+	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(PACKS_ONES),$(SHORT) $(PACKS_ONES))
+	@$(IN_MEMORY) $(call beside,$(IN_ORDER) 3 $(NEEDY),$(NEEDY))
 	@$(MAKE) --no-print-directory test-core
 	@$(MAKE) --no-print-directory test-postgres
 	@$(IN_MEMORY) $(call beside,$(IN_ORDER) 6 -rs $(LONG_ONES),$(LONG_ONES))
@@ -105,12 +108,21 @@ FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py model.py th
 	stopped_agents.py $(KILLED)) $(MACHINES)
 POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/api \
 	$(addprefix tests/packs/,agents forms oauth prometheus tables mcp connectors/app_triggers)
-# Files of these folders that are not about what the database has.
+# Files of these folders that are not about what the database has; and, unless EXAMPLES=full, those whose every statement
+# is executed by the other files, too.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/packs/agents/test_,hostile_models.py llm.py model_choice.py \
-	model_names.py) $(addprefix tests/api/test_,credential_checks.py description.py \
+	model_names.py) $(addprefix tests/api/test_,schemathesis.py credential_checks.py description.py \
 	error_shape.py every_route.py previews.py static_app.py) \
-	$(addprefix tests/api/webhooks/test_webhook_,auth.py body.py jwt.py) tests/packs/agents/dispatch/test_definitions.py
-POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(ALONE) $(NOT_POSTGRES)) -m 'not slow or postgres' $(PROFILE)
+	$(addprefix tests/api/webhooks/test_webhook_,auth.py body.py jwt.py) tests/packs/agents/dispatch/test_definitions.py \
+	$(if $(filter full,$(EXAMPLES)),,$(ON_SQLITE))
+ON_SQLITE := tests/dispatch/test_quick_record.py $(addprefix tests/api/,http/test_caching.py \
+	test_files_api.py test_own_nodes.py) $(addprefix tests/api/webhooks/test_,debounced_calls.py shortcut.py \
+	test_calls.py webhook_limits.py webhook_origins.py webhook_paths.py) \
+	$(addprefix tests/packs/,agents/api/test_agents.py agents/api/test_agents_api.py agents/dispatch/test_callable_workflows.py \
+	agents/nodes agents/test_agent_loop.py agents/test_agent_safety.py agents/test_agent_waits.py agents/tools \
+	connectors/app_triggers/test_app_triggers.py connectors/app_triggers/test_hooks_left.py forms/test_form_access.py \
+	forms/test_form_storage.py forms/test_member_files.py forms/test_public_forms.py mcp oauth/test_client_tokens.py)
+POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(NOT_POSTGRES)) -m 'not slow or postgres' $(PROFILE)
 
 test-postgres: export HEADRACE_TEST_DATABASE = postgres
 test-postgres: .venv/dev.stamp  ## run the suites that use the database on PostgreSQL; select tests with ARGS="tests/dispatch"
@@ -122,7 +134,7 @@ endif
 
 test-core: export HEADRACE_PACKS =
 test-core: .venv/dev.stamp  ## run short tests of the core without any pack
-	@$(IN_MEMORY) $(call beside,$(SHARED) 2 $(CORE) $(QUICK),$(CORE) $(QUICK))
+	@$(IN_MEMORY) $(call beside,$(IN_ORDER) 3 $(CORE_ONES) $(QUICK),$(CORE_ONES) $(QUICK))
 
 lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes nothing
 	@$(BIN)/ruff check .

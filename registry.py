@@ -309,9 +309,9 @@ def in_order(modules: Mapping[str, ModuleType]) -> list[str]:
     return list(TopologicalSorter(needs).static_order())
 
 
-def explain_off() -> str:
-    """Return a clause that names the packs that are off, to append to a sentence about something missing."""
-    return f"; packs that HEADRACE_PACKS leaves out: {', '.join(registry.off)}" if registry.off else ""
+def explain_off(begin: str = "; packs") -> str:
+    """Return a clause that names the packs that are off, to append to a text about something missing."""
+    return f"{begin} that HEADRACE_PACKS leaves out: {', '.join(registry.off)}" if registry.off else ""
 
 
 registry = Registry()

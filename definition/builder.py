@@ -158,7 +158,7 @@ class _Builder:
             type_ = self.raw["type"][:MAX_NAME]
             also = {name: (*other.also, other.title) for name, other in REGISTRY.items()}
             similar = suggest_by_alias(type_, also) or suggest(type_, REGISTRY.list_types())
-            why = plugins.explain_missing(type_) or similar + explain_off()
+            why = plugins.explain_missing(type_) or similar + explain_off(" Packs" if similar else "; packs")
             self.bad("type", f"there is no node type {type_!r}{why}")
             return None
         before = len(self.issues)

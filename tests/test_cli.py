@@ -26,6 +26,7 @@ from database.queries.audit import NewAuditEntry
 from database.queries.workflows import LabelChange
 from models import ApiToken, AuditEntry, Session, User, Workflow, Workspace
 from nodes import plugins
+from registry import explain_off
 from security import accounts
 from workflow_server import serve
 
@@ -295,7 +296,7 @@ def test_validate_prints_every_issue_with_its_path(file):
     result = CliRunner().invoke(cli.main, ["validate", file({"nodes": nodes})])
     assert result.exit_code == 2
     assert result.stdout.splitlines() == [
-        "nodes[0].type: there is no node type 'sett'; did you mean 'set'?",
+        f"nodes[0].type: there is no node type 'sett'; did you mean 'set'?{explain_off(' Packs')}",
         "nodes[1].config.condition: is required",
     ]
     assert result.stderr == "Error: flow.json is not valid: 2 issues\n"

@@ -617,6 +617,7 @@ def test_a_setting_that_is_not_literal_is_evaluated(type_, name):
     assert any("expression" in message or "expected" in message for message in broken), broken
 
 
+@pytest.mark.pack("forms", "sql")
 def test_only_these_settings_have_braces_with_another_meaning_and_a_reason():
     declared = {pair: field_of(*pair).metadata["braces"] for pair in SETTINGS if field_of(*pair).metadata.get("braces")}
     assert set(declared) == BRACES and all(len(why) > 20 for why in declared.values())
@@ -627,8 +628,15 @@ def test_only_these_settings_have_braces_with_another_meaning_and_a_reason():
     [
         ("switch", {"value": 1, "cases": ["open", "{{ vars.closed }}"]}, "cases[1]"),
         ("sort", {"by": "{{ vars.field }}"}, "by"),
-        ("csv", {"operation": "write", "columns": ["id", "{{ vars.name }}"]}, "columns[1]"),
-        ("agent", {"agent_id": "{{ input.agent }}", "task": "x"}, "agent_id"),
+        pytest.param(
+            "csv",
+            {"operation": "write", "columns": ["id", "{{ vars.name }}"]},
+            "columns[1]",
+            marks=pytest.mark.pack("formats"),
+        ),
+        pytest.param(
+            "agent", {"agent_id": "{{ input.agent }}", "task": "x"}, "agent_id", marks=pytest.mark.pack("agents")
+        ),
         ("group", {"by": "a", "aggregate": {"n": {"op": "sum", "field": "{{ vars.f }}"}}}, "aggregate.n.field"),
         ("set", {"values": {"a": {"{{ input.key }}": 1}}}, "values.a"),
     ],

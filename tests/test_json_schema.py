@@ -205,7 +205,14 @@ def test_schemas_of_unknown_cost_are_validated_in_another_process_with_the_same_
 # Schemas and data whose validation would take years
 
 
-@pytest.mark.parametrize("type_, key", [("validate", "schema"), ("called", "input_schema"), ("agent", "output_schema")])
+@pytest.mark.parametrize(
+    "type_, key",
+    [
+        ("validate", "schema"),
+        ("called", "input_schema"),
+        pytest.param("agent", "output_schema", marks=pytest.mark.pack("agents")),
+    ],
+)
 def test_an_invalid_schema_is_refused_when_a_flow_is_saved(type_, key):
     with pytest.raises(ValidationError) as caught:
         REGISTRY[type_].Config(partial=True).load({key: {"properties": {"a": {"$ref": "#/$defs/b"}}}})

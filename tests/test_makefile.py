@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PYTHON = """#!/bin/sh
-echo "$*${HEADRACE_TEST_DATABASE:+; database: $HEADRACE_TEST_DATABASE}" >> told
+echo "$*${HEADRACE_TEST_DATABASE:+; database: $HEADRACE_TEST_DATABASE}${HEADRACE_PACKS+; packs: }" >> told
 case "$*" in
     *--numprocesses*) exit ${BESIDE:-0} ;;
     *--last-failed*) exit ${ALONE:-0} ;;
@@ -63,7 +63,16 @@ def make(folder):
 
     def run(*args, fails=False, **settings):
         (folder / "told").unlink(missing_ok=True)
-        unset = ("HEADRACE_TEST_DATABASE", "EXTRAS", "EXAMPLES", "MAKEFLAGS", "MAKELEVEL", "WEB", "HEADRACE_WEB")
+        unset = (
+            "HEADRACE_TEST_DATABASE",
+            "EXTRAS",
+            "EXAMPLES",
+            "MAKEFLAGS",
+            "MAKELEVEL",
+            "WEB",
+            "HEADRACE_WEB",
+            "HEADRACE_PACKS",
+        )
         env = {key: value for key, value in os.environ.items() if key not in unset}
         env |= {"PATH": f"{folder / 'machine'}:{env['PATH']}", **settings}
         done = subprocess.run(["make", *args], cwd=folder, env=env, text=True, capture_output=True, timeout=60)
@@ -141,17 +150,20 @@ def test_short_tests_run_in_one_part_without_slow_ones(make):
     assert "--ignore=tests/faults --ignore=tests/clients --ignore=tests/browser" in line
 
 
-def test_all_tests_run_in_three_parts_and_some_on_postgres_too(make):
-    *lines, core, on_postgres, last = make("test-all")[2:]
-    assert [ends(line) for line in [*lines, last]] == [
-        (False, True, "--ignore=tests/api/test_schemathesis.py"),
-        (False, True, "tests/api/test_schemathesis.py"),
-        (False, True, "tests/browser"),
-    ]
+def test_all_tests_run_in_parts_and_some_on_postgres_too(make):
+    short, needy, core, on_postgres, last = make("test-all")[2:]
+    assert [ends(line)[:2] for line in (short, needy, core, on_postgres, last)] == [(False, True)] * 5
     assert "-rs" in last.split(), "what is skipped, such as tests in a browser, is said last"
-    assert not any("slow" in line for line in [*lines, last])
+    assert "slow" not in short + last
     assert [on_postgres] == make("test-postgres")
-    assert [core] == make("test-core") and "-m not slow" in core
+    assert [core] == make("test-core")
+
+
+def test_the_core_is_tested_without_packs_and_the_rest_of_its_tests_with_them(make):
+    short, needy, core = make("test-all")[2:5]
+    parts = [word for word in core.split() if word.startswith("tests/")]
+    assert "-m not slow" in core and core.endswith("; packs: ") and "-m slow or pack" in needy
+    assert all((ROOT / part).exists() and part in needy.split() and f"--ignore={part}" in short for part in parts)
 
 
 @pytest.mark.parametrize("target", ["test", "test-all"])
@@ -182,8 +194,8 @@ def test_tests_on_postgres_can_be_selected(make):
 
 
 def test_the_other_parts_run_the_tests_that_the_first_ignores(make):
-    short, alone, _, _, long = make("test-all")[2:]
-    others = [word for line in (alone, long) for word in line.split() if word.startswith("tests/")]
+    short, _, core, _, long = make("test-all")[2:]
+    others = [word for line in (core, long) for word in line.split() if word.startswith("tests/")]
     assert sorted(others) == sorted(re.findall(r"--ignore=(\S+)", short))
     assert all((ROOT / path).exists() for path in others)
 

@@ -213,7 +213,7 @@ def test_an_unknown_setting_unlike_any_other_lists_all():
 
 def test_an_unknown_node_type_suggests_a_similar_one():
     (issue,) = check(flow(node("it", "webhok")))[1]
-    assert issue.message == f"there is no node type 'webhok'; did you mean 'webhook'?{explain_off()}"
+    assert issue.message == f"there is no node type 'webhok'; did you mean 'webhook'?{explain_off(' Packs')}"
 
 
 @pytest.mark.parametrize(

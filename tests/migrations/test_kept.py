@@ -200,6 +200,7 @@ def test_an_archive_of_an_earlier_schema_is_restored_to_postgresql(restored, exp
             assert connection.execute(select).fetchall() == wanted, table.name
 
 
+@pytest.mark.pack("agents", "importing")
 def test_every_list_of_an_archive_can_be_read(owner):
     answers = {path: owner.get(path) for path in LISTS}
     found = [

@@ -63,6 +63,7 @@ def test_a_clock_set_far_ahead_deletes_nothing(make, keep, caplog):
     assert keep(days=30, wall=lambda: clock[0]).work() and kept() == []
 
 
+@pytest.mark.pack("polls")
 def test_the_state_of_triggers_not_polled_for_a_month_is_pruned(path, keep):
     clock = [NOW]
     part = keep(days=0, wall=lambda: clock[0])

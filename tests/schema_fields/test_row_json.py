@@ -9,6 +9,7 @@ from marshmallow import Schema
 import fields
 import schemas
 from api import catalogue, credentials, logs, metrics, people, schedules, sessions, workflows
+from api.http.paging import listed
 from fields import Json, Milliseconds, Out, Time, iso
 from models import Run
 from packs.agents import api
@@ -78,7 +79,7 @@ def test_missing_values_are_left_out(made):
 
 def test_a_list_has_the_rows_in_their_order():
     rows = list(samples(schemas.RunOut()))
-    answer = schemas.listed(schemas.RunOut).dump({"items": rows, "next_cursor": None})
+    answer = listed(schemas.RunOut).dump({"items": rows, "next_cursor": None})
     assert answer["next_cursor"] is None
     assert orjson.dumps(answer["items"]) == orjson.dumps([schemas.RunOut().dump(row) for row in rows])
 
