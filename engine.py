@@ -22,7 +22,7 @@ import orjson
 
 from definition import Pin, Plan, PlannedNode, plan
 from errors import NodeError
-from execution import (
+from node_execution import (
     HELD,
     NS_IN_MS,
     SEVERAL,

@@ -1,7 +1,7 @@
 """Retry of an ended run: a new run, from its start or from its failed node, with the chosen version.
 
 The first run is history and does not change. The new run gets copies of its completed steps. Retries of a failed node
-within a run are made by `execution.py`.
+within a run are made by `node_execution.py`.
 """
 
 from __future__ import annotations

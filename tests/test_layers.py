@@ -33,8 +33,8 @@ LAYERS = {
     "parsers": set(),
     "nodes": {"expressions", "fields", "net", "parsers"},
     "definition": {"expressions", "nodes"},
-    "execution": {"definition", "expressions", "nodes"},
-    "engine": {"definition", "execution", "expressions", "nodes"},
+    "node_execution": {"definition", "expressions", "nodes"},
+    "engine": {"definition", "expressions", "node_execution", "nodes"},
     "security": {"database", "database.queries", "models", "definition", "nodes", "schemas"},
     "dispatch": {
         *("database", "database.queries", "models", "definition", "engine", "nodes"),

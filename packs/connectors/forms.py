@@ -11,9 +11,9 @@ from errors import NodeError
 from nodes.base import Context
 from nodes.data.jmespath_query import search
 from nodes.fields import text_of, to_json_schema
-from packs.connectors.exchange import ConnectorExchange
 from packs.connectors.inputs import POLL, make_schema
 from packs.connectors.node import ConnectorNode, make, make_example, make_trigger
+from packs.connectors.operation import ConnectorExchange
 
 
 def make_entries(type_: str, connector: Mapping[str, Any], is_own: bool) -> list[dict[str, Any]]:

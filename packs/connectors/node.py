@@ -13,8 +13,8 @@ from marshmallow import Schema
 from nodes.base import Context, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number
-from packs.connectors.exchange import ConnectorExchange
 from packs.connectors.inputs import POLL, make_schema
+from packs.connectors.operation import ConnectorExchange
 from packs.polls.node import Entries, make_polled
 
 

@@ -221,7 +221,7 @@ def test_a_crash_at_any_moment_of_a_loop_of_questions_asks_each_once(tmp_path, t
 
 
 def test_a_repeated_node_waits_without_a_thread_and_counts_its_rounds(start, types, monkeypatch):
-    monkeypatch.setattr("execution.SHORT_PAUSE", 0.05)
+    monkeypatch.setattr("node_execution.SHORT_PAUSE", 0.05)
     one = start(inline=True)
     types.offer("count", lambda config, input, ctx: types.effects.append(1) or len(types.effects), pure=False)
     run = submit(one, chain(node("a", "count", repeat={"until": "{{ output == 3 }}", "every": 0.1}), "end"))
@@ -234,8 +234,8 @@ def test_a_repeated_node_waits_without_a_thread_and_counts_its_rounds(start, typ
 
 
 def test_many_short_pauses_hold_no_thread(start, types, monkeypatch):
-    monkeypatch.setattr("execution.MIN_WAIT", 0.02)
-    monkeypatch.setattr("execution.SHORT_PAUSE", 0.05)
+    monkeypatch.setattr("node_execution.MIN_WAIT", 0.02)
+    monkeypatch.setattr("node_execution.SHORT_PAUSE", 0.05)
     one = start(inline=True)
     types.offer("count", lambda config, input, ctx: types.effects.append(1) or len(types.effects), pure=False)
     run = submit(one, chain(node("a", "count", repeat={"until": "{{ output == 6 }}", "every": 0.02})))
@@ -254,7 +254,7 @@ def test_a_flow_is_run_again_until_its_output_is_right(inline, types):
 
 
 def test_a_rate_limit_is_shared_by_the_nodes_of_its_key(start, types, monkeypatch):
-    monkeypatch.setattr("execution.SHORT_PAUSE", 0.0)
+    monkeypatch.setattr("node_execution.SHORT_PAUSE", 0.0)
     one = start(inline=True)
     times = []
     types.offer("call", lambda config, input, ctx: times.append(now_ms()), pure=False)
@@ -384,7 +384,7 @@ def test_a_run_whose_machine_has_a_slow_clock_takes_no_branch_at_the_timeout(one
 
 
 def test_rounds_end_after_their_time_over_all_pauses(one, types, monkeypatch):
-    monkeypatch.setattr("execution.SHORT_PAUSE", 0.0)
+    monkeypatch.setattr("node_execution.SHORT_PAUSE", 0.0)
     repeat = {"until": "{{ false }}", "every": 0.2, "for_at_most": 0.5}
     run = submit(one, chain(node("a", "act", repeat=repeat)))
     row = wait_for(one, run)

@@ -8,8 +8,8 @@ from nodes.credentials.keyring import DecryptedCredential, Keyring
 from nodes.http.body import append_query
 from nodes.http.pagination import PageLocation
 from packs.connectors import connector_files
-from packs.connectors.exchange import ConnectorExchange
 from packs.connectors.node import make
+from packs.connectors.operation import ConnectorExchange
 
 SAMPLES = {
     "string": "x", "text": "x", "date": "2026-01-05", "datetime": "2026-01-05T09:00:00Z", "integer": 1, "number": 1,

@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import MalformedData, NodeError
 from nodes.files.files import guess_content_type
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 MODEL = "/models/{model}:generateContent"
 MAX_FILE = 14 * 2**20  # with base64, a request of 20 MB

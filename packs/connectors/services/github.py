@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from errors import MalformedData, NodeError
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 PLACE = "/repos/{owner}/{repo}/contents/{+path}"
 MAX_FILE = 50 * 2**20

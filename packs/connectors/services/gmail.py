@@ -10,7 +10,7 @@ from typing import Any
 
 from errors import LimitExceeded, NodeError
 from nodes.fields import text_of
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 from packs.mail.message import (
     MAX_BYTES,
     Mailbox,

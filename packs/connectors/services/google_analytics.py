@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 PAGE = 10_000
 WHOLE = {"TYPE_INTEGER", "TYPE_MILLISECONDS"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import NodeError
 from nodes.fields import text_of
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 PAGE = 1_000
 WAIT = 30_000  # milliseconds that the service waits for the result

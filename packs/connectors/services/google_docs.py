@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nodes.fields import text_of
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 LINK = "https://docs.google.com/document/d/{}/edit"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from errors import NodeError
 from nodes.http.body import FileName, RequestBody
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 
 def upload(

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from errors import LimitExceeded, NodeError
 from nodes.fields import kind_of, text_of, to_objects
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 BOOK = "/spreadsheets/{spreadsheet}"
 SHEETS = {"fields": "sheets.properties(sheetId,title,index,hidden,gridProperties(rowCount,columnCount))"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from errors import LimitExceeded, NodeError
 from nodes.fields import text_of
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 ID = re.compile(r"[0-9a-f]{32}")
 MAX_LINK = 1_000

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from errors import MalformedData, NodeError
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 
 OPTIONS = ("size", "quality", "n", "background", "output_format")
 MAX_IMAGE = 20 * 2**20

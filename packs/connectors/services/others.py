@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import MalformedData, NodeError
 from nodes.http.body import FileName, parse_json
-from packs.connectors.exchange import ConnectorExchange
+from packs.connectors.operation import ConnectorExchange
 from packs.connectors.services.google_drive import upload
 
 DISCORD_PAGE = 100
