@@ -94,8 +94,8 @@ def test_a_node_does_not_begin_after_its_run_was_taken(race, made):
 def test_a_run_is_claimed_once(race, made):
     """The row itself is the lock: the second one waits for it and then sees the claim."""
     run = accept(made)
-    claims = race.run(lambda: do(claims.claim(run.id, "one"))[0], lambda: do(claims.claim(run.id, "other"))[0])
-    assert claims == [1, 0] and race.waited and row(run).claims == 1
+    counts = race.run(lambda: do(claims.claim(run.id, "one"))[0], lambda: do(claims.claim(run.id, "other"))[0])
+    assert counts == [1, 0] and race.waited and row(run).claims == 1
 
 
 def test_a_step_is_not_left_behind_by_a_deleted_run(race, made):
@@ -186,9 +186,9 @@ def test_two_claims_keep_to_the_limit(race, made):
         do([Write("UPDATE runs SET waiting = NULL WHERE id = ?", (older.id,))])
         return do(claims.claim(older.id, "other", 1, made.id))[0]
 
-    claims = race.run(lambda: do(claims.claim(newer.id, "one", 1, made.id))[0], resume_and_claim)
-    assert claims == ([1, 0] if race.cured else [1, 1])
-    assert value("SELECT COUNT(*) FROM runs WHERE status = 'running'") == sum(claims)
+    counts = race.run(lambda: do(claims.claim(newer.id, "one", 1, made.id))[0], resume_and_claim)
+    assert counts == ([1, 0] if race.cured else [1, 1])
+    assert value("SELECT COUNT(*) FROM runs WHERE status = 'running'") == sum(counts)
 
 
 def test_two_new_runs_keep_to_the_limit(race, made):
