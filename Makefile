@@ -110,11 +110,6 @@ POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/api \
 	$(addprefix tests/packs/,agents forms oauth prometheus tables mcp connectors/app_triggers)
 # Files of these folders that are not about what the database has; and, unless EXAMPLES=full, those whose every statement
 # is executed by the other files, too.
-NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/packs/agents/test_,hostile_models.py llm.py model_choice.py \
-	model_names.py) $(addprefix tests/api/test_,schemathesis.py credential_checks.py description.py \
-	error_shape.py every_route.py previews.py static_app.py) \
-	$(addprefix tests/api/webhooks/test_webhook_,auth.py body.py jwt.py) tests/packs/agents/dispatch/test_definitions.py \
-	$(if $(filter full,$(EXAMPLES)),,$(ON_SQLITE))
 ON_SQLITE := tests/dispatch/test_quick_record.py $(addprefix tests/api/,http/test_caching.py \
 	test_files_api.py test_own_nodes.py) $(addprefix tests/api/webhooks/test_,debounced_calls.py shortcut.py \
 	test_calls.py webhook_limits.py webhook_origins.py webhook_paths.py) \
@@ -122,6 +117,11 @@ ON_SQLITE := tests/dispatch/test_quick_record.py $(addprefix tests/api/,http/tes
 	agents/nodes agents/test_agent_loop.py agents/test_agent_safety.py agents/test_agent_waits.py agents/tools \
 	connectors/app_triggers/test_app_triggers.py connectors/app_triggers/test_hooks_left.py forms/test_form_access.py \
 	forms/test_form_storage.py forms/test_member_files.py forms/test_public_forms.py mcp oauth/test_client_tokens.py)
+NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/packs/agents/test_,hostile_models.py llm.py model_choice.py \
+	model_names.py) $(addprefix tests/api/test_,schemathesis.py credential_checks.py description.py \
+	error_shape.py every_route.py previews.py static_app.py) \
+	$(addprefix tests/api/webhooks/test_webhook_,auth.py body.py jwt.py) tests/packs/agents/dispatch/test_definitions.py \
+	$(if $(filter full,$(EXAMPLES)),,$(ON_SQLITE))
 POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(NOT_POSTGRES)) -m 'not slow or postgres' $(PROFILE)
 
 test-postgres: export HEADRACE_TEST_DATABASE = postgres

@@ -178,6 +178,8 @@ def test_suites_run_on_postgres(make):
     assert "-m not slow or postgres" in line and "--ignore=tests/api/test_schemathesis.py" in line
     named = [word.removeprefix("--ignore=") for word in line.split() if "tests/" in word]
     assert "tests/dispatch" in named and all((ROOT / path).exists() for path in named)
+    assert "--ignore=tests/packs/mcp" in line
+    assert "--ignore=tests/packs/mcp" not in make("test-postgres", "EXAMPLES=full")[-1]
 
 
 def test_machines_make_no_networks_beside_browsers(make):
