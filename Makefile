@@ -45,7 +45,7 @@ web: web/dist/.stamp  ## build the browser app
 # `make test` runs the short tests, within minutes: tests marked `slow` are skipped. `make test-all` runs every test, in
 # parts, and some of them again on PostgreSQL. Both test properties with a fifth of the examples, and every fifth moment of a
 # crash, other ones each day, and leave out tests marked `nightly`; EXAMPLES=full is for all of it. Short tests share the
-# machine, three processes for two cores, since some wait. Tests that kill servers mostly wait, so browser tests run
+# machine, two processes for each core, since some wait. Tests that kill servers mostly wait, so browser tests run
 # beside them (tests/support/file_order.py). Both parts keep the order of their files, in which slower ones come first.
 LONG := tests/faults tests/clients tests/browser tests/test_benchmarks.py tests/api/test_schemathesis.py
 # Tests of the core. `make test-all` runs them without any pack, and only those that need packs, or are slow, with all.
@@ -77,7 +77,8 @@ LONG_ONES = --ignore=$(MACHINES) $(LONG) $(PROFILE)
 PACKS_ONES = $(addprefix --ignore=,$(CORE)) $(PROFILE)
 CORE_ONES = $(CORE) $(addprefix --ignore=,$(filter tests/api/%,$(LONG)))
 NEEDY = $(CORE_ONES) -m 'slow or pack' $(PROFILE)
-SHORT_ONES = $(IN_ORDER) $(shell expr $(CORES) \* 3 / 2) $(SHORT)
+TWICE := $(IN_ORDER) $(shell expr $(CORES) \* 2)
+SHORT_ONES = $(TWICE) $(SHORT)
 
 test: .venv/dev.stamp  ## run the short tests; select among all tests with ARGS="-k word"
 ifdef ARGS
@@ -91,7 +92,7 @@ endif
 test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(call build_web,tests of it are skipped or fail)
 	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(PACKS_ONES),$(SHORT) $(PACKS_ONES))
-	@$(IN_MEMORY) $(call beside,$(IN_ORDER) 3 $(NEEDY),$(NEEDY))
+	@$(IN_MEMORY) $(call beside,$(TWICE) $(NEEDY),$(NEEDY))
 	@$(MAKE) --no-print-directory test-core
 	@$(MAKE) --no-print-directory test-postgres
 	@$(IN_MEMORY) $(call beside,$(IN_ORDER) 6 -rs $(LONG_ONES),$(LONG_ONES))
@@ -129,12 +130,12 @@ test-postgres: .venv/dev.stamp  ## run the suites that use the database on Postg
 ifdef ARGS
 	@$(PYTEST) $(ARGS)
 else
-	@$(IN_MEMORY) $(call beside,$(IN_ORDER) $(shell expr $(CORES) \* 2) $(POSTGRES_ONES),$(POSTGRES_ONES))
+	@$(IN_MEMORY) $(call beside,$(TWICE) $(POSTGRES_ONES),$(POSTGRES_ONES))
 endif
 
 test-core: export HEADRACE_PACKS =
 test-core: .venv/dev.stamp  ## run short tests of the core without any pack
-	@$(IN_MEMORY) $(call beside,$(IN_ORDER) 3 $(CORE_ONES) $(QUICK),$(CORE_ONES) $(QUICK))
+	@$(IN_MEMORY) $(call beside,$(TWICE) $(CORE_ONES) $(QUICK),$(CORE_ONES) $(QUICK))
 
 lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes nothing
 	@$(BIN)/ruff check .
