@@ -120,11 +120,12 @@ def ids(server):
 
 
 def install(python):
-    """Install the packages with uv, a package of the tests, or with pip, which takes ten times as long."""
-    uv = ROOT / ".venv" / "bin" / "uv"
-    fast = (uv, "pip", "install", "--quiet", "--python", python)
-    slow = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    do(*(fast if uv.exists() else slow), "--require-hashes", "-r", PINS, cwd=ROOT)
+    """Install the packages with uv, which the tests' own packages bring; where it does not work, pip does."""
+    packages = ("--require-hashes", "-r", PINS)
+    try:
+        do(ROOT / ".venv" / "bin" / "uv", "pip", "install", "--quiet", "--python", python, *packages, cwd=ROOT)
+    except (AssertionError, FileNotFoundError):
+        do(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
