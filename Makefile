@@ -48,7 +48,7 @@ web: web/dist/.stamp  ## build the browser app
 # machine, two processes for each core, since some wait. Tests that kill servers mostly wait, so browser tests run
 # beside them (tests/support/file_order.py). Both parts keep the order of their files, in which slower ones come first.
 LONG := tests/faults tests/clients tests/browser tests/test_benchmarks.py tests/api/test_schemathesis.py
-# Tests of the core. `make test-all` runs them without any pack, and only those that need packs, or are slow, with all.
+# Tests of the core. `make test-all` runs the short ones without packs; the slow ones, and those that need packs, with all.
 CORE := $(addprefix tests/,api database definition dispatch migrations net nodes parsers scheduler schema_fields security \
 	server_log) $(addprefix tests/test_,cli.py cli_credentials.py cli_input.py config.py engine.py engine_loops.py \
 	engine_properties.py expressions.py hostile_expressions.py json_schema.py private_files.py secrets.py templates.py \
@@ -74,7 +74,7 @@ $(PYTEST) $(1) || { [ $$? = 1 ] && \
 endef
 
 LONG_ONES = --ignore=$(MACHINES) $(LONG) $(PROFILE)
-PACKS_ONES = $(addprefix --ignore=,$(CORE)) $(PROFILE)
+REST_ONES = $(addprefix --ignore=,$(CORE)) $(PROFILE)
 CORE_ONES = $(CORE) $(addprefix --ignore=,$(filter tests/api/%,$(LONG)))
 NEEDY = $(CORE_ONES) -m 'slow or pack' $(PROFILE)
 TWICE := $(IN_ORDER) $(shell expr $(CORES) \* 2)
@@ -91,7 +91,7 @@ endif
 # Browser tests are skipped without Chromium. They run last, so that skipped tests and reasons are printed last.
 test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(call build_web,tests of it are skipped or fail)
-	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(PACKS_ONES),$(SHORT) $(PACKS_ONES))
+	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(REST_ONES),$(SHORT) $(REST_ONES))
 	@$(IN_MEMORY) $(call beside,$(TWICE) $(NEEDY),$(NEEDY))
 	@$(MAKE) --no-print-directory test-core
 	@$(MAKE) --no-print-directory test-postgres
@@ -109,8 +109,7 @@ FAULTS := $(addprefix tests/faults/test_,kills.py stops.py doubts.py model.py th
 	stopped_agents.py $(KILLED)) $(MACHINES)
 POSTGRES := $(FAULTS) tests/database tests/dispatch tests/scheduler tests/api \
 	$(addprefix tests/packs/,agents forms oauth prometheus tables mcp connectors/app_triggers)
-# Files of these folders that are not about what the database has; and, unless EXAMPLES=full, those whose every statement
-# is executed by the other files, too.
+# Files whose SQL statements are all executed by other files too: they run on PostgreSQL only with EXAMPLES=full.
 ON_SQLITE := tests/dispatch/test_quick_record.py $(addprefix tests/api/,http/test_caching.py \
 	test_files_api.py test_own_nodes.py) $(addprefix tests/api/webhooks/test_,debounced_calls.py shortcut.py \
 	test_calls.py webhook_limits.py webhook_origins.py webhook_paths.py) \
@@ -118,6 +117,7 @@ ON_SQLITE := tests/dispatch/test_quick_record.py $(addprefix tests/api/,http/tes
 	agents/nodes agents/test_agent_loop.py agents/test_agent_safety.py agents/test_agent_waits.py agents/tools \
 	connectors/app_triggers/test_app_triggers.py connectors/app_triggers/test_hooks_left.py forms/test_form_access.py \
 	forms/test_form_storage.py forms/test_member_files.py forms/test_public_forms.py mcp oauth/test_client_tokens.py)
+# Files of these folders whose subject is not the database, and those of ON_SQLITE.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/packs/agents/test_,hostile_models.py llm.py model_choice.py \
 	model_names.py) $(addprefix tests/api/test_,schemathesis.py credential_checks.py description.py \
 	error_shape.py every_route.py previews.py static_app.py) \

@@ -159,7 +159,7 @@ class _Builder:
             also = {name: (*other.also, other.title) for name, other in REGISTRY.items()}
             similar = suggest_by_alias(type_, also) or suggest(type_, REGISTRY.list_types())
             why = plugins.explain_missing(type_) or similar + explain_off(" Packs" if similar else "; packs")
-            self.bad("type", f"there is no node type {type_!r}{why}")
+            self.bad("type", f"unknown node type {type_!r}{why}")
             return None
         before = len(self.issues)
         report_unknown_keys(self.raw, NODE_KEYS, self.path, self.issues, self.id)

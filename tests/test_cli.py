@@ -296,7 +296,7 @@ def test_validate_prints_every_issue_with_its_path(file):
     result = CliRunner().invoke(cli.main, ["validate", file({"nodes": nodes})])
     assert result.exit_code == 2
     assert result.stdout.splitlines() == [
-        f"nodes[0].type: there is no node type 'sett'; did you mean 'set'?{explain_off(' Packs')}",
+        f"nodes[0].type: unknown node type 'sett'; did you mean 'set'?{explain_off(' Packs')}",
         "nodes[1].config.condition: is required",
     ]
     assert result.stderr == "Error: flow.json is not valid: 2 issues\n"
@@ -340,7 +340,7 @@ def test_validate_reports_a_broken_file_of_a_node_type(nodes_dir, file):
     result = CliRunner().invoke(cli.main, ["validate", file({"nodes": [{"id": "a", "type": "thrice"}]})])
     assert result.exit_code == 2
     assert result.stdout.splitlines() == [
-        "nodes[0].type: there is no node type 'thrice'; the file thrice.py in HEADRACE_NODES_DIR could not be loaded: "
+        "nodes[0].type: unknown node type 'thrice'; the file thrice.py in HEADRACE_NODES_DIR could not be loaded: "
         "line 1: ZeroDivisionError: division by zero"
     ]
 

@@ -73,7 +73,7 @@ def _no_lease(runs: str, silent: bool) -> tuple[str, tuple[Any, ...]]:
 
 
 def abandoned(silent: bool = True) -> list[Run]:
-    """Return runs marked as running whose process is no longer alive.
+    """Return the running runs of dead processes.
 
     Without `silent`, a silent process counts as alive unless it is known to have ended.
     """

@@ -218,7 +218,6 @@ def _add_until_decided(unit: Unit, counts: list[int], start: int, batch: _Statem
     return len(unit)
 
 
-# Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
 # The condition that no row has or names a run's id: something of a deleted run may be left for a while.
 NEVER_USED = " AND ".join(
     f"NOT EXISTS (SELECT 1 FROM {table} WHERE {match})"

@@ -1,4 +1,4 @@
-"""Exchange with a service: the requests of one operation, made from its file, and its result."""
+"""One operation of a connector: the requests to its service, made from its file, and its result."""
 
 from __future__ import annotations
 

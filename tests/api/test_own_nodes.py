@@ -96,7 +96,7 @@ def test_a_flow_with_a_type_of_a_broken_file_has_the_reason_as_its_error(folder,
     definition = {"nodes": [{"id": "a", "type": "whisper"}]}
     why = "the file whisper.py in HEADRACE_NODES_DIR could not be loaded: line 2: ZeroDivisionError: division by zero"
     answer = owner.post("/api/workflows/validate", {"definition": definition}).json
-    assert [issue["message"] for issue in answer["issues"]] == [f"there is no node type 'whisper'; {why}"]
+    assert [issue["message"] for issue in answer["issues"]] == [f"unknown node type 'whisper'; {why}"]
     answer = owner.post("/api/flows", {"name": "W", "definition": definition, "status": "active"})
     assert answer.status_code == 400 and why in answer.json["error"]
 

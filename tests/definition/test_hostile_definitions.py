@@ -213,7 +213,7 @@ def test_an_unknown_setting_unlike_any_other_lists_all():
 
 def test_an_unknown_node_type_suggests_a_similar_one():
     (issue,) = check(flow(node("it", "webhok")))[1]
-    assert issue.message == f"there is no node type 'webhok'; did you mean 'webhook'?{explain_off(' Packs')}"
+    assert issue.message == f"unknown node type 'webhok'; did you mean 'webhook'?{explain_off(' Packs')}"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_an_unknown_node_type_suggests_a_similar_one():
 )
 def test_another_tools_name_of_a_node_type_suggests_ours(type_, offers):
     (issue,) = check(flow(node("it", type_)))[1]
-    assert issue.message.startswith(f"there is no node type {type_!r}; use ") and offers in issue.message
+    assert issue.message.startswith(f"unknown node type {type_!r}; use ") and offers in issue.message
 
 
 def test_an_expression_in_a_literal_setting_is_named_as_the_reason():

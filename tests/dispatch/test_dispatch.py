@@ -449,7 +449,7 @@ def test_a_run_fails_if_no_living_process_has_its_node_types(inline, run_id, lef
         )
     inline.sweep()
     run = run_of(run_id)
-    assert (run.status, run.error_kind) == ("failed", "config") and "there is no node type 'special'" in run.error_text
+    assert (run.status, run.error_kind) == ("failed", "config") and "unknown node type 'special'" in run.error_text
 
 
 def test_a_run_fails_once_the_process_with_its_node_types_has_ended(inline, run_id):

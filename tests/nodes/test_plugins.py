@@ -325,8 +325,8 @@ def test_the_issue_of_a_missing_type_names_the_broken_file(folder, source, type_
     _, issues = check({"nodes": [{"id": "a", "type": type_}, {"id": "b", "type": "other"}]})
     why = f"the file rates.py in HEADRACE_NODES_DIR could not be loaded: {broken.reason}"
     assert [issue.message for issue in issues] == [
-        f"there is no node type {type_!r}; {why}",
-        f"there is no node type 'other'{explain_off()}",
+        f"unknown node type {type_!r}; {why}",
+        f"unknown node type 'other'{explain_off()}",
     ]
 
 

@@ -125,7 +125,7 @@ class HookKeeper:
         """Return the registration at the service. Raises: NodeError if the account or the service is unknown."""
         node: Any = REGISTRY.get(row.type)
         if node is None:
-            raise NodeError(f"there is no node type {row.type!r} any more", permanent=True)
+            raise NodeError(f"the node type {row.type!r} no longer exists", permanent=True)
         scope: Mapping[str, str] = orjson.loads(row.scope)
         register = node.preset["register"]
         resources = self.dispatcher.resources

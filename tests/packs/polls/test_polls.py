@@ -633,7 +633,7 @@ def test_a_flow_with_an_unreadable_definition_fails(source, process):
         execute("UPDATE workflow_versions SET definition_json = ?", (broken,))
         execute("UPDATE workflows SET definition_json = ?", (broken,))
     process.look()
-    assert "there is no node type 'no_such_type'" in row(made).last_error
+    assert "unknown node type 'no_such_type'" in row(made).last_error
 
 
 def test_failing_triggers_are_counted(source, process):
