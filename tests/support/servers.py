@@ -19,6 +19,7 @@ from pathlib import Path
 
 from children import start_child
 from chosen_engine import ON_POSTGRES
+from forked_servers import can_fork, start_forked
 from ports import free_port as free_port
 from world import ROOT, on_postgres
 
@@ -122,9 +123,22 @@ class Server:
 
     def start(self):
         """Start the server and return when it answers."""
-        self._process = start_child(
+        self._process = self._begin()
+        # Read from a pipe, not from a file: the output must be readable even if the disk is full.
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
+        until(self._is_up, "the server answers")
+        self.answering.set()
+        return self
+
+    def _begin(self):
+        """Start the program; `close` ends it."""
+        python, script, *arguments = self.program
+        if (python, script) == (sys.executable, *COMMAND) and can_fork(self.environment):
+            return start_forked(arguments, self.environment)
+        return start_child(
             self.program,
-            seconds=None,  # `close` ends it
+            seconds=None,
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -132,12 +146,6 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        # Read from a pipe, not from a file: the output must be readable even if the disk is full.
-        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
-        self._reader.start()
-        until(self._is_up, "the server answers")
-        self.answering.set()
-        return self
 
     def _read(self, pipe):
         with pipe:
