@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import NamedTuple
 
@@ -293,16 +293,29 @@ def units(pattern):
     return list(kinds.values()), sorted(words)
 
 
-def texts(pattern, size):
-    """Yield long texts of one unit, of two alternating ones, and of two in sequence, each with some endings."""
+def makers(pattern):
+    """Yield functions that make a long text of a size: of one unit, two alternating ones, or two in sequence, each with
+    some endings.
+    """
     letters, words = units(pattern)
     pairs = [
         pair for pair in product([*letters, *words], repeat=2) if not set(pair) <= set(words) or pair[0] == pair[1]
     ]
     for first, second in sample(pairs):
-        in_turns, in_halves = (first + second) * size, (first * size)[: size // 2] + (second * size)
-        made = (in_turns,) if first == second else (in_turns, in_halves)
-        yield from (text[:size] + tail for text in made for tail in TAILS)
+        for tail in TAILS:
+            yield partial(in_turns, first, second, tail)
+            if first != second:
+                yield partial(in_halves, first, second, tail)
+
+
+def in_turns(first, second, tail, size):
+    unit = first + second
+    return (unit * (size // len(unit) + 1))[:size] + tail
+
+
+def in_halves(first, second, tail, size):
+    half = size // 2
+    return (first * half)[:half] + (second * (size - half))[: size - half] + tail
 
 
 def seconds(pattern, method, text):
@@ -323,9 +336,9 @@ def seconds(pattern, method, text):
 def slow(found):
     """Describe the first text for which the pattern takes too long; None if there is none."""
     for method in sorted(found.methods):
-        tried = {size: texts(found.pattern, size) for size in SIZES}
-        for row in zip(*tried.values(), strict=True):
-            for size, text in zip(SIZES, row, strict=True):
+        for make in makers(found.pattern):
+            for size in SIZES:
+                text = make(size)
                 taken = seconds(found.pattern, method, text)
                 if taken > MAX_SECONDS:
                     return (
