@@ -96,7 +96,7 @@ def test_a_webhook_touches_few_files(calls):
     assert len(TRUNK) < MAX_TRUNK
 
 
-def test_a_webhook_by_the_view_touches_few_files(trace, client, make_flow):
+def test_a_webhook_by_the_view_touches_few_files(trace, client, make_flow, unhurried):
     make_flow(definition("path", "node"), status="active", name="Path")
     for _ in range(3):
         assert client.post("/api/webhooks/path", json=INPUT).text == '{"text":"Ada: 105"}'
@@ -106,4 +106,4 @@ def test_a_webhook_by_the_view_touches_few_files(trace, client, make_flow):
     trace.is_on = False
     sys.setprofile(None)
     found = {called for _, called in trace.calls if not called.startswith(TESTS)}
-    assert len(found) <= MAX_VIEW_FILES
+    assert len(found) <= MAX_VIEW_FILES, sorted(found)
