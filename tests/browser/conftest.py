@@ -12,7 +12,7 @@ from pathlib import Path
 import chromium
 import pytest
 from editing import Editor
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 from servers import serving
 
 SIZE = {"width": 1280, "height": 800}
@@ -38,8 +38,12 @@ def pytest_runtest_makereport(item, call):
     folder = getattr(item, "funcargs", {}).get("tmp_path")
     if report.failed and call.when == "call" and page is not None and folder is not None:
         path = folder / "page.png"
-        page.screenshot(path=path)
-        report.sections.append(("the page", f"{page.url}, a picture of it in {path}"))
+        try:
+            page.screenshot(path=path)
+            told = f"a picture of it in {path}"
+        except Error as error:  # without this, it would end all tests
+            told = f"no picture of it: {error}"
+        report.sections.append(("the page", f"{page.url}, {told}"))
     return report
 
 
