@@ -23,8 +23,8 @@ from children import LIVING, start_child
 ROOT = Path(__file__).parents[2]
 MAX_MESSAGE = 1_000_000
 STARTING_SECONDS = 120
-# Settings that Python itself, the C library, or the imports look at: who has others is started as usual.
-USUAL = {"PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "WEB_CONCURRENCY"}
+# The only variables, besides settings, of a server that may be a fork: Python and libraries look at others at a start.
+USUAL = {"PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH"}
 _starting = threading.Lock()
 
 
