@@ -12,10 +12,11 @@ def sieve():
     items = node("items", "jmespath", {"query": "list"})
     end = node("end", "set", {"values": {"n": "{{ item }}"}}, foreach="{{ input }}")
     again = node("again", "set", {"values": {"n": 1}}, repeat={"until": "{{ round == 3 }}", "every": 0})
-    made = flow(start, items, check, "large", "small", end, again)
+    last = node("last", "if", {"condition": "{{ input.n > 5 }}"})
+    made = flow(start, items, check, "large", "small", end, again, last)
     return made | {
         "edges": [["start", "items"], ["items", "check"], ["check", "large", "true"], ["check", "small", "false"],
-                  ["large", "end"], ["small", "again"]],
+                  ["large", "end"], ["small", "again"], ["again", "last"]],
     }  # fmt: skip
 
 
@@ -26,6 +27,10 @@ def test_a_run_shows_how_many_items_took_each_branch(editor):
     editor.ran("small", "success")
     expect(editor.page.get_by_text("3 items").first).to_be_visible()
     expect(editor.page.get_by_text("2 items").first).to_be_visible()
+    # On the card and at its outputs, also if nothing follows.
+    expect(editor.node("check")).to_contain_text("true 3 / false 2")
+    for id_, taken in (("check", ["true 3", "false 2"]), ("last", ["false"])):
+        expect(editor.node(id_).locator("[data-taken]")).to_have_text(taken)
     editor.click("again")
 
 

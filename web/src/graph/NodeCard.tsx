@@ -5,6 +5,7 @@ import { IconAlertTriangleFilled, IconNote, IconPinFilled, IconRepeat } from "@t
 import type { ReactNode } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { FlowNode } from "@/definition/types";
+import type { TakenBranch } from "@/runs/states";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { Quiet } from "@/ui/Quiet";
 import { type Outcome, StatusBadge } from "@/ui/StatusBadge";
@@ -16,6 +17,8 @@ export interface Mark {
   outcome?: Outcome;
   /** Additional text at the bottom, such as "120 ms". */
   detail?: string;
+  /** The branches that its output took in a run. */
+  branches?: readonly TakenBranch[];
   /** The items of a loop in a run, such as "12 items" or "12 items, 1 failed". */
   items?: string;
   /** A problem of the definition, shown on hover. */

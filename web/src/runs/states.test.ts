@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { NodeType } from "@/api/catalogue";
 import type { Definition } from "@/definition/types";
 import {
+  branchesTaken,
+  branchesText,
   detailOf,
   failedNode,
   findStep,
@@ -192,8 +194,25 @@ describe("the node shown first", () => {
     expect([made.get("a")?.items, made.get("b")?.items]).toEqual(["1 item", undefined]);
   });
 
+  it("tell which branch the output of a node took, and how many items took each", () => {
+    const counts = new Map([
+      ["b", 4],
+      ["b true", 3],
+      ["b false", 0],
+      ["bb true", 7],
+    ]);
+    const taken = (branch: string | null, known = counts) => branchesTaken({ nodeId: "b", branch }, known);
+    expect(taken("true", new Map())).toEqual([{ branch: "true", items: undefined }]);
+    expect(branchesText(taken("true"))).toBe("true 4");
+    expect(branchesText(taken(""))).toBe("true 3 / false 0");
+    expect([taken(null), taken("", new Map())]).toEqual([[], []]);
+    const marks = marksOf(nodeStates([step("a"), step("b", { branch: "" })], true), counts);
+    expect(marks.get("b")).toMatchObject({ detail: "true 3 / false 0", branches: taken("") });
+    expect(marks.get("a")?.branches).toBeUndefined();
+  });
+
   it("marks pinned nodes in addition to their outcome", () => {
-    const marks = marksOf(nodeStates([step("a")], true), ["a", "z"]);
+    const marks = marksOf(nodeStates([step("a")], true), undefined, ["a", "z"]);
     expect(marks.get("a")).toMatchObject({ outcome: "success", pinned: true, detail: "10 ms" });
     expect(marks.get("z")).toEqual({ pinned: true });
   });

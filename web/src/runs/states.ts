@@ -6,6 +6,7 @@ import type { Mark } from "@/graph/NodeCard";
 import { nameOf } from "@/graph/nameOf";
 import { count, duration, milliseconds } from "@/ui/format";
 import type { Outcome } from "@/ui/StatusBadge";
+import { type Counts, keyOf } from "./words";
 
 /** A step without input and output. */
 export type Step = Omit<Schemas["StepOut"], "input" | "output" | "number"> & { number: number };
@@ -174,10 +175,41 @@ export function liveEdges(definition: Definition, states: ReadonlyMap<string, No
   return isLive;
 }
 
+/** A branch of a node in a run. `items` is the number of items that took it; undefined if the output is no list. */
+export interface TakenBranch {
+  branch: string;
+  items: number | undefined;
+}
+
+/**
+ * Return the branches of a node's output in a run, those of a loop with the items that took each of them, also 0.
+ * Empty if the node has no branches, did not succeed, or its counts are not known yet.
+ */
+export function branchesTaken(state: Pick<NodeState, "nodeId" | "branch">, counts: Counts): readonly TakenBranch[] {
+  const { nodeId, branch } = state;
+  if (branch === null) return [];
+  if (branch !== SEVERAL) return [{ branch, items: counts.get(nodeId) }];
+  const prefix = keyOf(nodeId, "");
+  return [...counts].flatMap(([key, items]) =>
+    key.startsWith(prefix) ? [{ branch: key.slice(prefix.length), items }] : [],
+  );
+}
+
+/** Return the branches as text: "true", "true 3 / false 1". */
+export function branchesText(branches: readonly TakenBranch[]): string {
+  return branches.map(({ branch, items }) => (items === undefined ? branch : `${branch} ${count(items)}`)).join(" / ");
+}
+
+const NO_COUNTS: Counts = new Map();
+
 /** Return the marks of the nodes for a graph. */
-export function marksOf(states: ReadonlyMap<string, NodeState>, pinned: Iterable<string> = []): Map<string, Mark> {
+export function marksOf(
+  states: ReadonlyMap<string, NodeState>,
+  counts: Counts = NO_COUNTS,
+  pinned: Iterable<string> = [],
+): Map<string, Mark> {
   const marks = new Map<string, Mark>();
-  for (const [id, state] of states) marks.set(id, markOf(state));
+  for (const [id, state] of states) marks.set(id, markOf(state, counts));
   for (const id of pinned) marks.set(id, { ...marks.get(id), pinned: true });
   return marks;
 }
@@ -186,7 +218,7 @@ export function marksOf(states: ReadonlyMap<string, NodeState>, pinned: Iterable
 export function withItems(
   marks: ReadonlyMap<string, Mark>,
   definition: Pick<Definition, "nodes">,
-  counts: ReadonlyMap<string, number>,
+  counts: Counts,
 ): ReadonlyMap<string, Mark> {
   const made = new Map(marks);
   for (const node of definition.nodes) {
@@ -197,8 +229,10 @@ export function withItems(
   return made;
 }
 
-function markOf(state: NodeState): Mark {
-  const mark = { outcome: state.outcome, detail: detailOf(state) };
+function markOf(state: NodeState, counts: Counts): Mark {
+  const branches = branchesTaken(state, counts);
+  const mark: Mark = { outcome: state.outcome, detail: branchesText(branches) || detailOf(state) };
+  if (branches.length > 0) mark.branches = branches;
   return state.items === null ? mark : { ...mark, items: itemsText(state.items) };
 }
 

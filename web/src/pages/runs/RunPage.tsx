@@ -90,7 +90,7 @@ function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
   const isLive = useMemo(() => definition && liveEdges(definition, states), [definition, states]);
   const counts = useCounts(run);
   const marks = useMemo(() => {
-    const made = marksOf(states, run.pinned);
+    const made = marksOf(states, counts, run.pinned);
     return definition === undefined ? made : withItems(made, definition, counts);
   }, [states, run.pinned, definition, counts]);
   const labelOf = useCallback(

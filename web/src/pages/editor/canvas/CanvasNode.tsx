@@ -1,3 +1,4 @@
+import { IconCheck } from "@tabler/icons-react";
 import {
   BaseEdge,
   type EdgeProps,
@@ -11,6 +12,7 @@ import { type MouseEvent, memo, useMemo } from "react";
 import graph from "@/graph/graph.module.css";
 import { type Mark, NodeCard } from "@/graph/NodeCard";
 import { BETWEEN_ROWS, isBackwards, nameOf } from "@/graph/nameOf";
+import { branchesText, type TakenBranch } from "@/runs/states";
 import { edgeLabel } from "@/runs/words";
 import { placesOf, type Way } from "../branches";
 import { edge as edgeOf } from "../changes";
@@ -97,6 +99,7 @@ export const CanvasNode = memo(function CanvasNode({ id, data, selected, height 
           way={way}
           top={places[at] ?? 0}
           open={open.includes(way) && !readOnly}
+          taken={run?.branches?.find(({ branch }) => branch === way)}
           narrow={ways.length > 2}
         />
       ))}
@@ -110,16 +113,29 @@ interface WayOutProps {
   way: Way;
   top: number;
   open: boolean;
+  /** Given if the node's output took it in the run on the canvas. */
+  taken: TakenBranch | undefined;
   narrow: boolean;
 }
 
-/** A branch's name beside its handle and, while it is not connected, a button that adds the next node. */
-function WayOut({ id, name, way, top, open, narrow }: WayOutProps) {
+/** A branch's name beside its handle, the number of items that took it and, while it is not connected, a button that adds the next node. */
+function WayOut({ id, name, way, top, open, taken, narrow }: WayOutProps) {
   const store = useEditorStore();
   if (way === undefined && !open) return null;
+  const isTaken = taken !== undefined && taken.items !== 0;
   return (
-    <div className={`${classes.way} nodrag nopan`} style={{ top }} data-error={way === "error" || undefined}>
-      {way !== undefined && <span title={way}>{way}</span>}
+    <div
+      className={`${classes.way} nodrag nopan`}
+      style={{ top }}
+      data-error={way === "error" || undefined}
+      data-taken={isTaken || undefined}
+    >
+      {way !== undefined && (
+        <span title={way}>
+          {taken === undefined ? way : branchesText([taken])}
+          {isTaken && <IconCheck size={13} role="img" aria-label="taken" />}
+        </span>
+      )}
       {open && (
         <button
           type="button"

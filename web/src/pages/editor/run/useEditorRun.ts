@@ -226,7 +226,7 @@ export function useRunOnCanvas({ run, states, starting, failed }: EditorRun): vo
   const counts = useCounts(run);
   const marks = useMemo(() => {
     if (starting) return NO_MARKS;
-    const made = marksOf(states);
+    const made = marksOf(states, counts);
     if (failed !== undefined) {
       const told = firstLine(failed.error ?? run?.error_text ?? "");
       made.set(failed.nodeId, { ...made.get(failed.nodeId), detail: told || "failed" });
