@@ -70,7 +70,7 @@ class NodeOut(Out):
     description = fields.String()
     branches = fields.List(fields.String())
     trigger = fields.Boolean()
-    collects = fields.Boolean(help="Whether it may have `debounce`")
+    collects = fields.Boolean(help="True if the node may have `debounce`")
     pure = fields.Boolean()
     own = fields.Boolean()
     config_schema = fields.Dict()

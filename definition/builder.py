@@ -458,8 +458,8 @@ class _Builder:
         An empty required field gets only "must not be empty", without the maximum length.
         """
         if path in raw and path not in schema.fields:
-            offer = suggest(path, schema.fields) or f"; {self.raw['type']} has: {', '.join(schema.fields) or 'none'}"
-            return f"there is no such setting{offer}"
+            offer = suggest(path, schema.fields) or f"; allowed: {', '.join(schema.fields) or 'none'}"
+            return f"unknown setting{offer}"
         if raw.get(path) == "" and message.startswith("must not be empty, "):
             return "must not be empty"
         return message

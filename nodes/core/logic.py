@@ -49,10 +49,7 @@ def check_condition(value: Any) -> None:
 
 
 class If(Node):
-    """Routes to the true or the false branch, depending on a condition.
-
-    Empty values, zero, null and the text false are false.
-    """
+    """Routes to the true or the false branch, depending on a condition."""
 
     type = "if"
     category = "logic"
@@ -407,9 +404,12 @@ class Set(Node):
 
     class Config(Schema):
         values = setting(
-            Values, 'The keys with their values: {"total": "{{ input.a }}"}', required=True, title="Values"
+            Values,
+            'Fields of the output. A value is text, or contains {{ }}: {"total": "{{ input.a }}"}',
+            required=True,
+            title="Values",
         )
-        keep_input = flag("Whether to keep the keys of the input", False, title="Keep input")
+        keep_input = flag("Add the fields of the input to the output", False, title="Keep input")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if config["keep_input"] and isinstance(input, dict):

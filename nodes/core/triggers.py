@@ -231,7 +231,7 @@ class WebhookNode(TriggerNode):
     class Config(Schema):
         path = setting(
             WebhookPath,
-            "Path of the URL after /api/webhooks/: orders/new. In orders/:id, id is a parameter: trigger.params.id",
+            "The end of the address: orders/new. In orders/:id, id is a parameter: trigger.params.id",
             literal=True,
             required=True,
             title="Path",
@@ -300,7 +300,7 @@ class WebhookNode(TriggerNode):
             title="Allowed origins (CORS)",
         )
         allow_credentials = flag(
-            "Whether these scripts may send cookies and HTTP logins along", False, title="Allow credentials (CORS)"
+            "Let these scripts send cookies and HTTP logins", False, title="Allow credentials (CORS)"
         )
         expose_headers = _list_of(
             fields.String(validate=header_name),
@@ -385,7 +385,9 @@ class ScheduleNode(TriggerNode):
         def has_one_rhythm(self, data: Mapping[str, Any], **kwargs: Any) -> None:
             """Require either cron or every; both would be two schedules."""
             if ("cron" in data) == ("every" in data):
-                raise ValidationError("Set a cron expression (cron) or an interval (every), not both.", "cron")
+                raise ValidationError(
+                    "Choose when it runs: set a cron expression (cron) or an interval (every).", "cron"
+                )
 
 
 class ErrorNode(TriggerNode):
@@ -413,7 +415,7 @@ class Called(AskingNode):
     """Starts a run when another flow, an agent or an MCP client calls this flow, with the input of the call."""
 
     type = "called"
-    title = "Called by a flow"
+    title = "When called by a flow"
     icon = "phone-incoming"
     also = ("execute workflow trigger", "subflow", "sub-workflow", "callable flow", "when called")
     examples = (

@@ -74,7 +74,7 @@ class FormField(Schema):
     title = line("The label of the field, or the text of a heading, paragraph or page", most=2_000, title="Title")
     help = line("A sentence below the label", most=1_000, least=0, title="Help")
     placeholder = line("An example that is shown in the empty field", most=200, least=0, title="Placeholder")
-    required = flag("Whether it must be answered. A required checkbox must be checked", False, title="Required")
+    required = flag("Require an answer. A required checkbox must be checked", False, title="Required")
     options = setting(
         fields.List(fields.String(validate=validate.Length(1, 200)), validate=validate.Length(1, MAX_OPTIONS)),
         "The choices, in order",
@@ -85,11 +85,11 @@ class FormField(Schema):
         fields.Raw, "The answer at the start: text, a number, true, or a list of choices", literal=True, title="Default"
     )
     prefill = flag(
-        "Whether the address of the form may fill in the field: `?name=value`", False, title="Fill in from the address"
+        "Let the address of the form fill in the field: `?name=value`", False, title="Fill in from the address"
     )
     min = number("The smallest number, the shortest text, the fewest choices", -1e15, 1e15, title="Minimum")
     max = number("The largest number, the longest text, the most choices, the most files", -1e15, 1e15, title="Maximum")
-    integer = flag("Whether a number must have no fraction", False, title="Whole number")
+    integer = flag("Accept only whole numbers", False, title="Whole number")
     accept = setting(
         fields.List(
             fields.String(validate=matches(ENDING, "Must be an ending such as .pdf.")),
@@ -476,7 +476,7 @@ class Subflow(WaitingNode):
             title="Flow",
         )
         input = anything("The input of the flow. Default: this node's input", title="Input")
-        wait = flag("Whether to wait for the output of the flow", True, title="Wait for the result")
+        wait = flag("Wait for the output of the flow", True, title="Wait for the result")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.flows is None:

@@ -269,9 +269,9 @@ class Sort(Node):
             SortPaths,
             title="Sort by",
         )
-        case_sensitive = flag("Whether capital letters come before all small letters", False, title="Case-sensitive")
+        case_sensitive = flag("Sort capital letters before all small letters", False, title="Case-sensitive")
         natural = flag(
-            "Whether digits in text count as numbers, so that file2 comes before file10", False, title="Natural order"
+            "Compare digits in text as numbers, so that file2 comes before file10", False, title="Natural order"
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -301,7 +301,7 @@ class Limit(Node):
         items = items_setting()
         count = whole("The number of items to keep", 0, MAX_ITEMS, load_default=1, title="Count")
         offset = whole("The number of items to skip first", 0, MAX_ITEMS, load_default=0, title="Offset")
-        from_end = flag("Whether to count from the end; kept items stay in their order", False, title="From the end")
+        from_end = flag("Count from the end; kept items stay in their order", False, title="From the end")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         items = list_of_config(config, input)
@@ -552,8 +552,8 @@ class Split(Node):
         )
         size = whole("The number of items in each chunk of a list", 1, MAX_ITEMS, title="Chunk size")
         separator = separator_setting("The text between the parts of a text; \\n is a line break", title="Separator")
-        trim = flag("Whether to remove blanks around the parts of a text, and empty parts", False, title="Trim parts")
-        keep = flag("Whether to keep the other fields with each split value", False, title="Keep other fields")
+        trim = flag("Remove blanks around the parts of a text, and empty parts", False, title="Trim parts")
+        keep = flag("Keep the other fields with each split value", False, title="Keep other fields")
 
         @validates_schema
         def has_one_way(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -661,7 +661,7 @@ class Join(Node):
         by = many_paths("The values that matching objects of both lists share: email, address.country", title="Join by")
         left_by = many_paths("The values of the left list, if their names differ: customer_id", title="Left values")
         right_by = many_paths("The values of the right list, if their names differ: id", title="Right values")
-        by_position = flag("Whether to join objects at the same position", False, title="Join by position")
+        by_position = flag("Join objects at the same position", False, title="Join by position")
         how = choice("Which objects to keep", HOW, load_default="inner", title="Join type")
         prefix = line(
             "The prefix of keys of the right list that the left has too",
@@ -675,7 +675,7 @@ class Join(Node):
             title="Nest under",
         )
         as_text = flag(
-            "Whether 1 and the text 1 are equal, as between a database and a CSV file", False, title="Compare as text"
+            "Treat 1 and the text 1 as equal, as between a database and a CSV file", False, title="Compare as text"
         )
         items = anything(
             "A list of texts or numbers to join to one text instead of joining two lists", title="Items to join as text"

@@ -84,7 +84,9 @@ class HTTPRequest(Node):
         headers = headers('The headers: {"Authorization": "Bearer {{ secrets.token }}"}', title="Headers")
         credential = credential("The credential to send with the request", *HTTP_CREDENTIALS, title="Authentication")
         body = anything(
-            "The body; without it, none is sent. For the body type file: the path of a file", lines="json", title="Body"
+            "The body of the request (optional). For the body type File: the path of the file",
+            lines="json",
+            title="Body",
         )
         body_type = choice(
             "The format of the body",
@@ -98,7 +100,7 @@ class HTTPRequest(Node):
             title="Files",
         )
         timeout = timeout()
-        follow_redirects = flag("Whether to follow redirects", True, title="Follow redirects")
+        follow_redirects = flag("Continue at the address that a redirect names", True, title="Follow redirects")
         pagination = setting(
             fields.Nested(Pagination),
             "How to collect a list that spans several pages. The output's body is then the whole list",
@@ -116,9 +118,7 @@ class HTTPRequest(Node):
             names="folder",
             title="Save to",
         )
-        fail_on_status = flag(
-            "Whether a response with status 400 or higher fails the node", True, title="Fail on HTTP 4xx/5xx"
-        )
+        fail_on_status = flag("Fail if the response has status 400 or higher", True, title="Fail on HTTP 4xx/5xx")
 
         @validates_schema
         def has_pages_of_data(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -235,7 +235,7 @@ class GraphQL(Node):
         credential = credential("The credential to send with the request", *HTTP_CREDENTIALS, title="Authentication")
         timeout = timeout()
         fail_on_errors = flag(
-            "Whether errors in the response fail the node. If not, the output is {data, errors}",
+            "Fail if the response contains errors. If off, the output is {data, errors}",
             True,
             title="Fail on errors",
         )

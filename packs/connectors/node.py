@@ -118,9 +118,9 @@ class ConnectorPoll(ConnectorNode, TriggerNode):
                 title="Interval (seconds)",
             ),
             "backlog": flag(
-                "Whether entries that exist at the first poll also start runs", False, title="Include existing entries"
+                "Also start runs for entries that exist at the first poll", False, title="Include existing entries"
             ),
-            "updates": flag("Whether a changed entry starts another run", False, title="Include updates"),
+            "updates": flag("Also start a run when an entry changes", False, title="Include updates"),
         }  # fmt: skip
         return Schema.from_dict(own, name=self.title)(unknown=made.unknown)
 

@@ -234,9 +234,7 @@ class Crypto(Node):
             MAX_RANDOM,
             title="Random bytes",
         )
-        url_safe = flag(
-            "For base64_encode: whether to use - and _ instead of + and /, without padding", False, title="URL-safe"
-        )
+        url_safe = flag("For base64_encode: use - and _ instead of + and /, without padding", False, title="URL-safe")
 
         @validates_schema
         def has_required_settings(self, data: Mapping[str, Any], **kwargs: Any) -> None:

@@ -111,7 +111,7 @@ def _text(value: Any) -> str:
 
 
 class RssTrigger(TriggerNode):
-    """Starts a run for each new entry of an RSS or Atom feed, with the entry as input. No entry starts two runs."""
+    """Starts a run for each new entry of an RSS or Atom feed, with the entry as input. Each entry starts one run."""
 
     type = "rss_trigger"
     title = "New entry of a feed"
@@ -125,9 +125,9 @@ class RssTrigger(TriggerNode):
         url = text(URL_HELP, web_address, most=8_000, required=True, title="Feed URL")
         every = number("Seconds between two checks", 30, 366 * 86_400, load_default=900.0, title="Interval (seconds)")
         backlog = flag(
-            "Whether entries that exist at the first check also start runs", False, title="Include existing entries"
+            "Also start runs for entries that exist at the first check", False, title="Include existing entries"
         )
-        updates = flag("Whether a changed entry starts another run", False, title="Include updates")
+        updates = flag("Also start a run when an entry changes", False, title="Include updates")
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
         feed = fetch(config["url"], ctx, state or {})

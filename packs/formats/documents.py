@@ -60,7 +60,7 @@ class Spreadsheet(Node):
         )
         items = anything("For write: a list of objects, or of lists. Default: the input", title="Rows")
         sheet = text("The name of the sheet. Default: the first", most=31, title="Sheet")
-        header = flag("Whether the first row contains the column names", True, title="Header row")
+        header = flag("The first row contains the column names", True, title="Header row")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))

@@ -57,7 +57,7 @@ class Conversion(Schema):
     """Settings of all nodes that parse and format text."""
 
     operation = choice(
-        "Whether to read text or to write it", {"parse": "Parse", "format": "Format"}, title="Operation", required=True
+        "Parse text, or create text", {"parse": "Parse", "format": "Format"}, title="Operation", required=True
     )
     data = anything(
         "The text to parse: {{ input.body }}, or the data to format. Default: the input", title="Data", lines=""
@@ -99,25 +99,19 @@ class Csv(Node):
             validate=validate.Regexp(r"(auto|\\t|[^\r\n\"])\Z", error="Must be auto, \\t or one character."),
             title="Delimiter",
         )
-        header = flag(
-            "Whether the first row contains the column names. Without names, rows are lists", True, title="Header row"
-        )
+        header = flag("Read the column names from the first row. If off, rows are lists", True, title="Header row")
         columns = names_setting(
             "Columns to read or write, in this order; for format also paths: customer.name. Default: all",
             title="Columns",
         )
-        types = flag(
-            "For parse: whether to convert numbers and booleans, and empty cells to null", False, title="Detect types"
-        )
+        types = flag("For parse: convert numbers and booleans, and empty cells to null", False, title="Detect types")
         skip = whole(
             "For parse: the number of lines to skip before the table", 0, 10_000, load_default=0, title="Skip lines"
         )
         escape_formulas = flag(
-            "For format: whether to escape texts that spreadsheets would run as formulas", True, title="Escape formulas"
+            "For format: escape texts that spreadsheets would run as formulas", True, title="Escape formulas"
         )
-        bom = flag(
-            "For format: whether to add a byte order mark, by which Excel detects UTF-8", False, title="Byte order mark"
-        )
+        bom = flag("For format: add a byte order mark, by which Excel detects UTF-8", False, title="Byte order mark")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
 
@@ -159,11 +153,9 @@ class JsonNode(Node):
         indent = whole(
             "For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation"
         )
-        sort_keys = flag(
-            "For format: whether to sort keys, so that equal data gives equal text", False, title="Sort keys"
-        )
+        sort_keys = flag("For format: sort keys, so that equal data gives equal text", False, title="Sort keys")
         lines = flag(
-            "Whether each line is a separate value (JSON Lines); the data is then a list", False, title="JSON Lines"
+            "Treat each line as a separate value (JSON Lines); the data is then a list", False, title="JSON Lines"
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -260,7 +252,7 @@ class Xml(Node):
         indent = whole(
             "For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation"
         )
-        declaration = flag("For format: whether to start with <?xml …?>", True, title="XML declaration")
+        declaration = flag("For format: start with <?xml …?>", True, title="XML declaration")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
 
@@ -296,7 +288,7 @@ class Yaml(Node):
 
     class Config(Conversion):
         documents = flag(
-            "Whether the text may contain several documents; the data is then a list", False, title="Multiple documents"
+            "Accept several documents in the text; the data is then a list", False, title="Multiple documents"
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -433,7 +425,7 @@ class Markdown(Node):
 
     class Config(Schema):
         text = anything("The Markdown text: {{ input.body }}. Default: the input", lines="markdown", title="Markdown")
-        breaks = flag("Whether a line end becomes a line break, as in a chat", False, title="Keep line breaks")
+        breaks = flag("Show a line end as a line break, as in a chat", False, title="Keep line breaks")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         import nh3

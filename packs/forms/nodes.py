@@ -121,7 +121,7 @@ class FormNode(TriggerNode):
         path = setting(FormPath, "Path of the page after /forms/: contact", literal=True, required=True, title="Path")
         title = line("The heading of the page", most=200, required=True, title="Title")
         intro = line("Text below the heading", most=5_000, least=0, title="Introduction", lines="")
-        fields = form_fields("The fields in order. A Next page starts another step", required=True)
+        fields = form_fields('The fields in order. Add "Next page" to split the form', required=True)
         button = line("The button that sends the form. Default: Send", most=60, title="Button")
         respond = choice(
             "The page after sending: thanks at once, thanks when the run has ended, or the text of a Respond node",
@@ -133,15 +133,15 @@ class FormNode(TriggerNode):
             "Heading after sending; it may read the answers: Thank you, {{ input.name }}. Default: Thank you",
             check_thanks,
             most=1_000,
-            title="Thanks: heading",
+            title="Thank-you title",
             braces=EVALUATED_LATER,
         )
         thanks_text = line(
-            "Text after sending; with Thanks when the run ends also the run's output: {{ output.number }}",
+            'Text after sending; for "when the run ends" also the run\'s output: {{ output.number }}',
             check_thanks,
             most=5_000,
             least=0,
-            title="Thanks: text",
+            title="Thank-you text",
             braces=EVALUATED_LATER,
             lines="",
         )
@@ -232,7 +232,7 @@ class FormPage(WaitingNode):
     class Config(Schema):
         title = line("The heading of the page", most=200, required=True, title="Title")
         intro = text("Text below the heading", most=2_000, title="Introduction", lines="")
-        fields = form_fields("The fields in order. A Next page starts another step", required=True)
+        fields = form_fields('The fields in order. Add "Next page" to split the form', required=True)
         button = line("The button that sends the page. Default: Continue", most=60, title="Button")
         timeout = timeout_field()
 

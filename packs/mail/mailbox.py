@@ -59,11 +59,9 @@ class EmailTrigger(TriggerNode):
             "The folder to watch: INBOX, Orders/New", header_value, most=500, load_default="INBOX", title="Folder"
         )
         every = number("Seconds between two checks", 10, 366 * 86_400, load_default=60.0, title="Interval (seconds)")
-        mark_seen = flag("Whether a mail is marked as read after its run has started", True, title="Mark as read")
-        backlog = flag(
-            "Whether mails that exist at the first check also start runs", False, title="Include existing mails"
-        )
-        attachments = flag("Whether to save attachments as files in mail/", True, title="Save attachments")
+        mark_seen = flag("Mark a mail as read after its run has started", True, title="Mark as read")
+        backlog = flag("Also start runs for mails that exist at the first check", False, title="Include existing mails")
+        attachments = flag("Save attachments as files in mail/", True, title="Save attachments")
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
         return poll_folder(config, state, ctx)

@@ -51,7 +51,7 @@ class MqttCredential(base.CredentialType):
     title = "MQTT"
     host = base.text("The broker: mqtt.example.com", base.check_host, required=True, title="Host")
     port = base.port(8883)
-    tls = flag("Whether the connection is encrypted", True, literal=False, title="Use TLS")
+    tls = flag("Encrypt the connection", True, literal=False, title="Use TLS")
     username = base.text("The user name", title="User name")
     password = base.secret("The password", title="Password")
 
@@ -100,7 +100,7 @@ class MqttNode(Node):
             load_default=1,
             title="Quality of service",
         )
-        retain = flag("Whether the broker keeps the message for later subscribers", False, title="Retain")
+        retain = flag("Let the broker keep the message for later subscribers", False, title="Retain")
         limit = whole(
             "For receive: the number of messages after which to stop", 1, 1_000, load_default=1, title="Max messages"
         )
@@ -362,12 +362,12 @@ class MqttTrigger(TriggerNode):
             title="Key path",
         )
         keep = flag(
-            "Whether the broker keeps messages while the server is not connected, which needs quality of service 1",
+            "Let the broker keep messages while the server is not connected; needs quality of service 1",
             True,
             title="Keep missed messages",
         )
         retained = flag(
-            "Whether messages that the broker retained before start runs", False, title="Include retained messages"
+            "Also start runs for messages that the broker retained before", False, title="Include retained messages"
         )
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:

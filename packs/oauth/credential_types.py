@@ -75,7 +75,7 @@ class OAuth2(CredentialType):
         literal=False,
         title="Send client credentials in",
     )
-    pkce = setting(fields.Boolean, "Whether to use PKCE with S256 (RFC 7636). Default: true", title="PKCE")
+    pkce = setting(fields.Boolean, "Use PKCE with S256 (RFC 7636). Default: true", title="PKCE")
     separator = choice(
         "The separator between scopes", {"space": "A space", "comma": "A comma"}, literal=False, title="Scope separator"
     )
@@ -147,7 +147,7 @@ class OAuth2ClientCredentials(CredentialType):
     scope = text("The requested scopes, separated by spaces", title="Scope")
     audience = text("The audience, if the server requires one", title="Audience")
     auth = choice(
-        "Whether the token request contains id and secret in its header or its body",
+        "Where the token request contains the client's ID and secret",
         {"header": "Header", "body": "Body"},
         literal=False,
         load_default="header",

@@ -135,7 +135,7 @@ class PollTrigger(TriggerNode):
     """
 
     type = "poll"
-    title = "New entry of a list"
+    title = "New item in a list"
     icon = "refresh-dot"
     also = ("http poll", "api trigger", "watch", "list", "rest", "polling trigger")
     polls = True
@@ -176,9 +176,9 @@ class PollTrigger(TriggerNode):
         )
         every = number("Seconds between two polls", 10, 366 * 86_400, load_default=300.0, title="Interval (seconds)")
         backlog = flag(
-            "Whether entries that exist at the first poll also start runs", False, title="Include existing entries"
+            "Also start runs for entries that exist at the first poll", False, title="Include existing entries"
         )
-        updates = flag("Whether a changed entry starts another run", False, title="Include updates")
+        updates = flag("Also start a run when an entry changes", False, title="Include updates")
         cursor = _path(
             "JMESPath of a value that grows from entry to entry: updated_at. Expressions read the largest as since",
             least=1,

@@ -111,7 +111,7 @@ class SQL(Node):
             title="Decimals",
         )
         timeout = number("Seconds until the statement fails", 0.1, 3_600, load_default=30.0, title="Timeout (seconds)")
-        read_only = flag("Whether the database must refuse every change", False, title="Read-only")
+        read_only = flag("Let the database refuse every change", False, title="Read-only")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
@@ -295,7 +295,7 @@ class PostgresTrigger(TriggerNode):
             lines="sql",
             title="Catch-up query",
         )
-        backlog = flag("Whether rows of the first catch-up query also start runs", False, title="Include existing rows")
+        backlog = flag("Also start runs for the rows of the first catch-up query", False, title="Include existing rows")
 
         @validates_schema
         def has_a_key_to_catch_up(self, data: Mapping[str, Any], **kwargs: Any) -> None:

@@ -102,7 +102,7 @@ class SshNode(Node):
         timeout = number(
             "Seconds until the command is stopped", 0.1, 3_600, load_default=60.0, title="Timeout (seconds)"
         )
-        fail_on_status = flag("Whether an exit status other than 0 fails the node", True, title="Fail on exit status")
+        fail_on_status = flag("Fail if the exit status is not 0", True, title="Fail on exit status")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))

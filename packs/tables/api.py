@@ -122,7 +122,7 @@ class RowArgs(PageArgs):
         help='Conditions as JSON: `[{"column": "total", "operator": "gte", "value": 100}]`. Operators: '
         + ", ".join(OPERATORS),
     )
-    match = choice(("all", "any"), load_default="all", help="Whether all conditions must hold, or any")
+    match = choice(("all", "any"), load_default="all", help="Combine the conditions: all of them must hold, or any")
     sort = text(61, 0, is_stored=False, load_default="", help="A column; `-total`: the largest first. Default: `id`")
 
 

@@ -153,7 +153,7 @@ class TableNode(Node):
             title="Where",
         )
         match = choice(
-            "Whether a row must satisfy all conditions or any of them",
+            "Choose the rows that satisfy all conditions, or any of them",
             {"all": "All conditions", "any": "Any condition"},
             load_default="all",
             title="Match",

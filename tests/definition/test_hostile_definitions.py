@@ -202,13 +202,13 @@ def test_validation_messages_are_in_plain_language(type_, config, path, message)
 
 def test_an_unknown_setting_suggests_a_similar_one():
     assert complaints("http", url="https://x", header={})["nodes[0].config.header"] == (
-        "there is no such setting; did you mean 'headers'?"
+        "unknown setting; did you mean 'headers'?"
     )
 
 
 def test_an_unknown_setting_unlike_any_other_lists_all():
     found = complaints("filter", keep="{{ item }}", where=3)
-    assert found["nodes[0].config.where"] == "there is no such setting; filter has: items, keep"
+    assert found["nodes[0].config.where"] == "unknown setting; allowed: items, keep"
 
 
 def test_an_unknown_node_type_suggests_a_similar_one():

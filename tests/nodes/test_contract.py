@@ -79,6 +79,7 @@ def test_every_property_of_a_form_has_a_title_and_a_description_and_every_choice
     schema = SCHEMAS[name]
     for path, field in properties_of(schema):
         assert field.get("title") and field.get("description"), f"{path} has no title or no description"
+        assert not re.search(r"(^|: )whether\b", field["description"], re.I), f"{path}: say what On does"
     for path, field in choices_of(schema):
         labels = field.get("x-enum-labels", {})
         assert list(labels) == [str(value) for value in field["enum"]] and all(labels.values()), f"{path} lacks labels"

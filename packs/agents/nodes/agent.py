@@ -71,7 +71,7 @@ class AgentNode(Node):
         )
         memory = setting(
             fields.Boolean,
-            "Whether the prompt includes relevant memories. Default: the agent's setting",
+            "Include relevant memories in the prompt. Default: the agent's setting",
             literal=True,
             title="Include memory",
         )

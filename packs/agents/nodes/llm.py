@@ -59,7 +59,7 @@ class LlmNode(Node):
 
     type = "llm"
     category = "ai"
-    title = "Ask a model"
+    title = "LLM prompt"
     icon = "sparkles"
     also = (
         "openai", "chatgpt", "gpt", "claude", "anthropic", "gemini", "mistral", "ollama", "chat", "summarize", "prompt",

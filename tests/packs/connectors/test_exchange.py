@@ -255,7 +255,7 @@ def test_a_node_is_checked_by_the_inputs_of_its_operation():
     assert issues(list_id="1") == [("nodes[1].config.operation", "is required")]
     assert issues(operation="create_task", list_id="1") == [("nodes[1].config.name", "is required")]
     ((path, message),) = issues(operation="delete_task", task_id="1", priority="2")
-    assert path == "nodes[1].config.priority" and "there is no such setting" in message
+    assert path == "nodes[1].config.priority" and "unknown setting" in message
     ((path, message),) = issues(operation="create", task_id="1")
     assert path == "nodes[1].config.operation" and "create_task" in message
 

@@ -90,7 +90,7 @@ def test_only_lists_that_can_be_polled_are_offered():
         "clickup_poll", operation="create_task"
     )
     ((path, message),) = issues("clickup_poll", **good, max_items=5)
-    assert path.endswith("config.max_items") and "there is no such setting" in message
+    assert path.endswith("config.max_items") and "unknown setting" in message
     assert connector_files.find("perplexity_poll") is None and connector_files.find("nothing_poll") is None
 
 
