@@ -107,8 +107,34 @@ class Label(Part):
     example = _text(200)
 
 
+class AccountTest(Part):
+    """A cheap request that shows whether the service accepts an account: a list operation, or a request of its own.
+
+    `who` is the account's name in the answer. `accept` has statuses of errors that prove the account all the same, such
+    as 403 of a key with few rights.
+    """
+
+    operation = _text(64)
+    method = fields.String(validate=validate.OneOf(("GET", "POST")))
+    path = fields.String(validate=validate.Length(max=500))
+    url = _text(500, _https)
+    query = _constants()
+    graphql = _text(1_000)
+    who = _jmespath()
+    accept = fields.List(fields.Integer(validate=validate.Range(400, 499)), validate=validate.Length(1, 5))
+
+    @validates_schema
+    def is_one(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Require one of the ways to make a request."""
+        if len({"operation", "path", "url", "graphql"} & set(data)) != 1:
+            raise ValidationError("Give one of: operation, path, url, graphql.", "operation")
+
+
 class Way(Part):
-    """A way to authenticate. `base` is the address of the API for it, if that is another one than the connector's."""
+    """A way to authenticate. `base` is the address of the API for it, if that is another one than the connector's.
+
+    `test` is for this way, in place of the connector's.
+    """
 
     type = fields.String(required=True, validate=validate.OneOf(WAYS))
     title = _text(100)
@@ -127,6 +153,7 @@ class Way(Part):
     password = fields.Nested(Label)
     region = _text(100)
     service = _text(100)
+    test = fields.Nested(AccountTest)
 
     @validates_schema
     def fits(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -336,6 +363,8 @@ class Connector(Part):
     base = _text(500, _https, required=True)
     auth = fields.List(fields.Nested(Way), validate=validate.Length(max=10))
     auth_optional = fields.Boolean()
+    test = fields.Nested(AccountTest)
+    apis = fields.Dict(keys=_text(100), values=_text(300, _https), validate=validate.Length(1, 5))
     inputs = _names(fields.Nested(Input), 20)
     headers = _headers()
     query = _constants()
@@ -358,6 +387,9 @@ class Connector(Part):
                 issues[at] = {"id": [problem or f"There is another operation {operation['id']!r}."]}
         if issues:
             raise ValidationError({"operations": issues})
+        for told in (data, *data.get("auth", ())):
+            if told.get("test", {}).get("operation", ids[0]) not in ids:
+                raise ValidationError("There is no such operation.", "test.operation")
 
     def _problem(
         self, data: Mapping[str, Any], operation: Mapping[str, Any], known: Mapping[str, Any], free: set[str],

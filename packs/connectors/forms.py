@@ -14,6 +14,7 @@ from nodes.fields import text_of, to_json_schema
 from packs.connectors.inputs import POLL, make_schema
 from packs.connectors.node import ConnectorNode, make, make_example, make_trigger
 from packs.connectors.operation import ConnectorExchange
+from packs.connectors.refusals import explain
 
 
 def make_entries(type_: str, connector: Mapping[str, Any], is_own: bool) -> list[dict[str, Any]]:
@@ -142,7 +143,11 @@ def _run(node: ConnectorNode, asked: dict[str, Any], ctx: Context) -> Any:
     except ValidationError as error:
         missing = ", ".join(str(schema.fields[key].metadata.get("title", key)) for key in error.normalized_messages())
         raise NodeError(f"Fill in first: {missing}", permanent=True) from None
-    return ConnectorExchange(node.service_type, node.connector, operation, loaded, ctx).result()
+    exchange = ConnectorExchange(node.service_type, node.connector, operation, loaded, ctx)
+    try:
+        return exchange.result()
+    except NodeError as error:
+        raise explain(error, exchange) from None
 
 
 def _show(told: Mapping[str, Any], item: Any) -> dict[str, str]:

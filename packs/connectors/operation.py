@@ -23,6 +23,7 @@ from nodes.http.body import Download, parse_json, to_text
 from nodes.http.client import ErrorText, HTTPClient, HttpRequest
 from nodes.http.pagination import PageLocation, PageRequests
 from nodes.http.request import split_response, to_node_error
+from packs.connectors.refusals import find_switched_off
 from packs.oauth.settings import CLIENT_CREDENTIALS
 
 QUERY_METHODS = {"GET", "DELETE", "HEAD"}
@@ -194,6 +195,8 @@ class ConnectorExchange:
         self.told: dict[str, Any] = {**connector.get("inputs", {}), **operation.get("inputs", {})}
         self.inputs = {name: self._read_input(name) for name in self.told if self._is_given(name)}
         self.way, self.credential = self._choose_credential()
+        # Of the last answer that was an error: its status, it in words, and what to do if that is known.
+        self.status, self.refusal, self.advice = 0, "", ""
         self.client = HTTPClient(ctx, self._sent_credential(), allow=self._allow, explain=self._explain)
         self.stack = ExitStack()
 
@@ -502,15 +505,24 @@ class ConnectorExchange:
         data = parse_json(answer)
         if search(rules["when"], data):
             error = self._read_error(data) or ErrorText(self._shorten(data))
+            self.refusal = error.text
             kind: ErrorKind = error.kind or "refused"
             raise NodeError(f"{answer.who} refused: {error.text}", kind != "remote", kind=kind)
 
     def _explain(self, answer: HttpResponse) -> ErrorText | None:
         """Return the error in an answer with a bad status, found by the connector's rules; None if there is none."""
+        self.status, self.refusal = answer.status, f"{answer.status} {answer.reason}".rstrip()
         try:
-            return self._read_error(parse_json(answer))
+            data = parse_json(answer)
+            error = self._read_error(data)
         except NodeError:  # it is not JSON, or of another form
             return None
+        self.advice = find_switched_off(self.connector, data)
+        if self.advice:
+            return ErrorText(self.advice)
+        if error is not None:
+            self.refusal += f": {error.text}"
+        return error
 
     def _read_error(self, data: Any) -> ErrorText | None:
         rules = self.connector.get("error", {})

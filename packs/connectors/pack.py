@@ -1,11 +1,14 @@
 """Connectors: services as nodes and as triggers, each written as a JSON file, and webhooks that we add in services."""
 
-from packs.connectors import api, connector_files
+from packs.connectors import api, connector_files, trials
 from packs.connectors.app_triggers import app_trigger, registered_webhooks, registration
 from registry import Registry
 
 NEEDS = ("mail", "oauth", "polls")  # Gmail sends messages of mail
 EXTENDS = ("reference",)  # whose pages of connectors pages.py writes
+
+
+TESTS = trials.check_account  # of credentials: its import has noted it
 
 
 def setup(registry: Registry) -> None:
