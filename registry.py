@@ -146,6 +146,7 @@ class Registry:
     `commands`: modules whose import adds commands to the command line, or replaces one of the core.
     `server_jobs`: functions that get the `Server`, and return functions that each of its processes calls, with the
     seconds between their calls.
+    `templates`: functions that return templates as `api.catalogue.read_templates` does, "module:function" of each.
     `reference_pages`: names of modules that write pages of the documentation: see `packs/reference/reference.py`.
     `tasks`: runs of no stored flow, by the type before the colon of its id: "module:class", a
     `dispatch.resources.Task`.
@@ -179,6 +180,7 @@ class Registry:
     tables: str = ""
     commands: list[str] = field(default_factory=list)
     server_jobs: list[Callable[[Any], Mapping[Callable[[], object], float]]] = field(default_factory=list)
+    templates: list[str] = field(default_factory=list)
     reference_pages: list[str] = field(default_factory=list)
     tasks: dict[str, str] = field(default_factory=dict)
     referrers: list[str] = field(default_factory=list)
@@ -276,10 +278,9 @@ class Registry:
     def _lists(self, own: Registry) -> list[tuple[list[Any], list[Any]]]:
         """Return the lists that `merge` extends, each with that of the pack."""
         return [
-            (self.node_modules, own.node_modules), (self.blueprints, own.blueprints), (self.jobs, own.jobs),
-            (self.preparations, own.preparations), (self.node_finders, own.node_finders),
-            (self.server_jobs, own.server_jobs),
-            (self.reference_pages, own.reference_pages),
+            (self.node_modules, own.node_modules), (self.blueprints, own.blueprints), (self.templates, own.templates),
+            (self.preparations, own.preparations), (self.node_finders, own.node_finders), (self.jobs, own.jobs),
+            (self.server_jobs, own.server_jobs), (self.reference_pages, own.reference_pages),
         ]  # fmt: skip
 
     def find_part(self, name: str, setting: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pkgutil
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,11 +36,12 @@ def read_templates() -> tuple[dict[str, Any], ...]:
     """Return the templates whose nodes this server has, by category and name.
 
     Each has `id`, `name`, `description`, `category`, `tags`, `credentials` (`{"name", "type", "for"}` each), `needs`,
-    `sample_input`, `definition`, and `expected_output`, in which `…` stands for values that differ each time. `trial`
-    defines a test against local servers (tests/support/stage.py). If its services are down, a template continues or
-    stops with a message: none may end in the bare error of its HTTP node.
+    `sample_input`, `definition`, `choose` (settings by node), and `expected_output`, where `…` stands for any text.
+    `trial` defines a test against local servers (tests/support/stage.py). If these are down, none may end in the bare
+    error of its HTTP node.
     """
-    found = [{"needs": [], **json.loads(path.read_text(encoding="utf-8"))} for path in FOLDER.glob("*.json")]
+    found = [{"needs": [], **orjson.loads(path.read_bytes())} for path in FOLDER.glob("*.json")]
+    found += [template for name in registry.templates for template in pkgutil.resolve_name(name)()]
     if registry.off:
         found = [one for one in found if all(REGISTRY.get(node["type"]) for node in one["definition"]["nodes"])]
     return tuple(sorted(found, key=lambda template: (template["category"], template["name"])))
@@ -121,6 +122,7 @@ class TemplateOut(Out):
     tags = fields.List(fields.String())
     credentials = fields.List(fields.Nested(NeededOut))
     needs = fields.List(fields.String(), help="Requirements, such as internet", optional=True)
+    choose = fields.Dict(help="The settings that every user chooses, by node", optional=True)
     sample_input = fields.Raw(allow_none=True)
     expected_output = fields.Raw(allow_none=True, optional=True)
     definition = fields.Raw(metadata=DEFINITION)
@@ -152,8 +154,7 @@ def list_nodes(args: dict[str, Any]) -> Any:
     connector's `config_schema` has the settings that its operations share; GET `/api/connectors/{type}` shows the rest.
     """
     found = node_types.search(args["search"], args["category"])
-    files = [*plugins.BROKEN, *(file for finder in registry.node_finders for file in finder.list_broken())]
-    broken = [{"file": found.file, "reason": found.reason} for found in files]
+    broken = [*plugins.BROKEN, *(file for finder in registry.node_finders for file in finder.list_broken())]
     return {**slice_of(found, args), "categories": node_types.categories(), "broken": broken}
 
 
@@ -179,8 +180,7 @@ def use(body: dict[str, str], name: str) -> Any:
     known = {"description": template["description"][:MAX_DESCRIPTION], "template": template["id"]}
     settings = {**known, **(template["definition"].get("settings") or {})}
     text = orjson.dumps({**template["definition"], "settings": settings}).decode()
-    title = body.get("name", template["name"])
-    values = {"workspace_id": get_workspace_id(), "name": title, "status": "draft"}
+    values = {"workspace_id": get_workspace_id(), "name": body.get("name", template["name"]), "status": "draft"}
     with record_change("flow.created") as entry:
         flow = workflows.draft(get_user().id, definition_json=text, **values)
         entry.about(flow).note(status="draft", template=template["id"])

@@ -29,7 +29,7 @@ from dispatch.payloads import Kept
 from models import Run, Wait, Workflow
 from nodes import REGISTRY
 
-TEMPLATES = catalogue.read_templates()
+TEMPLATES = [each for each in catalogue.read_templates() if (catalogue.FOLDER / f"{each['id']}.json").exists()]
 PATIENCE = 60
 SERVERS = {"ssh", "mqtt", "s3", "llm"}
 ASKING = {"agent", "classify", "llm"}  # a language model

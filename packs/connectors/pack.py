@@ -15,5 +15,6 @@ def setup(registry: Registry) -> None:
     registry.node_finders += [app_trigger, connector_files]
     registry.add_api(api.blueprint, registered_webhooks.blueprint)
     registry.server_jobs.append(registration.make_jobs)
+    registry.templates.append("packs.connectors.template_files:read")
     registry.reference_pages.append("packs.connectors.pages")
     registry.preparations.append(lambda config: connector_files.load_own(config.connectors_dir))
