@@ -137,7 +137,7 @@ def test_on_a_phone_a_flow_can_be_viewed_but_not_edited(page, server, log_in):
     page.set_viewport_size(PHONE)
     expect(page.get_by_role("link", name="View in editor")).to_be_visible()
     expect(page.get_by_role("link", name="Open flow")).to_be_visible()
-    expect(page.get_by_role("link", name="Edit flow")).to_have_count(0)
+    expect(page.get_by_role("link", name="Open in editor")).to_have_count(0)
 
 
 def test_a_failed_activation_lists_the_problems_by_node_name(page, server, watch, log_in, axe):

@@ -164,21 +164,35 @@ def test_one_node_runs_alone_with_the_data_of_the_last_run(editor, remote, axe):
     assert asked(remote, "/quick") == 1
 
 
-def test_a_node_without_data_says_so_and_offers_a_run_up_to_it(editor, watch, axe):
+def test_running_a_node_without_data_runs_what_is_before_it(editor, watch, axe):
     watch.allow(409, "/run")
-    definition = chain(node("start", "manual"), values("one", n=1), values("two", n="{{ input.n + 1 }}"))
-    for at, name in enumerate(("Begin", "First", "Second")):
-        definition["nodes"][at]["name"] = name
+    ways = node("if", "if", {"condition": "{{ input.n > 1 }}"})
+    definition = chain(node("start", "manual"), values("one", n=1), values("two", n="{{ input.n + 1 }}"), ways)
+    definition["nodes"] += [values("yes", a=1), values("no", a=2)]
+    definition["edges"] += [{"from": "if", "to": to, "branch": way} for to, way in (("yes", "true"), ("no", "false"))]
     editor.open(placed(definition)).click("two")
-    editor.panel.get_by_role("button", name="Run this node").click()
-    alert = editor.run_panel.get_by_role("alert")
-    expect(alert).to_contain_text("“Second” has no input yet")
-    expect(alert).to_contain_text("No output yet of “First”")
-    axe(editor.page, "section[aria-label=Run]")
-    alert.get_by_role("button", name="Run up to here").click()
+    expect(editor.panel.get_by_text("None: it runs at the start")).to_have_count(0)
+    run_node = editor.panel.get_by_role("button", name="Run this node")
+    run_node.click()
     assert editor.ended()["output"] == {"n": 2}
     editor.selected("two")
     expect(shown(editor, "Output")).to_contain_text("2")
+    expect(editor.panel.get_by_text("Shown: run of")).to_contain_text("succeeded")
+    # That run has no output of the node before this one, so it runs now, too.
+    editor.click("yes")
+    run_node.click()
+    until(lambda: editor.ended()["until"] == "yes", "the nodes before it have run")
+    editor.click("no")
+    expect(editor.panel.get_by_text("Not executed in this run").first).to_be_visible()
+    # The branch to it was not taken: running the same again would not help.
+    run_node.click()
+    alert = editor.run_panel.get_by_role("alert")
+    expect(alert).to_contain_text("The last run took another branch")
+    axe(editor.page, "section[aria-label=Run]")
+    editor.click("start")
+    expect(run_node).to_have_count(0)
+    editor.panel.get_by_role("button", name="Test trigger").click()
+    until(lambda: editor.ended()["until"] == "start", "the trigger has run")
 
 
 def test_a_half_built_flow_can_be_run(editor, watch):

@@ -346,7 +346,7 @@ function withoutOutput(step: Pick<Schemas["StepOut"], "status">): string {
 export function NoStep({ name, ended }: { name: string; ended: boolean }) {
   return (
     <Empty
-      title={ended ? `The run did not reach “${name}”` : `“${name}” has not started`}
+      title={ended ? `“${name}” was not executed in this run` : `“${name}” has not started`}
       hint={ended ? "It has no input and no output." : undefined}
     />
   );

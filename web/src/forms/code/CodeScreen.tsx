@@ -208,7 +208,7 @@ function Output({ expressions, busy }: { expressions: Expressions; busy: boolean
   });
   if (busy) return <Loader size="xs" aria-label="Running" />;
   if (step === undefined || step === null) {
-    return <Quiet size="xs">The last run did not reach this node.</Quiet>;
+    return <Quiet size="xs">Not executed in this run.</Quiet>;
   }
   if (step.error_text) {
     return (

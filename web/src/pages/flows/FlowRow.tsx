@@ -235,8 +235,8 @@ function LastResult({ run }: { run: Flow["last_run"] }) {
   const at = run.finished_at ?? run.started_at;
   return (
     <>
-      <Group gap="xs" wrap="nowrap">
-        <Anchor component={Link} href={`/runs/${run.id}`} underline="hover">
+      <Group gap="xs" wrap="nowrap" align="last baseline">
+        <Anchor component={Link} href={`/runs/${run.id}`} underline="hover" display="flex">
           <StatusBadge outcome={outcomeOfLast(run)} />
         </Anchor>
         {at !== null && (

@@ -72,7 +72,7 @@ function RunActions({ run, node }: { run: Run; node: string | null }) {
       {!ended && <Stop run={run} />}
       {ended && !isAgent && <RetryMenu run={run} />}
       <Button variant="default" component={Link} href={inEditor(run, node)} icon={IconPencil}>
-        {isAgent ? "Open agent" : editsHere ? "Edit flow" : "Open flow"}
+        {isAgent ? "Open agent" : editsHere ? "Open in editor" : "Open flow"}
       </Button>
       {ended && <Delete run={run} />}
     </Group>

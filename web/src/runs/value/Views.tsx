@@ -13,7 +13,7 @@ import { Quiet } from "@/ui/Quiet";
 import { textOf } from "../values";
 import { type Field, fieldsOf, keyOf, shapeOf } from "./fields";
 import { briefText, draggable, isObject, kindOf, type Path, type Picking, usePicking } from "./kinds";
-import { cellOf, listsIn, rowsWith, type Table, tableOf, valueIn, widthsOf } from "./table";
+import { cellOf, listsIn, rowsWith, type Table, tableOf, valueIn, widthsOf, without } from "./table";
 import classes from "./value.module.css";
 
 // The fields of a value as a tree, with types and examples. Only visible rows are rendered.
@@ -375,14 +375,14 @@ type View = "table" | "schema" | "json";
 /** Characters of JSON or text; longer ones are shown on request only. */
 const SHOWN_AT_ONCE = 2_000_000;
 
-/** Return the view for a value: the user's choice, else the table for a list of objects and JSON for other values. */
-function useView(value: unknown): [View, (view: View) => void] {
+/** Return the view for a value: the user's choice, else the table if it is, or has, one list of objects, and else JSON. */
+function useView(value: unknown, lists: number): [View, (view: View) => void] {
   const [chosen, choose] = useLocalStorage<View | null>({
     key: "headrace.view",
     defaultValue: null,
     getInitialValueInEffect: false,
   });
-  const usual = Array.isArray(value) && value.some(isObject) ? "table" : "json";
+  const usual = lists === 1 || (Array.isArray(value) && value.some(isObject)) ? "table" : "json";
   return [chosen ?? usual, choose];
 }
 
@@ -392,11 +392,14 @@ function hasViews(value: unknown): boolean {
 }
 
 export function Views({ title, value }: { title: string; value: unknown }) {
-  const [view, setView] = useView(value);
+  const lists = useMemo(() => listsIn(value), [value]);
+  const [view, setView] = useView(value, lists.length);
   const [text, setText] = useState("");
   const query = useDeferredValue(text.trim());
-  const lists = useMemo(() => listsIn(value), [value]);
-  const [wanted, setWanted] = useState<string | null>(null);
+  const [only] = lists.length === 1 ? lists : [];
+  const [chosen, setWanted] = useState<string | null>(null);
+  const wanted = chosen ?? (only && pathText(["value", ...only.path]));
+  const rest = useMemo(() => (only === undefined ? {} : without(value, only.path)), [value, only]);
   const rows = lists.find((one) => pathText(["value", ...one.path]) === wanted)?.path ?? NO_PATH;
   if (!hasViews(value)) return <Json title={title} value={value} query="" />;
   return (
@@ -447,6 +450,11 @@ export function Views({ title, value }: { title: string; value: unknown }) {
       </div>
       {view === "table" ? (
         <Body>
+          {rows === only?.path && isObject(rest) && Object.keys(rest).length > 0 && (
+            <Quiet size="xs" px={12} py={4} lineClamp={2} data-rest>
+              {briefText(rest, 300)}
+            </Quiet>
+          )}
           <ValueTable key={rows.join(".")} title={title} value={valueIn(value, rows)} path={rows} query={query} />
         </Body>
       ) : view === "schema" ? (

@@ -73,6 +73,14 @@ export function listsIn(value: unknown): ListPlace[] {
   return found;
 }
 
+/** Return the value without the part at this path, as a copy. */
+export function without(value: unknown, [key, ...rest]: Path): unknown {
+  if (!isObject(value) || key === undefined) return value;
+  const { [key]: inner, ...others } = value;
+  const left = rest.length > 0 ? without(inner, rest) : undefined;
+  return isObject(left) && Object.keys(left).length > 0 ? { ...others, [key]: left } : others;
+}
+
 export function valueIn(value: unknown, path: Path): unknown {
   let found = value;
   for (const part of path) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { fieldsOf, keyOf, shapeOf } from "./fields";
 import { briefText, sizeText } from "./kinds";
-import { cellOf, listsIn, MAX_COLUMNS, rowsWith, tableOf, valueIn } from "./table";
+import { cellOf, listsIn, MAX_COLUMNS, rowsWith, tableOf, valueIn, without } from "./table";
 
 const PEOPLE = [
   { name: "Ada", age: 36, tags: ["a", "b"] },
@@ -49,6 +49,9 @@ describe("a table", () => {
     expect(listsIn(answer)).toEqual([{ path: ["body", "items"], items: 2 }]);
     expect(valueIn(answer, ["body", "items", 1, "name"])).toBe("Bo");
     expect(valueIn(answer, ["body", "toString"])).toBeUndefined();
+    expect(without(answer, ["body", "items"])).toEqual({ status: 200, body: { tags: ["a"] } });
+    expect(without({ items: PEOPLE, total: 2 }, ["items"])).toEqual({ total: 2 });
+    expect(without({ body: { items: PEOPLE } }, ["body", "items"])).toEqual({});
   });
 });
 

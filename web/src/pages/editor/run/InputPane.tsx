@@ -112,10 +112,8 @@ function SourceValue({ node, data, source }: { node: FlowNode; data: NodeData; s
     return (
       <Nothing>
         {source.value === INPUT && before.length > 1
-          ? "The run did not reach this node. Choose a node above to see its output."
-          : source.value === INPUT && before.length === 0
-            ? "The run did not reach this node."
-            : "The run did not reach that node."}
+          ? "Not executed in this run. Choose a node above to see its output."
+          : "Not executed in this run."}
       </Nothing>
     );
   }

@@ -94,7 +94,7 @@ function Which({ run, isLatest, nodeId }: { run: Run; isLatest: boolean; nodeId:
     <Stack gap={4}>
       <Group gap={6} justify="space-between" wrap="nowrap">
         <Text size="sm" component="div">
-          {isLatest ? "Last run " : "Run on the canvas: "}
+          {isLatest ? "Last run " : "Shown: run of "}
           <Anchor component={Link} href={`/runs/${run.id}`} size="sm">
             <Time at={run.started_at ?? run.created_at} />
           </Anchor>
@@ -174,7 +174,7 @@ function NoData({ shown, pinned, nodeId }: { shown: ShownRun; pinned: boolean; n
     shown.run === undefined
       ? "No runs yet. Run the flow to see input and output here."
       : hasEnded(shown.run)
-        ? "The run did not reach this node."
+        ? "Not executed in this run."
         : "This node has not started.";
   return (
     <Stack gap="xs" align="flex-start" p="sm">

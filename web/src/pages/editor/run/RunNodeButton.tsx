@@ -14,6 +14,7 @@ export function RunNodeButton({ node }: { node: FlowNode }) {
   const { may } = useSession();
   const readOnly = useEditor((state) => state.readOnly);
   const called = useEditor((state) => isCalled(node, state.catalogue));
+  const trigger = useEditor((state) => state.catalogue?.find(node.type)?.trigger ?? false);
   const listen = useListen();
   /** Listen for an answer, and open the page; the browser lets only a click open a tab, so it opens first. */
   async function openForm() {
@@ -29,12 +30,16 @@ export function RunNodeButton({ node }: { node: FlowNode }) {
   return (
     <Group px="md" pb="xs" gap="xs">
       <Tooltip
-        label="Runs only this node, with the outputs of earlier nodes in the last run (Ctrl+Shift+Enter)"
+        label={
+          trigger
+            ? "Runs only this trigger, with an input that you enter (Ctrl+Shift+Enter)"
+            : "Runs only this node, with the outputs of earlier nodes in the last run. Those without an output run first (Ctrl+Shift+Enter)"
+        }
         multiline
         maw={280}
       >
         <Button size="xs" variant="light" icon={IconPlayerPlayFilled} onClick={() => store.getState().run?.(node.id)}>
-          Run this node
+          {trigger ? "Test trigger" : "Run this node"}
         </Button>
       </Tooltip>
       {node.type === "form" && (

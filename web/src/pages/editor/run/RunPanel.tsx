@@ -101,22 +101,17 @@ interface LackOfDataProps {
   onRun: (nodeId: string) => void;
 }
 
-/** Why a node could not be run alone: nodes before it have no output, or the run took another branch. */
+/** Why a node could not be run alone: the run took another branch, or the node is disabled. */
 function LackOfData({ nodeId, refusal, onRun }: LackOfDataProps) {
   const name = useEditor((state) => calledIn(state, nodeId));
-  const missing = useEditor((state) =>
-    refusal.details.flatMap(({ node_id: id }) => (id && id !== nodeId ? [`“${calledIn(state, id)}”`] : [])).join(", "),
-  );
   const isDisabled = useEditor((state) => state.definition.nodes.find((one) => one.id === nodeId)?.disabled);
   if (isDisabled) return <Refused error={refusal} />;
   return (
     <Alert color="yellow" variant="light" py="xs" role="alert">
       <Group justify="space-between" gap="xs">
         <Text size="sm" flex={1} miw={200}>
-          <b>“{name}” has no input yet.</b>{" "}
-          {missing === ""
-            ? "The last run took another branch. Run up to here with an input that leads to it, or pin the output of a node before it."
-            : `No output yet of ${missing}. Run the flow up to here, or pin an output.`}
+          <b>“{name}” has no input yet.</b> The last run took another branch. Run up to here with an input that leads to
+          it, or pin the output of a node before it.
         </Text>
         <Button size="compact-sm" variant="default" onClick={() => onRun(nodeId)}>
           Run up to here

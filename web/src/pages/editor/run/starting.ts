@@ -64,9 +64,14 @@ export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): S
   };
 }
 
-/** Return true if the server refused to run a node alone because nodes before it have no output. */
+/** Return true if the server refused to run a node alone because it has no input, or is disabled. */
 export function isLackOfData(refusal: unknown): refusal is ApiError {
   return refusal instanceof ApiError && refusal.details.some((detail) => detail.path === "only");
+}
+
+/** Return true if nodes before this one have no output yet, so that they must run first. */
+export function lacksOutputs(refusal: unknown, nodeId: string): boolean {
+  return isLackOfData(refusal) && refusal.details.some(({ node_id: id }) => id && id !== nodeId);
 }
 
 /** Return the pinned outputs to run from a node: the last run's outputs of all nodes that will not run again. */

@@ -18,7 +18,7 @@ import { edgeKey } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { useUi } from "../ui";
 import { OUTPUT, shownOf, useRunStore } from "./runStore";
-import { bodyOf, isLackOfData, type StartOptions, toKeep } from "./starting";
+import { bodyOf, isLackOfData, lacksOutputs, type StartOptions, toKeep } from "./starting";
 
 /** Poll interval in milliseconds for a run that has just started, so that it feels local. */
 const QUICK = 350;
@@ -51,7 +51,8 @@ export interface EditorRun {
   runOrAsk: (until?: string, stay?: boolean) => Promise<void>;
   /**
    * Run only this node, with the outputs of the run on the canvas, else of the flow's last run that has ended. Pinned
-   * outputs take precedence. A first node is given an input, like a run.
+   * outputs take precedence. If nodes before it have no output yet, they run too. A first node is given an input, like
+   * a run.
    */
   runNode: (nodeId: string, stay?: boolean) => Promise<void>;
   /** Run from a node with the outputs of an ended run. */
@@ -131,7 +132,7 @@ function useStart() {
         }
         return null;
       } catch (refusal) {
-        if (inputFaults(refusal) !== null) {
+        if (inputFaults(refusal) !== null || lacksOutputs(refusal, options.only ?? "")) {
           set(flowId, { starting: false });
           return refusal;
         }
@@ -163,13 +164,15 @@ function useStart() {
 
   const runNode = useCallback(
     async (nodeId: string, stay?: boolean) => {
-      const { flow, definition } = store.getState();
+      const { flow, definition, pinned } = store.getState();
       if (!definition.edges.some((edge) => edge.to === nodeId)) return runOrAsk(nodeId, stay);
       set(flow.id, { starting: true, refusal: null });
       try {
         const fromRun = shownOf(useRunStore.getState(), flow.id).runId ?? (await lastEnded(flow.id));
+        if (fromRun === undefined && Object.keys(pinned).length === 0) return await runOrAsk(nodeId, stay);
         const input = fromRun === undefined ? lastValue(flow.id) : undefined;
         const refusal = await start({ only: nodeId, fromRun, input, stay });
+        if (lacksOutputs(refusal, nodeId)) return runOrAsk(nodeId, stay);
         if (refusal !== null) set(flow.id, { refusal });
       } catch (refusal) {
         set(flow.id, { starting: false, refusal });
