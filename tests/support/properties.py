@@ -1,7 +1,11 @@
-"""How much a property is tested: with the examples that the test names, and with a fifth of them in `make test`."""
+"""How much a property is tested: with the examples that the test names, and with a fifth of them in `make test`.
+
+With the same fifth, other ones each day, tests are chosen that need not run each day.
+"""
 
 from datetime import date
 
+from chosen_engine import ON_POSTGRES
 from hypothesis import HealthCheck, settings
 
 # An example may take long on a busy machine.
@@ -28,3 +32,30 @@ def sample(items):
     """
     step = 100 // settings.default.max_examples
     return items if len(items) < 2 * step else items[date.today().toordinal() % step :: step]
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave four fifths of the tests marked `turns`, and of the cases of a test, to other days.
+
+    Cases are left out on PostgreSQL alone: all of them run on SQLite, and most differ little to a database.
+    """
+    step = 100 // settings.default.max_examples
+    groups = {}
+    for item in items if step > 1 else ():
+        if group := _group(item):
+            groups.setdefault(group, []).append(item)
+    left = {item for group in groups.values() if len(group) >= step for item in group} - {
+        item for group in groups.values() for item in group[date.today().toordinal() % step :: step]
+    }
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def _group(item):
+    """Return the file or the test whose tests or cases take turns, or None if `item` runs each day."""
+    if item.get_closest_marker("turns"):
+        return item.path
+    if ON_POSTGRES and "/tests/database/" not in item.path.as_posix() and hasattr(item, "callspec"):
+        return item.path, item.originalname
+    return None
