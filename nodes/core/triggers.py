@@ -231,7 +231,7 @@ class WebhookNode(TriggerNode):
     class Config(Schema):
         path = setting(
             WebhookPath,
-            "The end of the address: orders/new. In orders/:id, id is a parameter: trigger.params.id",
+            "The address after /api/webhooks/: orders/new. In orders/:id, id is a parameter: trigger.params.id",
             literal=True,
             required=True,
             title="Path",
