@@ -54,6 +54,9 @@ class OptionsIn(Strict):
 class OptionOut(Out):
     value = fields.String()
     label = fields.String()
+    also = fields.String(help="Of a field: another name that the service takes", optional=True)
+    required = fields.Boolean(help="Of a field: true if it must have a value", optional=True)
+    schema = fields.Dict(help="Of a field: the JSON Schema of its values", optional=True)
 
 
 class OptionsOut(Out):
@@ -77,7 +80,7 @@ def show(connector: str) -> Any:
 @blueprint.arguments(OptionsIn)
 @blueprint.response(200, OptionsOut)
 def list_options(body: dict[str, Any], connector: str) -> Any:
-    """List values for a setting, such as the channels or the sheets of an account, read from the service now.
+    """List values for a setting, such as the channels of an account or the columns of a sheet, read from the service.
 
     `config` needs the credential, and the settings that the list depends on. Expressions in it are not evaluated.
     """

@@ -13,7 +13,7 @@ from fields import Schema
 from nodes.data.jmespath_query import compile_query
 from nodes.fields import header_name, header_value
 from nodes.http.pagination import Pagination
-from packs.connectors.inputs import KINDS, RESERVED
+from packs.connectors.inputs import FIELDS, KINDS, RESERVED
 
 CATEGORIES = (
     "chat", "mail", "office", "storage", "database", "project", "code", "crm", "sales", "payment", "marketing",
@@ -197,6 +197,43 @@ class OfferedOptions(Part):
     take_only = fields.Boolean()
 
 
+class FieldParts(Part):
+    """How the result of an operation describes fields, such as the columns of a table: JMESPaths in each of `items`.
+
+    `name` is the key of the value, `also` another one that the service takes, such as an id.
+    `types` has the type of an input for each of the service's types, null for those that nobody can set. Types that it
+    does not have are text. `choices` are values, or objects with `value` and `label`.
+    """
+
+    items = _jmespath()
+    name = _jmespath(required=True)
+    also = _jmespath()
+    label = _jmespath()
+    help = _jmespath()
+    type = _jmespath()
+    types = fields.Dict(
+        keys=fields.String(), values=fields.String(allow_none=True, validate=validate.OneOf(tuple(FIELDS))),
+        validate=validate.Length(1, 200),
+    )  # fmt: skip
+    choices = _jmespath()
+    required = _jmespath()
+
+
+class FieldSource(Part):
+    """The operation that describes the fields of an object, and the settings that it needs.
+
+    `where` is a JMESPath that is true for the fields to show. With `optional`, none of them is required. `of` is a word
+    for the thing that has the fields, and `empty` says what to do if it has none.
+    """
+
+    operation = _text(64, required=True)
+    inputs = fields.Dict(keys=fields.String(), values=fields.Raw())
+    where = _jmespath()
+    optional = fields.Boolean()
+    of = _text(30, required=True)
+    empty = _text(300)
+
+
 class Input(Part):
     type = fields.String(validate=validate.OneOf(tuple(KINDS)))
     title = _text(100, required=True)
@@ -215,14 +252,17 @@ class Input(Part):
     id_in = _text(100)
     escape = _text(100)
     options = fields.Nested(OfferedOptions)
+    fields_from = fields.Nested(FieldSource)
 
     @validates_schema
     def fits(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """Require the choices of a choice, and a default that is one of its values."""
+        """Require the choices of a choice, a default that is one of its values, and an object for fields."""
         if data.get("type") == "choice" and "choices" not in data:
             raise ValidationError("Is required for the type choice.", "choices")
         if data.get("required") and "default" in data:
             raise ValidationError("A required input has no default; leave one out.", "default")
+        if "fields_from" in data and data.get("type") not in ("object", "any"):
+            raise ValidationError("Only an input of the type object or any has fields.", "fields_from")
 
 
 class ConnectorPagination(Pagination):
@@ -328,6 +368,7 @@ class Operation(Part):
     retry_safe = fields.Boolean()
     handler = fields.String(validate=validate.Regexp(NAME, error="Must be the name of a function."))
     poll = fields.Nested(PollBy)
+    fields_ = fields.Nested(FieldParts, data_key="fields")
     example = fields.Nested(Example)
 
     @validates_schema
@@ -347,6 +388,24 @@ class Operation(Part):
                 raise ValidationError({"inputs": {name: ["Is not in the path."]}})
         if data.get("body_type") == "file" and sum(told.get("type") == "file" for told in inputs.values()) != 1:
             raise ValidationError("Needs exactly one input of the type file.", "body_type")
+
+
+def _check_source(data: Mapping[str, Any], source: Mapping[str, Any] | None, known: Mapping[str, Any]) -> str:
+    """Return what is wrong with a source of fields, whose operation exists; empty if nothing is."""
+    if source is None:
+        return ""
+    operation = next(each for each in data["operations"] if each["id"] == source["operation"])
+    own, shared = operation.get("inputs", {}), data.get("inputs", {})
+    given = source.get("inputs", {})
+    if "fields_" not in operation:
+        return f"the operation {source['operation']!r} has no fields, which say how to read its result."
+    for theirs, ours in given.items():
+        if theirs not in {**own, **shared}:
+            return f"the operation {source['operation']!r} has no input {theirs!r}."
+        if not isinstance(ours, dict) and ours not in known:
+            return f"there is no input {ours!r}."
+    missing = [name for name, told in own.items() if told.get("required") and name not in {**given, **shared}]
+    return f"the operation {source['operation']!r} needs its input {missing[0]!r}." if missing else ""
 
 
 def _braces(operation: Mapping[str, Any]) -> set[str]:
@@ -401,9 +460,11 @@ class Connector(Part):
             if name not in known and name not in free:
                 return f"{{{name}}} in the address is not an input."
         for name, told in known.items():
-            offered = told.get("options", {}).get("operation")
-            if offered is not None and offered not in ids:
-                return f"inputs.{name}.options: there is no operation {offered!r}."
+            for key in ("options", "fields_from"):
+                if key in told and told[key]["operation"] not in ids:
+                    return f"inputs.{name}.{key}: there is no operation {told[key]['operation']!r}."
+            if problem := _check_source(data, told.get("fields_from"), known):
+                return f"inputs.{name}.fields_from: {problem}"
         poll = operation.get("poll", {})
         since = poll.get("since")
         if since and since["input"] not in known:

@@ -78,6 +78,20 @@ KINDS: dict[str, Callable[..., Any]] = {
     "any": _kind(fields.Raw),
     "file": _kind(fields.Raw),
 }
+# The JSON Schema of each type that a field of a service can have, for forms.
+FIELDS: dict[str, dict[str, Any]] = {
+    "string": {"type": "string"},
+    "text": {"type": "string", "x-multiline": True},
+    "date": {"type": "string", "format": "date"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "integer": {"type": "integer"},
+    "number": {"type": "number"},
+    "boolean": {"type": "boolean"},
+    "choice": {"type": "string"},
+    "list": {"type": "array", "items": {"type": "string"}},
+    "object": {"type": "object"},
+    "any": {},
+}
 LINES = {"text": "", "items": "json", "object": "json", "any": "json"}
 
 
@@ -87,6 +101,7 @@ def make_field(told: Mapping[str, Any]) -> Any:
     metadata = {"x-input": type_} | ({"x-names": "file"} if type_ == "file" else {})
     metadata |= {"x-advanced": True} if told.get("advanced") else {}
     metadata |= {"x-options": told["options"]} if "options" in told else {}
+    metadata |= {"x-fields": told["fields_from"]} if "fields_from" in told else {}
     metadata |= {"examples": [told["example"]]} if "example" in told else {}
     options: dict[str, Any] = {"required": True} if told.get("required") else {"allow_none": True}
     options |= {"load_default": told["default"]} if "default" in told else {}

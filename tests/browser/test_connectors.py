@@ -1,9 +1,11 @@
 """A service described by data: found by what it does, connected, filled in with what the service has, and run."""
 
 import json
+import re
 
 import chromium
 import pytest
+from connector_stub import aim
 from editing import Editor
 from playwright.sync_api import expect
 from pytest_httpserver import HTTPServer
@@ -11,6 +13,8 @@ from servers import serving
 from test_editor import placed
 from werkzeug import Response
 from world import chain, node
+
+from packs.connectors import connector_files
 
 TOKEN = "tok-4711"
 
@@ -111,10 +115,41 @@ def service():
         yield service
 
 
+class Sheet:
+    """A stub of Google's spreadsheets: `header` is the first row, `rows` are the appended ones."""
+
+    def __init__(self, service):
+        self.header, self.rows, self.status = ["Full name", "E-Mail", "Amount", "Notes"], [], 200
+        service.expect_request(re.compile("/https/.*")).respond_with_handler(self.answer)
+
+    def answer(self, request):
+        path = request.path
+        if path.endswith(":append"):
+            self.rows += request.get_json()["values"]
+            found = {"updates": {"updatedRange": "Orders!A2:D2"}}
+        elif path.endswith("/files"):
+            found = {"files": [{"id": "1AbC", "name": "Sales 2026"}]}
+        elif path.endswith(("/1AbC", "/old")):
+            found = {"sheets": [{"properties": {"sheetId": 0, "title": "Orders", "index": 0}}]}
+        else:
+            header = self.header if "/1AbC/" in path else ["Old"]
+            found = {"range": "Orders!A1:Z1", "values": [header] if header else []}
+        if self.status != 200:
+            found = {"error": {"code": self.status, "message": "The caller does not have permission"}}
+        return Response(json.dumps(found), self.status, content_type="application/json")
+
+
 @pytest.fixture(scope="module")
-def server(equipped, service, tmp_path_factory):
+def sheet(service):
+    return Sheet(service)
+
+
+@pytest.fixture(scope="module")
+def server(equipped, service, sheet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("connectors")
     (folder / "corner_shop.json").write_text(json.dumps(shop(service.url_for("").rstrip("/"))))
+    sheets = aim(connector_files.read("google_sheets"), service.port)
+    (folder / "google_sheets.json").write_text(json.dumps({**sheets, "auth": [{"type": "http_bearer"}]}))
     data = tmp_path_factory.mktemp("data")
     with serving(data, HEADRACE_CONNECTORS_DIR=folder, HEADRACE_EGRESS_ALLOW="127.0.0.1") as server:
         yield server
@@ -181,6 +216,65 @@ def test_an_operation_is_found_connected_filled_in_and_run(editor, service, axe)
     editor.saved()
     editor.run()
     assert editor.ended()["output"] == {"changed": {"note": "Ring twice"}}
+
+
+def test_the_columns_of_a_sheet_are_fields_that_are_matched_filled_in_and_sent(editor, server, sheet, watch, axe):
+    add_credential(server, "Sheets")
+    person = {"full_name": "Ann", "email": "ann@example.com", "amount": 7}
+    rows = node("rows", "google_sheets", {"operation": "append_rows", "credential": "Sheets", "spreadsheet": "old"})
+    editor.open(placed(chain(node("start", "manual"), node("person", "set", {"values": person}), rows)))
+    editor.run()  # it fails at the row, but the input of the node is known then
+    editor.ended("Failed")
+    editor.click("rows")
+    fields = editor.panel.get_by_role("group", name="Row")
+    expect(editor.field("Old")).to_be_visible()
+    choose(editor, "Spreadsheet", "sales", "Sales 2026")
+    choose(editor, "Sheet", "ord", "Orders")
+    expect(fields.get_by_label("Full name")).to_be_visible()
+    fields.get_by_role("button", name="Match by name").click()
+    expect(fields.get_by_role("status").filter(has_text="Filled 3 fields from the input.")).to_be_visible()
+    expect(editor.field("E-Mail")).to_contain_text("{{ input.email }}")
+    editor.type_in("Notes", "By hand")
+    axe(editor.page)
+    editor.saved()
+    kept = next(one for one in editor.definition["nodes"] if one["id"] == "rows")["config"]
+    matched = {"Full name": "{{ input.full_name }}", "E-Mail": "{{ input.email }}", "Amount": "{{ input.amount }}"}
+    assert kept["row"] == {**matched, "Notes": "By hand"}
+    editor.run()
+    editor.ended()
+    assert sheet.rows == [["Ann", "ann@example.com", 7, "By hand"]]
+
+    # A column vanishes: its value can be removed.
+    sheet.header = ["Full name", "E-Mail", "Amount"]
+    fields.get_by_role("button", name="Refresh").click()
+    expect(fields.get_by_text("Not in the sheet any more")).to_be_visible()
+    expect(fields.get_by_text("Notes: By hand")).to_be_visible()
+    axe(editor.page)
+    fields.get_by_role("button", name="Remove Notes").click()
+    expect(fields.get_by_text("Not in the sheet any more")).to_have_count(0)
+
+    # The service refuses, and then the header is empty: the values stay, and can be edited as an object.
+    sheet.status = 403
+    watch.allow(400, "/api/connectors/google_sheets/options")
+    fields.get_by_role("button", name="Refresh").click()
+    refusal = fields.get_by_role("alert")
+    expect(refusal).to_contain_text("The caller does not have permission")
+    expect(editor.field("Row: name 1")).to_have_value("Full name")
+    axe(editor.page)
+    sheet.status, sheet.header = 200, []
+    refusal.get_by_role("button", name="Try again").click()
+    expect(fields.get_by_text("The header row of the sheet is empty.")).to_be_visible()
+    expect(editor.field("Row: name 3")).to_have_value("Amount")
+    sheet.header = ["Amount"]
+    fields.get_by_role("button", name="Refresh").click()
+    expect(editor.field("Amount")).to_contain_text("{{ input.amount }}")
+    fields.get_by_role("button", name="Edit as object").click()
+    expect(editor.field("Row: name 2")).to_have_value("E-Mail")
+    fields.get_by_role("button", name="Edit by field").click()
+    expect(editor.field("Amount")).to_be_visible()
+    editor.saved()
+    kept = next(one for one in editor.definition["nodes"] if one["id"] == "rows")["config"]
+    assert kept["row"] == matched
 
 
 def test_several_values_are_chosen_and_typed(editor, server, axe):

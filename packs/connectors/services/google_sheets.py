@@ -105,6 +105,15 @@ def list_sheets(x: ConnectorExchange) -> list[Row]:
     return [_describe(found) for found in _sheets(x)][: x.config["max_items"]]
 
 
+def list_columns(x: ConnectorExchange) -> list[Row]:
+    """Return `{"name", "column"}` of each column of the header row; the column is a letter."""
+    table = SheetTable(x)
+    table.read_header()
+    numbers: list[Row] = [{"name": ROW_NUMBER, "column": None}] if x.inputs["row_number"] and table.names else []
+    columns: list[Row] = [{"name": name, "column": _column_name(at)} for at, name in enumerate(table.names)]
+    return [*numbers, *columns][: x.config["max_items"]]
+
+
 def create_sheet(x: ConnectorExchange) -> dict[str, Any]:
     """Add a sheet. Return `{"id", "title", "index"}`."""
     title = x.inputs["title"]

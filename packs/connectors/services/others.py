@@ -14,6 +14,16 @@ from packs.connectors.services.google_drive import upload
 DISCORD_PAGE = 100
 
 
+def airtable_list_fields(x: ConnectorExchange) -> list[Any]:
+    """Return the fields of a table, which is named by its id or its name."""
+    tables = x.read(x.send("GET", "/meta/bases/{base}/tables"))["tables"]
+    for table in tables:
+        if x.inputs["table"] in (table["id"], table["name"]):
+            return list(table["fields"])[: x.config["max_items"]]
+    names = ", ".join(table["name"] for table in tables)[:300]
+    raise NodeError(f"table: the base has no table {x.inputs['table']!r}; it has {names}", permanent=True)
+
+
 def discord_list_messages(x: ConnectorExchange) -> list[Any]:
     """Return messages of a channel, newest first: the newest, or those next to the given ones."""
     most = x.config["max_items"]

@@ -25,7 +25,7 @@ import { type ActiveEditor, ActiveProvider, SettingsProvider, useForm } from "./
 import { clearTarget, type Path, pathIn, pathText, setTarget } from "./expression/scope";
 import { TemplateField } from "./expression/TemplateField";
 import { describedBy, FieldFrame, type InputProps, Words } from "./fields/FieldFrame";
-import { INPUTS, isDescribed, isGroup } from "./fields/inputs";
+import { hasFields, INPUTS, isDescribed, isGroup } from "./fields/inputs";
 import { JsonEditor } from "./fields/JsonEditor";
 import { AddRow, RowMenu, ShapeItems } from "./fields/RowMenu";
 
@@ -135,18 +135,32 @@ function wrapped(leaf: Pick<Leaf, "language" | "literal">, value: unknown): stri
   return isPlain && leaf.language === "jinja" && !leaf.literal ? `{{ ${value.trim()} }}` : undefined;
 }
 
-function LeafField(props: FieldProps) {
-  const { formData, fieldPathId, uiSchema, errorSchema, rawErrors = [], name } = props;
-  const leaf = uiSchema?.["ui:options"]?.leaf as Leaf;
-  const id = fieldPathId.$id;
+function LeafField({ formData, fieldPathId, uiSchema, errorSchema, rawErrors, name, onChange }: FieldProps) {
+  return (
+    <Setting
+      id={fieldPathId.$id}
+      name={name}
+      leaf={uiSchema?.["ui:options"]?.leaf as Leaf}
+      value={formData as Json | undefined}
+      onChange={(next) => onChange(next, fieldPathId.path)}
+      errors={errorSchema}
+      ownProblems={rawErrors}
+    />
+  );
+}
+
+interface SettingProps extends Pick<InputProps, "id" | "name" | "leaf" | "value" | "onChange" | "errors"> {
+  ownProblems?: readonly string[];
+}
+
+export function Setting({ id, name, leaf, value, onChange, errors, ownProblems = [] }: SettingProps) {
   const { readOnly, expressions } = useForm();
-  const value = formData as Json | undefined;
   const [wanted, setWanted] = useState<"plain" | "expression" | null>(null);
   const [asJson, setAsJson] = useState(false);
   function set(next: Json | undefined) {
     // The editor of expressions takes over while the user types, with the focus.
     if (leaf.kind === "options" && holdsExpression(next)) setWanted("expression");
-    props.onChange(emptied(next, leaf.kind), fieldPathId.path);
+    onChange(emptied(next, leaf.kind));
   }
 
   const condition = useConditionView(leaf, value);
@@ -158,7 +172,7 @@ function LeafField(props: FieldProps) {
     !isText && (STRUCTURED.has(leaf.kind) || (leaf.kind === "any" && typeof value === "object" && value !== null));
   const hasTwoViews = isStructured && (leaf.kind !== "schema" || fieldListOf(value) !== null);
   // The library reports some problems of a field twice.
-  const problems = [...new Set([...rawErrors, ...(isStructured && !asJson ? [] : messagesOf(errorSchema))])];
+  const problems = [...new Set([...ownProblems, ...(isStructured && !asJson ? [] : messagesOf(errors))])];
 
   function toggleFx() {
     setWanted(isText ? "plain" : "expression");
@@ -186,8 +200,8 @@ function LeafField(props: FieldProps) {
       {hasTwoViews && <JsonButton on={asJson} toggle={() => setAsJson(!asJson)} />}
       {leaf.kind === "any" && (condition === null || (leaf.rules !== undefined && !asForm)) && (
         <ShapeButton
-          shape={shapeOf(value)}
-          onShape={(shape) => props.onChange(reshape(value, shape) as never, fieldPathId.path)}
+          shape={hasFields(leaf, value) ? "object" : shapeOf(value)}
+          onShape={(shape) => onChange(reshape(value, shape))}
         />
       )}
       {mayHold && <FxButton on={isText} toggle={toggleFx} />}
@@ -201,10 +215,11 @@ function LeafField(props: FieldProps) {
     onChange: set,
     placeholder: placeholderOf(leaf),
     problems,
-    errors: errorSchema,
+    errors,
     describedBy: describedBy(id, leaf.help, problems),
   };
   const isPlain = leaf.literal || expressions === null;
+  const isTable = hasFields(leaf, value) || (isStructured && value !== undefined);
   const byItself = !isText && !asJson && isDescribed(leaf, value, isPlain);
   return (
     <FieldFrame
@@ -217,7 +232,7 @@ function LeafField(props: FieldProps) {
       onFix={fixed === undefined ? undefined : fix}
       controls={controls}
       // Not for a table with rows: a row takes the field itself.
-      onPick={mayHold && !isText && !readOnly && !(isStructured && value !== undefined) ? pick : undefined}
+      onPick={mayHold && !isText && !readOnly && !isTable ? pick : undefined}
       group={asForm || (!isText && (asJson || isGroup(leaf, value)))}
     >
       {rules !== undefined ? (

@@ -30,7 +30,7 @@ import { TemplateField } from "../expression/TemplateField";
 import { CRON_EXAMPLES, cronInWords } from "../schema/cron";
 import type { Kind, Leaf } from "../schema/leaf";
 import { messagesOf } from "../schema/problems";
-import { choiceLabel, howToChoose, shownOf } from "../schema/types";
+import { choiceLabel, howToChoose, keyOf, shownOf } from "../schema/types";
 import { instantOf, isRecord, listOf, localOf } from "../schema/values";
 import { CredentialField } from "./CredentialField";
 import { type InputProps, useShared } from "./FieldFrame";
@@ -141,12 +141,14 @@ const OptionsListField = lazily(() =>
   import("../options/OptionsListField").then((part) => ({ default: part.OptionsListField })),
 );
 
+const FieldsField = lazily(() => import("../connector/FieldsField"));
+
 const NamesButton = lazily(() => import("../options/NamesButton").then((part) => ({ default: part.NamesButton })));
 
 /** Return true if the kind has several inputs for this value, so that the label names a group. */
 export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
   if (leaf.kind === "list") return !isTags(leaf);
-  if (leaf.kind === "any") return typeof value === "object" && value !== null;
+  if (leaf.kind === "any") return hasFields(leaf, value) || (typeof value === "object" && value !== null);
   if (leaf.kind === "options") return isLongList(leaf, value);
   return (
     leaf.kind === "map" ||
@@ -179,6 +181,11 @@ export function isDescribed(leaf: Leaf, value: Json | undefined, isPlain: boolea
   if (leaf.kind === "text") return isPlain;
   if (leaf.kind === "options") return !isLongList(leaf, value);
   return BY_THEMSELVES.has(leaf.kind);
+}
+
+/** Return true if the value has an input for each of its fields. */
+export function hasFields(leaf: Leaf, value: Json | undefined): boolean {
+  return leaf.fields !== undefined && (value === undefined || isRecord(value));
 }
 
 function areTexts(value: Json | undefined): boolean {
@@ -316,8 +323,11 @@ function BooleanField(props: InputProps) {
 
 function optionsOf(leaf: Leaf, value: Json | undefined): { value: string; label: string }[] {
   const known = leaf.choices ?? [];
-  const foreign = value !== undefined && value !== null && !known.includes(value) ? [value] : [];
-  return [...known, ...foreign].map((one) => ({ value: String(one), label: choiceLabel(one, leaf.labels) }));
+  const isForeign = value !== undefined && value !== null && !known.some((one) => keyOf(one) === keyOf(value));
+  return [...known, ...(isForeign ? [value] : [])].map((one) => ({
+    value: keyOf(one),
+    label: choiceLabel(one, leaf.labels),
+  }));
 }
 
 function ChoiceField(props: InputProps) {
@@ -329,18 +339,18 @@ function ChoiceField(props: InputProps) {
       allowDeselect
       {...shownOf(leaf.choices)}
       data={data}
-      value={value === undefined || value === null ? null : String(value)}
+      value={value === undefined || value === null ? null : keyOf(value)}
       placeholder={props.placeholder === "" ? howToChoose(leaf.choices) : choiceLabel(leaf.default, leaf.labels)}
       clearable={!leaf.required}
       clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
-      onChange={(chosen) => onChange(leaf.choices?.find((one) => String(one) === chosen))}
+      onChange={(chosen) => onChange(leaf.choices?.find((one) => keyOf(one) === chosen))}
     />
   );
 }
 
 function ChoicesField(props: InputProps) {
   const { leaf, value, onChange } = props;
-  const chosen = Array.isArray(value) ? value.map(String) : [];
+  const chosen = Array.isArray(value) ? value.map(keyOf) : [];
   const data = useMemo(() => optionsOf(leaf, undefined), [leaf]);
   return (
     <MultiSelect
@@ -349,7 +359,7 @@ function ChoicesField(props: InputProps) {
       placeholder={chosen.length === 0 ? props.placeholder : undefined}
       data={data}
       value={chosen}
-      onChange={(next) => onChange(leaf.choices?.filter((one) => next.includes(String(one))) as Json[])}
+      onChange={(next) => onChange(leaf.choices?.filter((one) => next.includes(keyOf(one))) as Json[])}
     />
   );
 }
@@ -388,8 +398,23 @@ function part(errors: ErrorSchema | undefined, key: string): ErrorSchema | undef
   return (errors as Record<string, ErrorSchema | undefined> | undefined)?.[key];
 }
 
-function MapField({ id, leaf, value, onChange, errors }: InputProps) {
+/** Return an input for each field of an object, if these are known, or else its editor. */
+function withFields(props: InputProps, editor: ReactElement): ReactElement {
+  const { fields } = props.leaf;
+  if (fields === undefined || !hasFields(props.leaf, props.value)) return editor;
   return (
+    <Suspense fallback={<Skeleton height={36} />}>
+      <FieldsField {...props} source={fields}>
+        {editor}
+      </FieldsField>
+    </Suspense>
+  );
+}
+
+function MapField(props: InputProps) {
+  const { id, leaf, value, onChange, errors } = props;
+  return withFields(
+    props,
     <MapEditor
       id={id}
       label={leaf.label}
@@ -400,7 +425,7 @@ function MapField({ id, leaf, value, onChange, errors }: InputProps) {
       perItem={leaf.perItem}
       begun={leaf.required}
       problemsOf={(key) => messagesOf(part(errors, key))}
-    />
+    />,
   );
 }
 
@@ -435,8 +460,7 @@ function ListedField(props: InputProps) {
 
 function AnyField(props: InputProps) {
   const { id, leaf, value, onChange, placeholder, describedBy, problems } = props;
-  return withNames(
-    props,
+  const editor = (
     <ValueEditor
       id={id}
       label={leaf.label}
@@ -449,8 +473,9 @@ function AnyField(props: InputProps) {
       describedBy={describedBy}
       problems={problems}
       required={leaf.required}
-    />,
+    />
   );
+  return leaf.fields === undefined ? withNames(props, editor) : withFields(props, editor);
 }
 
 function zones(): string[] {

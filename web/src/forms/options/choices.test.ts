@@ -1,20 +1,22 @@
 import { expect, it } from "vitest";
-import { askedOf, filtered, folderOf, foldersOf, labelIn, reasonOf, titlesIn, toggled } from "./choices";
+import { askedOf, filtered, folderOf, foldersOf, labelIn, reasonOf, toggled } from "./choices";
 
 const SOURCE = { operation: "list_sheets", inputs: { spreadsheet: "file", kind: { constant: "x" } } };
-const titleOf = titlesIn({
+const SCHEMA = {
   properties: { file: { title: "Spreadsheet" }, credential: { title: "Credential" } },
-});
+  required: ["file"],
+};
 
 it("asks with the settings that the choices depend on, and no others", () => {
   const config = { credential: "A", file: "f1", text: "{{ input.text }}", address: "" };
-  expect(askedOf(SOURCE, config, true, titleOf)).toEqual({ config: { credential: "A", file: "f1" } });
+  expect(askedOf(SOURCE, config, true, SCHEMA)).toEqual({ config: { credential: "A", file: "f1" } });
 });
 
 it("says why the service cannot be asked", () => {
-  expect(askedOf(SOURCE, { file: "f1" }, true, titleOf)).toEqual({ reason: "Choose a credential first." });
-  expect(askedOf(SOURCE, { file: "f1" }, false, titleOf)).toHaveProperty("config");
-  const computed = askedOf(SOURCE, { credential: "A", file: "{{ input.file }}" }, true, titleOf);
+  expect(askedOf(SOURCE, { file: "f1" }, true, SCHEMA)).toEqual({ reason: "Choose a credential first." });
+  expect(askedOf(SOURCE, { file: "f1" }, false, SCHEMA)).toHaveProperty("config");
+  expect(askedOf(SOURCE, { file: "" }, false, SCHEMA)).toEqual({ reason: "Fill in Spreadsheet first." });
+  const computed = askedOf(SOURCE, { credential: "A", file: "{{ input.file }}" }, true, SCHEMA);
   expect(computed).toMatchObject({ reason: expect.stringContaining("Spreadsheet is an expression") });
 });
 

@@ -8,9 +8,7 @@ import { holdsExpression } from "../schema/values";
 /** The settings that a choice depends on, besides its own inputs. */
 const ALSO = ["credential", "address"] as const;
 
-type Titles = (key: string) => string;
-
-function isEmpty(value: Json | undefined): boolean {
+export function isEmpty(value: Json | undefined): boolean {
   return value === undefined || value === null || value === "";
 }
 
@@ -28,11 +26,14 @@ export function askedOf(
   source: OptionsSource,
   config: Record<string, Json>,
   needsCredential: boolean,
-  titleOf: Titles,
+  schema: FieldSchema,
 ): { config: Record<string, Json> } | { reason: string } {
   if (needsCredential && isEmpty(config.credential)) return { reason: "Choose a credential first." };
   const needed = Object.values(source.inputs ?? {}).filter((one) => typeof one === "string");
   const keys = [...ALSO, ...needed];
+  const titleOf = (key: string) => schema.properties?.[key]?.title ?? key;
+  const missing = needed.find((key) => schema.required?.includes(key) && isEmpty(config[key]));
+  if (missing !== undefined) return { reason: `Fill in ${titleOf(missing)} first.` };
   const computed = keys.find((key) => isComputed(config[key]));
   if (computed !== undefined)
     return {
@@ -40,10 +41,6 @@ export function askedOf(
     };
   const given = keys.filter((key) => !isEmpty(config[key]));
   return { config: Object.fromEntries(given.map((key) => [key, config[key] as Json])) };
-}
-
-export function titlesIn(schema: FieldSchema | undefined): Titles {
-  return (key) => schema?.properties?.[key]?.title ?? key;
 }
 
 /** Return the choices whose label or value has every word of the search. */

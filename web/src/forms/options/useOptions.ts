@@ -4,7 +4,7 @@ import { useFormConnector } from "../connector/operations";
 import { useSettings } from "../context";
 import type { InputProps } from "../fields/FieldFrame";
 import type { OptionsSource } from "../schema/types";
-import { askedOf, titlesIn } from "./choices";
+import { askedOf } from "./choices";
 import { type Options, useChoices } from "./useChoices";
 
 const STALE = 60_000;
@@ -17,7 +17,7 @@ export function useOptions({ name }: InputProps, source: OptionsSource): Options
   const ask =
     form === null
       ? { reason: "There is no list here. Type the value." }
-      : askedOf(source, config, auth.length > 0, titlesIn(schema));
+      : askedOf(source, config, auth.length > 0, schema);
   const asked = "config" in ask ? ask.config : {};
   return useChoices(() => ({
     key: ["post", "/api/connectors", type, operation, name, asked],

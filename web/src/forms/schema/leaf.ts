@@ -1,7 +1,7 @@
 /** Determine the kind of field for a setting from its schema. */
 import type { Json } from "@/definition/types";
 import type { Names } from "../options/choices";
-import type { FieldSchema, Labels, OptionsSource } from "./types";
+import type { FieldSchema, FieldSource, Labels, OptionsSource } from "./types";
 
 export type Kind =
   | "text"
@@ -59,6 +59,8 @@ export interface Leaf {
   credentialTypes?: string[];
   /** Where its choices come from. */
   options?: OptionsSource;
+  /** Where its fields come from: an object with an input for each. */
+  fields?: FieldSource;
   /** What of the workspace it names, to be chosen from a list. */
   names?: Names;
   /** True if several of the choices can be chosen. */
@@ -159,6 +161,7 @@ export function leafOf(
   around: { label: string; required: boolean; literal: boolean },
 ): Leaf {
   const each = typeof schema.additionalProperties === "object" ? schema.additionalProperties : schema.items;
+  const fields = schema["x-fields"];
   return {
     kind,
     label: schema.title ?? around.label,
@@ -183,6 +186,7 @@ export function leafOf(
     format: schema.format,
     credentialTypes: schema["x-credential"],
     options: schema["x-options"],
+    fields: typeof fields === "string" ? { setting: fields } : fields,
     names: NAMED[schema["x-names"] ?? ""] === undefined ? (schema["x-names"] as Names | undefined) : undefined,
     many: typesOf(schema).includes("array"),
     each,

@@ -47,6 +47,8 @@ export interface FieldSchema {
   "x-advanced"?: boolean;
   /** Its value may be chosen from the list of an operation of the connector. */
   "x-options"?: OptionsSource;
+  /** Its values have names and types: those of an operation, or of the table or flow in the setting of this name. */
+  "x-fields"?: FieldSource | string;
 }
 
 /** Where the choices of an input come from. */
@@ -57,15 +59,35 @@ export interface OptionsSource {
   inputs?: Record<string, string | { constant: Json }>;
 }
 
+/** Where the fields of an object come from. */
+export type FieldSource =
+  | (OptionsSource & {
+      /** The thing that has the fields, such as "sheet". */
+      of?: string;
+      /** What to do if it has none. */
+      empty?: string;
+    })
+  | {
+      /** The setting with the name of a table or the id of a flow. */
+      setting: string;
+      /** The values of other settings with which there are fields. */
+      when?: Record<string, string[]>;
+    };
+
 /** Texts of form fields: labels of choices, defaults, hints. */
 
 export type Labels = Record<string, string>;
 
+/** Return a choice's value as text: the key of its label. */
+export function keyOf(value: unknown): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
 /** Return the label of a choice's value; without one the value itself. */
 export function choiceLabel(value: unknown, labels?: Labels): string {
-  const label = labels?.[String(value)];
+  const label = labels?.[keyOf(value)];
   if (label !== undefined) return label;
-  return typeof value === "boolean" ? (value ? "Yes" : "No") : String(value);
+  return typeof value === "boolean" ? (value ? "Yes" : "No") : keyOf(value);
 }
 
 /** Return a value in brief, to show a default as a field's placeholder. */
