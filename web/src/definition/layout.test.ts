@@ -1,41 +1,45 @@
 import { describe, expect, it } from "vitest";
-import { layered } from "./layout";
-
-const SIZE = { width: 100, height: 50 };
+import { columnsOf, layOut } from "./layout";
+import { NODE } from "./types";
 
 function flow(ids: string, edges: string) {
   return {
     nodes: [...ids].map((id) => ({ id, type: "x" })),
-    edges: edges.split(" ").map((edge) => ({ from: edge.charAt(0), to: edge.charAt(1) })),
+    edges: edges.split(" ").map((edge) => {
+      const branch = edge.slice(2) || undefined;
+      return { from: edge.charAt(0), to: edge.charAt(1), ...(branch === undefined ? {} : { branch }) };
+    }),
   };
 }
 
-describe("layered", () => {
-  it("places each node to the right of its predecessors", () => {
-    const at = layered(flow("abcd", "ab bc ac cd"), SIZE);
-    expect([..."abcd"].map((id) => at.get(id)?.x)).toEqual([0, 180, 360, 540]);
+describe("the columns of a flow", () => {
+  it("have each node to the right of its predecessors", () => {
+    expect(columnsOf(flow("abcd", "ab bc ac cd"))).toEqual([["a"], ["b"], ["c"], ["d"]]);
+    expect(columnsOf(flow("abcd", "ab ac ad"))).toEqual([["a"], ["b", "c", "d"]]);
   });
 
-  it("avoids overlaps within a column", () => {
-    const at = layered(flow("abcd", "ab ac ad"), SIZE);
-    expect([..."bcd"].map((id) => at.get(id)?.y)).toEqual([0, 90, 180]);
+  it("have a second start beside the node that it leads to", () => {
+    expect(columnsOf(flow("abcz", "ab bc zc"))).toEqual([["a"], ["b", "z"], ["c"]]);
   });
 
-  it("keeps parallel chains in their rows", () => {
-    const at = layered(flow("abcdef", "ab ac bd ce df"), SIZE);
-    expect(at.get("d")?.y).toBe(at.get("b")?.y);
-    expect(at.get("e")?.y).toBe(at.get("c")?.y);
+  it("contain the nodes of a cycle, and ignore dangling edges", () => {
+    expect(columnsOf(flow("ab", "ab ba az za")).flat()).toEqual(["a", "b"]);
+  });
+});
+
+describe("the layout", () => {
+  const places = (edges: string) => layOut(flow("abc", edges), () => NODE);
+
+  it("has what follows after an error below, as the output for errors is the lowest one", () => {
+    for (const edges of ["aberror ac", "aberror acfalse"]) {
+      const at = places(edges);
+      expect(at.get("b")?.y).toBeGreaterThan(at.get("c")?.y ?? Infinity);
+    }
   });
 
-  it("places the nodes of a cycle, and ignores dangling edges", () => {
-    expect(layered(flow("ab", "ab ba az"), SIZE).size).toBe(2);
-  });
-
-  it("lays out a thousand nodes quickly", () => {
-    const nodes = Array.from({ length: 1_000 }, (_, at) => ({ id: `n${at}`, type: "x" }));
-    const edges = nodes.slice(1).map((node, at) => ({ from: `n${at}`, to: node.id }));
-    const began = performance.now();
-    layered({ nodes, edges }, SIZE);
-    expect(performance.now() - began).toBeLessThan(200);
+  it("leaves more space before a node for the name of a branch", () => {
+    const gap = (edges: string) => (places(edges).get("b")?.x ?? 0) - (places(edges).get("a")?.x ?? 0) - NODE.width;
+    expect(gap("ab")).toBe(60);
+    expect(gap("abfalse")).toBe(100);
   });
 });

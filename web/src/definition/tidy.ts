@@ -1,25 +1,30 @@
 /** Tidy up a flow: left to right, long chains in rows, groups together, notes beside their nodes; pure. */
 import { around, type Box, boxOfNote, FRAME, frameAround, groupKey, type IsFolded, noteKey } from "./annotations";
-import { layered, layOut } from "./layout";
-import { type Definition, type FlowGroup, type FlowNode, GRID, NODE, type Position, snap } from "./types";
+import { columnsOf, layOut } from "./layout";
+import { type Definition, type FlowGroup, type FlowNode, GAP, GRID, NODE, type Position, snap } from "./types";
 
-// Wrap a long layout from left to right into rows, like lines of a text; pure.
+// Cut a long flow into rows, like lines of a text, and lay out each row on its own: that takes linear time, and what
+// branches off in one row does not move the others. Pure.
 
-/** A row narrower than this is not worth a wrap. */
-const NARROWEST = 1_600;
+/** A row narrower than this is not worth a cut: four nodes, as many as are readable beside the panel. */
+const NARROWEST = 1_150;
 /** The width of the whole in proportion to its height: about that of a screen. */
 const RATIO = 1.8;
-const GAP = 100;
+const BETWEEN = 80;
 /** The widths between which a row may end, in proportion to the wanted width. */
 const FROM = 0.6;
 const TO = 1.2;
 /** More edges across the end of a row would be hard to follow. */
 const MAX_CROSSING = 3;
+/** The maximum number of nodes in a row: dagre takes too long for more. */
+const MAX_IN_ROW = 400;
 
 interface Column {
   ids: string[];
   left: number;
   right: number;
+  /** The number of nodes in this column and before it. */
+  until: number;
 }
 
 interface Edge {
@@ -27,18 +32,17 @@ interface Edge {
   to: string;
 }
 
-/** Return the columns of a layout from left to right. Boxes whose middles overlap others' widths share a column. */
-function columnsOf(boxes: ReadonlyMap<string, Box>): Column[] {
-  const columns: Column[] = [];
-  const sorted = [...boxes].sort(([, one], [, other]) => one.x - other.x);
-  for (const [id, { x, width }] of sorted) {
-    const last = columns.at(-1);
-    if (last !== undefined && x < last.right) {
-      last.ids.push(id);
-      last.right = Math.max(last.right, x + width);
-    } else columns.push({ ids: [id], left: x, right: x + width });
-  }
-  return columns;
+type Size = Pick<Box, "width" | "height">;
+
+function sized(columns: readonly string[][], sizeOf: (id: string) => Size): Column[] {
+  let [left, until] = [0, 0];
+  return columns.map((ids) => {
+    const right = left + Math.max(...ids.map((id) => sizeOf(id).width));
+    until += ids.length;
+    const column = { ids, left, right, until };
+    left = right + GAP.x;
+    return column;
+  });
 }
 
 /** Return how many edges go across the end of each column. */
@@ -57,13 +61,13 @@ function crossings(columns: readonly Column[], edges: readonly Edge[]): number[]
   });
 }
 
-/** Return the columns in rows, broken where the fewest edges cross. */
-function rowsOf(columns: readonly Column[], across: readonly number[], wanted: number): Column[][] {
-  const rows: Column[][] = [];
+/** Return the ids in rows, cut where the fewest edges cross. */
+function cut(columns: readonly Column[], across: readonly number[], wanted: number): string[][] {
+  const rows: string[][] = [];
   let start = 0;
   while (start < columns.length) {
     const end = endOfRow(columns, across, wanted, start);
-    rows.push(columns.slice(start, end + 1));
+    rows.push(columns.slice(start, end + 1).flatMap(({ ids }) => ids));
     start = end + 1;
   }
   return rows;
@@ -71,74 +75,60 @@ function rowsOf(columns: readonly Column[], across: readonly number[], wanted: n
 
 function endOfRow(columns: readonly Column[], across: readonly number[], wanted: number, start: number): number {
   const left = columns[start]?.left ?? 0;
+  const before = columns[start - 1]?.until ?? 0;
   const widthTo = (end: number) => (columns[end]?.right ?? 0) - left;
   const last = columns.length - 1;
-  if (widthTo(last) <= wanted * TO) return last;
   let best: { end: number; cost: number } | undefined;
-  for (let end = start; end < last; end += 1) {
-    if (widthTo(end) < wanted * FROM) continue;
-    const crossing = across[end] ?? 0;
+  for (let end = start; end <= last; end += 1) {
+    const isFull = (columns[end + 1]?.until ?? 0) - before > MAX_IN_ROW;
+    if (end === last && widthTo(end) <= wanted * TO) return last;
     if (widthTo(end) > wanted * TO && best !== undefined) break;
-    if (crossing > MAX_CROSSING) continue;
+    if (isFull) return best?.end ?? end;
+    const crossing = across[end] ?? 0;
+    if (widthTo(end) < wanted * FROM || crossing > MAX_CROSSING) continue;
     const cost = crossing + Math.abs(widthTo(end) - wanted) / wanted;
     if (best === undefined || cost < best.cost) best = { end, cost };
   }
   return best?.end ?? last;
 }
 
-/** Return the positions of the boxes, in rows if they would be much wider than high. */
-function inRows(boxes: ReadonlyMap<string, Box>, edges: readonly Edge[]): Map<string, Position> {
-  const all = [...boxes.values()];
-  const left = Math.min(...all.map((box) => box.x));
-  const top = Math.min(...all.map((box) => box.y));
-  const width = Math.max(...all.map((box) => box.x + box.width)) - left;
-  const height = Math.max(...all.map((box) => box.y + box.height)) - top;
-  const number = Math.sqrt(width / (height + GAP) / RATIO);
-  const wanted = Math.max(NARROWEST, width / Math.max(1, number));
-  const places = new Map([...boxes].map(([id, { x, y }]) => [id, { x, y }]));
-  if (number < 1.5 || width <= wanted * TO) return places;
-  const columns = columnsOf(boxes);
-  let down = top;
-  for (const row of rowsOf(columns, crossings(columns, edges), wanted)) {
-    const found = row.flatMap(({ ids }) => ids.map((id) => [id, boxes.get(id) as Box] as const));
-    const rowTop = Math.min(...found.map(([, box]) => box.y));
-    const rowBottom = Math.max(...found.map(([, box]) => box.y + box.height));
-    const shift = left - (row[0]?.left ?? 0);
-    for (const [id, { x, y }] of found) places.set(id, { x: x + shift, y: y - rowTop + down });
-    // In steps of the grid, so that all rows have the same distance.
-    down += Math.ceil((rowBottom - rowTop + GAP) / GRID) * GRID;
-  }
-  return places;
+/** Return the width at which rows of these columns together have the form of a screen; Infinity for a single row. */
+function widthOfRow(columns: readonly Column[], sizeOf: (id: string) => Size): number {
+  const width = columns.at(-1)?.right ?? 0;
+  const heights = columns.map(({ ids }) => ids.reduce((sum, id) => sum + sizeOf(id).height + GAP.y, -GAP.y));
+  const number = Math.sqrt(width / (Math.max(...heights) + BETWEEN) / RATIO);
+  if (number < 1.5) return Number.POSITIVE_INFINITY;
+  const widest = Math.max(NARROWEST, width / number) * TO;
+  return width / Math.ceil(width / widest);
 }
 
-/** The maximum number of boxes for dagre; beyond it the layout takes too long. */
-const MOST_FOR_DAGRE = 200;
-
-interface Part {
-  nodes: readonly FlowNode[];
-  edges: Definition["edges"];
-}
-
-type Size = Pick<Box, "width" | "height">;
-
-/** Return the positions of some boxes, in rows if they are a long chain. */
+/** Return the positions of some boxes, in rows if they would be much wider than high. */
 function positionsOf(
   ids: readonly string[],
   edges: Definition["edges"],
   sizeOf: (id: string) => Size,
 ): Map<string, Position> {
-  const part = { nodes: ids.map((id) => ({ id, type: "" })), edges };
-  if (ids.length === 0) return new Map();
-  const found = ids.length > MOST_FOR_DAGRE ? layered(part, largest(ids.map(sizeOf))) : layOut(part, sizeOf);
-  const boxes = new Map([...found].map(([id, { x, y }]) => [id, { x, y, ...sizeOf(id) }]));
-  return inRows(boxes, edges);
+  const places = new Map<string, Position>();
+  if (ids.length === 0) return places;
+  const columns = sized(columnsOf({ nodes: ids.map((id) => ({ id })), edges }), sizeOf);
+  const rows = cut(columns, crossings(columns, edges), widthOfRow(columns, sizeOf));
+  let down = 0;
+  for (const row of rows) {
+    const members = new Set(row);
+    const inside = edges.filter((edge) => members.has(edge.from) && members.has(edge.to));
+    const part = { nodes: ids.filter((id) => members.has(id)).map((id) => ({ id })), edges: inside };
+    const found = layOut(part, sizeOf, rows.length > 1);
+    const bottom = Math.max(...[...found].map(([id, { y }]) => y + sizeOf(id).height));
+    for (const [id, { x, y }] of found) places.set(id, { x, y: y + down });
+    // In steps of the grid, so that all rows have the same distance.
+    down += Math.ceil((bottom + BETWEEN) / GRID) * GRID;
+  }
+  return places;
 }
 
-function largest(sizes: readonly Size[]): Size {
-  return {
-    width: Math.max(...sizes.map((size) => size.width)),
-    height: Math.max(...sizes.map((size) => size.height)),
-  };
+interface Part {
+  nodes: readonly FlowNode[];
+  edges: Definition["edges"];
 }
 
 /** A group as one box: the places of its nodes within its frame. */
@@ -214,6 +204,13 @@ export function tidied(
   }
   for (const [key, place] of notePlaces(definition, places, heightOf)) places.set(key, place);
   return places;
+}
+
+/** Return the definition with a position for every node: existing positions, else a new layout of all nodes. */
+export function positioned(definition: Definition): Definition {
+  if (definition.nodes.every((node) => node.position !== undefined)) return definition;
+  const positions = tidied(definition);
+  return { ...definition, nodes: definition.nodes.map((node) => ({ ...node, position: positions.get(node.id) })) };
 }
 
 function distance(one: Box, other: Box): number {

@@ -82,6 +82,13 @@ export interface Definition {
 /** The size of a node. A node with many branches is taller. */
 export const NODE = { width: 220, height: 64 };
 export const GRID = 20;
+/** The space between nodes. */
+export const GAP = { x: 60, y: 40 };
+
+/** Return the additional space after a node for the name of the branch that begins there, in steps of the grid. */
+export function roomOf(branch: string | undefined): number {
+  return branch === undefined ? 0 : Math.min(6, Math.ceil((branch.length * 7) / GRID)) * GRID;
+}
 
 export function snap(value: number): number {
   return Math.round(value / GRID) * GRID;

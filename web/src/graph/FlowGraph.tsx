@@ -30,7 +30,7 @@ import { GroupFrame, NoteCard, nameOfGroup } from "./notes/NoteCard";
 import "@xyflow/react/dist/style.css";
 import { useMantineColorScheme } from "@mantine/core";
 import { type NodeType, useCatalogue } from "@/api/catalogue";
-import { positioned } from "@/definition/layout";
+import { positioned } from "@/definition/tidy";
 import classes from "./graph.module.css";
 import { type Mark, NodeCard } from "./NodeCard";
 

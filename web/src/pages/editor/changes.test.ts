@@ -28,6 +28,19 @@ describe("adding a node", () => {
     expect(spot).toEqual({ x: 620, y: 100 });
   });
 
+  it("places what follows a lower output further down, whichever was connected first", () => {
+    const places = (...ways: [string, number][]) => {
+      let flow = line();
+      for (const [branch, nth] of ways)
+        flow = changes.added(flow, { type: "log" }, { after: { id: "c", branch, nth } }).definition;
+      return flow.nodes.slice(3).map((node) => node.position?.y);
+    };
+    expect(places(["true", 0], ["false", 1])).toEqual([0, 100]);
+    expect(places(["error", 1], ["true", 0])).toEqual([100, 0]);
+    // No space for outputs that may never be connected.
+    expect(places(["default", 9])).toEqual([100]);
+  });
+
   it("gives two nodes of the same type different ids", () => {
     const first = changes.added(line(), { type: "http" }, {});
     expect(changes.added(first.definition, { type: "http" }, {}).id).toBe("http_2");
@@ -46,7 +59,7 @@ describe("adding a node", () => {
       { from: "if", to: "b", branch: "true" },
       { from: "b", to: "c" },
     ]);
-    expect(definition.nodes.map((node) => node.position?.x)).toEqual([0, 640, 940, 320]);
+    expect(definition.nodes.map((node) => node.position?.x)).toEqual([0, 600, 900, 280]);
   });
 
   it("shares unchanged nodes", () => {
@@ -158,7 +171,7 @@ describe("placing", () => {
     const nodes = [...before.nodes, { id: "d", type: "log" }];
     const made = changes.placed({ nodes, edges: [...before.edges, { from: "c", to: "d" }] });
     expect(made.nodes[0]).toBe(before.nodes[0]);
-    expect(made.nodes[3]?.position).toEqual({ x: 920, y: 0 });
+    expect(made.nodes[3]?.position).toEqual({ x: 880, y: 0 });
   });
 });
 

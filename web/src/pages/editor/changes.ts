@@ -9,15 +9,16 @@ import {
   type FlowEdge,
   type FlowNode,
   type FlowSettings,
+  GAP,
   GRID,
   type Json,
   NODE,
   type Position,
+  roomOf,
   snap,
 } from "@/definition/types";
 import { type Extras, extrasOf, joined, movedNotes, withExtras, withoutKeys, withRenamedMembers } from "./annotating";
 
-const GAP = { x: 100, y: 40 };
 const STEP = NODE.width + GAP.x;
 
 // The layout of whole flows. Its code is loaded when it is needed: most flows have positions already.
@@ -120,10 +121,13 @@ export function moved(definition: Definition, positions: ReadonlyMap<string, Pos
   return movedNotes(changed ? { ...definition, nodes } : definition, positions);
 }
 
-/** The place of a new node: at a position, after a node (at one of its branches), before a node, or on an edge. */
+/**
+ * The place of a new node: at a position, after a node (at one of its branches; `nth` is that branch's place among the
+ * outputs), before a node, or on an edge.
+ */
 export interface Where {
   position?: Position;
-  after?: { id: string; branch?: string };
+  after?: { id: string; branch?: string; nth?: number };
   before?: string;
   on?: FlowEdge;
   /** The branch from the new node to the end of `on`, or to `before`. */
@@ -137,7 +141,7 @@ export function added(definition: Definition, node: NewNode, where: Where): { de
   const source = where.after && nodeOf(definition, where.after.id);
   const position = where.position
     ? { x: snap(where.position.x), y: snap(where.position.y) }
-    : freeSpot(definition.nodes, besideOf(definition, source, where.after?.branch));
+    : freeSpot(definition.nodes, besideOf(definition, source, where.after));
   const nodes = [...definition.nodes, { ...node, id, position }];
   const edges = [...definition.edges];
   if (source) edges.push(edge(source.id, id, where.after?.branch));
@@ -145,10 +149,14 @@ export function added(definition: Definition, node: NewNode, where: Where): { de
   return { definition: { ...definition, nodes, edges }, id };
 }
 
-function besideOf(definition: Definition, source: FlowNode | undefined, branch: string | undefined): Position {
+/** Return the place to the right; after a lower output further down, so that the edges do not cross. */
+function besideOf(definition: Definition, source: FlowNode | undefined, after: Where["after"]): Position {
   if (source?.position) {
-    const others = definition.edges.filter((one) => one.from === source.id && one.branch !== branch).length;
-    return { x: source.position.x + STEP, y: source.position.y + (others > 0 ? NODE.height + GAP.y : 0) };
+    const others = new Set(definition.edges.filter((one) => one.from === source.id).map((one) => one.branch));
+    others.delete(after?.branch);
+    const nth = Math.min(after?.nth ?? others.size, others.size + 1);
+    const x = source.position.x + STEP + roomOf(after?.branch);
+    return { x, y: source.position.y + nth * (NODE.height + GAP.y) };
   }
   const right = Math.max(...definition.nodes.map((node) => node.position?.x ?? 0), -STEP);
   return { x: right + STEP, y: 0 };
@@ -157,11 +165,12 @@ function besideOf(definition: Definition, source: FlowNode | undefined, branch: 
 function insertedOn(definition: Definition, node: FlowNode, on: FlowEdge, out: string | undefined): Definition {
   const from = nodeOf(definition, on.from)?.position ?? { x: 0, y: 0 };
   const to = nodeOf(definition, on.to)?.position ?? from;
-  const makeRoom = to.x >= from.x + NODE.width && to.x - from.x < 2 * STEP;
+  const [beside, behind] = [STEP + roomOf(on.branch), STEP + roomOf(out)];
+  const makeRoom = to.x >= from.x + NODE.width && to.x - from.x < beside + behind;
   const position = makeRoom
-    ? { x: from.x + STEP, y: to.y }
+    ? { x: from.x + beside, y: to.y }
     : { x: snap((from.x + to.x) / 2), y: snap((from.y + to.y) / 2) };
-  const shifted = makeRoom ? roomBehind(definition, on.to, from.x + 2 * STEP - to.x) : definition.nodes;
+  const shifted = makeRoom ? roomBehind(definition, on.to, from.x + beside + behind - to.x) : definition.nodes;
   const edges = definition.edges.flatMap((one) =>
     isSame(one, on) ? [edge(on.from, node.id, on.branch), edge(node.id, on.to, out)] : [one],
   );

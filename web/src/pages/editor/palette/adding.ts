@@ -66,7 +66,11 @@ export function whereNext(state: EditorState): Where {
   if (node === undefined) return {};
   const used = usedWays(state.definition.edges).get(node.id) ?? [];
   const ways = waysOf(node, state.check?.ways.get(node.id), state.catalogue, used);
-  return { after: { id: node.id, branch: ways.find((way) => !used.includes(way)) ?? ways[0] } };
+  const nth = Math.max(
+    0,
+    ways.findIndex((way) => !used.includes(way)),
+  );
+  return { after: { id: node.id, branch: ways[nth], nth } };
 }
 
 /** Return true if a node of the type may be placed there: a trigger has no input. */
