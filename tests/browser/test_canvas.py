@@ -21,6 +21,15 @@ MARKED = """async (data) => {
   return row.filter((pixel) => pixel !== pixels[3 * image.width + 3]).length;
 }"""
 
+# The size of the smallest text on the canvas, in pixels of the screen.
+SMALLEST_TEXT = """() => {
+  const view = document.querySelector(".react-flow__viewport");
+  const zoom = new DOMMatrix(getComputedStyle(view).transform).a;
+  const texts = [...view.querySelectorAll("*")].filter((one) =>
+    [...one.childNodes].some((part) => part.nodeType === Node.TEXT_NODE && part.data.trim()));
+  return Math.min(...texts.map((one) => parseFloat(getComputedStyle(one).fontSize) * zoom));
+}"""
+
 
 def line(editor):
     """Open a flow of 100 nodes in a line."""
@@ -52,6 +61,30 @@ def test_zoom_to_fit_shows_all_of_a_hundred_nodes(editor):
     expect(last).to_be_attached()
     for end in (editor.node("start"), last):
         assert is_within(editor.box(end), editor.canvas.bounding_box())
+
+
+def test_a_flow_opens_readable_and_stays_in_place_when_a_node_is_added(editor):
+    rest = [node(f"n{at}", "set", {"values": {"n": at}}, name=f"Step {at}") for at in range(10)]
+    made = placed(chain(node("start", "manual"), node("check", "if", {"condition": "{{ true }}"}), *rest))
+    made["edges"][1:2] = [["check", "n0", "true"], ["check", "n4", "false"]]
+    made["edges"].remove(["n3", "n4"])
+    editor.open(made).run()
+    editor.ended()
+    for width, height in ((1440, 900), (1024, 768)):
+        editor.page.set_viewport_size({"width": width, "height": height})
+        editor.page.reload()
+        expect(editor.panel).to_be_visible()
+        editor.box(editor.node("start"))
+        assert editor.page.evaluate(SMALLEST_TEXT) >= 10
+    editor.click("check")
+    editor.node("n3").get_by_role("button", name="Add a node after Step 3").dispatch_event("click")
+    editor.pick("crypto")
+    editor.selected("crypto")
+    canvas, new = editor.canvas.bounding_box(), editor.box(editor.node("crypto"))
+    assert is_within(new, canvas)
+    # Moved no further than necessary: the new node is at the edge.
+    assert new["x"] + new["width"] > canvas["x"] + canvas["width"] - 100
+    assert editor.page.evaluate(SMALLEST_TEXT) >= 10
 
 
 def test_the_minimap_shows_the_nodes_of_a_long_flow(editor, new_context):

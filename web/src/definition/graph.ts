@@ -54,10 +54,15 @@ export function refusalOf(
   return undefined;
 }
 
+/** Return the id of a type's first node. */
+export function baseOfId(type: string): string {
+  return type.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(\d)/, "_$1");
+}
+
 /** Return an unused id for a new node of the type, such as `http_2`. */
 export function freshId(type: string, taken: Iterable<string>): string {
   const ids = new Set(taken);
-  const base = type.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(\d)/, "_$1");
+  const base = baseOfId(type);
   if (!ids.has(base)) return base;
   let number = 2;
   while (ids.has(`${base}_${number}`)) number += 1;

@@ -9,11 +9,9 @@ import {
   type NodeTypes,
   Position,
   ReactFlow,
-  type ReactFlowInstance,
   useReactFlow,
   useStore,
   useStoreApi,
-  type Viewport,
 } from "@xyflow/react";
 import { memo, useEffect, useMemo, useRef } from "react";
 import { type Box, boxesOf, boxOfNote, frameAround, groupKey, noteKey } from "@/definition/annotations";
@@ -33,6 +31,7 @@ import { type NodeType, useCatalogue } from "@/api/catalogue";
 import { positioned } from "@/definition/tidy";
 import classes from "./graph.module.css";
 import { type Mark, NodeCard } from "./NodeCard";
+import { nudged, viewOf } from "./view";
 
 // Notes and frames of groups in a read-only graph. Groups are never folded there: a run has steps of every node.
 
@@ -73,14 +72,8 @@ function annotationsOf(definition: Definition): ShownAnnotation[] {
   return [...frames, ...notes];
 }
 
-const READABLE = 0.4;
-const CLOSE = 0.8;
-
-/**
- * Bring the selected node into view if it is outside. At first, with `fit`, also if the whole graph is too small to
- * read.
- */
-function Follow({ id, fit }: { id: string | null; fit: boolean }) {
+/** At first show all nodes, or as many as are readable, with the selected one; later move to what is selected. */
+function Follow({ id }: { id: string | null }) {
   const flow = useReactFlow();
   const store = useStoreApi();
   const isReady = useStore((state) => state.width > 0 && state.nodeLookup.size > 0);
@@ -88,33 +81,16 @@ function Follow({ id, fit }: { id: string | null; fit: boolean }) {
 
   useEffect(() => {
     if (!isReady) return;
+    const boxes = flow.getNodes().map(({ position }) => ({ ...position, ...NODE }));
+    const chosen = id === null ? undefined : flow.getNode(id)?.position;
+    const box = chosen && { ...chosen, ...NODE };
     const first = isFirst.current;
     isFirst.current = false;
-
-    function isInside(node: Node, { x, y, zoom }: Viewport): boolean {
-      const { width, height } = store.getState();
-      const [left, top] = [node.position.x * zoom + x, node.position.y * zoom + y];
-      return left >= 0 && top >= 0 && left + NODE.width * zoom <= width && top + NODE.height * zoom <= height;
-    }
-    function follow() {
-      const node = flow.getNode(id ?? "") ?? (first ? flow.getNodes()[0] : undefined);
-      if (node === undefined) return;
-      const view = flow.getViewport();
-      const isReadable = view.zoom >= READABLE;
-      if (isInside(node, view) && (isReadable || !first)) return;
-      if (node.id !== id) return showStart(node);
-      const [x, y] = [node.position.x + NODE.width / 2, node.position.y + NODE.height / 2];
-      void flow.setCenter(x, y, { zoom: isReadable ? view.zoom : CLOSE, duration: first ? 0 : 200 });
-    }
-    /** Nothing is selected: show the start of the flow. */
-    function showStart({ position }: Node) {
-      const y = store.getState().height / 2 - (position.y + NODE.height / 2) * CLOSE;
-      void flow.setViewport({ x: 40 - position.x * CLOSE, y, zoom: CLOSE });
-    }
-    // The graph must be fitted before its scale is known.
-    if (first && fit) void flow.fitView({ maxZoom: 1, padding: 0.2 }).then(follow);
-    else follow();
-  }, [flow, store, id, fit, isReady]);
+    const view = first
+      ? viewOf(boxes, store.getState(), 1, box)
+      : box && nudged(box, flow.getViewport(), store.getState());
+    if (view !== undefined) void flow.setViewport(view, { duration: first ? 0 : 200 });
+  }, [flow, store, id, isReady]);
   return null;
 }
 
@@ -153,11 +129,8 @@ interface FlowGraphProps {
   controls?: boolean;
   /** The change of an edge in a comparison. */
   changeOf?: (edge: Definition["edges"][number]) => "added" | "removed" | undefined;
-  /** Show the start of a long flow at a readable size instead of the whole flow. */
-  readable?: boolean;
 }
 
-const SMALLEST_TO_READ = 0.55;
 const LARGE = 100;
 
 /** Sizes are known in advance, so that nodes out of view need not be rendered to be measured. */
@@ -173,23 +146,6 @@ const HANDLES: Shown["handles"] = [
   },
 ];
 
-/** Return the initial view of a large graph: a node at a readable size. */
-function viewOf(placed: Definition, id: string | null): Viewport {
-  const node = placed.nodes.find((one) => one.id === id) ?? placed.nodes[0];
-  const { x, y } = node?.position ?? { x: 0, y: 0 };
-  return { x: 60 - x * 0.8, y: 90 - y * 0.8, zoom: 0.8 };
-}
-
-/** Move to the start at a readable size if the whole flow would be too small. */
-function showStart(flow: ReactFlowInstance<ShownAny>): void {
-  const { y, zoom } = flow.getViewport();
-  if (zoom >= SMALLEST_TO_READ) return;
-  const bounds = flow.getNodesBounds(flow.getNodes());
-  const middle = bounds.y + bounds.height / 2;
-  const shift = y + middle * (zoom - SMALLEST_TO_READ);
-  void flow.setViewport({ x: 24 - bounds.x * SMALLEST_TO_READ, y: shift, zoom: SMALLEST_TO_READ });
-}
-
 /** Return how an edge is drawn: to another row, through the space between the rows. */
 function wayOf({ from, to }: Definition["edges"][number], places: ReadonlyMap<string, Place | undefined>) {
   const [start, end] = [places.get(from), places.get(to)];
@@ -199,13 +155,11 @@ function wayOf({ from, to }: Definition["edges"][number], places: ReadonlyMap<st
 
 export default function FlowGraph(props: FlowGraphProps) {
   const { definition, marks, isLive, changeOf, labelOf, selected = null, onSelect, label } = props;
-  const { controls = true, readable = false } = props;
+  const { controls = true } = props;
   const { catalogue } = useCatalogue();
   const { colorScheme } = useMantineColorScheme();
   const placed = useMemo(() => positioned(definition), [definition]);
   const isLarge = definition.nodes.length > LARGE;
-  // Do not fit a large graph: a thousand cards would be unreadable.
-  const isWalked = isLarge && onSelect !== undefined;
 
   const annotations = useMemo(() => annotationsOf(placed), [placed]);
   const flowNodes = useMemo<Shown[]>(
@@ -258,17 +212,15 @@ export default function FlowGraph(props: FlowGraphProps) {
       }}
       onPaneClick={() => onSelect?.(null)}
       onlyRenderVisibleElements={isLarge}
-      onInit={readable ? showStart : undefined}
-      fitView={!isWalked}
-      defaultViewport={isWalked ? viewOf(placed, selected) : undefined}
-      fitViewOptions={{ maxZoom: 1, padding: 0.2 }}
+      fitView={onSelect === undefined}
+      fitViewOptions={{ maxZoom: 1, padding: 0.1 }}
       minZoom={0.05}
       maxZoom={2}
       preventScrolling={controls}
       proOptions={{ hideAttribution: true }}
     >
       <Background gap={20} />
-      {onSelect !== undefined && <Follow id={selected} fit={!isWalked} />}
+      {onSelect !== undefined && <Follow id={selected} />}
       {controls && <Controls showInteractive={false} />}
     </ReactFlow>
   );

@@ -7,16 +7,17 @@ import type { NodeType } from "@/api/catalogue";
 import type { FlowNode } from "@/definition/types";
 import type { TakenBranch } from "@/runs/states";
 import { NodeIcon } from "@/ui/NodeIcon";
-import { Quiet } from "@/ui/Quiet";
 import { type Outcome, StatusBadge } from "@/ui/StatusBadge";
 import classes from "./graph.module.css";
-import { nameOf, operationOf } from "./nameOf";
+import { nameOf, subtitleOf } from "./nameOf";
 
 export interface Mark {
   /** The node's outcome in a run. */
   outcome?: Outcome;
-  /** Additional text at the bottom, such as "120 ms". */
+  /** A short result beside the second line, such as "120 ms" or "true 3 / false 1". */
   detail?: string;
+  /** The reason of a failure, in place of the second line. */
+  error?: string;
   /** The branches that its output took in a run. */
   branches?: readonly TakenBranch[];
   /** The items of a loop in a run, such as "12 items" or "12 items, 1 failed". */
@@ -56,12 +57,16 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
         <Text size="sm" fw={600} className={classes.title} title={`${nameOf(node, type)} (${node.id})`}>
           {nameOf(node, type)}
         </Text>
-        <Quiet size="xs" truncate>
-          {mark.detail ??
-            (type === undefined
-              ? `unknown type ${node.type}`
-              : (operationOf(node, type) ?? (node.name ? type.name : node.id)))}
-        </Quiet>
+        {mark.error === undefined ? (
+          <div className={classes.below}>
+            <span>{subtitleOf(node, type)}</span>
+            {mark.detail !== undefined && <small>{mark.detail}</small>}
+          </div>
+        ) : (
+          <div className={classes.below} data-error>
+            <span title={mark.error}>{mark.error}</span>
+          </div>
+        )}
       </div>
       <div className={classes.marks}>
         {mark.outcome !== undefined && mark.outcome !== "none" && <StatusBadge outcome={mark.outcome} iconOnly />}

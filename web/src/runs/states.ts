@@ -236,14 +236,10 @@ function markOf(state: NodeState, counts: Counts): Mark {
   return state.items === null ? mark : { ...mark, items: itemsText(state.items) };
 }
 
-/**
- * Return a detail for the node's card: "120 ms", "3 of 10 items, 1.2 s", "120 ms, 2 attempts"; undefined if there is
- * none.
- */
+/** Return a detail for the node's card: "120 ms", "120 ms, 2 attempts"; undefined if there is none. */
 export function detailOf(state: NodeState): string | undefined {
   if (state.outcome === "skipped") return undefined;
   const parts: string[] = [];
-  if (state.items) parts.push(itemsText(state.items));
   if (state.durationMs !== null) parts.push(duration(state.durationMs));
   if (state.rounds > 1) parts.push(`${state.rounds} rounds`);
   if (state.attempts > 1) parts.push(`${state.attempts} attempts`);

@@ -134,7 +134,7 @@ function Content({ template }: { template: Template }) {
       </Group>
       <div className={classes.graph}>
         <Suspense fallback={<Skeleton height="100%" />}>
-          <FlowGraph definition={definition} label={`Graph of ${template.name}`} readable />
+          <FlowGraph definition={definition} label={`Graph of ${template.name}`} />
         </Suspense>
       </div>
       <CredentialsNeeded template={template} />

@@ -44,12 +44,13 @@ import { useMediaQuery } from "@mantine/hooks";
 import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { boxOfNote } from "@/definition/annotations";
 import graph from "@/graph/graph.module.css";
+import { viewOf } from "@/graph/view";
 import { CanvasEdge, CanvasNode } from "./CanvasNode";
 
 import { ContextMenu, useContextMenu } from "./ContextMenu";
 import { FoldedNode, FrameNode, NoteNode } from "./GroupNodes";
 
-import { lowestZoom, READABLE, useRefit, useReveal } from "./refit";
+import { lowestZoom, useRefit, useReveal } from "./refit";
 import { useChanges, useShown } from "./useChanges";
 
 // Check if two handles may be connected, and build the edge.
@@ -239,23 +240,17 @@ const LOWEST_WITH_MAP = 500;
 const NARROWEST_WITH_MAP = 460;
 const BARE = { hideAttribution: true };
 
-/** Fit a small flow; show the start of one that would be too small to read. */
-function firstView(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
-  void flow.fitView({ maxZoom: 1, padding: 0.1 }).then(() => {
-    if (flow.getZoom() >= READABLE) return;
-    const first = flow.getNodes().reduce<ShownNode | undefined>((best, node) => {
-      const isLefter = best === undefined || node.position.x < best.position.x;
-      return isLefter ? node : best;
-    }, undefined);
-    const height = document.querySelector(".react-flow")?.clientHeight ?? 600;
-    if (first === undefined) return;
-    const zoom = 0.75;
-    void flow.setViewport({
-      x: 40 - first.position.x * zoom,
-      y: height / 2 - (first.position.y + 32) * zoom,
-      zoom,
-    });
-  });
+/** Show all nodes, or the first ones if these would be too small to read. */
+function showStart(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
+  const canvas = document.querySelector(".react-flow");
+  if (canvas === null) return;
+  const boxes = flow.getNodes().map(({ position, width, height }) => ({
+    ...position,
+    width: width ?? NODE.width,
+    height: height ?? NODE.height,
+  }));
+  const view = viewOf(boxes, { width: canvas.clientWidth, height: canvas.clientHeight });
+  if (view !== undefined) void flow.setViewport(view);
 }
 
 function pointOf(event: globalThis.MouseEvent | TouchEvent): Position {
@@ -440,7 +435,7 @@ export function Canvas() {
         panOnScroll
         zoomOnDoubleClick={false}
         onlyRenderVisibleElements={many}
-        onInit={firstView}
+        onInit={showStart}
         minZoom={minZoom}
         maxZoom={2}
         proOptions={BARE}

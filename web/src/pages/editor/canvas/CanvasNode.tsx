@@ -23,6 +23,8 @@ import { useUi } from "../ui";
 import classes from "./canvas.module.css";
 import { handleOf, INTO, type CanvasNode as Shown, type CanvasEdge as ShownEdge } from "./nodes";
 
+/** The outputs of a node are 20 apart: wider zones would overlap, and the pointer would reach a neighbouring edge. */
+const WIDE = 14;
 /** A shorter edge shows its branch's name only beside the handle. */
 const LONG = 260;
 
@@ -44,7 +46,7 @@ export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<ShownEdge>) 
 
   return (
     <>
-      <BaseEdge path={path} markerEnd={markerEnd} interactionWidth={24} />
+      <BaseEdge path={path} markerEnd={markerEnd} interactionWidth={WIDE} />
       {label !== undefined && (
         <text x={labelX} y={labelY - 12} className={classes.label}>
           {label}
@@ -97,6 +99,7 @@ export const CanvasNode = memo(function CanvasNode({ id, data, selected, height 
           id={id}
           name={nameOf(node, type)}
           way={way}
+          nth={at}
           top={places[at] ?? 0}
           open={open.includes(way) && !readOnly}
           taken={run?.branches?.find(({ branch }) => branch === way)}
@@ -111,6 +114,7 @@ interface WayOutProps {
   id: string;
   name: string;
   way: Way;
+  nth: number;
   top: number;
   open: boolean;
   /** Given if the node's output took it in the run on the canvas. */
@@ -119,7 +123,7 @@ interface WayOutProps {
 }
 
 /** A branch's name beside its handle, the number of items that took it and, while it is not connected, a button that adds the next node. */
-function WayOut({ id, name, way, top, open, taken, narrow }: WayOutProps) {
+function WayOut({ id, name, way, nth, top, open, taken, narrow }: WayOutProps) {
   const store = useEditorStore();
   if (way === undefined && !open) return null;
   const isTaken = taken !== undefined && taken.items !== 0;
@@ -149,7 +153,7 @@ function WayOut({ id, name, way, top, open, taken, narrow }: WayOutProps) {
             useUi.getState().set({
               quick: {
                 screen: { x: event.clientX, y: event.clientY },
-                where: { after: { id, branch: way } },
+                where: { after: { id, branch: way, nth } },
               },
             });
           }}

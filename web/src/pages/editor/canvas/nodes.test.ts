@@ -29,7 +29,7 @@ describe("labels of the canvas for screen readers", () => {
       moving: null,
     };
     expect(nodeMaker()(view).map((node) => node.ariaLabel)).toEqual([
-      "HTTP request, http",
+      "HTTP request",
       "Into the CRM, HTTP request",
       "odd, unknown type gone",
     ]);

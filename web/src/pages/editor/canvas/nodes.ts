@@ -4,7 +4,7 @@ import type { Catalogue, NodeType } from "@/api/catalogue";
 import type { ShownEdge } from "@/definition/folding";
 import { type Definition, type FlowEdge, type FlowNode, NODE, type Position as Place } from "@/definition/types";
 
-import { nameOf } from "@/graph/nameOf";
+import { nameOf, subtitleOf } from "@/graph/nameOf";
 import { type Counts, edgeLabel, itemsOver } from "@/runs/words";
 import { heightOf, placesOf, usedWays, type Way, waysOf } from "../branches";
 import { edgeKey } from "../changes";
@@ -81,9 +81,7 @@ const NO_PROBLEMS: readonly Problem[] = [];
 const CENTER = { x: 0, y: 0 };
 
 function labelOf(node: FlowNode, type: NodeType | undefined, problems: readonly Problem[]): string {
-  // As on the card: the name, and below it the type, or the id if the name is the type's.
-  const below = node.name ? type?.name : node.id;
-  const parts = [nameOf(node, type), type === undefined ? `unknown type ${node.type}` : (below ?? "")];
+  const parts = [nameOf(node, type), subtitleOf(node, type)].filter((part) => part !== undefined);
   if (node.foreach !== undefined) parts.push("loops over items");
   if (node.repeat !== undefined) parts.push("repeats until a condition is met");
   if (node.disabled) parts.push("disabled");

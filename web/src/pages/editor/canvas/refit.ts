@@ -1,41 +1,12 @@
 import { useReactFlow, useStore, useStoreApi } from "@xyflow/react";
 import { useEffect, useRef } from "react";
-import { placeOf } from "@/definition/annotations";
+import { around, type Box, placeOf } from "@/definition/annotations";
 import { NODE } from "@/definition/types";
+import { center, nudged, onScreen, READABLE, type Size, TOP, type View, viewOf } from "@/graph/view";
 import { isFoldedIn } from "../annotating";
 import { useEditor, useEditorStore } from "../context";
 
 /** Views of the canvas after its size changed: keep visible nodes visible. */
-
-interface Size {
-  width: number;
-  height: number;
-}
-
-interface View {
-  x: number;
-  y: number;
-  zoom: number;
-}
-
-interface Box extends Size {
-  x: number;
-  y: number;
-}
-
-/** Below this zoom names are unreadable. */
-export const READABLE = 0.45;
-const EDGE = 40;
-/** The height of the buttons that add nodes. */
-const TOP = 70;
-
-function center(box: Box): { x: number; y: number } {
-  return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
-}
-
-function onScreen(box: Box, { x, y, zoom }: View): Box {
-  return { x: box.x * zoom + x, y: box.y * zoom + y, width: box.width * zoom, height: box.height * zoom };
-}
 
 function isWithin({ x, y }: { x: number; y: number }, { width, height }: Size): boolean {
   return x >= 0 && y >= 0 && x <= width && y <= height;
@@ -45,38 +16,9 @@ function isWhole(box: Box, size: Size): boolean {
   return isWithin(box, size) && isWithin({ x: box.x + box.width, y: box.y + box.height }, size);
 }
 
-function around(boxes: readonly Box[]): Box {
-  const x = Math.min(...boxes.map((box) => box.x));
-  const y = Math.min(...boxes.map((box) => box.y));
-  const right = Math.max(...boxes.map((box) => box.x + box.width));
-  const bottom = Math.max(...boxes.map((box) => box.y + box.height));
-  return { x, y, width: right - x, height: bottom - y };
-}
-
-function centered(box: Box, zoom: number, { width, height }: Size): View {
-  const { x, y } = center(box);
-  return { x: width / 2 - x * zoom, y: height / 2 - y * zoom, zoom };
-}
-
-/** Return the nearest view that shows a box completely, not covered by the overview map in the lower right corner. */
-export function nudged(box: Box, view: View, { width, height }: Size, corner: Size): View | undefined {
-  const gap = EDGE / 2;
-  const { x, y, width: wide, height: high } = onScreen(box, view);
-  const [dx, dy] = [into(x, wide, width, gap), into(y, high, height, gap)];
-  const under = x + dx + wide > width - corner.width ? y + dy + high - (height - corner.height) : 0;
-  const up = Math.max(0, under);
-  return dx === 0 && dy === 0 && up === 0 ? undefined : { ...view, x: view.x + dx, y: view.y + dy - up };
-}
-
-/** Return the distance by which an interval must move to be inside; its start has priority. */
-function into(at: number, length: number, whole: number, gap: number): number {
-  const back = Math.min(0, whole - gap - (at + length));
-  return at + back < gap ? gap - at : back;
-}
-
 /**
  * Return the view for a canvas of another size that shows the nodes visible before. If they would be too small to read,
- * show the selected nodes, else the first ones. Undefined if all of them are visible already.
+ * show the selected nodes and the first ones. Undefined if all of them are visible already.
  */
 export function refitted(
   view: View,
@@ -88,13 +30,7 @@ export function refitted(
   const wasSeen = (box: Box) => isWithin(center(onScreen(box, view)), old);
   const seen = nodes.filter(wasSeen);
   if (seen.every((box) => isWhole(onScreen(box, view), now) || !isWhole(onScreen(box, view), old))) return undefined;
-  const all = around(seen);
-  const fitting = Math.min((now.width - 2 * EDGE) / all.width, (now.height - 2 * EDGE) / all.height);
-  if (fitting >= READABLE) return centered(all, Math.min(view.zoom, fitting), now);
-  const zoom = Math.min(view.zoom, READABLE);
-  const wanted = chosen.filter(wasSeen);
-  if (wanted.length > 0) return centered(around(wanted), zoom, now);
-  return { x: EDGE - all.x * zoom, y: now.height / 2 - center(all).y * zoom, zoom };
+  return viewOf(seen, now, view.zoom, around(chosen.filter(wasSeen)));
 }
 
 /** The visible part of the canvas: view and size. */
@@ -140,6 +76,10 @@ export function lowestZoom(nodes: readonly Box[], { width, height }: Size): numb
 }
 
 const FRAMES = 20;
+/** Below this zoom a node is hard to find. */
+const SMALLEST = 0.4;
+/** The space of the button that adds the next node. */
+const PLUS = 40;
 const COVERED = { width: 175, height: 125 };
 const NOTHING = { width: 0, height: 0 };
 
@@ -167,21 +107,16 @@ export function useReveal(): void {
     const state = store.getState();
     const box = id === undefined ? undefined : placeOf(state.definition, id, (group) => isFoldedIn(state, group));
     if (reveal === null || id === undefined || box === undefined) return;
-    const { x, y, zoom } = flow.getViewport();
-    const { width, height } = canvas.getState();
-    // Move a partly visible node no further than necessary: large moves are hard to follow.
-    const center = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
-    const [left, top] = [center.x * zoom + x, center.y * zoom + y];
-    const isInView = !reveal.center && left >= 0 && top >= 0 && left <= width && top <= height;
+    const view = flow.getViewport();
     const duration = reveal.focus ? 0 : 200;
-    if (isInView) {
-      const view = nudged(box, { x, y, zoom }, { width, height }, coveredByMap());
-      if (view !== undefined) void flow.setViewport(view, { duration });
+    if (reveal.center || view.zoom < SMALLEST) {
+      const { x, y } = center(box);
+      void flow.setCenter(x, y, { zoom: Math.max(view.zoom, READABLE), duration });
     } else {
-      void flow.setCenter(center.x, center.y, {
-        zoom: Math.max(zoom, 0.6),
-        duration,
-      });
+      // Move no further than necessary: large moves are hard to follow. Leave space for the button after the node.
+      const wide = { ...box, width: box.width + PLUS };
+      const moved = nudged(wide, view, canvas.getState(), coveredByMap());
+      if (moved !== undefined) void flow.setViewport(moved, { duration });
     }
     if (reveal.focus) focusWhenThere(id);
   }, [reveal, store, flow, canvas]);

@@ -232,7 +232,7 @@ export function useRunOnCanvas({ run, states, starting, failed }: EditorRun): vo
     const made = marksOf(states, counts);
     if (failed !== undefined) {
       const told = firstLine(failed.error ?? run?.error_text ?? "");
-      made.set(failed.nodeId, { ...made.get(failed.nodeId), detail: told || "failed" });
+      made.set(failed.nodeId, { ...made.get(failed.nodeId), error: told || "failed" });
     }
     return withItems(made, definition, counts);
   }, [states, failed, starting, run?.error_text, definition, counts]);
