@@ -31,7 +31,10 @@ def test_a_run_shows_how_many_items_took_each_branch(editor):
     expect(editor.node("check")).to_contain_text("true 3 / false 2")
     for id_, taken in (("check", ["true 3", "false 2"]), ("last", ["false"])):
         expect(editor.node(id_).locator("[data-taken]")).to_have_text(taken)
-    editor.click("again")
+    editor.click("check")
+    editor.tab("Run data")
+    output = editor.panel.get_by_role("region", name="Output", exact=True)
+    expect(output.get_by_role("heading")).to_have_text("Output true: 3 items · false: 2 items")
 
 
 def test_the_options_of_a_node_have_loops_repeats_and_rates(editor):

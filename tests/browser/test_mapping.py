@@ -149,6 +149,7 @@ def test_a_phone_has_tabs_instead_of_columns(editor, axe, page):
     editor.server.run(flow, ANSWER, wait=60)
     editor.open(flow).click("make")
     editor.tab("Run data")
+    editor.panel.get_by_role("button", name="Input", exact=True).click()
     expect(column(editor, "Input")).to_contain_text("Ada")
     expect(column(editor, "Output")).to_contain_text("2")
     axe(page)

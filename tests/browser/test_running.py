@@ -71,14 +71,28 @@ def test_each_node_shows_its_status_during_a_run(editor, remote):
         editor.ran(id_, "success")
 
 
-def test_the_panel_shows_the_input_and_output_of_a_node(editor):
-    editor.open(placed(chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"))))
+def test_the_output_of_a_node_is_in_sight_and_its_input_one_click_away(editor, axe):
+    editor.page.set_viewport_size({"width": 1024, "height": 768})
+    ask = node("ask", "if", {"condition": "{{ input.twice > 1 }}"})
+    editor.open(placed(chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"), ask)))
     editor.run_with({"n": 21})
     editor.ended()
     editor.click("double")
-    editor.tab("Run data")
-    expect(shown(editor, "Output")).to_contain_text("42")
+    editor.panel.get_by_role("button", name="Run this node").click()
+    output = shown(editor, "Output")
+    expect(output).to_contain_text("42")
+    expect(output).to_be_in_viewport(ratio=1)
+    assert output.bounding_box()["height"] > 200
+    editor.page.set_viewport_size({"width": 1440, "height": 900})
+    expect(output).to_be_in_viewport(ratio=1)
+    assert output.bounding_box()["height"] > 300
+    expect(shown(editor, "Input")).to_have_count(0)
+    editor.panel.get_by_role("button", name="Input", exact=True).click()
     expect(shown(editor, "Input")).to_contain_text("21")
+    axe(editor.page)
+    editor.click("ask")
+    editor.panel.get_by_role("button", name="Run this node").click()
+    expect(shown(editor, "Output").get_by_role("heading")).to_have_text("Output branch true")
 
 
 def test_a_wide_panel_shows_input_and_output_side_by_side(editor):
@@ -87,7 +101,8 @@ def test_a_wide_panel_shows_input_and_output_side_by_side(editor):
     editor.ended()
     editor.click("double")
     editor.tab("Run data")
-    shown = [editor.panel.get_by_role("region", name=name, exact=True) for name in ("Input", "Output")]
+    editor.panel.get_by_role("button", name="Input", exact=True).click()
+    shown = [editor.panel.get_by_role("region", name=name, exact=True) for name in ("Output", "Input")]
 
     def places():
         return [place.bounding_box() for place in shown]
@@ -96,7 +111,7 @@ def test_a_wide_panel_shows_input_and_output_side_by_side(editor):
     assert above["x"] == below["x"] and above["y"] < below["y"]
     editor.panel.get_by_role("button", name="Widen panel").click()
     expect(editor.panel.get_by_role("button", name="Narrow panel")).to_be_focused()
-    left, right = places()
+    right, left = places()
     assert abs(left["y"] - right["y"]) < 10 and left["x"] < right["x"]
     # The width is stored on this device.
     editor.page.reload()

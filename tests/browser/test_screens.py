@@ -57,7 +57,8 @@ def test_a_loop_shows_the_result_for_each_item(editor):
     )
 
 
-def test_code_is_written_in_full_screen_and_run_there(editor, axe):
+def test_code_is_written_in_full_screen_and_run_there(editor, axe, watch):
+    watch.allow(400, "/run")
     code = node("check", "code", {"source": "input"})
     editor.open(placed(chain(node("start", "manual"), code)))
     editor.run_with({"total": 5})
@@ -72,11 +73,22 @@ def test_code_is_written_in_full_screen_and_run_there(editor, axe):
     stored(editor, "x = 1\nx =", "source")
     expect(full.locator(".cm-lintRange-error")).to_be_visible()
     expect(full.get_by_role("status").filter(has_text="line 2: SyntaxError")).to_be_visible()
+    assert full.bounding_box()["width"] == editor.page.viewport_size["width"]
+    run = full.get_by_role("button", name=re.compile("^Run "))
+    run.click()
+    expect(full.get_by_role("alert")).to_contain_text("SyntaxError")
     axe(editor.page)
     editor.press("Control+A")
     editor.page.keyboard.type('input["to', delay=30)
     editor.page.get_by_role("option", name=re.compile("^total")).click()
     expect(text).to_have_text('input["total"]')
     stored(editor, 'input["total"]', "source")
-    full.get_by_role("button", name=re.compile("^Run ")).click()
-    expect(full.get_by_role("region", name="Output").get_by_role("status")).to_have_text("5")
+    run.click()
+    output = full.get_by_role("region", name="Output")
+    expect(output.get_by_role("status")).to_have_text("5")
+    expect(full.get_by_role("alert")).to_have_count(0)
+    editor.write(text, "print('half')\nprint('way')\n1 / 0")
+    stored(editor, "print('half')\nprint('way')\n1 / 0", "source")
+    run.click()
+    expect(output.get_by_role("group", name="Printed")).to_have_text("half\nway")
+    expect(output.get_by_role("alert")).to_contain_text("division by zero")

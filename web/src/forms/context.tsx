@@ -51,6 +51,8 @@ export interface NodeRun {
   start: () => void;
   /** True while a run is active. */
   busy: boolean;
+  /** Why the last start was refused, or failed before this node. */
+  problem: string | null;
 }
 
 export interface NodeFormProps {

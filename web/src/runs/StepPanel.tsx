@@ -23,8 +23,8 @@ import { SplitPane } from "@/ui/SplitPane";
 import { labelOf, StatusBadge } from "@/ui/StatusBadge";
 import { Empty, Loading, Refused } from "@/ui/states";
 import classes from "./panel.module.css";
-import { type NodeState, outcomeOfStep, type Step } from "./states";
-import { type Run, useRunLogs, useStep } from "./useRun";
+import { branchesInWords, type NodeState, outcomeOfStep, type Step } from "./states";
+import { type Run, useCounts, useRunLogs, useStep } from "./useRun";
 import { ValueView } from "./ValueView";
 import { hasEnded } from "./values";
 import { ERROR_KINDS } from "./words";
@@ -196,6 +196,7 @@ export function StepPanel(props: StepPanelProps) {
         ) : (
           <StepData
             run={run}
+            state={state}
             step={step}
             stacked={stacked}
             withoutInput={props.withoutInput}
@@ -298,10 +299,11 @@ function StepError({ step }: { step: Step }) {
   );
 }
 
-type StepDataProps = Pick<StepPanelProps, "run" | "step" | "stacked" | "withoutInput" | "outputActions">;
+type StepDataProps = Pick<StepPanelProps, "run" | "state" | "step" | "stacked" | "withoutInput" | "outputActions">;
 
-function StepData({ run, step, stacked = false, withoutInput = false, outputActions }: StepDataProps) {
+function StepData({ run, state, step, stacked = false, withoutInput = false, outputActions }: StepDataProps) {
   const { data, error, refetch } = useStep(run, step);
+  const counts = useCounts(run);
   if (error !== null) return <Refused error={error} onRetry={() => void refetch()} />;
   if (data === undefined) {
     return (
@@ -314,6 +316,7 @@ function StepData({ run, step, stacked = false, withoutInput = false, outputActi
     <ValueView
       key={`out ${data.id}`}
       title="Output"
+      note={branchesInWords(state, step, counts)}
       value={data.output}
       nothing={withoutOutput(data)}
       actions={outputActions?.(data.output)}

@@ -15,6 +15,8 @@ import { fetchWhole, referenceOf, textOf } from "./values";
 
 interface ValueViewProps {
   title: string;
+  /** Shown beside the title in place of the size. */
+  note?: string;
   value: unknown;
   /** Shown if there is no value. */
   nothing?: string;
@@ -24,14 +26,14 @@ interface ValueViewProps {
 }
 
 /** An input or output, in several views. A large value is loaded on request or downloaded as a file. */
-export function ValueView({ title, value, nothing = "None", actions, level = 3 }: ValueViewProps) {
+export function ValueView({ title, note, value, nothing = "None", actions, level = 3 }: ValueViewProps) {
   const reference = referenceOf(value);
   return (
     <section className={classes.value} aria-label={title}>
       {reference === null ? (
-        <Whole {...{ title, value, nothing, actions, level }} />
+        <Whole {...{ title, about: note, value, nothing, actions, level }} />
       ) : (
-        <Large {...{ title, actions, level }} path={reference.path} bytes={reference.bytes} />
+        <Large {...{ title, about: note, actions, level }} path={reference.path} bytes={reference.bytes} />
       )}
     </section>
   );
@@ -64,6 +66,7 @@ function Head({ title, level, note, children }: HeadProps) {
 
 interface WholeProps {
   title: string;
+  about?: string;
   value: unknown;
   nothing: string;
   actions?: ReactNode;
@@ -71,9 +74,9 @@ interface WholeProps {
   note?: string;
 }
 
-function Whole({ title, value, nothing, actions, level, note }: WholeProps) {
+function Whole({ title, about, value, nothing, actions, level, note }: WholeProps) {
   const isThere = value !== null && value !== undefined;
-  const notes = [sizeText(value), note].filter((one) => one !== undefined);
+  const notes = [about ?? sizeText(value), note].filter((one) => one !== undefined);
   return (
     <>
       <Head title={title} level={level} note={notes.join(", ")}>
@@ -106,12 +109,14 @@ function Copy({ value, title }: { value: unknown; title: string }) {
 
 function Large({
   title,
+  about,
   path,
   bytes,
   actions,
   level,
 }: {
   title: string;
+  about?: string;
   path: string;
   bytes: number;
   actions?: ReactNode;
@@ -126,11 +131,11 @@ function Large({
     gcTime: 30_000,
   });
   if (isSuccess) {
-    return <Whole {...{ title, actions, level }} value={data} nothing="None" note={size(bytes)} />;
+    return <Whole {...{ title, about, actions, level }} value={data} nothing="None" note={size(bytes)} />;
   }
   return (
     <>
-      <Head title={title} level={level} note={size(bytes)}>
+      <Head title={title} level={level} note={[about, size(bytes)].filter(Boolean).join(", ")}>
         {actions}
       </Head>
       <Stack p="sm" align="flex-start" gap="xs">

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { NodeType } from "@/api/catalogue";
 import type { Definition } from "@/definition/types";
 import {
+  branchesInWords,
   branchesTaken,
   branchesText,
   detailOf,
@@ -206,6 +207,11 @@ describe("the node shown first", () => {
     expect(branchesText(taken("true"))).toBe("true 4");
     expect(branchesText(taken(""))).toBe("true 3 / false 0");
     expect([taken(null), taken("", new Map())]).toEqual([[], []]);
+    const words = (branch: string | null, index: number | null = null, known = counts) =>
+      branchesInWords({ nodeId: "b", branch }, { index, branch: "false" }, known);
+    expect(words("")).toBe("true: 3 items · false: 0 items");
+    expect(words("true", null, new Map())).toBe("branch true");
+    expect([words("", 1), words(null)]).toEqual(["branch false", undefined]);
     const marks = marksOf(nodeStates([step("a"), step("b", { branch: "" })], true), counts);
     expect(marks.get("b")).toMatchObject({ detail: "true 3 / false 0", branches: taken("") });
     expect(marks.get("a")?.branches).toBeUndefined();

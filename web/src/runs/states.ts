@@ -113,7 +113,7 @@ function firstStart(steps: readonly Step[]): string {
   return first;
 }
 
-function isWhole(step: Step): boolean {
+function isWhole(step: Pick<Step, "index">): boolean {
   return step.index === null || step.index === undefined;
 }
 
@@ -198,6 +198,19 @@ export function branchesTaken(state: Pick<NodeState, "nodeId" | "branch">, count
 /** Return the branches as text: "true", "true 3 / false 1". */
 export function branchesText(branches: readonly TakenBranch[]): string {
   return branches.map(({ branch, items }) => (items === undefined ? branch : `${branch} ${count(items)}`)).join(" / ");
+}
+
+/** Return the branches of a step in words: "true: 3 items · false: 1 item", "branch true"; undefined without branches. */
+export function branchesInWords(
+  state: Pick<NodeState, "nodeId" | "branch">,
+  step: Pick<Step, "index" | "branch">,
+  counts: Counts,
+): string | undefined {
+  if (!isWhole(step)) return step.branch ? `branch ${step.branch}` : undefined;
+  const words = branchesTaken(state, counts).map(({ branch, items }) =>
+    items === undefined ? `branch ${branch}` : `${branch}: ${itemsText({ done: items, failed: 0, begun: items })}`,
+  );
+  return words.join(" · ") || undefined;
 }
 
 const NO_COUNTS: Counts = new Map();

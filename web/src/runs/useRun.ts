@@ -137,7 +137,10 @@ export function useStep(run: Run, { number, status }: Pick<Step, "number" | "sta
 export const SHOWN_ENTRIES = 1_000;
 
 /** Fetch the log of a run, oldest first, up to SHOWN_ENTRIES. */
-export function useRunLogs(run: Run | undefined, enabled = true) {
+export function useRunLogs(
+  run: ({ id: string } & NonNullable<Parameters<typeof pollOf>[0]>) | undefined,
+  enabled = true,
+) {
   const ended = run !== undefined && hasEnded(run);
   return api.useQuery(
     "get",

@@ -33,6 +33,10 @@ describe("briefOf", () => {
     expect(briefOf(null)).toEqual({ text: null, more: false });
   });
 
+  it("shows the body of a response before its headers", () => {
+    expect(briefOf({ status: 200, headers: { a: 1 }, body: [2] }).text).toMatch(/^\{ "body": \[ 2 \], "status": 200/);
+  });
+
   it("keeps line breaks within texts", () => {
     expect(briefOf({ text: "one\n  two" }).text).toBe('{ "text": "one\\n  two" }');
   });

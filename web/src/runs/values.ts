@@ -33,8 +33,10 @@ export function briefOf(value: unknown): { text: string | null; more: boolean } 
   if (value === null || value === undefined) return { text: null, more: false };
   const reference = referenceOf(value);
   if (reference !== null) return { text: size(reference.bytes), more: true };
-  // In JSON, line breaks are layout only: line breaks within texts are written as \n.
-  const whole = typeof value === "string" ? value : JSON.stringify(value, null, 1).replace(/\n */g, " ");
+  // The body of a response comes before its headers, which would push it out of sight. In JSON, line breaks are layout
+  // only: line breaks within texts are written as \n.
+  const first = typeof value === "object" && "body" in value ? Object.assign({ body: value.body }, value) : value;
+  const whole = typeof first === "string" ? first : JSON.stringify(first, null, 1).replace(/\n */g, " ");
   return { text: whole.slice(0, LONGEST), more: whole.length > BRIEF || whole.includes("\n") };
 }
 

@@ -12,6 +12,7 @@ import { IconPlayerPlay } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useId, useMemo, useRef } from "react";
 import { knownValue, stepOf, useLastRun } from "@/api/lastRun";
+import { useRunLogs } from "@/runs/useRun";
 import { Button } from "@/ui/Button";
 import CodeMirror, { type Language } from "@/ui/code/CodeMirror";
 import { Quiet } from "@/ui/Quiet";
@@ -160,6 +161,7 @@ export default function CodeScreen(props: CodeScreenProps) {
           <div className={classes.editing}>
             {expressions !== null && (
               <Part title="Output">
+                {run?.problem != null && <Problem>{run.problem}</Problem>}
                 <Output expressions={expressions} busy={run?.busy ?? false} />
               </Part>
             )}
@@ -196,7 +198,17 @@ function Faults({ problems }: { problems: readonly string[] }) {
   );
 }
 
-/** The node's output or error in the run that is shown, which is the one just started here. */
+function Problem({ children }: { children: string }) {
+  return (
+    <Text size="xs" c="var(--failed)" ff="monospace" role="alert" style={WRAPPED}>
+      {children}
+    </Text>
+  );
+}
+
+const WRAPPED = { whiteSpace: "pre-wrap", overflowWrap: "anywhere" } as const;
+
+/** What the node printed, and its output or error in the run that is shown, which is the one just started here. */
 function Output({ expressions, busy }: { expressions: Expressions; busy: boolean }) {
   const lastRun = useLastRun(expressions.flowId, expressions.runId);
   const runId = lastRun.run?.id;
@@ -206,21 +218,27 @@ function Output({ expressions, busy }: { expressions: Expressions; busy: boolean
     queryFn: () => stepOf(runId ?? "", expressions.nodeId),
     enabled: runId !== undefined && !busy,
   });
+  const log = useRunLogs(busy ? undefined : lastRun.run);
+  const printed = log.data?.items.filter((entry) => entry.node_id === expressions.nodeId && entry.level === "info");
   if (busy) return <Loader size="xs" aria-label="Running" />;
   if (step === undefined || step === null) {
     return <Quiet size="xs">Not executed in this run.</Quiet>;
   }
-  if (step.error_text) {
-    return (
-      <Text size="xs" c="var(--failed)" ff="monospace" role="status" style={{ whiteSpace: "pre-wrap" }}>
-        {step.error_text}
-      </Text>
-    );
-  }
   const output = knownValue(step.output);
   return (
-    <Text size="xs" ff="monospace" role="status" style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
-      {output === undefined ? "The output is too large to show here. Open it in the run." : written(output)}
-    </Text>
+    <>
+      {printed !== undefined && printed.length > 0 && (
+        <Quiet size="xs" ff="monospace" mb={6} style={WRAPPED} aria-label="Printed" role="group">
+          {printed.map((entry) => entry.message).join("\n")}
+        </Quiet>
+      )}
+      {step.error_text ? (
+        <Problem>{step.error_text}</Problem>
+      ) : (
+        <Text size="xs" ff="monospace" role="status" style={WRAPPED}>
+          {output === undefined ? "The output is too large to show here. Open it in the run." : written(output)}
+        </Text>
+      )}
+    </>
   );
 }

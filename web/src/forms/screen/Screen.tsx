@@ -15,7 +15,7 @@ export function Screen({ title, controls, onClose, children }: ScreenProps) {
   return (
     <Modal.Root opened onClose={onClose} fullScreen closeOnEscape>
       <Modal.Overlay />
-      <Modal.Content className={classes.screen} radius={0}>
+      <Modal.Content classNames={{ content: classes.screen }} radius={0}>
         <Modal.Header>
           <Modal.Title fw={650}>{title}</Modal.Title>
           <div className={classes.controls}>{controls}</div>

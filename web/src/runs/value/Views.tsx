@@ -451,7 +451,7 @@ export function Views({ title, value }: { title: string; value: unknown }) {
       {view === "table" ? (
         <Body>
           {rows === only?.path && isObject(rest) && Object.keys(rest).length > 0 && (
-            <Quiet size="xs" px={12} py={4} lineClamp={2} data-rest>
+            <Quiet size="xs" mx={12} my={4} lineClamp={2} style={{ flex: "none" }}>
               {briefText(rest, 300)}
             </Quiet>
           )}

@@ -36,7 +36,7 @@ import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { DocsLink } from "@/ui/Page";
 import { Quiet } from "@/ui/Quiet";
-import { Loading, LoadingRows } from "@/ui/states";
+import { Loading, LoadingRows, messageOf } from "@/ui/states";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { markField } from "../find/hits";
@@ -327,7 +327,7 @@ function NodeName({ node, type, readOnly }: NameProps) {
   );
 }
 
-function Title({ node, type, readOnly }: NameProps) {
+function Title({ node, type, readOnly, brief }: NameProps & { brief: boolean }) {
   const store = useEditorStore();
   return (
     <Stack gap={6} p="md" pb="xs">
@@ -358,7 +358,7 @@ function Title({ node, type, readOnly }: NameProps) {
         <Quiet size="xs">{type?.name ?? `Unknown type ${node.type}`}</Quiet>
         <NodeId key={node.id} id={node.id} />
       </Group>
-      {type !== undefined && (
+      {!brief && type !== undefined && (
         <Quiet>
           <Words text={type.description} />{" "}
           {!type.own && (
@@ -379,7 +379,7 @@ function Title({ node, type, readOnly }: NameProps) {
           )}
         </Quiet>
       )}
-      {type !== undefined && <NodeDocs key={node.id} type={type} nodeId={node.id} />}
+      {!brief && type !== undefined && <NodeDocs key={node.id} type={type} nodeId={node.id} />}
       {type?.install != null && (
         <Alert color="yellow" variant="light" p="xs" title="Not installed on this server">
           <Code>{type.install}</Code>
@@ -516,6 +516,8 @@ export function NodePanel({ node }: { node: FlowNode }) {
   const data = useNodeData(node.id);
   const narrow = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false }) ?? false;
   const large = useUi((ui) => ui.panelWidth >= LARGE) && !narrow;
+  // The data takes the place of all that it can do without.
+  const isData = tab === "data" && !large;
   const settings = (
     <>
       <Tabs
@@ -523,6 +525,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
         value={large && tab === "data" ? "settings" : tab}
         onChange={(value) => setTab((value as Tab) ?? "settings")}
         keepMounted={false}
+        className={isData ? classes.filled : undefined}
         styles={{ tab: { paddingInline: 8 } }}
       >
         <Tabs.List px="xs">
@@ -555,20 +558,20 @@ export function NodePanel({ node }: { node: FlowNode }) {
             onChange={(event) => store.getState().patchNode(node.id, { notes: event.currentTarget.value || undefined })}
           />
         </Tabs.Panel>
-        <Tabs.Panel value="data" p="md">
+        <Tabs.Panel value="data" p="md" className={classes.filled}>
           <RunData node={node} data={data} />
         </Tabs.Panel>
         <Tabs.Panel value="json" p="md">
           <ConfigJson key={node.id} node={node} readOnly={readOnly} />
         </Tabs.Panel>
       </Tabs>
-      <Neighbours key={node.id} node={node} />
+      {!isData && <Neighbours key={node.id} node={node} />}
     </>
   );
 
   return (
-    <div className={large ? classes.large : undefined}>
-      <Title node={node} type={type} readOnly={readOnly} />
+    <div className={large ? classes.large : isData ? classes.whole : undefined}>
+      <Title node={node} type={type} readOnly={readOnly} brief={isData} />
       <RunNodeButton node={node} />
       <UnsentHint node={node} />
       <ServiceSteps node={node} />
@@ -617,10 +620,13 @@ function Columns({ node, data, children }: { node: FlowNode; data: NodeData; chi
 
 /** Running a node from within its form, as from the full-screen editor of its code. */
 function useFormRun(nodeId: string): NodeRun {
-  const { runNode, going } = useEditorRun();
+  const { runNode, going, refusal, failed } = useEditorRun();
+  const isBefore = failed !== undefined && failed.nodeId !== nodeId;
+  const problem = isBefore ? `“${failed.name}” failed: ${failed.error ?? ""}` : null;
+  const told = refusal === null ? problem : messageOf(refusal);
   return useMemo(
-    () => ({ label: "Run this node", start: () => void runNode(nodeId, true), busy: going }),
-    [runNode, nodeId, going],
+    () => ({ label: "Run this node", start: () => void runNode(nodeId, true), busy: going, problem: told }),
+    [runNode, nodeId, going, told],
   );
 }
 

@@ -1,5 +1,12 @@
-import { Alert, Anchor, Group, Stack, Text, Tooltip } from "@mantine/core";
-import { IconPin, IconPinnedOff, IconPlayerSkipForward, IconPlayerTrackNext } from "@tabler/icons-react";
+import { Alert, Anchor, Group, Stack, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import {
+  IconChevronDown,
+  IconChevronRight,
+  IconPin,
+  IconPinnedOff,
+  IconPlayerSkipForward,
+  IconPlayerTrackNext,
+} from "@tabler/icons-react";
 import { useState } from "react";
 import { Link } from "wouter";
 import { useSession } from "@/app/session";
@@ -25,27 +32,60 @@ import { useRunStore } from "./runStore";
 import type { EditorRun } from "./useEditorRun";
 import { type NodeData, type ShownRun, useChangedSince } from "./useNodeData";
 
-/** The tab with the selected node's input and output in the current run, and its pinned output. */
-export function RunData({ node, data }: { node: FlowNode; data: NodeData }) {
+interface Props {
+  node: FlowNode;
+  data: NodeData;
+}
+
+/** The tab with the selected node's output and input in the current run. In a narrow panel the input is folded. */
+export function RunData(props: Props) {
+  const { node, data } = props;
   const wide = useUi((ui) => ui.panelWidth >= WIDE);
+  const output = <OutputPane key={node.id} {...props} />;
   return (
-    <Stack gap="sm">
-      <DataHead node={node} data={data} />
+    <div className={classes.data}>
+      {data.run !== undefined && <Which run={data.run} isLatest={data.shown.isLatest} nodeId={node.id} />}
       <div className={classes.step}>
-        <SplitPane
-          direction={wide ? "row" : "column"}
-          name={wide ? "step" : "step-stacked"}
-          label="Size of input and output"
-          first={<InputPane key={node.id} node={node} data={data} />}
-          second={<OutputPane key={node.id} node={node} data={data} />}
-        />
+        {wide ? (
+          <SplitPane
+            direction="row"
+            name="step"
+            label="Size of input and output"
+            first={<InputPane key={node.id} {...props} />}
+            second={output}
+          />
+        ) : (
+          output
+        )}
       </div>
-    </Stack>
+      {!wide && <FoldedInput key={node.id} {...props} />}
+      <Ways node={node} editorRun={data.editorRun} shown={data.shown} />
+    </div>
+  );
+}
+
+function FoldedInput(props: Props) {
+  const [open, setOpen] = useState(false);
+  const Icon = open ? IconChevronDown : IconChevronRight;
+  return (
+    <>
+      <UnstyledButton fz="sm" fw={600} aria-expanded={open} onClick={() => setOpen(!open)}>
+        <Group gap={4}>
+          <Icon size={16} aria-hidden />
+          Input
+        </Group>
+      </UnstyledButton>
+      {open && (
+        <div className={classes.step}>
+          <InputPane {...props} />
+        </div>
+      )}
+    </>
   );
 }
 
 /** Buttons that run the node, and which run is shown. */
-export function DataHead({ node, data }: { node: FlowNode; data: NodeData }) {
+export function DataHead({ node, data }: Props) {
   const { run, shown } = data;
   return (
     <>
@@ -56,7 +96,7 @@ export function DataHead({ node, data }: { node: FlowNode; data: NodeData }) {
 }
 
 /** The node's output in the run, or the pinned one. */
-export function OutputPane({ node, data }: { node: FlowNode; data: NodeData }) {
+export function OutputPane({ node, data }: Props) {
   const { run, state, step, shown } = data;
   const pin = useEditor((known) => known.pinned[node.id]);
   return (
