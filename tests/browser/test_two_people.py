@@ -29,40 +29,46 @@ def names(editor):
 
 @pytest.fixture
 def conflict(editor, other, watch):
-    """Change an active flow as two users; the other one's draft is saved, and `editor` shows the notice."""
+    """Name the same node as two users; the other one's draft is saved, and `editor` shows the notice."""
     flow = editor.add(FLOW, status="active")
+    apart(editor, other, watch, flow, "one", "one")
+    expect(notice(editor)).to_be_visible()
+    return editor
+
+
+def apart(editor, other, watch, flow, mine, theirs):
+    """Name a node as each of two users while the first is offline. The other one's draft is saved first."""
     editor.open(flow)
     other.open(flow)
     watch.allow("failed")
     editor.page.context.set_offline(True)
-    rename(editor, "one", "Mine")
-    rename(other, "two", "Theirs")
+    rename(editor, mine, "Mine")
+    rename(other, theirs, "Theirs")
+    rename(other, "start", "Begin")
     other.saved()
     watch.allow(409, flow)
     editor.page.context.set_offline(False)
-    expect(notice(editor)).to_be_visible()
-    return editor
 
 
 def notice(editor):
     return editor.page.get_by_role("status").filter(has_text="while you were editing")
 
 
-def test_a_conflict_names_the_other_user_and_my_changes_can_be_kept(conflict, axe):
+def test_a_conflict_shows_both_values_and_mine_can_be_kept(conflict, axe):
     expect(notice(conflict)).to_contain_text("Editor changed the draft")
+    expect(notice(conflict).get_by_role("listitem")).to_have_text(["Mine › name: yours “Mine”, theirs “Theirs”"])
     axe(conflict.page)
     conflict.page.get_by_role("button", name="Keep mine").click()
     expect(notice(conflict)).to_be_hidden()
     conflict.saved()
-    assert names(conflict) == [None, "Mine", None]
+    assert names(conflict) == ["Begin", "Mine", None]
 
 
-def test_the_other_users_version_can_be_used_and_undo_restores_mine(conflict):
+def test_the_other_users_value_can_be_used_and_undo_restores_mine(conflict):
     conflict.page.get_by_role("button", name="Use theirs").click()
     expect(notice(conflict)).to_be_hidden()
-    expect(conflict.node("two")).to_contain_text("Theirs")
-    expect(conflict.node("one")).not_to_contain_text("Mine")
-    assert names(conflict) == [None, None, "Theirs"]
+    expect(conflict.node("one")).to_contain_text("Theirs")
+    assert names(conflict) == ["Begin", "Theirs", None]
     conflict.press("Escape")
     conflict.page.get_by_role("button", name="Undo").click()
     expect(conflict.node("one")).to_contain_text("Mine")
@@ -77,21 +83,12 @@ def test_my_changes_can_be_saved_as_a_new_flow(conflict):
     assert names(conflict) == [None, "Mine", None]
 
 
-def test_offline_changes_do_not_overwrite_another_users_changes(editor, other, watch):
-    flow = editor.add(FLOW)
-    editor.open(flow)
-    other.open(flow)
-    watch.allow("failed")
-    editor.page.context.set_offline(True)
-    rename(editor, "one", "Mine")
-    rename(other, "two", "Theirs")
-    other.saved()
-    watch.allow(409, flow)
-    editor.page.context.set_offline(False)
-    expect(notice(editor)).to_be_visible()
-    assert names(other) == [None, None, "Theirs"]
-    editor.page.get_by_role("button", name="Use theirs").click()
+def test_changes_of_different_nodes_are_both_kept(editor, other, watch):
+    apart(editor, other, watch, editor.add(FLOW), "one", "two")
     expect(editor.node("two")).to_contain_text("Theirs")
+    editor.saved()
+    assert names(other) == ["Begin", "Mine", "Theirs"]
+    expect(other.node("one")).to_contain_text("Mine")
 
 
 def test_another_users_changes_appear_if_there_are_no_own_changes(editor, other):

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { diffOf, edgeKey, merged, summaryOf, textOf } from "./diff";
+import { diffOf, edgeKey, isSame, merged, summaryOf, textOf } from "./diff";
 import type { Definition } from "./types";
 
 const BEFORE: Definition = {
@@ -112,4 +112,10 @@ describe("a definition as text", () => {
     expect(textOf(AFTER)).not.toContain("position");
     expect(textOf(AFTER, true)).toContain('"position"');
   });
+});
+
+it("compares values, not the order of keys", () => {
+  expect(isSame({ a: [1, { b: null }], c: 2 }, { c: 2, a: [1, { b: null }] })).toBe(true);
+  expect(isSame({ a: undefined }, { b: undefined })).toBe(false);
+  expect(isSame([], {})).toBe(false);
 });

@@ -1,11 +1,12 @@
 import { type Diagnostic, linter } from "@codemirror/lint";
 import { Box, Text } from "@mantine/core";
 import { useEffect, useMemo, useRef, useState } from "react";
+import { isSame } from "@/definition/diff";
 import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { messageOf } from "@/ui/states";
-import { isAlike, loadTidied } from "./changes";
+import { loadTidied } from "./changes";
 import { useEditor, useEditorStore } from "./context";
 import { markedIn } from "./jsonPlaces";
 
@@ -26,7 +27,7 @@ export default function JsonText() {
   useEffect(() => void loadTidied().catch(() => undefined), []);
 
   useEffect(() => {
-    if (definition === typed.current || isAlike(definition, typed.current)) return;
+    if (definition === typed.current || isSame(definition, typed.current)) return;
     typed.current = definition;
     setText(textOf(definition));
     setRefusal(null);
@@ -38,7 +39,7 @@ export default function JsonText() {
       const read = parseDefinition(next);
       setRefusal(null);
       typed.current = read;
-      if (!isAlike(read, store.getState().definition)) store.getState().replaceDefinition(read, "edit JSON", "JSON");
+      if (!isSame(read, store.getState().definition)) store.getState().replaceDefinition(read, "edit JSON", "JSON");
     } catch (error) {
       setRefusal(messageOf(error));
     }

@@ -3,6 +3,7 @@
  * re-renders only changed parts. They leave validation to the server; for edges see `refusalOf`.
  */
 import type { IsFolded } from "@/definition/annotations";
+import { isSame as isAlike } from "@/definition/diff";
 import { descendants, freshId } from "@/definition/graph";
 import {
   type Definition,
@@ -337,18 +338,6 @@ function shiftOf(definition: Definition, piece: Piece, at: Position | undefined)
     y += 2 * GRID;
   }
   return { x, y };
-}
-
-/** Return true if two JSON values are equal, regardless of the order of keys. */
-export function isAlike(one: unknown, other: unknown): boolean {
-  if (one === other) return true;
-  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
-  if (Array.isArray(one) !== Array.isArray(other)) return false;
-  const keys = Object.keys(one);
-  if (keys.length !== Object.keys(other).length) return false;
-  return keys.every(
-    (key) => key in other && isAlike((one as Record<string, Json>)[key], (other as Record<string, Json>)[key]),
-  );
 }
 
 /** Return how many nodes were added, removed or changed; moves do not count. */

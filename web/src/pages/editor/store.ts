@@ -7,7 +7,9 @@ import { createStore, type StoreApi } from "zustand/vanilla";
 import type { Catalogue } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
 import { keysOf } from "@/definition/annotations";
+import { isSame } from "@/definition/diff";
 import { freshId } from "@/definition/graph";
+import { type Clash, merge, twins } from "@/definition/merge";
 import type { Definition, FlowEdge, FlowNode, FlowSettings, Json, Position } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
 import { nameOf } from "@/graph/nameOf";
@@ -280,6 +282,13 @@ export interface EditorState extends AnnotationActions {
   setFlow: (flow: Partial<EditorState["flow"]>) => void;
   /** Replace the definition by the server's; `keepHistory` allows undo. */
   take: (flow: ServerFlow, keepHistory: boolean) => void;
+  /**
+   * Take over the changes that the server has since the last save here, and keep one's own; `prefer` says which side
+   * wins if both changed the same. Undo then undoes one's own changes only.
+   */
+  join: (flow: ServerFlow, prefer: "mine" | "theirs") => void;
+  /** Return the values that this definition and the server's changed since the last save here, each in another way. */
+  clashesWith: (flow: ServerFlow, mine: Definition) => readonly Clash[];
 }
 
 export type EditorStore = StoreApi<EditorState>;
@@ -368,6 +377,24 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         selected: present(moment.selected, moment.definition),
         selectedEdges: NOTHING,
       });
+    }
+
+    /** Merges the server's definition into one's own, since the last save here. */
+    function joinerOf(server: ServerFlow) {
+      const { definition, saved } = get();
+      const theirs = changes.placed(shownOf(server));
+      // Two people have added different nodes under one id: the one that is not saved yet gets another.
+      const taken = [definition, theirs].flatMap(({ nodes }) => nodes.map((node) => node.id));
+      const names = new Map<string, string>();
+      for (const id of twins(saved, definition, theirs)) {
+        names.set(id, freshId(bare(id), [...taken, ...names.values()]));
+      }
+      const join = (one: Definition, prefer: "mine" | "theirs" = "mine") => {
+        let mine = one;
+        for (const [id, wanted] of names) mine = changes.renamed(mine, id, wanted, isLiteral);
+        return merge(saved, mine, theirs, prefer);
+      };
+      return { join, names, theirs };
     }
 
     const isLiteral: IsLiteral = (type, key) => isLiteralIn(get().catalogue)(type, key);
@@ -509,6 +536,31 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
           history: keepHistory ? recorded(history, "use theirs", { definition, selected }, now()) : NO_HISTORY,
           selected: present(selected, theirs),
           selectedEdges: NOTHING,
+        });
+      },
+      clashesWith: (server, mine) => joinerOf(server).join(mine).clashes,
+      join: (server, prefer) => {
+        const { definition, selected, history, pinned: pins } = get();
+        const { join, names, theirs } = joinerOf(server);
+        const after = (moment: Moment): Moment => ({ ...moment, definition: join(moment.definition).definition });
+        const made = join(definition, prefer).definition;
+        const chosen = selected.map((id) => names.get(id) ?? id);
+        const rebased: History = {
+          past: history.past.map((step) => ({ ...step, before: after(step.before) })),
+          future: history.future.map((step) => ({ ...step, after: after(step.after) })),
+          latest: null,
+        };
+        set({
+          ...heldOf(server, theirs),
+          definition: isSame(made, theirs) ? theirs : made,
+          saving: { kind: "idle" },
+          history:
+            prefer === "mine"
+              ? rebased
+              : recorded(rebased, "use theirs", after({ definition, selected: chosen }), now()),
+          selected: present(chosen, made),
+          selectedEdges: NOTHING,
+          pinned: Object.fromEntries(Object.entries(pins).map(([id, pin]) => [names.get(id) ?? id, pin])),
         });
       },
     };

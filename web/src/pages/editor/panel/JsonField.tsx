@@ -1,8 +1,8 @@
 import { Code, Input, Text, UnstyledButton } from "@mantine/core";
 import { useEffect, useRef, useState } from "react";
+import { isSame } from "@/definition/diff";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
-import { isAlike } from "../changes";
 import classes from "./panel.module.css";
 
 interface JsonFieldProps {
@@ -37,7 +37,7 @@ export function JsonField({
   const typed = useRef<Json>(value);
 
   useEffect(() => {
-    if (isAlike(value, typed.current)) return;
+    if (isSame(value, typed.current)) return;
     typed.current = value;
     setText(textOf(value));
     setRefusal(undefined);

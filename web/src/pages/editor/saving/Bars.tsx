@@ -2,11 +2,14 @@
 import { Button, Group, Text } from "@mantine/core";
 import { IconAlertTriangle, IconClock, IconFileAlert, IconUsers } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, Suspense, useEffect, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useMemo, useState } from "react";
 import { useLocation } from "wouter";
 import { useShallow } from "zustand/react/shallow";
 import { useSession } from "@/app/session";
+import type { Clash } from "@/definition/merge";
 import type { Definition } from "@/definition/types";
+import { titleOf } from "@/forms/schema/problems";
+import type { FieldSchema } from "@/forms/schema/types";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { wholeTime } from "@/ui/format";
 import { lazily } from "@/ui/lazily";
@@ -15,7 +18,7 @@ import { messageOf } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { differences } from "../changes";
 import { useEditor, useEditorStore } from "../context";
-import { isUnpublished, type Presence, type ServerFlow, serverOf, shownOf } from "../store";
+import { calledIn, isUnpublished, type Presence, type ServerFlow, serverOf, shownOf } from "../store";
 import { type Drafts, type LeftDraft, newsIn, onDrafts, restoredOf } from "./drafts";
 import { cancelPublish, latestSave, saveAsNew } from "./remote";
 import { useSaver } from "./useSaving";
@@ -132,6 +135,43 @@ export function LeftDrafts({ drafts, known }: LeftDraftsProps) {
 
 const DraftDialogs = lazily(() => import("./DraftDialogs"));
 
+const MAX_CLASHES = 3;
+const MAX_VALUE = 60;
+
+function shortOf(value: unknown): string {
+  if (value === undefined) return "removed";
+  const text = typeof value === "string" ? `“${value}”` : JSON.stringify(value);
+  return text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE)}…` : text;
+}
+
+/** What both users changed, each in another way. All other changes of both are kept. */
+function Clashes({ clashes }: { clashes: readonly Clash[] }) {
+  const store = useEditorStore();
+  const definition = useEditor((state) => state.definition);
+  function placeOf([kind, id, ...rest]: readonly string[]): string {
+    if (kind !== "nodes" || id === undefined) return [kind, ...(kind === "settings" ? [id] : []), ...rest].join(" › ");
+    const node = definition.nodes.find((one) => one.id === id);
+    const schema = node && (store.getState().catalogue?.schemaOf(node) as FieldSchema | undefined);
+    const field =
+      rest[0] === "config" ? (titleOf(schema, rest.slice(1)) ?? rest.slice(1).join(" › ")) : rest.join(" › ");
+    return [calledIn(store.getState(), id), field].filter((part) => part !== "").join(" › ");
+  }
+  return (
+    <>
+      Both of you changed:
+      <ul style={{ margin: 0, paddingInlineStart: 20 }}>
+        {clashes.slice(0, MAX_CLASHES).map(({ path, mine, theirs }) => (
+          <li key={path.join(" ")}>
+            <b>{placeOf(path)}</b>: yours {shortOf(mine)}, theirs {shortOf(theirs)}
+          </li>
+        ))}
+        {clashes.length > MAX_CLASHES && <li>and {clashes.length - MAX_CLASHES} more</li>}
+      </ul>
+      All other changes of both are kept.{" "}
+    </>
+  );
+}
+
 function ConflictBar({ theirs }: { theirs: ServerFlow }) {
   const store = useEditorStore();
   const saver = useSaver();
@@ -149,12 +189,12 @@ function ConflictBar({ theirs }: { theirs: ServerFlow }) {
   });
   const latest = isVersion ? saved : theirs.draft?.by;
   const mine = latest?.userId === user.id;
-  const compared = `Compared with your version, their version has ${comparedWith(definition, shownOf(theirs))}.`;
+  const clashes = useMemo(() => store.getState().clashesWith(theirs, definition), [store, theirs, definition]);
 
   async function asNew() {
     try {
       const id = await saveAsNew(`${store.getState().flow.name} (mine)`, definition);
-      saver.takeTheirs();
+      store.getState().take(theirs, true);
       go(`/flows/${id}`);
     } catch (error) {
       setRefusal(messageOf(error));
@@ -168,9 +208,9 @@ function ConflictBar({ theirs }: { theirs: ServerFlow }) {
       actions={
         <>
           <Button size="xs" variant="default" onClick={() => void saver.keepMine()}>
-            Keep mine (overwrite)
+            Keep mine
           </Button>
-          <Button size="xs" variant="default" onClick={saver.takeTheirs}>
+          <Button size="xs" variant="default" onClick={() => void saver.takeTheirs()}>
             Use theirs
           </Button>
           <Button size="xs" variant="default" onClick={() => void asNew()}>
@@ -184,7 +224,13 @@ function ConflictBar({ theirs }: { theirs: ServerFlow }) {
         {isVersion ? `saved version ${theirs.version}` : "changed the draft"}
         {mine && " in another tab or browser"}
       </b>{" "}
-      {latest && <Time at={latest.at} />} while you were editing. {compared} {refusal}
+      {latest && <Time at={latest.at} />} while you were editing.{" "}
+      {clashes.length === 0 ? (
+        `Compared with your version, their version has ${comparedWith(definition, shownOf(theirs))}. `
+      ) : (
+        <Clashes clashes={clashes} />
+      )}
+      {refusal}
     </Bar>
   );
 }

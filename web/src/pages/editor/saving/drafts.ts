@@ -2,9 +2,10 @@
  * Unsaved changes, kept on this device so that a crash loses nothing: separate for each user, flow and tab. The draft
  * of a closed tab is offered to the next tab that opens the flow.
  */
+
+import { isSame } from "@/definition/diff";
 import { readDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
-import { isAlike } from "../changes";
 import { type Pinned, type ServerFlow, shownOf } from "../store";
 
 export interface Draft {
@@ -145,8 +146,8 @@ type Server = Pick<ServerFlow, "version" | "definition" | "draft">;
 /** Return what happens with a kept draft when the flow is opened. */
 export function restoredOf(draft: Draft | null, server: Server): Restored {
   const shown = shownOf(server);
-  if (draft === null || isAlike(draft.definition, shown)) return { kind: "nothing" };
-  const wasOurs = draft.sent !== null && isAlike(draft.sent, shown);
+  if (draft === null || isSame(draft.definition, shown)) return { kind: "nothing" };
+  const wasOurs = draft.sent !== null && isSame(draft.sent, shown);
   const isContinued =
     draft.revision === (server.draft?.revision ?? 0) && (server.draft?.base != null || draft.base === server.version);
   if (isContinued || wasOurs) return { kind: "restored", definition: draft.definition };

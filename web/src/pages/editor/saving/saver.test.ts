@@ -163,9 +163,33 @@ describe("saving", () => {
     expect(remote.writes).toHaveLength(1);
   });
 
+  /** Another user's draft: the node has another name, and there is one more. */
+  const THEIRS = { nodes: [{ ...node("a"), name: "theirs" }, node("more")], edges: [] };
+
+  it("keeps the changes of both if they are in different places, and undo takes back only one's own", async () => {
+    const { state, remote, told, draftNames } = open(flowOf(1, "a", "b"));
+    state().patchNode("a", { name: "first" });
+    remote.save({ nodes: [node("a"), { ...node("b"), name: "theirs" }], edges: [] }, 1);
+    await vi.advanceTimersByTimeAsync(2_200);
+    expect([draftNames(), state().saving.kind, told.taken]).toEqual([["first", "theirs"], "idle", [true]]);
+    state().undo();
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(draftNames()).toEqual(["a", "theirs"]);
+  });
+
+  it("gives a node another id if another user has added a different one under it", async () => {
+    const { state, remote, draftNames } = open();
+    const mine = state().addNode({ type: "http", name: "mine" }, {});
+    state().pin(mine, { output: 1 });
+    remote.save({ nodes: [node("a"), { ...node(mine), type: "http", name: "theirs" }], edges: [] }, 1);
+    await vi.advanceTimersByTimeAsync(2_200);
+    expect(draftNames()?.sort()).toEqual(["a", "mine", "theirs"]);
+    expect([mine, Object.keys(state().pinned), state().selected]).toEqual(["http", ["http_2"], ["http_2"]]);
+  });
+
   it("reports a conflict and saves nothing until the user decides", async () => {
     const { state, remote, saver, drafts, draftNames } = open();
-    remote.save(flowOf(1, "a", "theirs").definition, 1);
+    remote.save(THEIRS, 1);
     state().patchNode("a", { name: "mine" });
     await vi.advanceTimersByTimeAsync(1_100);
     expect(state().saving).toMatchObject({ kind: "conflict", theirs: { draft: { revision: 1 } } });
@@ -176,19 +200,19 @@ describe("saving", () => {
     expect(restoredOf(drafts.read(), remote.flow).kind).toBe("conflict");
     await saver.keepMine();
     expect(remote.flow.draft.revision).toBe(2);
-    expect(draftNames()).toEqual(["mine still"]);
+    expect(draftNames()).toEqual(["mine still", "more"]);
   });
 
   it("uses their draft on request, and undo restores mine", async () => {
     const { state, remote, saver, draftNames } = open();
-    remote.save(flowOf(1, "a", "theirs").definition, 1);
+    remote.save(THEIRS, 1);
     state().patchNode("a", { name: "mine" });
     await vi.advanceTimersByTimeAsync(1_100);
-    saver.takeTheirs();
-    expect(state().definition.nodes).toHaveLength(2);
+    await saver.takeTheirs();
+    expect(state().definition.nodes.map((one) => one.name)).toEqual(["theirs", undefined]);
     state().undo();
     await vi.advanceTimersByTimeAsync(1_100);
-    expect(draftNames()).toEqual(["mine"]);
+    expect(draftNames()).toEqual(["mine", "more"]);
   });
 
   it("shows another user's draft at once if there are no local changes", () => {

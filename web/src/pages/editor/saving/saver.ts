@@ -5,8 +5,8 @@
  */
 import { ApiError, type Detail } from "@/api/client";
 import { isPassing } from "@/api/queries";
+import { isSame } from "@/definition/diff";
 import type { Definition } from "@/definition/types";
-import { isAlike } from "../changes";
 import { type EditorStore, isDirty, isUnpublished, type ServerDraft, type ServerFlow, shownOf } from "../store";
 import { type Drafts, UNDECIDED } from "./drafts";
 
@@ -42,7 +42,7 @@ export interface Saver {
   /** Report that the server answers, and has the state that is known here. */
   onReached: () => void;
   keepMine: () => Promise<boolean>;
-  takeTheirs: () => void;
+  takeTheirs: () => Promise<boolean>;
   /** Base the draft on the current version, so that it can be published over it. */
   rebase: () => Promise<boolean>;
   /** Discard the draft and its scheduled publish; undo restores the changes. */
@@ -96,17 +96,17 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
   /** A 409 is another user's save, our own save whose response was lost, or another conflict. */
   async function refusedAsStale(error: ApiError, definition: Definition): Promise<boolean> {
     const theirs = await remote.read();
-    if (isAlike(shownOf(theirs), definition)) {
+    if (isSame(shownOf(theirs), definition)) {
       accepted(theirs, definition);
       return true;
     }
     const { revision, version } = state();
     const isNewer = (theirs.draft?.revision ?? 0) > revision || theirs.version > version;
-    if (isNewer && isAlike(shownOf(theirs), state().saved)) {
+    if (isNewer && isSame(shownOf(theirs), state().saved)) {
       // Published by another user: our changes are now based on that version.
       accepted(theirs, state().saved);
       plan(0);
-    } else if (isNewer) state().setSaving({ kind: "conflict", theirs });
+    } else if (isNewer) join(theirs);
     else state().setSaving({ kind: "refused", message: error.message });
     return false;
   }
@@ -173,7 +173,7 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     const { saved, revision } = state();
     return alone(async () => {
       const { flow, warnings } = await remote.publish(options, revision);
-      if (isAlike(shownOf(flow), saved)) accepted(flow, saved);
+      if (isSame(shownOf(flow), saved)) accepted(flow, saved);
       return warnings;
     }).catch(refreshed);
   }
@@ -186,7 +186,7 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
       const flow = await remote.discard(revision);
       sent = null;
       state().change("discard changes", () => published);
-      if (isAlike(shownOf(flow), published)) accepted(flow, published);
+      if (isSame(shownOf(flow), published)) accepted(flow, published);
       else state().take(flow, true);
     }).catch(refreshed);
   }
@@ -202,17 +202,27 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
       return;
     }
     const shown = shownOf(flow);
-    if (sent !== null && isAlike(sent, shown)) accepted(flow, sent);
-    else if (saving.kind !== "conflict" && isAlike(state().saved, shown)) {
+    if (sent !== null && isSame(sent, shown)) accepted(flow, sent);
+    else if (saving.kind !== "conflict" && isSame(state().saved, shown)) {
       accepted(flow, state().saved);
       if (flow.version > version) listeners.onTaken(flow, false);
     } else if (!isDirty(state())) {
       state().take(flow, false);
       listeners.onTaken(flow, true);
-    } else {
-      clearTimeout(timer);
-      state().setSaving({ kind: "conflict", theirs: flow });
+    } else join(flow);
+  }
+
+  /** Keep both sides' changes, unless both changed the same: then the user decides. */
+  function join(theirs: ServerFlow): void {
+    clearTimeout(timer);
+    if (state().clashesWith(theirs, state().definition).length > 0) {
+      state().setSaving({ kind: "conflict", theirs });
+      return;
     }
+    state().join(theirs, "mine");
+    listeners.onTaken(theirs, true);
+    if (isDirty(state())) plan(0);
+    else keep();
   }
 
   function onReached(): void {
@@ -239,15 +249,18 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     keepMine: () => {
       const { saving } = state();
       if (saving.kind === "conflict") {
-        const { theirs } = saving;
-        state().setSaved(theirs, shownOf(theirs));
-        state().setBase(theirs.version);
+        state().join(saving.theirs, "mine");
+        state().setBase(saving.theirs.version);
       }
       return saveNow();
     },
     takeTheirs: () => {
-      const { saving } = state();
-      if (saving.kind === "conflict") state().take(saving.theirs, true);
+      const { saving, saved } = state();
+      if (saving.kind !== "conflict") return Promise.resolve(true);
+      // Of changes that were kept on this device it is not known on which state they are based.
+      if (isSame(saved, shownOf(saving.theirs))) state().take(saving.theirs, true);
+      else state().join(saving.theirs, "theirs");
+      return saveNow();
     },
     rebase: () => {
       state().setBase(state().version);
