@@ -51,8 +51,11 @@ class Newcomer:
     def add_condition(self):
         self.add_after("HTTP request", "if")
         expect(self.panel.get_by_label("Condition, condition 1: field")).to_be_focused()
-        self.page.keyboard.type("input.body.degrees")
-        self.page.keyboard.press("Escape")
+        # The response of the request that has just run is offered at once.
+        self.page.keyboard.type("degrees")
+        expect(self.page.get_by_role("option", name="input.body.degrees 21")).to_be_visible()
+        self.page.keyboard.press("ArrowDown")
+        self.page.keyboard.press("Enter")
         self.click(self.panel.get_by_label("Condition, condition 1: operator"))
         self.click(self.page.get_by_role("option", name="is greater than"))
         self.click(self.panel.get_by_role("textbox", name="Condition, condition 1: value"))
@@ -65,6 +68,9 @@ class Newcomer:
         expect(self.panel.get_by_label("Values: name 1")).to_be_focused()
         self.page.keyboard.type("warm")
         self.page.keyboard.press("Tab")
+        self.page.keyboard.type("{{ input.body.")
+        expect(self.page.get_by_role("option", name="degrees")).to_be_visible()
+        self.page.keyboard.press("Control+A")
         self.page.keyboard.insert_text("{{ trigger.body.city }}")
         self.try_out()
 

@@ -1,5 +1,5 @@
 /** The outputs of a flow's last run, node by node: for expression completion and previews. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo } from "react";
 import type { Json } from "@/definition/types";
 import { api, type Schemas, server } from "./client";
@@ -41,8 +41,20 @@ export async function stepOf(runId: string, nodeId: string): Promise<Step | null
   return data ?? null;
 }
 
-export function stepKey(runId: string | undefined, nodeId: string) {
-  return ["node-step", runId, nodeId];
+function hasEnded(run: Run | undefined): boolean {
+  return run?.finished_at != null;
+}
+
+/**
+ * How a node's last step is fetched and kept. The end of the run is a part of the key: a node without a step in an
+ * active run may have one when the run has ended.
+ */
+function stepQuery(runId: string, ended: boolean, nodeId: string) {
+  return queryOptions({
+    queryKey: ["node-step", runId, ended, nodeId],
+    queryFn: () => stepOf(runId, nodeId),
+    staleTime: ended ? Number.POSITIVE_INFINITY : 2_000,
+  });
 }
 
 /** Return the given run, or the flow's latest run. */
@@ -63,17 +75,12 @@ export function useLastRun(flowId: string, runId?: string): LastRun {
   const run = runId === undefined ? latest.data?.items[0] : named.data;
   const used = runId === undefined ? latest : named;
   const id = run?.id;
-  const ended = run?.finished_at != null;
+  const ended = hasEnded(run);
 
   const load = useCallback(
     async (nodeId: string) => {
       if (id === undefined) return undefined;
-      const found = await client.fetchQuery({
-        queryKey: stepKey(id, nodeId),
-        queryFn: () => stepOf(id, nodeId),
-        staleTime: ended ? Number.POSITIVE_INFINITY : 2_000,
-      });
-      return found ?? undefined;
+      return (await client.fetchQuery(stepQuery(id, ended, nodeId))) ?? undefined;
     },
     [client, id, ended],
   );
@@ -84,11 +91,6 @@ export function useLastRun(flowId: string, runId?: string): LastRun {
 }
 
 /** Fetch the last step of one node in the run when it is shown. */
-export function useNodeStep(lastRun: LastRun, nodeId: string, enabled = true) {
-  return useQuery({
-    queryKey: stepKey(lastRun.run?.id, nodeId),
-    queryFn: async () => (await lastRun.load(nodeId)) ?? null,
-    enabled: enabled && lastRun.run !== undefined,
-    staleTime: 2_000,
-  });
+export function useNodeStep({ run }: LastRun, nodeId: string) {
+  return useQuery({ ...stepQuery(run?.id ?? "", hasEnded(run), nodeId), enabled: run !== undefined });
 }
