@@ -45,9 +45,12 @@ def test_a_note_is_written_safely_and_a_group_folds_by_mouse_and_keyboard(editor
     editor.click("loop")
     editor.click("pass", modifiers=["Control"])
     editor.press("g")
+    # Its keys are for the name from the first one on: "d" would disable the nodes, "n" add a note.
+    page.keyboard.type("and prepared")
+    expect(editor.panel.get_by_role("textbox", name="Group name")).to_have_value("and prepared")
     editor.selected("group:group")
+    editor.press("Enter")
     editor.press("F2")
-    expect(editor.panel.get_by_role("textbox", name="Group name")).to_be_focused()
     page.keyboard.insert_text("Prepare")
     editor.press("Enter")
     editor.press("f")
@@ -74,6 +77,7 @@ def test_a_note_is_written_safely_and_a_group_folds_by_mouse_and_keyboard(editor
 
     editor.saved()
     stored = editor.definition
+    assert not any(one.get("disabled") for one in stored["nodes"]) and len(stored["notes"]) == 1
     assert stored["notes"][0]["color"] == "green" and stored["notes"][0]["width"] == 400
     assert stored["groups"] == [{"id": "group", "name": "Prepare", "nodes": ["loop", "pass"]}]
 

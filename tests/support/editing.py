@@ -170,7 +170,8 @@ class Editor:
         self.run_by("Run with input")
         dialog = self.page.get_by_role("dialog", name="Run with input")
         self.write(dialog.get_by_role("textbox", name="Input as JSON"), json.dumps(input))
-        dialog.get_by_role("button", name="Run", exact=True).click()
+        # Does what the button does, and adds no line to the JSON.
+        self.press("Control+Enter")
         expect(dialog).to_be_hidden()
 
     def ended(self, words="Succeeded"):

@@ -10,7 +10,7 @@ import {
   completionKeymap,
   startCompletion,
 } from "@codemirror/autocomplete";
-import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
+import { history, historyKeymap } from "@codemirror/commands";
 import { bracketMatching } from "@codemirror/language";
 import { Compartment, EditorState, type Extension, Prec, type Range } from "@codemirror/state";
 import {
@@ -25,7 +25,7 @@ import {
 } from "@codemirror/view";
 import { useEffect, useRef } from "react";
 import type { Json } from "@/definition/types";
-import { colors, typedOver } from "@/ui/code/theme";
+import { colors, typedOver, usualKeys } from "@/ui/code/theme";
 import { complete, insertionOf, type Option, wantedStep } from "./complete";
 import { regionsOf, tokensOf } from "./regions";
 import { dragsPath, droppedPath, type Path, pathIn, type Scope } from "./scope";
@@ -288,7 +288,7 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
         },
       ]),
     ),
-    keymap.of([...closeBracketsKeymap, ...completionKeymap, ...defaultKeymap, ...historyKeymap]),
+    keymap.of([...closeBracketsKeymap, ...completionKeymap, ...usualKeys, ...historyKeymap]),
     colors,
     Prec.high(look),
     colours,

@@ -40,8 +40,11 @@ export function OptionsListField(props: InputProps & { source: OptionsSource }) 
       box.openDropdown();
       options.setSearch(text);
       setText("");
-    } else if (event.key === "Enter") add();
-    else if (event.key === "Backspace" && text === "" && value.length > 0) remove(value.length - 1);
+    } else if (event.key === "Enter") {
+      add();
+      // With Ctrl the key also runs the flow.
+      if (event.ctrlKey || event.metaKey) return;
+    } else if (event.key === "Backspace" && text === "" && value.length > 0) remove(value.length - 1);
     else return;
     event.preventDefault();
   }

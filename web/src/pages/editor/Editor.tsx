@@ -130,7 +130,7 @@ const KEYS: Keys = [
   ["Ctrl + D", "Duplicate"],
   ["Ctrl + Z, Ctrl + Shift + Z", "Undo, redo"],
   ["Ctrl + S", "Publish the draft; save a version of an inactive flow"],
-  ["Ctrl + Enter", "Run"],
+  ["Ctrl + Enter", "Run, also from a field; in a dialog: send its form; in the full screen of code: run its node"],
   ["Ctrl + Shift + Enter", "Run only the selected node"],
   ["Alt + Enter", "In an expression: edit it in full screen"],
   ["Escape", "Leave a field; on the canvas: clear the selection"],

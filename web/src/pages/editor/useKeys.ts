@@ -337,9 +337,11 @@ function runSelected(store: EditorStore): void {
 
 function everywhere(event: KeyboardEvent, store: EditorStore, saver: Saver): boolean {
   if (!event.ctrlKey && !event.metaKey) return false;
-  const isInDialog = event.target instanceof Element && event.target.closest("[role=dialog]") !== null;
-  if (event.key === "f" && !event.altKey && !isInDialog) openFind();
+  const dialog = event.target instanceof Element ? event.target.closest("[role=dialog]") : null;
+  const submit = dialog?.querySelector<HTMLElement>("form [type=submit]");
+  if (event.key === "f" && !event.altKey && dialog === null) openFind();
   else if (event.key === "s") void save(store, saver);
+  else if (event.key === "Enter" && submit != null) submit.click();
   else if (event.key === "Enter" && event.shiftKey) runSelected(store);
   else if (event.key === "Enter") store.getState().run?.();
   else return false;

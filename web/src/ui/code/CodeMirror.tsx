@@ -1,12 +1,12 @@
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
-import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { json } from "@codemirror/lang-json";
 import { bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import { drawSelection, EditorView, keymap, lineNumbers, placeholder as placeholderOf } from "@codemirror/view";
 import { useEffect, useRef } from "react";
-import { colors, typedOver } from "./theme";
+import { colors, typedOver, usualKeys } from "./theme";
 
 export type Language = "json" | "python" | "sql" | "markdown" | "html" | "text";
 
@@ -51,7 +51,7 @@ const base: Extension = [
   // Tab indents. Escape followed by Tab leaves the editor, CodeMirror's convention for keyboard users.
   keymap.of([
     ...closeBracketsKeymap,
-    ...defaultKeymap,
+    ...usualKeys,
     ...searchKeymap,
     ...historyKeymap,
     ...foldKeymap,

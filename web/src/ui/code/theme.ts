@@ -1,3 +1,4 @@
+import { defaultKeymap } from "@codemirror/commands";
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import type { Extension } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
@@ -60,6 +61,9 @@ const highlight = HighlightStyle.define([
 export const colors: Extension = [look, syntaxHighlighting(highlight)];
 
 // Typing over a selection without the browser's default handling.
+
+/** The usual keys without Ctrl+Enter, which would add an empty line: it runs the flow. */
+export const usualKeys = defaultKeymap.filter((binding) => binding.key !== "Mod-Enter");
 
 /**
  * Chromium keeps the style of replaced text in a style attribute. Our content security policy refuses it, so each such

@@ -2,7 +2,7 @@
 
 import { useReactFlow } from "@xyflow/react";
 import { useEffect } from "react";
-import { noteOf } from "@/definition/annotations";
+import { groupOf, noteOf } from "@/definition/annotations";
 import { type Position, snap } from "@/definition/types";
 import { notify } from "@/ui/notify";
 import { groupsAmong } from "../annotating";
@@ -70,11 +70,11 @@ function nodeHeights({ definition, check, catalogue }: EditorState): (id: string
 
 const FRAMES = 60;
 
-/** Focus the name in the panel once it is rendered, with its text selected. */
-function focusName(frames = FRAMES): void {
-  const field = document.querySelector<HTMLInputElement>("[data-panel] input[data-name]");
+/** Focus the name of this element in the panel once it is rendered, with its text selected. */
+function focusName(key: string, frames = FRAMES): void {
+  const field = document.querySelector<HTMLInputElement>(`[data-panel] input[data-name="${CSS.escape(key)}"]`);
   if (field === null) {
-    if (frames > 0) requestAnimationFrame(() => focusName(frames - 1));
+    if (frames > 0) requestAnimationFrame(() => focusName(key, frames - 1));
     return;
   }
   field.focus();
@@ -91,7 +91,17 @@ export function renameSelected(store: EditorStore): void {
     return;
   }
   useUi.getState().keep({ panel: true });
-  requestAnimationFrame(() => focusName());
+  // React has then rendered the selection, and the next key is already for the name.
+  queueMicrotask(() => focusName(key));
+}
+
+/** Group the selected nodes, and let the user name a new group. */
+function groupSelected(store: EditorStore): void {
+  const { selected, definition, group } = store.getState();
+  const isNew = !selected.some((key) => groupOf(definition, key) !== undefined);
+  const refusal = group(selected);
+  tell(refusal);
+  if (isNew && refusal === undefined) renameSelected(store);
 }
 
 // Actions on the selection that have a key of their own, and an entry in the context menu.
@@ -122,7 +132,7 @@ export function act(action: Action, store: EditorStore, at?: Position): void {
   else if (action === "disable") state.toggleDisabled(state.selected);
   else if (action === "pin") togglePin(store);
   else if (action === "note") tell(state.addNote(at ?? canvasActions.current?.freePlace() ?? { x: 0, y: 0 }));
-  else if (action === "group") tell(state.group(state.selected));
+  else if (action === "group") groupSelected(store);
   else if (action === "ungroup") {
     const groups = groupsAmong(state.definition, state.selected);
     const chosen = state.selected.filter((key) => groups.includes(key));

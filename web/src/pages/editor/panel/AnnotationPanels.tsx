@@ -121,14 +121,14 @@ export function GroupPanel({ group }: { group: FlowGroup }) {
     <Stack p="md" gap="md">
       <TextInput
         label="Group name"
-        data-name
+        data-name={key}
         placeholder={group.id}
         value={group.name ?? ""}
         maxLength={200}
         readOnly={readOnly}
         onChange={(event) => patchGroup(key, { name: event.currentTarget.value || undefined })}
         onKeyDown={(event) => {
-          if (event.key !== "Enter") return;
+          if (event.key !== "Enter" || event.ctrlKey || event.metaKey) return;
           event.preventDefault();
           canvasPlace()?.focus({ preventScroll: true });
         }}

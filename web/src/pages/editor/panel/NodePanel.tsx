@@ -277,8 +277,8 @@ function NodeId({ id }: { id: string }) {
       onBlur={save}
       onKeyDown={(event) => {
         if (event.key !== "Enter" && event.key !== "Escape") return;
-        // The key must not affect the element that gets the focus next.
-        event.preventDefault();
+        // The key must not affect the element that gets the focus next. With Ctrl it also runs the flow.
+        if (!event.ctrlKey && !event.metaKey) event.preventDefault();
         if (event.key === "Escape") setWanted(null);
         else if (refusal === undefined) save();
       }}
@@ -306,7 +306,7 @@ function NodeName({ node, type, readOnly }: NameProps) {
     <TextInput
       variant="unstyled"
       aria-label="Node name"
-      data-name
+      data-name={node.id}
       placeholder={type?.name ?? node.id}
       classNames={{ input: classes.title }}
       value={node.name ?? ""}
@@ -319,7 +319,7 @@ function NodeName({ node, type, readOnly }: NameProps) {
       }}
       onBlur={follow}
       onKeyDown={(event) => {
-        if (event.key !== "Enter") return;
+        if (event.key !== "Enter" || event.ctrlKey || event.metaKey) return;
         event.preventDefault();
         canvasPlace()?.focus({ preventScroll: true });
       }}

@@ -11,6 +11,7 @@ import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
 import { Quiet } from "@/ui/Quiet";
 import { LoadingRows } from "@/ui/states";
+import { act } from "../canvas/canvasActions";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { LEFT_FOR_CANVAS, otherWidth, useUi, WIDE } from "../ui";
 import { GroupPanel, NotePanel } from "./AnnotationPanels";
@@ -93,7 +94,7 @@ function ManyPanel() {
           )}
           {hasNodes && (
             <>
-              <Button variant="default" size="xs" onClick={() => store.getState().group(selected)}>
+              <Button variant="default" size="xs" onClick={() => act("group", store)}>
                 Group
               </Button>
               <Button variant="default" size="xs" onClick={() => store.getState().toggleDisabled(selected)}>
