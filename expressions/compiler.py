@@ -171,14 +171,14 @@ _INSTEAD = (
 )
 
 
-def _explain(message: str, rest: str) -> str:
-    """Return Jinja's message without its template terms, with a hint; `rest` is the source from the error on."""
+def _explain(message: str, source: str, at: int) -> str:
+    """Return Jinja's message about this place of the source without its template terms, with a hint."""
     message = message.replace("end of print statement", "}}").replace("end of template", "end of the text").rstrip(".")
     if message == "expected name or number":
-        return "the dot must be followed by a name or a number"
+        return f'Incomplete: choose a field after "{source[max(at - 60, 0) : at].split()[-1].lstrip("{")}"'
     if "expected" not in message or message.startswith("Expected an expression"):
         return message[:1].lower() + message[1:]
-    hint = next((words for start, words in _INSTEAD if rest.startswith(start)), "")
+    hint = next((words for start, words in _INSTEAD if source.startswith(start, at)), "")
     return f"{message}; {hint}" if hint else message
 
 
@@ -214,7 +214,7 @@ class _Compiler:
             # `parse` would also visit all nodes to set their environment, which is not needed here.
             body = Parser(_environment, source).subparse()
         except TemplateSyntaxError as error:
-            raise self.error(error.lineno, _explain(str(error.message), source[error.lineno :])) from None
+            raise self.error(error.lineno, _explain(str(error.message), source, error.lineno)) from None
         except RecursionError:
             raise
         except Exception as error:  # the lexer passes on ValueError, SyntaxError and others for unusual literals

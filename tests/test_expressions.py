@@ -399,7 +399,8 @@ def test_an_error_describes_the_problem(source: str, message: str) -> None:
 @for_each(
     "source, message",
     [
-        ("{{ input.body.}}", "the dot must be followed by a name or a number (line 1, column 15)"),
+        ("{{ input.body.}}", 'Incomplete: choose a field after "input.body." (line 1, column 15)'),
+        ("{{1 +\ninput. }}", 'Incomplete: choose a field after "input." (line 2, column 8)'),
         ("{{ }}", "(line 1, column 4)"),
         ("{{ input", "(line 1, column "),
         ("a\nb {{ 1 + }}", "(line 2, column 10)"),

@@ -369,19 +369,28 @@ def test_a_click_on_a_problem_focuses_its_field(editor):
 
 
 def test_an_error_in_an_expression_is_reported_once(editor):
-    editor.open(placed(chain(node("start", "manual"), node("choice", "if", {"condition": "{{ input }}"}))))
+    choice, make = node("choice", "if", {"condition": "{{ input }}"}), node("make", "set", {"values": {"a": "{{ 1 }}"}})
+    editor.open(placed(flow(node("start", "manual"), choice, make, edges=[["start", "choice"], ["start", "make"]])))
     editor.run()
     editor.ended()
     editor.click("choice")
     editor.panel.get_by_text("Expression", exact=True).click()
     editor.type_in("Condition", "{{ input.body.}}")
-    told = editor.panel.get_by_text("the dot must be followed by a name or a number (line 1, column 15)")
+    told = editor.panel.get_by_text('Incomplete: choose a field after "input.body."', exact=True)
     expect(told).to_have_count(1)
     expect(editor.page.get_by_role("button", name="1 problem")).to_be_visible()
     # The preview is loaded, and does not repeat the error.
     expect(editor.panel.locator("[role=status][aria-busy=false]")).to_be_attached()
     expect(told).to_have_count(1)
     expect(editor.panel.get_by_text("Plain text is always true")).to_have_count(0)
+    # In a row of a table it is below the row, not below the table.
+    editor.click("make")
+    editor.write(editor.field("Values: a"), "{{ input. }}")
+    told = editor.panel.get_by_text('Incomplete: choose a field after "input."', exact=True)
+    expect(told).to_have_count(1)
+    expect(editor.field("Values: a")).to_have_attribute("aria-invalid", "true")
+    expect(editor.panel.locator("[role=status][aria-busy=false]")).to_be_attached()
+    expect(told).to_have_count(1)
 
 
 def test_an_example_in_an_empty_field_does_not_look_like_a_wrong_value(editor):

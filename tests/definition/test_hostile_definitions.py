@@ -297,7 +297,7 @@ def test_a_condition_without_braces_is_rejected_as_always_true(type_, key, writt
 
 def test_a_mistake_in_an_expression_is_reported_once():
     assert complaints("if", condition="{{ input.body.}}") == {
-        "nodes[0].config.condition": "the dot must be followed by a name or a number (line 1, column 15)"
+        "nodes[0].config.condition": 'Incomplete: choose a field after "input.body." (line 1, column 15)'
     }
 
 

@@ -17,7 +17,7 @@ import { inputOf, nodesBefore, pathOfText, predecessors, type Scope } from "./ex
 import { FieldFrame } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
 import { SchemaForm } from "./SchemaForm";
-import { belowField, type Problem, sortProblems, withinConfig } from "./schema/problems";
+import { atValue, belowField, type Problem, sortProblems, withinConfig } from "./schema/problems";
 import type { FieldSchema } from "./schema/types";
 import { isRecord } from "./schema/values";
 import { FoldingProvider } from "./templates";
@@ -187,10 +187,10 @@ function Body(props: BodyProps) {
       sortProblems(
         problems
           .filter((problem) => !beside.has(withinConfig(problem.path)?.[0] ?? ""))
-          .map((problem) => belowField(schema, problem)),
+          .map((problem) => belowField(schema, atValue(value, problem))),
         (key) => known.has(key),
       ),
-    [problems, known, schema, beside],
+    [problems, known, schema, beside, value],
   );
 
   const entries = Object.entries(value);

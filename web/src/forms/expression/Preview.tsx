@@ -8,6 +8,7 @@ import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 import { type Expressions, useForm } from "../context";
 import classes from "../forms.module.css";
+import { withoutPlace } from "../schema/problems";
 import { typeName } from "../schema/values";
 
 const PAUSE = 300;
@@ -61,21 +62,23 @@ export function written(value: unknown): string {
 const WITHOUT_INPUT = /^'input' is not defined/;
 
 interface OutcomeProps {
+  text: string;
   item: Previewed;
   hasInput: boolean;
   problems: readonly string[];
 }
 
-function Outcome({ item, hasInput, problems }: OutcomeProps) {
+function Outcome({ text, item, hasInput, problems }: OutcomeProps) {
   if (!item.ok && !hasInput && WITHOUT_INPUT.test(item.error ?? "")) {
     return <Quiet size="xs">The last run did not reach this node. Run the flow to see a value.</Quiet>;
   }
   if (!item.ok) {
+    const error = withoutPlace(item.error ?? "", text);
     // The field already shows a syntax error.
-    if (problems.some((problem) => problem.endsWith(item.error ?? ""))) return null;
+    if (problems.some((problem) => problem.endsWith(error))) return null;
     return (
       <Text size="xs" c="var(--failed)">
-        {item.error}
+        {error}
       </Text>
     );
   }
@@ -107,7 +110,7 @@ export function Preview({ text, problems }: { text: string; problems: readonly s
       )}
       {hasValues && error === null && data !== undefined && (
         <div style={{ opacity: isBehind ? 0.6 : 1 }}>
-          <Outcome item={data} hasInput={expressions?.scope.input !== undefined} problems={problems} />
+          <Outcome text={text} item={data} hasInput={expressions?.scope.input !== undefined} problems={problems} />
         </div>
       )}
     </div>

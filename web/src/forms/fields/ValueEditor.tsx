@@ -10,6 +10,7 @@ import classes from "../forms.module.css";
 import { moved, objectOf, type Row, reshape, rowFault, shapeOf } from "../schema/shapes";
 import { choiceLabel, type FieldSchema, shownOf } from "../schema/types";
 import { holdsExpression, isRecord } from "../schema/values";
+import { Problems } from "./FieldFrame";
 import { JsonEditor } from "./JsonEditor";
 import { AddRow, RowMenu } from "./RowMenu";
 
@@ -49,6 +50,9 @@ function PartsEditor({ id, label, value, onChange, schema, literal, perItem, dep
   );
 }
 
+/** Return the problems of a part of the value: of a key, or of an item at an index. */
+type ProblemsOf = (part: string | number) => string[];
+
 // A list, edited item by item.
 
 interface ListEditorProps {
@@ -60,7 +64,7 @@ interface ListEditorProps {
   literal: boolean;
   perItem?: boolean;
   depth?: number;
-  problemsOf?: (at: number) => string[];
+  problemsOf?: ProblemsOf;
 }
 
 interface Item {
@@ -112,6 +116,7 @@ export function ListEditor(props: ListEditorProps) {
         const set = (value: Json) => change(items.map((one) => (one.id === item.id ? { ...one, value } : one)));
         const shape = shapeOf(item.value);
         const name = `${label}, item ${at + 1}`;
+        const problems = problemsOf?.(at) ?? [];
         return (
           <div key={item.id}>
             <div className={classes.row} data-single data-tall={shape === "object" || shape === "list" || undefined}>
@@ -125,6 +130,7 @@ export function ListEditor(props: ListEditorProps) {
                   literal={literal}
                   perItem={perItem}
                   depth={depth + 1}
+                  problems={literal ? undefined : problems}
                   autoFocus={item.id === fresh}
                 />
               </div>
@@ -139,11 +145,7 @@ export function ListEditor(props: ListEditorProps) {
                 />
               )}
             </div>
-            {problemsOf?.(at).map((problem) => (
-              <Text key={problem} size="xs" c="var(--failed)">
-                {problem}
-              </Text>
-            ))}
+            <Problems id={`${id}-${item.id}`} problems={problems} />
           </div>
         );
       })}
@@ -168,8 +170,7 @@ interface MapEditorProps {
   depth?: number;
   /** True if an empty object starts with an empty row. */
   begun?: boolean;
-  /** Return the problem of a name's value. */
-  problemsOf?: (key: string) => string[];
+  problemsOf?: ProblemsOf;
 }
 
 let nextId = 1;
@@ -224,6 +225,7 @@ export function MapEditor(props: MapEditorProps) {
       {rows.map((row, at) => {
         const set = (more: Partial<Row>) => change(rows.map((one) => (one.id === row.id ? { ...one, ...more } : one)));
         const fault = rowFault(rows, row);
+        const problems = problemsOf?.(row.key) ?? [];
         const shape = shapeOf(row.value);
         const name = row.key === "" ? `${label}, row ${at + 1}` : `${label}: ${row.key}`;
         return (
@@ -250,6 +252,7 @@ export function MapEditor(props: MapEditorProps) {
                   literal={literal}
                   perItem={perItem}
                   depth={depth + 1}
+                  problems={literal ? undefined : problems}
                   placeholder="Value"
                 />
               </div>
@@ -264,11 +267,7 @@ export function MapEditor(props: MapEditorProps) {
                 />
               )}
             </div>
-            {[...(fault ? [fault] : []), ...(problemsOf?.(row.key) ?? [])].map((problem) => (
-              <Text key={problem} size="xs" c="var(--failed)">
-                {problem}
-              </Text>
-            ))}
+            <Problems id={`${id}-${row.id}`} problems={[...(fault ? [fault] : []), ...problems]} />
           </div>
         );
       })}
@@ -292,6 +291,7 @@ interface ValueEditorProps {
   placeholder?: string;
   describedBy?: string;
   problems?: readonly string[];
+  problemsOf?: ProblemsOf;
   required?: boolean;
   autoFocus?: boolean;
 }
@@ -386,14 +386,15 @@ function YesOrNo({ id, label, value, onChange }: ValueEditorProps) {
 }
 
 function Nested(props: ValueEditorProps) {
-  const { id, label, value, onChange, literal, perItem, depth = 0 } = props;
+  const { id, label, value, onChange, literal, perItem, depth = 0, problemsOf } = props;
   if (Array.isArray(value)) {
     const each = props.schema?.items;
-    return <ListEditor {...{ id, label, value, onChange, each, literal, perItem, depth }} />;
+    return <ListEditor {...{ id, label, value, onChange, each, literal, perItem, depth, problemsOf }} />;
   }
   const more = props.schema?.additionalProperties;
   const each = typeof more === "object" ? more : undefined;
-  return <MapEditor {...{ id, label, onChange, each, literal, perItem, depth }} value={isRecord(value) ? value : {}} />;
+  const whole = isRecord(value) ? value : {};
+  return <MapEditor {...{ id, label, onChange, each, literal, perItem, depth, problemsOf }} value={whole} />;
 }
 
 function TextValue(props: ValueEditorProps) {

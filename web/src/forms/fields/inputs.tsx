@@ -389,12 +389,12 @@ function ListField(props: InputProps) {
       each={leaf.each}
       literal={leaf.literal}
       perItem={leaf.perItem}
-      problemsOf={(at) => messagesOf(part(errors, String(at)))}
+      problemsOf={(at) => messagesOf(part(errors, at))}
     />
   );
 }
 
-function part(errors: ErrorSchema | undefined, key: string): ErrorSchema | undefined {
+function part(errors: ErrorSchema | undefined, key: string | number): ErrorSchema | undefined {
   return (errors as Record<string, ErrorSchema | undefined> | undefined)?.[key];
 }
 
@@ -459,7 +459,7 @@ function ListedField(props: InputProps) {
 }
 
 function AnyField(props: InputProps) {
-  const { id, leaf, value, onChange, placeholder, describedBy, problems } = props;
+  const { id, leaf, value, onChange, placeholder, describedBy, problems, errors } = props;
   const editor = (
     <ValueEditor
       id={id}
@@ -472,6 +472,7 @@ function AnyField(props: InputProps) {
       placeholder={placeholder === "" && leaf.language === "jinja" ? "{{ input.… }}" : placeholder}
       describedBy={describedBy}
       problems={problems}
+      problemsOf={(key) => messagesOf(part(errors, key))}
       required={leaf.required}
     />
   );

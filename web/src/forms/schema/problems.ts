@@ -1,6 +1,7 @@
 /** Assign the server's problems with a definition to the fields of one node. */
 import type { ErrorSchema } from "@rjsf/utils";
 import type { FieldSchema } from "./types";
+import { isRecord } from "./values";
 
 export interface Problem {
   /** The path: `nodes[1].config.headers.X-Key`, or from the config on: `config.url`, `url`. */
@@ -46,6 +47,29 @@ export function belowField(schema: FieldSchema, { path, message }: Problem): Pro
   return title !== undefined && REQUIRED.test(message)
     ? { path, message: withTitle(title, message) }
     : { path, message };
+}
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce(
+    (at, part) => (isRecord(at) || Array.isArray(at) ? (at as Record<string, unknown>)[part] : undefined),
+    value,
+  );
+}
+
+const ONE_LINE = / \(line 1, column \d+\)$/;
+
+/** Return the message without its place in a text of one line, which says nothing to a user. */
+export function withoutPlace(message: string, text: unknown): string {
+  return typeof text === "string" && !text.includes("\n") ? message.replace(ONE_LINE, "") : message;
+}
+
+/** Return the problem at the value that its message names, such as `a: …` within the setting `values`. */
+export function atValue(config: unknown, { path, message }: Problem): Problem {
+  const [, inner = "", rest = ""] = /^([^:\s]+): (.*)$/s.exec(message) ?? [];
+  const setting = withinConfig(path) ?? [];
+  const text = inner === "" ? undefined : valueAt(config, [...setting, ...tokens(inner)]);
+  if (text !== undefined) return { path: `${path}.${inner}`, message: withoutPlace(rest, text) };
+  return { path, message: withoutPlace(message, valueAt(config, setting)) };
 }
 
 /** A problem with its path in the form. */

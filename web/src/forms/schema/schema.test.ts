@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { faultsOf, validator } from "../validator";
 import { formSchema } from "./formSchema";
 import { kindOf } from "./leaf";
-import { belowField, messagesOf, sortProblems, tokens, withinConfig } from "./problems";
+import { atValue, belowField, messagesOf, sortProblems, tokens, withinConfig } from "./problems";
 import { choiceLabel, glance } from "./types";
 import { asExpression, asPlain, withoutHoles } from "./values";
 
@@ -144,6 +144,16 @@ describe("problems", () => {
     expect(errors).toEqual({ url: { __errors: ["is required"] }, headers: { X: { __errors: ["is bad"] } } });
     expect(others.map((one) => one.message)).toEqual(["is unknown", "is alone"]);
     expect(messagesOf(errors)).toEqual(["url: is required", "headers.X: is bad"]);
+  });
+
+  it("are at the value that the message names, and a text of one line has no place", () => {
+    const config = { values: { a: "{{ x.}}", b: [{ c: "{{ y\n. }}" }] }, url: "{{ z. }}" };
+    const placed = (path: string, message: string) => atValue(config, { path, message });
+    const told = "choose a field (line 1, column 5)";
+    expect(placed("config.values", `a: ${told}`)).toEqual({ path: "config.values.a", message: "choose a field" });
+    expect(placed("config.values", `b[0].c: ${told}`)).toEqual({ path: "config.values.b[0].c", message: told });
+    expect(placed("config.url", told)).toEqual({ path: "config.url", message: "choose a field" });
+    expect(placed("config.values", `steps.x: ${told}`)).toEqual({ path: "config.values", message: `steps.x: ${told}` });
   });
 
   it("name a required setting by its title, also a nested one", () => {
