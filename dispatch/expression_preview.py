@@ -256,12 +256,12 @@ class Preview:
         raw = self.raw or {}
         if raw.get("foreach") is not None:
             return raw["foreach"]
-        config = raw.get("config")
         node = REGISTRY.get(raw["type"])
-        per_item = [] if node is None else definitions.get_schema(node, raw).fields.values()
-        if not any(field_.metadata.get("x-per-item") for field_ in per_item):
+        settings = [] if node is None else definitions.get_schema(node, raw).fields.values()
+        lists = [name for field_ in settings if (name := field_.metadata.get("x-per-item"))]
+        if not lists:
             return None
-        return config.get("items", "{{ input }}") if isinstance(config, dict) else "{{ input }}"
+        return config.get(lists[0], "{{ input }}") if isinstance(config := raw.get("config"), dict) else "{{ input }}"
 
     def add_item(self, scope: dict[str, Any], foreach: Template | str | None) -> None:
         """Add the first item of the list to the scope, if there is one."""

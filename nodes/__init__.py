@@ -35,14 +35,14 @@ def catalogue() -> list[dict[str, Any]]:
     extra, install, mark, service, operations}`. `config_schema` is JSON Schema (draft 2020-12) with `x-literal`
     (expressions are not evaluated), `x-enum-labels` (labels of the values of a choice), `x-credential` (credential
     types of a key), `x-multiline` and `x-language` (one of LANGUAGES), `x-scope` (the names that code can read),
-    `x-per-item` (evaluated for each item), `x-condition` (forms offer rows of field, operator and value), `x-rules`
-    (forms offer conditions that lead to the cases in the setting of this name), `x-names` (what it names, one of
-    NAMES), and `x-holds` (the kind of an object or a list: `json-schema`, `form-fields`). `icon` is a Tabler icon,
-    empty for the category's; `branches` are those of an empty config. `own`: the type is from HEADRACE_NODES_DIR.
-    `install` is the command that installs a missing package, or null. An app trigger has a `mark` (`{text, color}`),
-    and its `path` has `x-address` and `x-steps`: what to enter where in the service. A connector, at the end, has a
-    `mark` too, the `service` `{type, name}` that its trigger shares with it, and the names of its `operations`; its
-    `config_schema` has what these share.
+    `x-per-item` (evaluated for each item of the list in this setting), `x-condition` (forms offer rows of field,
+    operator and value), `x-rules` (forms offer conditions that lead to the cases in this setting), `x-names` (what it
+    names, one of NAMES), and `x-holds` (the kind of an object or a list: `json-schema`, `form-fields`). `icon` is a
+    Tabler icon, empty for the category's; `branches` are those of an empty config. `own`: the type is from
+    HEADRACE_NODES_DIR. `install` is the command that installs a missing package, or null. An app trigger has a `mark`
+    (`{text, color}`), and its `path` has `x-address` and `x-steps`: what to enter where in the service. A connector, at
+    the end, has a `mark` too, the `service` `{type, name}` that its trigger shares with it, and the names of its
+    `operations`; its `config_schema` has what these share.
     """
     order = [family.__name__ for family in (*FAMILIES, *registry.node_modules)]
 

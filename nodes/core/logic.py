@@ -170,7 +170,7 @@ class Filter(Node):
     class Config(Schema):
         items = anything("The list to filter. Default: the input", title="Items")
         keep = setting(
-            fields.Raw(required=True, allow_none=True, validate=check_condition, metadata={"x-per-item": True}),
+            fields.Raw(required=True, allow_none=True, validate=check_condition, metadata={"x-per-item": "items"}),
             "The condition for each item: {{ item.price < 20 }}",
             lines="jinja",
             condition=True,

@@ -116,6 +116,37 @@ def test_in_a_loop_a_field_of_the_list_is_a_field_of_the_item(opened):
     expect(target).to_have_text("{{ item.name }}")
 
 
+def test_in_the_condition_of_a_filter_a_field_of_the_list_is_a_field_of_the_item(opened, page):
+    editor = opened(node("keep", "filter", {"items": "{{ input.body.items }}", "keep": "{{ item.age > 1 }}"}))
+    operand = editor.panel.get_by_role("combobox", name="Keep if, condition 1: field")
+    value = editor.panel.get_by_role("textbox", name="Keep if, condition 1: value")
+    field_row(editor, "name").drag_to(operand)
+    expect(operand).to_have_value("item.name")
+    # Dropped on a filled field, it replaces the text instead of tearing it apart.
+    field_row(editor, "age").drag_to(operand)
+    expect(operand).to_have_value("item.age")
+    # A click goes to the input that has the focus, here the value to compare with.
+    value.click()
+    field_row(editor, "total").click()
+    expect(editor.panel.get_by_role("combobox", name="Keep if, condition 1: value")).to_have_value("input.body.total")
+    operand.click()
+    field_row(editor, "name").click()
+    expect(operand).to_have_value("item.name")
+    editor.saved()
+    page.reload()
+    editor.click("keep")
+    operand.fill("item.")
+    expect(page.get_by_role("option", name=re.compile("^item.age 36"))).to_be_visible()
+    operand.fill("item.name")
+    editor.press("Escape")
+    # The same in the expression: the dropped field replaces the one that it is dropped on.
+    editor.panel.get_by_text("Expression", exact=True).click()
+    text = editor.panel.get_by_role("textbox", name="Keep if")
+    editor.write(text, "{{ item.name.first.of.all.names == input.body.total }}")
+    field_row(editor, "age").drag_to(text, target_position={"x": 120, "y": 16})
+    expect(text).to_have_text("{{ item.age == input.body.total }}")
+
+
 def test_a_click_without_a_setting_says_what_to_do(opened):
     editor = opened(values("make", who=""))
     field_row(editor, "name").click()

@@ -13,7 +13,7 @@ import { Quiet } from "@/ui/Quiet";
 import { LoadingRows } from "@/ui/states";
 import { OPERATION } from "./connector/operations";
 import { type Expressions, FormProvider, type NodeContext, type NodeFormProps, type Pin } from "./context";
-import { inputOf, nodesBefore, pathOfText, predecessors, type Scope } from "./expression/scope";
+import { inputOf, itemsOf, nodesBefore, pathOfText, predecessors, type Scope } from "./expression/scope";
 import { FieldFrame } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
 import { SchemaForm } from "./SchemaForm";
@@ -58,7 +58,15 @@ function useOutputs(lastRun: LastRun, pinned: Record<string, Pin>) {
   return { outputs: all, load };
 }
 
-function useExpressions(context: NodeContext): { expressions: Expressions; lastRun: LastRun } {
+/** Return the setting with the list, for each of whose items another setting is evaluated. */
+function listSettingOf(schema: FieldSchema): string | undefined {
+  const names = Object.values(schema.properties ?? {}).map((setting) => setting["x-per-item"]);
+  return names.find((name) => name !== undefined);
+}
+
+const INPUT = "{{ input }}";
+
+function useExpressions(context: NodeContext, schema: FieldSchema): Expressions {
   const { flowId, definition, nodeId, pinned = NO_PINS } = context;
   const lastRun = useLastRun(flowId, context.runId);
   const { data: step } = useNodeStep(lastRun, nodeId);
@@ -71,17 +79,22 @@ function useExpressions(context: NodeContext): { expressions: Expressions; lastR
   const { outputs, load } = useOutputs(lastRun, pinned);
 
   const before = useMemo(() => predecessors(definition, nodeId), [definition, nodeId]);
-  const beforeKey = before.join("\n");
+  const { foreach, config } = definition.nodes.find((one) => one.id === nodeId) ?? {};
+  const setting = listSettingOf(schema);
+  const list = setting === undefined ? undefined : (config?.[setting] ?? INPUT);
+  const ofLists = [foreach, list].flatMap((one) => {
+    const [root, id] = pathOfText(one) ?? [];
+    return root === "steps" ? String(id) : [];
+  });
+  const wanted = [...before.slice(0, MOST_PRELOADED), ...ofLists].join("\n");
   useEffect(() => {
-    if (beforeKey === "") return;
-    for (const id of beforeKey.split("\n").slice(0, MOST_PRELOADED)) void load(id);
-  }, [beforeKey, load]);
+    if (wanted === "") return;
+    for (const id of wanted.split("\n")) void load(id);
+  }, [wanted, load]);
 
   const scope = useMemo<Scope>(() => {
-    const node = definition.nodes.find((one) => one.id === nodeId);
-    const input = (step ? knownValue(step.input) : undefined) ?? inputOf(before, outputs);
-    return {
-      input,
+    const known: Scope = {
+      input: (step ? knownValue(step.input) : undefined) ?? inputOf(before, outputs),
       trigger: lastRun.run === undefined ? undefined : knownValue(lastRun.run.input),
       vars: { ...ofWorkspace, ...definition.settings?.vars },
       steps: nodesBefore(definition, nodeId).map((one) => ({
@@ -90,18 +103,18 @@ function useExpressions(context: NodeContext): { expressions: Expressions; lastR
         output: outputs[one.id],
       })),
       secrets: (credentials ?? []).filter((one) => one.type === "secret").map((one) => one.name),
-      perItem: node?.foreach !== undefined,
-      item: Array.isArray(input) ? input[0] : undefined,
-      list: pathOfText(node?.foreach ?? node?.config?.items ?? "{{ input }}"),
+      only: before.length === 1 ? before[0] : undefined,
+      perItem: foreach !== undefined,
     };
-  }, [definition, nodeId, step, before, outputs, lastRun.run, credentials, ofWorkspace]);
+    const looped = { ...known, ...itemsOf(known, foreach) };
+    return { ...looped, each: itemsOf(looped, list) };
+  }, [definition, nodeId, foreach, list, step, before, outputs, lastRun.run, credentials, ofWorkspace]);
 
   const runId = lastRun.run?.id;
-  const expressions = useMemo(
+  return useMemo(
     () => ({ flowId, definition, nodeId, runId, pinned, scope, load }),
     [flowId, definition, nodeId, runId, pinned, scope, load],
   );
-  return { expressions, lastRun };
 }
 
 const ConnectorForm = lazily(() => import("./connector/ConnectorForm"));
@@ -177,7 +190,7 @@ interface BodyProps extends NodeFormProps {
 function Body(props: BodyProps) {
   const { value, onChange, context, problems = [], readOnly = false, run } = props;
   const { schema, usual, remembered, beside = NONE_BESIDE } = props;
-  const { expressions } = useExpressions(context);
+  const expressions = useExpressions(context, schema);
   const known = useMemo(() => new Set(Object.keys(schema.properties ?? {})), [schema]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the usual settings belong to the schema
   const folding = useMemo(() => ({ usual, remembered }), [schema, remembered]);

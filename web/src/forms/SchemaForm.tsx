@@ -22,7 +22,7 @@ import type { Json } from "@/definition/types";
 import { Quiet } from "@/ui/Quiet";
 import { ConditionField, RulesField, TooComplex, useConditionView, ViewSwitch } from "./condition/ConditionField";
 import { type ActiveEditor, ActiveProvider, SettingsProvider, useForm } from "./context";
-import { clearTarget, type Path, pathIn, pathText, setTarget } from "./expression/scope";
+import { clearTarget, type Path, pathIn, pathText, scopeOf, setTarget } from "./expression/scope";
 import { TemplateField } from "./expression/TemplateField";
 import { describedBy, FieldFrame, type InputProps, Words } from "./fields/FieldFrame";
 import { hasFields, INPUTS, isDescribed, isGroup } from "./fields/inputs";
@@ -181,12 +181,9 @@ export function Setting({ id, name, leaf, value, onChange, errors, ownProblems =
   }
 
   function pick(path: Path) {
-    const own = {
-      perItem: leaf.perItem || expressions?.scope.perItem === true,
-      list: expressions?.scope.list,
-    };
+    if (expressions === null) return;
     setWanted("expression");
-    set(`{{ ${pathText(pathIn(own, path))} }}`);
+    set(`{{ ${pathText(pathIn(scopeOf(expressions.scope, leaf.perItem), path))} }}`);
   }
 
   const fixed = readOnly ? undefined : wrapped(leaf, value);
@@ -231,8 +228,8 @@ export function Setting({ id, name, leaf, value, onChange, errors, ownProblems =
       problems={byItself ? [] : problems}
       onFix={fixed === undefined ? undefined : fix}
       controls={controls}
-      // Not for a table with rows: a row takes the field itself.
-      onPick={mayHold && !isText && !readOnly && !isTable ? pick : undefined}
+      // Not for rows of a table or a condition: a row takes the field itself.
+      onPick={mayHold && !asForm && !isText && !readOnly && !isTable ? pick : undefined}
       group={asForm || (!isText && (asJson || isGroup(leaf, value)))}
     >
       {rules !== undefined ? (

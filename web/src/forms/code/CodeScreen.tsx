@@ -167,7 +167,7 @@ export default function CodeScreen(props: CodeScreenProps) {
             )}
             {expressions !== null && names.length > 0 && (
               <Part title="Data">
-                <DataPicker perItem={false} />
+                <DataPicker scope={{ ...expressions.scope, perItem: false }} />
               </Part>
             )}
           </div>

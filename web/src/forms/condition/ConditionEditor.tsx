@@ -8,7 +8,7 @@ import { IconButton } from "@/ui/IconButton";
 import { Quiet } from "@/ui/Quiet";
 import { useForm } from "../context";
 import { Preview } from "../expression/Preview";
-import type { Scope } from "../expression/scope";
+import { type Scope, scopeOf } from "../expression/scope";
 import classes from "./condition.module.css";
 import {
   DEEPEST,
@@ -67,10 +67,7 @@ function useGroup(value: string, onChange: (text: string) => void) {
 export function useConditionScope(perItem: boolean): Scope {
   const { expressions } = useForm();
   return useMemo(
-    () => ({
-      ...(expressions?.scope ?? { steps: [], secrets: [] }),
-      perItem: perItem || expressions?.scope.perItem === true,
-    }),
+    () => scopeOf(expressions?.scope ?? { steps: [], secrets: [], perItem: false }, perItem),
     [expressions, perItem],
   );
 }

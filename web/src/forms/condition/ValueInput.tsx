@@ -16,8 +16,9 @@ import { IconAbc, IconBraces, IconCalendar, IconCheck, IconNumber123, IconToggle
 import { type ReactElement, useMemo, useRef } from "react";
 import type { Json } from "@/definition/types";
 import { Quiet } from "@/ui/Quiet";
-import { useActive, useForm } from "../context";
-import { brief, type Path, pathText, type Scope, valueAt } from "../expression/scope";
+import { useForm } from "../context";
+import { brief, type Path, pathIn, pathText, type Scope, valueAt } from "../expression/scope";
+import { usePicked } from "../fields/FieldFrame";
 import { instantOf, localOf } from "../schema/values";
 import { newRule, type Op, operatorOf, type Rule, type Takes, TYPES, type Type, type Value } from "./model";
 import { operandFault } from "./read";
@@ -41,9 +42,9 @@ function collect(path: Path, value: Json | undefined, found: Suggestion[]): void
 }
 
 /** Return the paths in the data, nearest first. */
-function suggestionsOf(scope: Scope, perItem: boolean): Suggestion[] {
+function suggestionsOf(scope: Scope): Suggestion[] {
   const found: Suggestion[] = [];
-  if (perItem) {
+  if (scope.perItem) {
     collect(["item"], scope.item, found);
     found.push({ text: "index", value: undefined });
   }
@@ -101,10 +102,11 @@ function withoutBraces(text: string): string {
 
 export function PathInput({ id, label, value, onChange, onChoose, scope, placeholder, autoFocus }: PathInputProps) {
   const { readOnly } = useForm();
-  const { activate } = useActive();
+  // A dragged or clicked field replaces the text: it is a whole operand.
+  const picked = usePicked(id, readOnly ? undefined : (path) => (onChoose ?? onChange)(pathText(pathIn(scope, path))));
   const input = useRef<HTMLInputElement>(null);
   const chosen = useRef<string | null>(null);
-  const known = useMemo(() => suggestionsOf(scope, scope.perItem), [scope]);
+  const known = useMemo(() => suggestionsOf(scope), [scope]);
   const details = useMemo(() => new Map(known.map((one) => [one.text, brief(one.value, 24)])), [known]);
   const fault = value.trim() === "" ? undefined : operandFault(value);
   return (
@@ -124,7 +126,7 @@ export function PathInput({ id, label, value, onChange, onChoose, scope, placeho
         if (isChosen && onChoose !== undefined) onChoose(text);
         else onChange(withoutBraces(text));
       }}
-      onFocus={() => activate(id, (path) => onChange(pathText(path)))}
+      wrapperProps={picked}
       placeholder={placeholder}
       error={fault}
       readOnly={readOnly}
@@ -242,6 +244,12 @@ function listed(texts: string[], type: Type): Json[] {
 export function ValueInput(props: ValueInputProps): ReactElement {
   const { id, label, takes, type, value, onChange } = props;
   const { readOnly } = useForm();
+  const forms = formsOf(takes, type);
+  const form = formOf(value, forms);
+  // The input for an expression takes a picked field itself.
+  const takesPicked = !readOnly && takes !== "list" && form !== "expression";
+  const pick = (path: Path) => onChange({ expression: pathText(pathIn(props.scope, path)) });
+  const picked = usePicked(id, takesPicked ? pick : undefined);
   if (takes === "list") {
     const items = "literal" in value && Array.isArray(value.literal) ? value.literal : [];
     return (
@@ -257,15 +265,13 @@ export function ValueInput(props: ValueInputProps): ReactElement {
       />
     );
   }
-  const forms = formsOf(takes, type);
-  const form = formOf(value, forms);
   function change(next: Form) {
     if (next === form) return;
     if (next !== "expression") onChange({ literal: FORMS[next].start });
     else onChange({ expression: "literal" in value && value.literal !== "" ? literalText(value.literal) : "" });
   }
   return (
-    <div style={{ display: "flex", gap: 4 }}>
+    <div {...picked} style={{ display: "flex", gap: 4 }}>
       <div style={{ flex: 1, minWidth: 0 }}>
         <Plain {...props} form={form} />
       </div>

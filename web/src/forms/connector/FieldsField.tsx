@@ -9,6 +9,7 @@ import { Button } from "@/ui/Button";
 import { Quiet } from "@/ui/Quiet";
 import { LoadingRows, messageOf } from "@/ui/states";
 import { useForm } from "../context";
+import { scopeOf } from "../expression/scope";
 import type { InputProps } from "../fields/FieldFrame";
 import classes from "../forms.module.css";
 import { textOf } from "../options/choices";
@@ -149,10 +150,9 @@ function Actions({ leaf, list, fields, values, onObject, onChange }: ActionsProp
   const [said, setSaid] = useState("");
 
   function match() {
-    const { scope } = expressions ?? {};
-    const perItem = leaf.perItem || scope?.perItem === true;
-    const data = perItem ? scope?.item : scope?.input;
-    const found = matched(fields, values, data, perItem ? "item" : "input");
+    const scope = expressions === null ? undefined : scopeOf(expressions.scope, leaf.perItem);
+    const data = scope?.perItem ? scope.item : scope?.input;
+    const found = matched(fields, values, data, scope?.perItem ? "item" : "input");
     const count = Object.keys(found).length;
     if (data === undefined) setSaid("The input is not known yet. Run the nodes before this one first.");
     else if (count === 0) setSaid("No empty field has the name of a key of the input.");

@@ -138,14 +138,14 @@ function RootEntry({ name, value, about }: { name: string; value: Json | undefin
   );
 }
 
-export function DataPicker({ perItem }: { perItem: boolean }) {
+export function DataPicker({ scope }: { scope: Scope }) {
   const { expressions } = useForm();
   if (expressions === null) return null;
-  const { scope, load } = expressions;
+  const { load } = expressions;
   return (
     <Box className={classes.tree} component="ul" m={0} p={0} aria-label="Data to insert">
-      {perItem && <RootEntry name="item" value={scope.item} about="current item" />}
-      {perItem && <RootEntry name="index" value={undefined} about="index of the item, from 0" />}
+      {scope.perItem && <RootEntry name="item" value={scope.item} about="current item" />}
+      {scope.perItem && <RootEntry name="index" value={undefined} about="index of the item, from 0" />}
       <RootEntry name="input" value={scope.input} about="input of this node" />
       {scope.steps.map((step) => (
         <StepEntry key={step.id} step={step} load={load} />

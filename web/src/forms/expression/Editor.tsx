@@ -26,20 +26,21 @@ import {
 import { useEffect, useRef } from "react";
 import type { Json } from "@/definition/types";
 import { colors, typedOver, usualKeys } from "@/ui/code/theme";
-import { complete, insertionOf, type Option, wantedStep } from "./complete";
+import { complete, insertionAt, type Option, wantedStep } from "./complete";
 import { regionsOf, tokensOf } from "./regions";
 import { dragsPath, droppedPath, type Path, pathIn, type Scope } from "./scope";
 
 // CodeMirror extension: a dropped field becomes an expression, or a part of the expression that it is dropped into.
 
-function insertAt(view: EditorView, path: Path, position: number, userEvent: string): void {
-  const insert = insertionOf(view.state.doc.toString(), position, path);
-  view.dispatch({
-    changes: { from: position, insert },
-    selection: { anchor: position + insert.length },
-    userEvent,
-  });
+function put(view: EditorView, change: { from: number; to: number; insert: string }, userEvent: string): void {
+  view.dispatch({ changes: change, selection: { anchor: change.from + change.insert.length }, userEvent });
   view.focus();
+}
+
+/** Insert a path at the cursor, or in place of the selection. */
+export function insertPath(view: EditorView, path: Path): void {
+  const { from, to } = view.state.selection.main;
+  put(view, insertionAt(view.state.doc.toString(), path, from, to), "input");
 }
 
 function dropped(resolve: (path: Path) => Path) {
@@ -55,7 +56,7 @@ function dropped(resolve: (path: Path) => Path) {
       event.stopPropagation();
       if (view.state.readOnly) return true;
       const position = view.posAtCoords({ x: event.clientX, y: event.clientY }, false);
-      insertAt(view, resolve(path), position, "input.drop");
+      put(view, insertionAt(view.state.doc.toString(), resolve(path), position), "input.drop");
       return true;
     },
   });
@@ -298,9 +299,7 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
       }
       if (update.focusChanged && update.view.hasFocus) {
         const { view } = update;
-        latest.current.onFocus((path) =>
-          insertAt(view, pathIn(latest.current.scope, path), view.state.selection.main.head, "input"),
-        );
+        latest.current.onFocus((path) => insertPath(view, pathIn(latest.current.scope, path)));
       }
     }),
   ];

@@ -13,13 +13,12 @@ import { messageOf } from "@/ui/states";
 import { type ActiveEditor, ActiveProvider, useForm } from "../context";
 import { Part, Screen } from "../screen/Screen";
 import classes from "../screen/screen.module.css";
-import { insertionOf } from "./complete";
 import { DataPicker } from "./DataPicker";
-import Editor from "./Editor";
+import Editor, { insertPath } from "./Editor";
 import { type Documented, findFunctions, insertionOfFunction, placeOf } from "./functions";
 
 import { type Results, resultsOf, written } from "./Preview";
-import type { Path, Scope } from "./scope";
+import { type Path, pathIn, type Scope } from "./scope";
 
 const PAUSE = 400;
 const ITEMS = 20;
@@ -80,14 +79,11 @@ export default function ExpressionScreen({ label, value, onChange, scope, onClos
     [fault],
   );
   const active = useMemo<ActiveEditor>(() => {
-    function insertPath(path: Path) {
-      const made = view.current;
-      if (made === null) return;
-      const text = insertionOf(made.state.doc.toString(), made.state.selection.main.head, path);
-      insert(made, text, text.length);
+    function insertPicked(path: Path) {
+      if (view.current !== null) insertPath(view.current, pathIn(scope, path));
     }
-    return { id, activate: () => {}, insert: insertPath };
-  }, [id]);
+    return { id, activate: () => {}, insert: insertPicked };
+  }, [id, scope]);
   function insertFunction(one: Documented) {
     const made = view.current;
     if (made === null) return;
@@ -112,7 +108,7 @@ export default function ExpressionScreen({ label, value, onChange, scope, onClos
       <ActiveProvider value={active}>
         <div className={classes.expression}>
           <Part title="Data">
-            <DataPicker perItem={scope.perItem} />
+            <DataPicker scope={scope} />
           </Part>
           <div className={classes.editing}>
             <Editor

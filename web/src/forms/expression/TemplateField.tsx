@@ -10,19 +10,19 @@ import classes from "../forms.module.css";
 import { holdsExpression } from "../schema/values";
 import { DataPicker } from "./DataPicker";
 import { Preview } from "./Preview";
-import type { Path } from "./scope";
+import { type Path, type Scope, scopeOf } from "./scope";
 
 // Below the expression being edited: its value in the last run, and the data that it can read.
 
 interface ExpressionPanelProps {
   text: string;
-  perItem: boolean;
+  scope: Scope;
   /** Problems that the field already shows. */
   problems: readonly string[];
   onExpand: () => void;
 }
 
-function ExpressionPanel({ text, perItem, problems, onExpand }: ExpressionPanelProps) {
+function ExpressionPanel({ text, scope, problems, onExpand }: ExpressionPanelProps) {
   const [open, setOpen] = useState(false);
   const Chevron = open ? IconChevronUp : IconChevronDown;
   return (
@@ -57,7 +57,7 @@ function ExpressionPanel({ text, perItem, problems, onExpand }: ExpressionPanelP
           Insert data
         </Button>
       </Group>
-      <Collapse expanded={open}>{open && <DataPicker perItem={perItem} />}</Collapse>
+      <Collapse expanded={open}>{open && <DataPicker scope={scope} />}</Collapse>
     </div>
   );
 }
@@ -127,7 +127,7 @@ function WithExpressions(props: TemplateFieldProps) {
   const [isFull, setFull] = useState(false);
   const onFocus = useCallback((insert: (path: Path) => void) => activate(id, insert), [activate, id]);
   if (expressions === null) return null;
-  const scope = perItem === expressions.scope.perItem ? expressions.scope : { ...expressions.scope, perItem: true };
+  const scope = scopeOf(expressions.scope, perItem);
   return (
     <div className={classes.template}>
       <Suspense fallback={<Skeleton height={props.multiline ? 80 : 36} />}>
@@ -150,12 +150,7 @@ function WithExpressions(props: TemplateFieldProps) {
         />
       </Suspense>
       {active.id === id && !readOnly && (
-        <ExpressionPanel
-          text={value}
-          perItem={scope.perItem}
-          problems={props.problems ?? []}
-          onExpand={() => setFull(true)}
-        />
+        <ExpressionPanel text={value} scope={scope} problems={props.problems ?? []} onExpand={() => setFull(true)} />
       )}
       {isFull && (
         <Suspense fallback={null}>

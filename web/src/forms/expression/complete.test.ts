@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { complete, insertionOf, wantedStep } from "./complete";
+import { complete, insertionAt, wantedStep } from "./complete";
 import { regionsOf, tokensOf } from "./regions";
-import { pathText, type Scope } from "./scope";
+import type { Scope } from "./scope";
 
 const SCOPE: Scope = {
   input: {
@@ -127,11 +127,49 @@ describe("wantedStep", () => {
   });
 });
 
-describe("insertionOf", () => {
-  it("adds braces to a path only outside an expression", () => {
-    expect(insertionOf("Hi ", 3, ["input", "a b"])).toBe('{{ input["a b"] }}');
-    expect(insertionOf("{{  }}", 3, ["steps", "my-node", 0])).toBe('steps["my-node"][0]');
-    expect(pathText(["input", "lines", 0, "sku"])).toBe("input.lines[0].sku");
+/** Return the text with the path `item.a` at the mark `|`, or in place of what is between two marks. */
+function picked(marked: string): string {
+  const [before = "", selected = "", after] = marked.split("|");
+  const text = marked.replaceAll("|", "");
+  const end = before.length + (after === undefined ? 0 : selected.length);
+  const { from, to, insert } = insertionAt(text, ["item", "a"], before.length, end);
+  return text.slice(0, from) + insert + text.slice(to);
+}
+
+describe("a picked path", () => {
+  it.each([
+    ["Hi |", "Hi {{ item.a }}"],
+    ["https://x/|/y", "https://x/{{ item.a }}/y"],
+    ["{{ | }}", "{{ item.a }}"],
+    ["{{ 1 + | }}", "{{ 1 + item.a }}"],
+    ["{{ f(|) }}", "{{ f(item.a) }}"],
+    ["{{ b }}|", "{{ b }}{{ item.a }}"],
+  ])("is inserted between words: %s", (marked, text) => expect(picked(marked)).toBe(text));
+
+  it.each([
+    ["{{ input.addr|ess.city }}", "{{ item.a }}"],
+    ["{{ input.| }}", "{{ item.a }}"],
+    ['{{ input["a b"][0]|.c > 5 }}', "{{ item.a > 5 }}"],
+    ["{{ item.b == 1|0 }}", "{{ item.b == item.a }}"],
+    ['{{ item.b == "P|aris" }}', "{{ item.b == item.a }}"],
+    ["{{ item.na|me.upper() }}", "{{ item.a.upper() }}"],
+  ])("replaces the operand at the position: %s", (marked, text) => expect(picked(marked)).toBe(text));
+
+  it.each([
+    ["Grüß|e", "Grüße{{ item.a }}"],
+    ["{{ b an|d c }}", "{{ b and item.a c }}"],
+    ["a {|{ b }}", "a {{ item.a }}{{ b }}"],
+    ["{{ b }|} c", "{{ b }}{{ item.a }} c"],
+  ])("tears no word and no braces apart: %s", (marked, text) => expect(picked(marked)).toBe(text));
+
+  it("replaces the selection", () => {
+    expect(picked("Dear |you|!")).toBe("Dear {{ item.a }}!");
+    expect(picked("{{ |a + b| }}")).toBe("{{ item.a }}");
+    expect(picked("|{{ a }}|")).toBe("{{ item.a }}");
+  });
+
+  it("is written in brackets if it must", () => {
+    expect(insertionAt("", ["steps", "my-node", 0, "a b"], 0).insert).toBe('{{ steps["my-node"][0]["a b"] }}');
   });
 });
 

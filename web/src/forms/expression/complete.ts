@@ -1,7 +1,7 @@
 /** Completion of expressions: pure, from the text, the cursor position and the data in scope. */
 import type { Json } from "@/definition/types";
 import language from "./language.json";
-import { regionAt } from "./regions";
+import { KEYWORDS, type Region, regionAt, regionsOf } from "./regions";
 import { brief, type Path, pathText, RUN_KEYS, type Scope, valueAt, WORKFLOW_KEYS } from "./scope";
 
 export interface Option {
@@ -146,9 +146,7 @@ function nameOptions(scope: Scope): Option[] {
       type: "function",
     }),
   );
-  const keywords = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"].map(
-    (label): Option => ({ label, type: "keyword" }),
-  );
+  const keywords = [...KEYWORDS].map((label): Option => ({ label, type: "keyword" }));
   return [...(scope.perItem ? perItem : []), ...names, ...near, ...functions, ...keywords];
 }
 
@@ -210,8 +208,59 @@ export function wantedStep(text: string, position: number): string | undefined {
   return path?.[0] === "steps" && typeof path[1] === "string" ? path[1] : undefined;
 }
 
-/** Return the text of a path: bare within an expression, in braces outside. */
-export function insertionOf(text: string, position: number, path: Path): string {
+interface Insertion {
+  from: number;
+  to: number;
+  insert: string;
+}
+
+/** A path, a text or a number. */
+const OPERAND =
+  /[A-Za-z_]\w*(?:\.\w*|\[\s*(?:"[^"\]]*"|'[^'\]]*'|-?\d+)\s*\])*|"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|\d+(?:\.\d+)?/g;
+
+/** Return the operand at the position, which a path can replace; undefined for a keyword, a filter or a function. */
+function operandAt(text: string, region: Region, position: number): Pick<Insertion, "from" | "to"> | undefined {
+  for (const found of text.slice(region.start, region.end).matchAll(OPERAND)) {
+    const [operand] = found;
+    const from = region.start + found.index;
+    const end = from + operand.length;
+    if (position < from || position > end) continue;
+    // Of a called method, the value before its dot.
+    const to = text[end] === "(" ? from + operand.lastIndexOf(".") : end;
+    const isFilter = /\|\s*$/.test(text.slice(region.start, from));
+    return to > from && !isFilter && !KEYWORDS.has(operand) ? { from, to } : undefined;
+  }
+  return undefined;
+}
+
+const LETTERS = /^[\p{L}\p{N}_]*/u;
+const AFTER_LETTER = /[\p{L}\p{N}_]$/u;
+
+/** Return the end of the word around the position, or the position between words. */
+function endOfWord(text: string, position: number): number {
+  if (!AFTER_LETTER.test(text.slice(0, position))) return position;
+  return position + (LETTERS.exec(text.slice(position))?.[0].length ?? 0);
+}
+
+/**
+ * Return how a picked path goes into the text: it replaces the selection. At a single position, it replaces the operand
+ * of an expression there; elsewhere it is inserted between words, outside of expressions in braces.
+ */
+export function insertionAt(text: string, path: Path, from: number, to = from): Insertion {
   const bare = pathText(path);
-  return regionAt(text, position) === undefined ? `{{ ${bare} }}` : bare;
+  const braced = `{{ ${bare} }}`;
+  const region = regionAt(text, from);
+  const isWithin = region !== undefined && to <= region.end;
+  if (from !== to) return { from, to, insert: isWithin ? bare : braced };
+  if (isWithin) {
+    const operand = operandAt(text, region, from);
+    if (operand !== undefined) return { ...operand, insert: bare };
+    const at = endOfWord(text, from);
+    const space = AFTER_LETTER.test(text.slice(0, at)) ? " " : "";
+    return { from: at, to: at, insert: space + bare };
+  }
+  // Between the two letters of its braces, an expression would be torn apart.
+  const torn = regionsOf(text).find((one) => from > one.from && from < one.to);
+  const at = torn === undefined ? endOfWord(text, from) : from < torn.start ? torn.from : torn.to;
+  return { from: at, to: at, insert: braced };
 }

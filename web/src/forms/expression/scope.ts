@@ -16,11 +16,29 @@ export interface Scope {
   /** The nodes before this one, nearest first. */
   steps: StepKnown[];
   secrets: string[];
+  /** The only node directly before this one: its output is the input. */
+  only?: string;
   /** True if `item` and `index` exist. */
   perItem: boolean;
   item?: Json;
   /** The path of the list whose items they are, if it is a plain path. */
   list?: Path;
+  /** The same of the settings that are evaluated for each item of a list of their own. */
+  each?: Items;
+}
+
+type Items = Pick<Scope, "item" | "list">;
+
+/** Return the items of a list, as its setting gives it: a list, or an expression. */
+export function itemsOf(scope: Scope, setting: Json | undefined): Items {
+  const list = pathOfText(setting);
+  const value = list === undefined ? setting : valueAt(scope, list)?.value;
+  return { list, item: Array.isArray(value) ? value[0] : undefined };
+}
+
+/** Return what one setting of the node can read. */
+export function scopeOf(scope: Scope, perItem: boolean): Scope {
+  return perItem ? { ...scope, perItem, ...scope.each } : scope;
 }
 
 export const RUN_KEYS = ["id", "triggered_by", "started_at"];
@@ -156,12 +174,17 @@ export function droppedPath(event: Dragged): Path | undefined {
   return text === "" ? undefined : (JSON.parse(text) as Path);
 }
 
-/** Return the path as this setting sees it: within a loop, a field of an item of the list is a field of `item`. */
-export function pathIn(scope: Pick<Scope, "perItem" | "list">, path: Path): Path {
-  const { perItem, list } = scope;
-  if (!perItem || list === undefined || path.length <= list.length) return path;
-  const isItem = list.every((part, at) => path[at] === part) && typeof path[list.length] === "number";
-  return isItem ? ["item", ...path.slice(list.length + 1)] : path;
+/**
+ * Return the path as this setting sees it: for each item of a list, a field of one of them is a field of `item`. The
+ * input may also be named as the output of the only node before.
+ */
+export function pathIn({ perItem, list, only }: Pick<Scope, "perItem" | "list" | "only">, path: Path): Path {
+  if (!perItem || list === undefined) return path;
+  const asInput = (one: Path) =>
+    only !== undefined && one[0] === "steps" && one[1] === only ? ["input", ...one.slice(2)] : one;
+  const [of, at] = [asInput(list), asInput(path)];
+  const isItem = of.every((part, place) => at[place] === part) && typeof at[of.length] === "number";
+  return isItem ? ["item", ...at.slice(of.length + 1)] : path;
 }
 
 type Insert = (path: Path) => void;

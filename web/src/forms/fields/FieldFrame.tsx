@@ -60,7 +60,7 @@ interface FieldFrameProps {
 }
 
 /** Return the properties of an element that takes picked fields. */
-function usePicked(id: string, onPick: ((path: Path) => void) | undefined) {
+export function usePicked(id: string, onPick: ((path: Path) => void) | undefined) {
   const { activate } = useActive();
   const [over, setOver] = useState(false);
   if (onPick === undefined) return {};

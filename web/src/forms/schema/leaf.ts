@@ -168,7 +168,7 @@ export function leafOf(
     help: helpOf(schema.description ?? "", schema.title ?? around.label),
     required: around.required,
     literal: around.literal || schema["x-literal"] === true,
-    perItem: schema["x-per-item"] === true,
+    perItem: schema["x-per-item"] !== undefined,
     condition: schema["x-condition"] === true,
     rules: schema["x-rules"],
     multiline:

@@ -30,7 +30,7 @@ export interface FieldSchema {
   /** Written but never read back: a password. */
   "x-secret"?: boolean;
   /** Evaluated for each item: `item` and `index` exist. */
-  "x-per-item"?: boolean;
+  "x-per-item"?: string;
   /** A condition: offer rows of field, operator and value. */
   "x-condition"?: boolean;
   /** A value compared with cases: offer conditions that lead to them. The name of the setting with the cases. */
