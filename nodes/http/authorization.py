@@ -127,7 +127,7 @@ class HttpBearer(CredentialType):
     without_hosts = ONLY_WEBHOOKS
     main = "token"
     needs_hosts = True
-    token = secret("The bearer token", required=True, title="Token")
+    token = secret("Paste the token here", required=True, title="Token")
 
 
 class HeaderAuthorization(Authorization):

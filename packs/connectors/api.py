@@ -28,6 +28,7 @@ class OperationOut(Out):
     description = fields.String()
     docs = fields.String(allow_none=True)
     list = fields.Boolean(help="True if the result is a list")
+    scopes = fields.List(fields.String(), help="The permissions that it needs, besides those in `auth`")
     config_schema = fields.Dict(help="JSON Schema of the node's config under this operation")
     example = fields.Dict(help="A config, and its output")
 
@@ -41,6 +42,7 @@ class ConnectorOut(Out):
     service = fields.Nested(ServiceOut)
     own = fields.Boolean(help="True if it is from HEADRACE_CONNECTORS_DIR")
     auth = fields.List(fields.Dict(), help="The ways to authenticate, the best first, with presets for a credential")
+    apis = fields.Dict(help="APIs that must be switched on in the service, each with the page for that")
     rate = fields.Dict(allow_none=True, help="The rate limit of the service: `{calls, per}`, `per` in seconds")
     operations = fields.List(fields.Nested(OperationOut))
 

@@ -65,10 +65,10 @@ def _name_service(node: ConnectorNode) -> dict[str, str]:
 def describe_node(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
     """Return all that a form needs.
 
-    It is `{type, name, description, docs, mark, service, own, auth, rate, operations}`; each operation is `{id, name,
-    group, description, docs, list, config_schema, example}`, whose `config_schema` is that of the node's whole config
-    under this operation, with the inputs in order. In it, `x-advanced` marks settings that few need, `x-input` is the
-    type of an input, and `x-options` names the list operation that offers its values.
+    It is `{type, name, description, docs, mark, service, own, auth, apis, rate, operations}`; each operation is `{id,
+    name, group, description, docs, list, scopes, config_schema, example}`, whose `config_schema` is that of the node's
+    whole config under this operation, with the inputs in order. In it, `x-advanced` marks settings that few need,
+    `x-input` is the type of an input, and `x-options` names the list operation that offers its values.
     """
     connector = node.connector
     return {
@@ -80,6 +80,7 @@ def describe_node(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
         "service": _name_service(node),
         "own": is_own,
         "auth": connector.get("auth", []),
+        "apis": connector.get("apis", {}),
         "rate": connector.get("rate"),
         "operations": [_describe(each, node.schema({"operation": each["id"]})) for each in node.offered],
     }
@@ -98,6 +99,7 @@ def _describe(operation: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
         "description": operation["description"],
         "docs": operation.get("docs"),
         "list": bool(operation.get("list")),
+        "scopes": operation.get("scopes", []),
         "config_schema": to_json_schema(schema),
         "example": make_example(operation),
     }

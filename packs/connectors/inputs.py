@@ -123,9 +123,7 @@ def make_schema(connector: Mapping[str, Any], operation: Mapping[str, Any] | Non
     made = {"operation": setting(fields.String, "The operation of the service", validate=is_known, **options)}
     if types := list_credential_types(connector):
         must = not connector.get("auth_optional")
-        made["credential"] = credential(
-            f"The account at {connector['name']}", *types, title="Credential", required=must
-        )
+        made["credential"] = credential(f"The account at {connector['name']}", *types, title="Account", required=must)
     inputs = {**connector.get("inputs", {}), **(operation or {}).get("inputs", {})} if operation else {}
     made |= {name: make_field(told) for name, told in inputs.items()}
     if operation and operation.get("list"):

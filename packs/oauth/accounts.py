@@ -116,9 +116,9 @@ def _keeps_grant(kept: Credentials, row: models.Credential, after: Mapping[str, 
 def _explain_state(row: models.Credential, grant: OAuthGrant | None) -> str | None:
     """Return why an account cannot be used, or None."""
     if grant is not None and grant.status == OAuthGrant.REVOKED:
-        return f"the credential {row.name!r} is not connected any more; connect its account again in Credentials"
+        return f"account not connected any more: connect {row.name!r} again"
     if grant is None and row.type == ACCOUNT:
-        return f"the credential {row.name!r} is not connected yet; connect its account in Credentials"
+        return f"account not connected: connect {row.name!r}"
     return None
 
 

@@ -58,9 +58,7 @@ class OAuth2(CredentialType):
     login = "{client_id}:{client_secret}"
     provider = text("The service: google, or custom for one that is not in the list", title="Service")
     client_id = text("The client's id, from the service's settings for developers", required=True, title="Client ID")
-    client_secret = secret(
-        "The client's secret. Without it, the client is a public one", check_ascii, title="Client secret"
-    )
+    client_secret = secret("Leave empty only for public clients", check_ascii, title="Client secret")
     scope = _scope("The permissions in the account: scopes, separated by spaces. Default: the scopes of the service")
     authorization_url = _url("The page that asks for consent: https://login.example.com/authorize", "Authorization URL")
     token_url = _url("The URL that issues tokens: https://login.example.com/token", "Token URL")

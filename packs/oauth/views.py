@@ -60,6 +60,7 @@ class ProviderOut(Out):
     id = fields.String()
     name = fields.String()
     instructions = fields.String(help="How to make the client, in a line")
+    console = fields.String(help="The name of the place where the client is made")
     client_url = fields.String(help="Where the client is made")
     docs_url = fields.String()
     authorization_url = fields.String()
@@ -94,6 +95,7 @@ def list_providers(args: dict[str, Any]) -> Any:
             "revocation_url": provider.get("revocation_url"),
             "scopes": [{"default": False, **scope} for scope in provider["scopes"]],
             "hosts": provider["hosts"],
+            "console": provider.get("console", provider["name"]),
             "needs_secret": provider.get("auth", "header") != "none",
         }
         for provider in providers().values()

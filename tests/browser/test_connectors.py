@@ -187,11 +187,11 @@ def test_an_operation_is_found_connected_filled_in_and_run(editor, service, axe)
 
     # Without a credential nothing can be listed, and the list says so.
     editor.panel.get_by_role("button", name="Choose customer").click()
-    expect(editor.page.get_by_text("Choose a credential first.")).to_be_visible()
+    expect(editor.page.get_by_text("Connect an account first.")).to_be_visible()
     axe(editor.page, but=("region",))  # the list is beside the page, as those of all selects are
     editor.press("Escape")
 
-    editor.panel.get_by_role("button", name="New credential").click()
+    editor.panel.get_by_role("button", name="Connect Corner shop").click()
     dialog = editor.page.get_by_role("dialog", name="Connect Corner shop")
     expect(dialog.get_by_role("radio", name="Shop token")).to_be_checked()
     expect(dialog.get_by_text("From Settings, API.")).to_be_visible()
@@ -204,7 +204,7 @@ def test_an_operation_is_found_connected_filled_in_and_run(editor, service, axe)
     dialog.get_by_role("textbox", name="Token").fill(TOKEN)
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_be_hidden()
-    expect(editor.field("Credential")).to_have_value("Corner shop")
+    expect(editor.field("Account")).to_have_value("Corner shop")
 
     choose(editor, "Customer", "grace", "Grace Hopper")
     expect(editor.field("Customer")).to_have_value("c2")
@@ -381,7 +381,7 @@ def test_the_example_of_an_operation_keeps_the_credential(editor):
     expect(editor.panel.get_by_role("term").filter(has_text="Tell nobody")).to_be_visible()
     editor.panel.get_by_role("button", name="Use these settings").click()
     expect(editor.field("Note")).to_contain_text("Ring once")
-    expect(editor.field("Credential")).to_have_value("Corner shop")
+    expect(editor.field("Account")).to_have_value("Corner shop")
 
 
 def test_a_refusal_of_the_service_is_told_in_the_list_which_can_be_read_again(editor, server, watch, axe):

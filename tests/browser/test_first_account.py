@@ -1,6 +1,8 @@
 """A newcomer connects a Google account, appends a row to a sheet from a webhook, and sees it: within three minutes.
 
-Google is a local authorization server with a stub of Sheets and Drive; a folder of connectors gives their addresses.
+The clicks are counted: an account is connected in at most 12 with OAuth, and in 8 with a key; with an account, a flow
+from a webhook to four columns of a sheet takes at most 14. Google is a local
+authorization server with a stub of Sheets and Drive, and of Airtable; a folder of connectors gives their addresses.
 """
 
 import json
@@ -11,7 +13,7 @@ import urllib.request
 import pytest
 from authorization_server import CLIENT, SECRET, authorization_server
 from connector_stub import HOST
-from editing import Editor
+from editing import Editor, counting
 from flask import request
 from playwright.sync_api import expect
 from servers import serving
@@ -20,13 +22,16 @@ from packs.connectors import connector_files
 from packs.oauth import settings
 
 MOST_SECONDS = 180
+MOST_CLICKS = {"key": 8, "OAuth": 12, "flow": 14}
+MOST_ENTRIES = 3
+TOKEN = "patGood.1"
 
 
 class Sheets:
-    """A stub of the spreadsheet `Orders 2026`, whose first sheet has a header."""
+    """A stub of the spreadsheet `Orders 2026`, whose first sheet has a header. `is_off`: the API of Drive is."""
 
     def __init__(self):
-        self.rows = [["City", "Degrees"]]
+        self.rows, self.is_off = [["City", "Degrees", "Wind", "Station"]], False
 
     def extend(self, there):
         """Add the pages of Sheets and Drive to the authorization server, for holders of a token."""
@@ -35,6 +40,10 @@ class Sheets:
             return {"sheets": [{"properties": {"sheetId": 0, "title": "Orders", "index": 0}}]}
 
         def files(scopes):
+            if self.is_off:
+                told = {"service": "drive.googleapis.com", "consumer": "projects/123456789012"}
+                details = [{"reason": "SERVICE_DISABLED", "metadata": told}]
+                return {"error": {"code": 403, "message": "It is disabled.", "details": details}}, 403
             return {"files": [{"id": "1AbC", "name": "Orders 2026"}]}
 
         def values(scopes, place):
@@ -50,6 +59,17 @@ class Sheets:
         for number, (path, view) in enumerate(pages.items()):
             guarded = there.needs_token(view)
             there.app.add_url_rule(path, f"google_{number}", guarded, methods=["GET", "POST"])
+
+        def airtable(name):
+            if request.headers["Authorization"] != f"Bearer {TOKEN}":
+                return {"error": {"type": "AUTHENTICATION_REQUIRED", "message": "Authentication required"}}, 401
+            return {"whoami": {"id": "usr1", "email": "ada@example.com"}, "bases": {"bases": BASES}}[name]
+
+        there.app.add_url_rule("/https/api.airtable.com/v0/meta/<name>", "airtable", airtable)
+
+
+READING = {"city": "Bern", "degrees": 21, "wind": 9, "station": "Zytglogge"}
+BASES = [{"id": "app1", "name": "Orders"}]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +91,10 @@ def server(equipped, google, tmp_path_factory):
     (folder / "google_sheets.json").write_text(
         file.replace("https://www.googleapis.com/drive", f"{google.url}/https/www.googleapis.com/drive")
     )
+    file = json.dumps(connector_files.read("airtable")).replace(
+        "https://api.airtable", f"{google.url}/https/api.airtable"
+    )
+    (folder / "airtable.json").write_text(file.replace('["api.airtable.com"]', json.dumps([HOST])))
     there = {"authorization_url": f"{google.url}/authorize", "token_url": f"{google.url}/token", "hosts": [HOST]}
     (folder / "oauth_providers.json").write_text(json.dumps({"providers": [{**provider(), **there}]}))
     data = tmp_path_factory.mktemp("data")
@@ -113,28 +137,28 @@ class Newcomer:
         self.page.get_by_role("option", name=re.compile("Google Sheets: Append rows")).click()
 
     def connect(self):
-        self.panel.get_by_role("button", name="New credential").click()
-        dialog = self.page.get_by_role("dialog", name=re.compile("Google Sheets"))
+        self.panel.get_by_role("button", name="Connect Google Sheets").click()
+        dialog = self.page.get_by_role("dialog", name="Connect Google Sheets")
         dialog.get_by_label("Client ID").fill(CLIENT)
         dialog.get_by_label("Client secret").fill(SECRET)
-        dialog.get_by_role("button", name=re.compile("^Save")).click()
         with self.page.expect_popup() as opened:
             dialog.get_by_role("button", name="Connect account").click()
         opened.value.get_by_role("button", name="Allow").click()
-        expect(dialog.get_by_text("is connected")).to_be_visible()
-        dialog.get_by_role("button", name="Done").click()
-        expect(dialog).to_be_hidden()
+        return dialog
 
     def choose_sheet(self):
         self.panel.get_by_role("button", name="Choose spreadsheet").click()
         self.page.get_by_role("option", name=re.compile("Orders 2026")).click()
 
     def fill_row(self):
-        for number, (name, value) in enumerate((("City", "city"), ("Degrees", "degrees")), 1):
-            self.panel.get_by_role("button", name="Add row").click()
-            self.panel.get_by_label(f"Row: name {number}").fill(name)
-            self.editor.field(f"Row: {name}").click()
-            self.page.keyboard.insert_text(f"{{{{ input.body.{value} }}}}")
+        """Give the webhook a call, from which the columns are filled by name."""
+        self.editor.run_by("Listen for a test call")
+        path = f"/api/webhooks-test/{self.editor.flow}/weather"
+        expect(self.page.get_by_text(path)).to_be_visible()
+        call(f"{self.editor.server.url}{path}", READING)
+        expect(self.editor.run_panel.get_by_text("Failed", exact=True)).to_be_visible()  # no value is given yet
+        self.button("Match by name").click()
+        expect(self.panel.get_by_text("Filled 4 fields from the input.")).to_be_visible()
 
     def activate(self):
         self.editor.saved()
@@ -149,14 +173,81 @@ def test_a_newcomer_connects_google_and_appends_a_row_from_a_webhook(page, log_i
     editor = Editor(page, server)
     editor.open({"nodes": [], "edges": []})
     newcomer = Newcomer(editor)
-    newcomer.add_webhook()
-    newcomer.add_sheet()
-    newcomer.connect()
-    newcomer.choose_sheet()
-    newcomer.fill_row()
-    newcomer.activate()
-    assert call(f"{server.url}/api/webhooks/weather", {"city": "Bern", "degrees": 21}) == 202
+    with counting(page.context) as (clicks, entries):
+        newcomer.add_webhook()
+        newcomer.add_sheet()
+        before, typed = len(clicks), len(entries)
+        expect(newcomer.connect()).to_be_hidden()
+        expect(page.get_by_text("“Google Sheets” is connected")).to_be_visible()
+        connecting, (clicks[before:], entries[typed:]) = clicks[before:], ([], [])
+        newcomer.choose_sheet()
+        newcomer.fill_row()
+        newcomer.activate()
+    print(f"OAuth: {len(connecting)} clicks from the node just added to the account: {', '.join(connecting)}")
+    print(f"flow: {len(clicks)} clicks ({', '.join(clicks)}), {len(entries)} text entries ({', '.join(entries)})")
+    assert 0 < len(connecting) <= MOST_CLICKS["OAuth"]
+    assert 0 < len(clicks) <= MOST_CLICKS["flow"] and len(entries) <= MOST_ENTRIES
+    assert call(f"{server.url}/api/webhooks/weather", READING) == 202
     page.get_by_role("link", name="Runs", exact=True).first.click()
     expect(page.get_by_role("row", name=re.compile("Succeeded")).first).to_be_visible()
-    assert sheets.rows == [["City", "Degrees"], ["Bern", 21]]
+    assert sheets.rows[1:] == [["Bern", 21, 9, "Zytglogge"]]
     assert time.monotonic() - began < MOST_SECONDS
+
+
+def test_the_dialog_of_an_account_names_what_the_node_needs(page, log_in, server, sheets, watch, axe):
+    log_in(page)
+    editor = Editor(page, server)
+    config = {"operation": "append_rows"}
+    editor.open({"nodes": [{"id": "sheet", "type": "google_sheets", "config": config}], "edges": []}).click("sheet")
+    editor.panel.get_by_role("button", name="Connect Google Sheets").click()
+    dialog = page.get_by_role("dialog", name="Connect Google Sheets")
+    for title, api in (("Google Sheets API", "sheets"), ("Google Drive API", "drive")):
+        page_of = f"https://console.cloud.google.com/apis/library/{api}.googleapis.com"
+        expect(dialog.get_by_role("link", name=f"the {title}")).to_have_attribute("href", page_of)
+    expect(dialog.get_by_role("link", name="Create an OAuth client in Google Cloud")).to_be_visible()
+    expect(dialog.get_by_role("checkbox")).to_have_count(2)
+    for box in dialog.get_by_role("checkbox").all():
+        expect(box).to_be_checked()
+    axe(page)
+    for width, height in ((1440, 900), (1024, 768)):
+        page.set_viewport_size({"width": width, "height": height})
+        expect(dialog.get_by_role("button", name="Connect account")).to_be_in_viewport(ratio=1)
+    dialog.get_by_role("button", name="More permissions").click()
+    expect(dialog.get_by_role("checkbox", name="Send mail as you")).not_to_be_checked()
+    page.keyboard.press("Escape")
+    # The account is connected, but cannot be used yet: the dialog says what to do.
+    sheets.is_off = True
+    dialog = Newcomer(editor).connect()
+    told = dialog.get_by_role("alert").filter(has_text="The Google Drive API is switched off")
+    at = "https://console.cloud.google.com/apis/library/drive.googleapis.com?project=123456789012"
+    expect(told.get_by_role("link")).to_have_attribute("href", at)
+    axe(page)
+    sheets.is_off = False
+
+
+def test_a_token_is_pasted_tested_and_saved_in_one_step(page, log_in, server, axe):
+    log_in(page)
+    editor = Editor(page, server)
+    config = {"operation": "list_records"}
+    editor.open({"nodes": [{"id": "base", "type": "airtable", "config": config}], "edges": []}).click("base")
+    with counting(page.context) as (clicks, _):
+        editor.panel.get_by_role("button", name="Connect Airtable").click()
+        dialog = page.get_by_role("dialog", name="Connect Airtable")
+        expect(dialog.get_by_role("textbox", name="Token")).to_be_focused()
+        expect(dialog.get_by_text("Paste the token here")).to_be_visible()
+        page.keyboard.insert_text("patWrong.1")
+        dialog.get_by_role("button", name="Save", exact=True).click()
+        refused = dialog.get_by_role("alert").filter(has_text="Airtable refused the personal access token")
+        expect(refused).to_contain_text("401 UNAUTHORIZED: Authentication required")
+        expect(dialog.get_by_role("button", name="Save anyway")).to_be_visible()
+        axe(page)
+        dialog.get_by_role("textbox", name="Token").fill(TOKEN)
+        expect(refused).to_have_count(0)
+        dialog.get_by_role("button", name="Save", exact=True).click()
+        expect(dialog).to_be_hidden()
+    print(f"key: {len(clicks)} clicks, a wrong token included: {', '.join(clicks)}")
+    assert 0 < len(clicks) <= MOST_CLICKS["key"]
+    expect(page.get_by_text("Airtable accepted the personal access token of ada@example.com")).to_be_visible()
+    expect(editor.field("Account")).to_have_value("Airtable")
+    editor.panel.get_by_role("button", name="Choose base").click()
+    expect(page.get_by_role("option", name="Orders")).to_be_visible()

@@ -209,7 +209,7 @@ def test_an_untested_credential_is_not_shown_as_passed(page, server, log_in, axe
     page.get_by_role("dialog", name="Buoy").get_by_role("button", name="Test").click()
     dialog = page.get_by_role("dialog", name="Test “Buoy”")
     dialog.get_by_role("button", name="Test", exact=True).click()
-    expect(dialog.get_by_text("Not tested: enter a URL to test against")).to_be_visible()
+    expect(dialog.get_by_text("Enter a URL to test against")).to_be_visible()
     expect(dialog.get_by_label("Test URL")).to_be_visible()
     expect(dialog.get_by_text("Test passed")).to_have_count(0)
     axe(page)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import contextmanager
 
 from playwright.sync_api import expect
 from servers import until
@@ -217,6 +218,31 @@ class Editor:
         self.page.keyboard.press("Control+A")
         # Insert the whole text, like a paste: a code editor adds closing brackets to typed text.
         self.page.keyboard.insert_text(text)
+
+
+# Clicks with the mouse, and the first change of each field that is typed into.
+NOTED = """
+addEventListener("click", ({ target, detail }) => {
+  const hit = target.closest("button, a, label") ?? target;
+  if (detail > 0) note("click", hit.ariaLabel ?? hit.innerText);
+}, true);
+addEventListener("input", ({ target }) => {
+  if (target === window.typed || target.type === "checkbox") return;
+  window.typed = target;
+  note("entry", target.ariaLabel ?? "");
+}, true);
+"""
+
+
+@contextmanager
+def counting(context):
+    """Yield lists of the clicks and of the text entries in the pages of this context, each with words of its target."""
+    counted = {"click": [], "entry": []}
+    context.expose_binding("note", lambda source, kind, words: counted[kind].append(words.strip() or "?"))
+    context.add_init_script(NOTED)
+    for page in context.pages:
+        page.evaluate(NOTED)
+    yield counted["click"], counted["entry"]
 
 
 def has_class(name):

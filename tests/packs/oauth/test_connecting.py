@@ -353,7 +353,7 @@ def test_a_flow_that_names_a_revoked_account_has_a_warning(owner, account, there
         "nodes": [FLOW["nodes"][0], {**FLOW["nodes"][1], "config": {"url": there.url, "credential": "account"}}],
     }
     (warning,) = make_flow(definition)["warnings"]
-    assert "is not connected any more" in warning["message"] and warning["node_id"] == "me"
+    assert "not connected any more" in warning["message"] and warning["node_id"] == "me"
 
 
 def mail_flow(owner, make_flow, **values):
@@ -390,7 +390,8 @@ def test_flows_whose_mail_server_logs_in_with_a_revoked_account_are_told(server,
     trigger = {"id": "new", "type": "email_trigger", "config": {"credential": "box"}}
     (warning,) = make_flow({"nodes": [trigger], "edges": []}, name="Again")["warnings"]
     assert (
-        warning["path"] == "nodes[0].config.credential" and "'account' is not connected any more" in warning["message"]
+        warning["path"] == "nodes[0].config.credential"
+        and "account not connected any more: connect 'account' again" in warning["message"]
     )
 
 

@@ -51,18 +51,20 @@ export interface Connecting {
   isWaiting: boolean;
   /** What went wrong, or null. */
   problem: unknown;
-  start: () => Promise<void>;
+  /** `made` creates the credential first, after the window was opened. Without an id, nothing is connected. */
+  start: (made?: () => Promise<string | undefined>) => Promise<void>;
   cancel: () => void;
 }
 
-/** Connect the account of a credential in another window; in this one if the browser opens no other. */
-export function useConnecting(credential: Credential): Connecting {
+/** Connect the account of the credential of this id in another window; in this one if the browser opens no other. */
+export function useConnecting(known?: string): Connecting {
   const changed = useCredentialsChanged();
   const [isWaiting, setWaiting] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const before = useRef<string | null>(null);
   const opened = useRef<Window | null>(null);
-  const { id } = credential;
+  const [made, setMade] = useState<string>();
+  const id = made ?? known;
 
   const finish = useRef(async (error: unknown) => {
     opened.current?.close();
@@ -73,7 +75,7 @@ export function useConnecting(credential: Credential): Connecting {
   });
 
   useEffect(() => {
-    if (!isWaiting) return;
+    if (!isWaiting || id === undefined) return;
     const channel = new BroadcastChannel(CHANNEL);
     channel.onmessage = ({ data }: MessageEvent<Told>) => {
       if (data.status === "ok" && data.credential === id) void finish.current(null);
@@ -90,14 +92,20 @@ export function useConnecting(credential: Credential): Connecting {
     };
   }, [isWaiting, id]);
 
-  async function start() {
+  async function start(make?: () => Promise<string | undefined>) {
     setProblem(null);
     // Opened at once, since browsers block windows that open later than the click.
     opened.current = window.open("", "headrace-account", WINDOW);
     try {
-      before.current = (await freshConnection(id))?.connected_at ?? null;
+      const target = make === undefined ? id : await make();
+      if (target === undefined) {
+        opened.current?.close();
+        return;
+      }
+      setMade(target);
+      before.current = (await freshConnection(target))?.connected_at ?? null;
       const { data } = await server.POST("/api/credentials/{credential}/connect", {
-        params: { path: { credential: id } },
+        params: { path: { credential: target } },
       });
       const address = safeAddress(data?.authorization_url ?? "");
       if (address === null) throw new Error("The authorization URL of this credential is not safe to open");

@@ -36,6 +36,8 @@ export interface ConnectorOperation {
   /** The service's own page about it. */
   docs: string | null;
   list: boolean;
+  /** The permissions that it needs, besides those of the connector. */
+  scopes: string[];
   /** The JSON Schema of the node's whole config under this operation. */
   config_schema: FieldSchema;
   /** A config and its output. */
@@ -51,6 +53,8 @@ export interface Connector {
   description: string;
   docs: string | null;
   auth: Auth[];
+  /** APIs that must be switched on in the service, each with the page for that. */
+  apis: Record<string, string>;
   /** How many calls the service allows in how many seconds. */
   rate: { calls: number; per: number } | null;
   operations: ConnectorOperation[];

@@ -32,16 +32,21 @@ export function titleOfWay(way: Auth, types: readonly CredentialType[]): string 
   return way.title ?? TITLES[way.type] ?? types.find((one) => one.type === way.type)?.name ?? way.type;
 }
 
-/** Return the values that are known in advance. */
-export function presetOf(way: Auth): Data {
+/** Return the values that are known in advance. `scopes` are the permissions that the operation needs besides. */
+export function presetOf(way: Auth, scopes: readonly string[] = []): Data {
   if (way.type === "http_header" && way.header !== undefined) return { name: way.header };
   const pairs = Object.fromEntries((way.names ?? []).map((name) => [name, ""]));
   if (way.type === "http_headers") return { headers: pairs };
   if (way.type === "http_query") return { parameters: pairs };
   const data: Data = {};
   if (way.provider !== undefined) data.provider = way.provider;
-  if (way.scopes !== undefined) data.scope = way.scopes.join(" ");
+  if (way.scopes !== undefined) data.scope = neededScopes(way, scopes).join(" ");
   return data;
+}
+
+/** Return the permissions of the connector, and those of the operation. */
+export function neededScopes(way: Auth, scopes: readonly string[]): string[] {
+  return [...new Set([...(way.scopes ?? []), ...scopes])];
 }
 
 /** Return the type with the way's own titles, without fields that are known. */
@@ -73,6 +78,8 @@ export function freeName(name: string, taken: readonly string[]): string {
 
 interface ConnectDialogProps {
   connector: Connector;
+  /** The operation of the node, whose permissions are needed. */
+  operation: string;
   /** The types that the operation accepts. */
   only: readonly string[];
   suggestedName: string;
@@ -104,7 +111,7 @@ interface ConnectingProps extends ConnectDialogProps {
   taken: readonly string[];
 }
 
-function Connecting({ connector, only, suggestedName, types, taken, onClose, onDone }: ConnectingProps) {
+function Connecting({ connector, operation, only, suggestedName, types, taken, onClose, onDone }: ConnectingProps) {
   const ways = connector.auth.filter((way) => only.length === 0 || only.includes(way.type));
   const [at, setAt] = useState(0);
   // An account is saved before it is connected: then nothing else can be chosen.
@@ -113,6 +120,7 @@ function Connecting({ connector, only, suggestedName, types, taken, onClose, onD
   const [name] = useState(() => suggestedName || freeName(connector.service.name, taken));
   const way = ways[at];
   const type = types.find((one) => one.type === way?.type);
+  const scopes = connector.operations.find((one) => one.id === operation)?.scopes ?? [];
   return (
     <Stack>
       {ways.length > 1 && !isSaved && (
@@ -139,9 +147,9 @@ function Connecting({ connector, only, suggestedName, types, taken, onClose, onD
           key={at}
           types={[typeFor(way, type)]}
           suggestedName={name}
-          suggested={{ type: way.type, data: presetOf(way), hosts: way.hosts ?? [] }}
+          suggested={{ type: way.type, data: presetOf(way, scopes), hosts: way.hosts ?? [] }}
           drawHosts={(hosts, onChange) => hasHosts(way) && <HostField way={way} hosts={hosts} onChange={onChange} />}
-          isBrief
+          service={{ ...connector.service, scopes: neededScopes(way, scopes), apis: connector.apis }}
           onClose={onClose}
           onDone={(made) => {
             setSaved(true);

@@ -191,7 +191,7 @@ function About({ connector, operation }: Pick<OperationPartsProps, "connector" |
       <Words text={operation.description} />{" "}
       {docs !== null && (
         <Anchor href={docs} target="_blank" rel="noopener noreferrer" size="sm" underline="always">
-          {service}’s own description
+          {service} documentation
         </Anchor>
       )}
       {connector.rate !== null && (

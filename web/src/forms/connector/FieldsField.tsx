@@ -6,6 +6,7 @@ import { IconRefresh, IconWand } from "@tabler/icons-react";
 import { type ReactElement, useState } from "react";
 import type { Json } from "@/definition/types";
 import { Button } from "@/ui/Button";
+import { Linked } from "@/ui/Linked";
 import { Quiet } from "@/ui/Quiet";
 import { LoadingRows, messageOf } from "@/ui/states";
 import { useForm } from "../context";
@@ -66,7 +67,7 @@ function Notice({ list }: { list: Fields }) {
     return (
       <Alert color="red" variant="light" p="xs" role="alert" title={`The fields of the ${of} could not be read`}>
         <Text size="sm" style={{ overflowWrap: "anywhere" }}>
-          {messageOf(error)}
+          <Linked text={messageOf(error)} />
         </Text>
         <Text size="sm" my={4}>
           Check the settings above, and what the account may read in {name}. The values below are kept.

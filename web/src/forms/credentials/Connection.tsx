@@ -9,7 +9,7 @@ import {
   IconPlugConnectedX,
 } from "@tabler/icons-react";
 import { useState } from "react";
-import { ACCOUNT, type Connection, needsConnection, useConnecting } from "@/api/accounts";
+import { ACCOUNT, type Connecting, type Connection, needsConnection, useConnecting } from "@/api/accounts";
 import { server } from "@/api/client";
 import { type Credential, useCredentialsChanged } from "@/api/credentials";
 import { useSession } from "@/app/session";
@@ -72,10 +72,17 @@ const ADVICE = {
   error: "The service refuses to renew the access. Check the client ID and secret.",
 };
 
-/** `fresh`: true in the step after a credential was made. */
-export function ConnectionPanel({ credential, fresh = false }: { credential: Credential; fresh?: boolean }) {
+interface ConnectionPanelProps {
+  credential: Credential;
+  /** The attempt of a credential that was just made. */
+  begun?: Connecting;
+}
+
+export function ConnectionPanel({ credential, begun }: ConnectionPanelProps) {
   const { may } = useSession();
-  const connecting = useConnecting(credential);
+  const own = useConnecting(credential.id);
+  const connecting = begun ?? own;
+  const fresh = begun !== undefined;
   const changed = useCredentialsChanged();
   const [isEnding, setEnding] = useState(false);
   const { connection } = credential;

@@ -95,10 +95,36 @@ interface CredentialFormProps {
   draft: Draft;
   onChange: (draft: Draft) => void;
   details: readonly Detail[];
+  /** The connector that the credential is for: its test is made when it is saved. */
+  service?: Service;
+}
+
+/** What a node needs of an account in its service. */
+export interface Service {
+  /** The connector. */
+  type: string;
+  name: string;
+  /** The permissions that its operation needs. */
+  scopes: readonly string[];
+  /** APIs that must be switched on there, each with the page for that. */
+  apis: Readonly<Record<string, string>>;
+}
+
+/** Test values that are not saved. */
+export async function testValues(
+  name: string,
+  type: string,
+  draft: Draft,
+  options: { url?: string; service?: string },
+) {
+  const hosts = draft.hosts.length > 0 ? draft.hosts : null;
+  const body = { name: name.trim() || "new", type, data: draft.data, hosts, ...options };
+  const { data } = await server.POST("/api/credentials/test", { body });
+  return data as Schemas["TrialOut"];
 }
 
 export function CredentialForm(props: CredentialFormProps) {
-  const { type, name, draft, onChange, details, drawHosts } = props;
+  const { type, name, draft, onChange, details, drawHosts, service } = props;
   const errors = errorsOf(details);
   // A type has few settings, and the user has looked them up already: show all of them.
   const folding = useMemo(
@@ -108,13 +134,6 @@ export function CredentialForm(props: CredentialFormProps) {
   const [provider, setProvider] = useState<Provider>();
   const isAccount = type.type === ACCOUNT;
   const changeHosts = (hosts: string[]) => onChange({ ...draft, hosts });
-  async function attempt(url: string | undefined) {
-    const hosts = draft.hosts.length > 0 ? draft.hosts : null;
-    const values = { name: name.trim() || "new", type: type.type, data: draft.data, hosts };
-    const body = url === undefined ? values : { ...values, url };
-    const { data } = await server.POST("/api/credentials/test", { body });
-    return data as Schemas["TrialOut"];
-  }
   return (
     <Stack>
       <FoldingProvider value={folding}>
@@ -122,6 +141,7 @@ export function CredentialForm(props: CredentialFormProps) {
           <Suspense fallback={<Loading label="Loading the services" />}>
             <AccountForm
               schema={type.schema}
+              service={service}
               data={draft.data}
               onChange={(data, chosen) => {
                 setProvider(chosen);
@@ -144,7 +164,9 @@ export function CredentialForm(props: CredentialFormProps) {
         <HostsField hosts={draft.hosts} usual={provider?.hosts} needed={type.needs_hosts} onChange={changeHosts} />
       )}
       {/* An account is tested once it is connected. */}
-      {!isAccount && <Trial attempt={attempt} />}
+      {!isAccount && service === undefined && (
+        <Trial attempt={(url) => testValues(name, type.type, draft, url === undefined ? {} : { url })} />
+      )}
     </Stack>
   );
 }

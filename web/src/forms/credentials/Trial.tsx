@@ -7,10 +7,11 @@ import { type Schemas, server } from "@/api/client";
 import type { Credential } from "@/api/credentials";
 import { Button } from "@/ui/Button";
 import { duration } from "@/ui/format";
+import { Linked } from "@/ui/Linked";
 import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 
-type Tried = Omit<Schemas["TrialOut"], "duration_ms"> & { duration_ms: number | null };
+export type Tried = Omit<Schemas["TrialOut"], "duration_ms"> & { duration_ms: number | null };
 
 const SHOWN = {
   ok: { title: "Test passed", color: "green", text: "var(--success)", Icon: IconCheck },
@@ -18,26 +19,42 @@ const SHOWN = {
   untested: { title: "Not tested", color: "gray", text: undefined, Icon: IconQuestionMark },
 };
 
-/** `needsUrl`: a test needs an address. */
-function Outcome({ outcome, needsUrl }: { outcome: Tried; needsUrl: boolean }) {
+export function Outcome({ outcome }: { outcome: Tried }) {
   const { title, color, text, Icon } = SHOWN[outcome.status];
-  const todo = outcome.status === "untested" && needsUrl ? ": enter a URL to test against" : "";
-  const { message, duration_ms } = outcome;
+  const { status, message, duration_ms } = outcome;
   return (
     <Alert
       p="xs"
       variant="outline"
       color={color}
       icon={<Icon size={18} aria-hidden />}
-      title={title + todo}
+      title={title}
       styles={{ title: { color: text }, icon: { color: text } }}
     >
       <Text size="sm">
-        {message}
-        {duration_ms !== null && ` (${duration(duration_ms)})`}
+        <Linked text={message} />
+        {duration_ms !== null && status !== "untested" && ` (${duration(duration_ms)})`}
       </Text>
     </Alert>
   );
+}
+
+/** Return the result of a test, which is an error of the server, too. */
+export async function tried(attempt: () => Promise<Schemas["TrialOut"]>): Promise<Tried> {
+  try {
+    return await attempt();
+  } catch (error) {
+    return { ok: false, status: "failed", message: messageOf(error), duration_ms: null };
+  }
+}
+
+/** Test a saved credential. `service` is the connector that it is for, if that is known. */
+export async function testSaved(credential: string, options: { url?: string; service?: string }) {
+  const { data } = await server.POST("/api/credentials/{credential}/test", {
+    params: { path: { credential } },
+    body: options,
+  });
+  return data as Schemas["TrialOut"];
 }
 
 interface TrialProps {
@@ -55,12 +72,7 @@ export function Trial({ attempt }: TrialProps) {
   async function run() {
     setTrying(true);
     setOutcome(null);
-    let found: Tried;
-    try {
-      found = await attempt(url.trim() === "" ? undefined : url.trim());
-    } catch (error) {
-      found = { ok: false, status: "failed", message: messageOf(error), duration_ms: null };
-    }
+    const found = await tried(() => attempt(url.trim() === "" ? undefined : url.trim()));
     setOutcome(found);
     if (/\burl\b/i.test(found.message)) setAsksForUrl(true);
     setTrying(false);
@@ -83,24 +95,17 @@ export function Trial({ attempt }: TrialProps) {
           />
         )}
       </Group>
-      <div role="status">{outcome !== null && <Outcome outcome={outcome} needsUrl={asksForUrl} />}</div>
+      <div role="status">{outcome !== null && <Outcome outcome={outcome} />}</div>
     </Stack>
   );
 }
 
 export default function TestDialog({ credential, onClose }: { credential: Credential; onClose: () => void }) {
-  async function attempt(url: string | undefined) {
-    const { data } = await server.POST("/api/credentials/{credential}/test", {
-      params: { path: { credential: credential.id } },
-      body: url === undefined ? {} : { url },
-    });
-    return data as Schemas["TrialOut"];
-  }
   return (
     <Modal opened onClose={onClose} title={`Test “${credential.name}”`}>
       <Stack>
         <Quiet>The server connects with this credential as a flow would.</Quiet>
-        <Trial attempt={attempt} />
+        <Trial attempt={(url) => testSaved(credential.id, url === undefined ? {} : { url })} />
       </Stack>
     </Modal>
   );

@@ -1,13 +1,15 @@
 /** A credential of a matching type: choose one by name, or create one in place. */
 
 import { ActionIcon, Group, Select, Text, Tooltip, VisuallyHidden } from "@mantine/core";
-import { IconPencil, IconPlus } from "@tabler/icons-react";
+import { IconPencil, IconPlugConnected, IconPlus } from "@tabler/icons-react";
 import { Suspense, useState } from "react";
+import { ACCOUNT, needsConnection, useConnecting } from "@/api/accounts";
 import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
 import { Button } from "@/ui/Button";
 import { lazily } from "@/ui/lazily";
 import { Quiet } from "@/ui/Quiet";
+import { messageOf } from "@/ui/states";
 import { useFormConnector } from "../connector/operations";
 import { useForm } from "../context";
 import { CredentialDialog } from "../credentials/CredentialDialog";
@@ -21,8 +23,8 @@ export function CredentialField(props: InputProps) {
   const { leaf, value, onChange } = props;
   const { readOnly, error, ...shared } = useShared(props);
   const { expressions } = useForm();
-  const connector = useFormConnector()?.connector;
-  const offersWays = connector !== undefined && connector.auth.length > 0;
+  const form = useFormConnector();
+  const connector = form?.connector;
   const node = expressions?.definition.nodes.find((one) => one.id === expressions.nodeId);
   const { may } = useSession();
   const { data: credentials } = useCredentials();
@@ -32,7 +34,10 @@ export function CredentialField(props: InputProps) {
   const hosts = hostsIn(withVariables(node?.config, expressions?.definition.settings?.vars));
   const mayEdit = !readOnly && may("editor");
   const fitting = leaf.credentialTypes ?? [];
+  // A trigger may also have a secret that is none of the connector's accounts.
+  const offersWays = connector?.auth.some((way) => fitting.includes(way.type)) && !leaf.isOwnSecret;
   const chosen = typeof value === "string" && value !== "" ? value : null;
+  const asksToConnect = offersWays && chosen === null;
   const ofType = (credentials ?? []).filter((one) => fitting.length === 0 || fitting.includes(one.type));
   // A server of one's own has other hosts than the service.
   const auth = node?.config?.address ? [] : (connector?.auth ?? []);
@@ -49,16 +54,20 @@ export function CredentialField(props: InputProps) {
 
   return (
     <div>
-      <Group gap={4} wrap="nowrap" align="flex-start">
+      <Group gap={4} wrap={asksToConnect ? "wrap" : "nowrap"} align="flex-start">
         <Select
           {...shared}
           allowDeselect
-          flex={1}
+          flex={asksToConnect ? "1 1 100%" : 1}
           data={named}
           value={chosen}
           onChange={(next) => onChange(next ?? undefined)}
           placeholder={
-            usable.length > 0 || credentials === undefined ? "Select credential" : "No matching credential yet"
+            usable.length > 0 || credentials === undefined
+              ? `Choose ${offersWays ? "an account" : "a credential"}`
+              : offersWays
+                ? "No account yet"
+                : "No matching credential yet"
           }
           // An empty list has no role for screen readers; the placeholder says it.
           {...(named.length === 0 ? { dropdownOpened: false } : {})}
@@ -88,12 +97,24 @@ export function CredentialField(props: InputProps) {
           </Tooltip>
         )}
         {mayEdit && (
-          <Button variant="default" px="sm" icon={IconPlus} onClick={() => setMaking(true)}>
-            New<VisuallyHidden> credential</VisuallyHidden>
+          <Button
+            variant={asksToConnect ? "filled" : "default"}
+            px="sm"
+            icon={asksToConnect ? IconPlugConnected : IconPlus}
+            onClick={() => setMaking(true)}
+          >
+            {asksToConnect ? (
+              `Connect ${connector?.service.name}`
+            ) : (
+              <>
+                New<VisuallyHidden> {offersWays ? "account" : "credential"}</VisuallyHidden>
+              </>
+            )}
           </Button>
         )}
       </Group>
       {found !== undefined && <HostsWarning credential={found} hosts={hosts} />}
+      {mayEdit && found?.type === ACCOUNT && needsConnection(found) && <NotConnected credential={found} />}
       {isEditing && found !== undefined && (
         <Suspense fallback={null}>
           <EditDialog
@@ -104,10 +125,11 @@ export function CredentialField(props: InputProps) {
           />
         </Suspense>
       )}
-      {isMaking && offersWays && (
+      {isMaking && offersWays && form !== null && connector !== undefined && (
         <Suspense fallback={null}>
           <ConnectDialog
             connector={connector}
+            operation={form.operation}
             only={fitting}
             suggestedName={isMissing ? (chosen ?? "") : ""}
             onClose={() => setMaking(false)}
@@ -125,6 +147,21 @@ export function CredentialField(props: InputProps) {
         />
       )}
     </div>
+  );
+}
+
+/** Connect the account of a credential that was saved without, or whose connection has ended. */
+function NotConnected({ credential }: { credential: Credential }) {
+  const { isWaiting, problem, start } = useConnecting(credential.id);
+  return (
+    <Group gap="xs" mt={4} role="status">
+      <Text size="xs" c="var(--waiting)">
+        {problem === null ? "Account not connected" : messageOf(problem)}
+      </Text>
+      <Button size="compact-xs" variant="default" loading={isWaiting} onClick={() => void start()}>
+        Connect
+      </Button>
+    </Group>
   );
 }
 

@@ -12,6 +12,7 @@ import {
   Tooltip,
 } from "@mantine/core";
 import { IconChevronDown } from "@tabler/icons-react";
+import { Linked } from "@/ui/Linked";
 import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
 import type { Options } from "./useChoices";
@@ -139,7 +140,7 @@ function State({ options: { reason, error, retry, isLoading, shown, source } }: 
     return (
       <Combobox.Empty role="alert">
         <Text size="sm" c="var(--failed)" ta="start">
-          {messageOf(error)}
+          <Linked text={messageOf(error)} />
         </Text>
         <Button size="compact-xs" variant="default" mt="xs" onClick={retry}>
           Try again

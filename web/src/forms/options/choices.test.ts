@@ -13,7 +13,7 @@ it("asks with the settings that the choices depend on, and no others", () => {
 });
 
 it("says why the service cannot be asked", () => {
-  expect(askedOf(SOURCE, { file: "f1" }, true, SCHEMA)).toEqual({ reason: "Choose a credential first." });
+  expect(askedOf(SOURCE, { file: "f1" }, true, SCHEMA)).toEqual({ reason: "Connect an account first." });
   expect(askedOf(SOURCE, { file: "f1" }, false, SCHEMA)).toHaveProperty("config");
   expect(askedOf(SOURCE, { file: "" }, false, SCHEMA)).toEqual({ reason: "Fill in Spreadsheet first." });
   const computed = askedOf(SOURCE, { credential: "A", file: "{{ input.file }}" }, true, SCHEMA);

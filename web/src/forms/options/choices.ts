@@ -28,7 +28,7 @@ export function askedOf(
   needsCredential: boolean,
   schema: FieldSchema,
 ): { config: Record<string, Json> } | { reason: string } {
-  if (needsCredential && isEmpty(config.credential)) return { reason: "Choose a credential first." };
+  if (needsCredential && isEmpty(config.credential)) return { reason: "Connect an account first." };
   const needed = Object.values(source.inputs ?? {}).filter((one) => typeof one === "string");
   const keys = [...ALSO, ...needed];
   const titleOf = (key: string) => schema.properties?.[key]?.title ?? key;

@@ -57,6 +57,8 @@ export interface Leaf {
   maxLength?: number;
   format?: string;
   credentialTypes?: string[];
+  /** True for a secret that is not the account of the node's service. */
+  isOwnSecret?: boolean;
   /** Where its choices come from. */
   options?: OptionsSource;
   /** Where its fields come from: an object with an input for each. */
@@ -185,6 +187,7 @@ export function leafOf(
     maxLength: schema.maxLength,
     format: schema.format,
     credentialTypes: schema["x-credential"],
+    isOwnSecret: schema["x-own-secret"],
     options: schema["x-options"],
     fields: typeof fields === "string" ? { setting: fields } : fields,
     names: NAMED[schema["x-names"] ?? ""] === undefined ? (schema["x-names"] as Names | undefined) : undefined,
