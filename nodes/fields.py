@@ -30,7 +30,7 @@ NAMES = ("workflow", "agent", "table", "column", "store_key", "file", "files", "
 # Options of `setting` that are stored in the field's metadata, with their keys there.
 METADATA = {
     "title": "title", "names": "x-names", "braces": "braces", "instead": "instead", "condition": "x-condition",
-    "rules": "x-rules",
+    "rules": "x-rules", "fields_of": "x-fields",
 }  # fmt: skip
 
 
@@ -138,8 +138,8 @@ def setting(
     text. Other options: `title` is the label of the field in forms; `names` is one of NAMES, and forms list what is
     there; `instead` is the hint for a rejected expression; `braces` is the reason why braces are accepted: the text
     has braces with another meaning; `condition`: True if forms offer rows of field, operator and value; `rules`: forms
-    offer conditions that lead to the cases in the setting of this name; `metadata` is added to the field's; the rest
-    are those of the class.
+    offer conditions that lead to the cases in the setting of this name; `fields_of`: forms offer the fields of the
+    table or the flow in the setting of this name; `metadata` is added to the field's; the rest are those of the class.
     """
     metadata: dict[str, Any] = {"description": help, **options.pop("metadata", {})}
     if literal:

@@ -475,7 +475,7 @@ class Subflow(WaitingNode):
             names="workflow",
             title="Flow",
         )
-        input = anything("The input of the flow. Default: this node's input", title="Input")
+        input = anything("The input of the flow. Default: this node's input", title="Input", fields_of="workflow_id")
         wait = flag("Wait for the output of the flow", True, title="Wait for the result")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

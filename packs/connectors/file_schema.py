@@ -246,7 +246,7 @@ class Input(Part):
     max = fields.Float()
     place = fields.String(data_key="in", validate=validate.OneOf(PLACES))
     name = fields.String(validate=validate.Length(max=200))
-    style = fields.String(validate=validate.OneOf(("repeat", "comma", "brackets")))
+    style = fields.String(validate=validate.OneOf(("repeat", "comma", "brackets", "pairs")))
     advanced = fields.Boolean()
     keep_empty = fields.Boolean()
     id_in = _text(100)

@@ -112,6 +112,17 @@ def make_field(told: Mapping[str, Any]) -> Any:
     )
 
 
+def _name_needs(connector: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an input whose sources have `needs`: the inputs that must have a value before the service is asked."""
+    found = dict(told)
+    for key in {"options", "fields_from"} & set(told):
+        ours = told[key].get("inputs", {})
+        operation = next(each for each in connector["operations"] if each["id"] == told[key]["operation"])
+        theirs = [name for name, input_ in operation.get("inputs", {}).items() if input_.get("required")]
+        found[key] = {**told[key], "needs": [ours[name] for name in theirs if isinstance(ours.get(name), str)]}
+    return found
+
+
 def make_schema(connector: Mapping[str, Any], operation: Mapping[str, Any] | None) -> Schema:
     """Return the schema of a node's config under this operation; without one, of what all operations share.
 
@@ -125,7 +136,7 @@ def make_schema(connector: Mapping[str, Any], operation: Mapping[str, Any] | Non
         must = not connector.get("auth_optional")
         made["credential"] = credential(f"The account at {connector['name']}", *types, title="Account", required=must)
     inputs = {**connector.get("inputs", {}), **(operation or {}).get("inputs", {})} if operation else {}
-    made |= {name: make_field(told) for name, told in inputs.items()}
+    made |= {name: make_field(_name_needs(connector, told)) for name, told in inputs.items()}
     if operation and operation.get("list"):
         made["max_items"] = setting(
             fields.Integer(strict=True, validate=validate.Range(1, MOST_ITEMS), load_default=MAX_ITEMS),

@@ -58,6 +58,8 @@ def place_inputs(
         elif place == "file":
             placed.files[theirs] = value
         elif place == "body":
+            if how.get("style") == "pairs" and isinstance(value, dict):
+                value = [{"id": key, "value": item} for key, item in value.items()]
             is_data = how.get("type") in ("object", "items", "any") and isinstance(value, dict | list)
             put(placed.body, theirs, text_of(value) if is_form and is_data and theirs else value, name)
     return placed

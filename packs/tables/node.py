@@ -146,6 +146,7 @@ class TableNode(Node):
             "For insert, upsert and update: an object of values by column, or a list of such objects. Default: the "
             "input",
             title="Values",
+            fields_of={"setting": "table", "when": {"operation": ["insert", "upsert", "update"]}},
         )
         where = anything(
             'Which rows: an object of values by column, {"status": "open", "total": {"gte": 100}}. The operators: '

@@ -46,6 +46,10 @@ def test_a_table_and_its_columns_are_chosen_and_a_new_name_is_typed(editor, serv
     expect(editor.field("Table")).to_have_text("customers")
     choose(editor, "column", "em", "email")
     becomes(editor, table="customers", column="email")
+    fields = editor.panel.get_by_role("group", name="Values")
+    expect(fields.get_by_label("email")).to_have_text("a@example.com")
+    fields.get_by_label("total").fill("7")
+    becomes(editor, values={"email": "a@example.com", "total": 7})
     editor.panel.get_by_role("button", name="Choose table").click()
     expect(editor.page.get_by_role("listbox", name="Table").get_by_role("option")).to_have_text(["customers", "orders"])
     axe(editor.page, but=("region",))  # the list is beside the page, as those of all selects are
@@ -53,6 +57,22 @@ def test_a_table_and_its_columns_are_chosen_and_a_new_name_is_typed(editor, serv
     axe(editor.page)
     editor.type_in("Table", "invoices of {{ input.year }}")
     becomes(editor, table="invoices of {{ input.year }}")
+
+
+def test_the_input_of_another_flow_has_the_fields_of_its_schema(editor, axe):
+    city, vip = {"title": "City", "type": "string"}, {"type": "boolean", "description": "Treat them well"}
+    schema = {"type": "object", "properties": {"vip": vip, "city": city}, "required": ["city"]}
+    called = editor.add(placed(chain(node("start", "manual", {"input_schema": schema}))), name="Called")
+    shown(editor, "subflow", workflow_id="")
+    editor.field("Flow").click()
+    editor.page.get_by_role("option", name="Called").click()
+    fields = editor.panel.get_by_role("group", name="Input")
+    expect(fields.get_by_text("Treat them well")).to_be_visible()
+    axe(editor.page)
+    fields.get_by_label("vip").click()
+    editor.page.get_by_role("option", name="No", exact=True).click()
+    editor.type_in("City", "{{ input.place }}")
+    becomes(editor, workflow_id=called, input={"city": "{{ input.place }}", "vip": False})
 
 
 def test_a_file_is_chosen_by_its_path_and_a_target_by_its_folder(editor, server):

@@ -121,7 +121,7 @@ def test_forms_know_all_hints_of_a_setting(type_, key):
     hints = {name: value for name, value in field_of(type_, key).metadata.items() if name.startswith("x-")}
     known = {
         "x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names", "x-holds", "x-enum-labels",
-        "x-condition", "x-scope", "x-rules",
+        "x-condition", "x-scope", "x-rules", "x-fields",
     }  # fmt: skip
     assert hints.keys() <= known
     assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in NAMES
@@ -129,6 +129,9 @@ def test_forms_know_all_hints_of_a_setting(type_, key):
     assert hints.get("x-holds", "json-schema") in ("json-schema", "form-fields")
     if "x-rules" in hints:
         assert ENTRIES[type_]["config_schema"]["properties"][hints["x-rules"]]["type"] == "array"
+    if source := hints.get("x-fields"):
+        named = source if isinstance(source, str) else source["setting"]
+        assert field_of(type_, named).metadata["x-names"] in ("table", "workflow")
     shown = ENTRIES[type_]["config_schema"]["properties"][key]
     assert {name: shown[name] for name in hints} == hints
 

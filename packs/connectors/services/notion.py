@@ -89,6 +89,12 @@ def get_database(x: ConnectorExchange) -> Any:
     return {**found, "properties": source["properties"]}
 
 
+def list_properties(x: ConnectorExchange) -> list[Any]:
+    """Return the properties of a database's data source, with their types and choices."""
+    found = x.read(x.send("GET", f"/data_sources/{_source_of(x, _database(x))}"))["properties"]
+    return [{**told, "name": name} for name, told in found.items()][: x.config["max_items"]]
+
+
 def list_sources(x: ConnectorExchange) -> Any:
     """Return the data sources of a database, each `{"id", "name"}`."""
     return _database(x)["data_sources"]

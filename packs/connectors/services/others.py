@@ -24,6 +24,14 @@ def airtable_list_fields(x: ConnectorExchange) -> list[Any]:
     raise NodeError(f"table: the base has no table {x.inputs['table']!r}; it has {names}", permanent=True)
 
 
+def clickup_set_custom_fields(x: ConnectorExchange) -> dict[str, Any]:
+    """Set custom fields of a task, each with a request. Return `{"ok": true}`."""
+    for id_, value in x.inputs["custom_fields"].items():
+        path = x.url("/task/{task_id}/field/{field}", {**x.inputs, "field": id_})
+        x.send("POST", path, body={"value": value}, part=f":{id_}")
+    return {"ok": True}
+
+
 def discord_list_messages(x: ConnectorExchange) -> list[Any]:
     """Return messages of a channel, newest first: the newest, or those next to the given ones."""
     most = x.config["max_items"]
@@ -72,6 +80,33 @@ def mailchimp_tag_member(x: ConnectorExchange) -> dict[str, Any]:
     return {"ok": True}
 
 
+# Set by other inputs, or by other requests.
+JIRA_OWN = [
+    "project",
+    "issuetype",
+    "summary",
+    "description",
+    "assignee",
+    "priority",
+    "labels",
+    "parent",
+    "attachment",
+    "issuelinks",
+]
+
+
+def jira_list_fields(x: ConnectorExchange) -> list[Any]:
+    """Return the fields of issues of a project and a type, without those that are inputs of their own."""
+    types = x.read(x.send("GET", "/issue/createmeta/{project}/issuetypes"))["issueTypes"]
+    found = next((each for each in types if x.inputs["type"].casefold() == each["name"].casefold()), None)
+    if found is None:
+        names = ", ".join(each["name"] for each in types)[:300]
+        raise NodeError(f"type: the project has no issue type {x.inputs['type']!r}; it has {names}", permanent=True)
+    path = x.url("/issue/createmeta/{project}/issuetypes/{type}", {**x.inputs, "type": found["id"]})
+    fields = x.read(x.send("GET", path, query={"maxResults": 200}, part=":fields"))["fields"]
+    return [each for each in fields if each["fieldId"] not in JIRA_OWN][: x.config["max_items"]]
+
+
 SLACK_NAMES = {"channel": "channel_id", "comment": "initial_comment", "thread": "thread_ts"}
 
 
@@ -87,6 +122,25 @@ def slack_upload_file(x: ConnectorExchange) -> dict[str, Any]:
     if not files:
         raise NodeError("Slack did not confirm the upload")
     return dict(files[0])
+
+
+def supabase_list_columns(x: ConnectorExchange) -> list[Any]:
+    """Return the columns of a table: a required one has no default, and is not the primary key."""
+    tables = x.read(x.send("GET", "/"))["definitions"]
+    if x.inputs["table"] not in tables:
+        names = ", ".join(tables)[:300]
+        raise NodeError(f"table: the project has no table {x.inputs['table']!r}; it has {names}", permanent=True)
+    table = tables[x.inputs["table"]]
+    return [
+        {
+            "name": name,
+            **told,
+            "required": name in table.get("required", ())
+            and "default" not in told
+            and "<pk" not in told.get("description", ""),
+        }
+        for name, told in table["properties"].items()
+    ][: x.config["max_items"]]
 
 
 def telegram_download_file(x: ConnectorExchange) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 import { expect, it } from "vitest";
 import { askedOf, filtered, folderOf, foldersOf, labelIn, reasonOf, toggled } from "./choices";
 
-const SOURCE = { operation: "list_sheets", inputs: { spreadsheet: "file", kind: { constant: "x" } } };
+const INPUTS = { spreadsheet: "file", kind: { constant: "x" } };
+const SOURCE = { operation: "list_sheets", inputs: INPUTS, needs: ["file"] };
 const SCHEMA = {
   properties: { file: { title: "Spreadsheet" }, credential: { title: "Credential" } },
-  required: ["file"],
 };
 
 it("asks with the settings that the choices depend on, and no others", () => {

@@ -32,7 +32,7 @@ export function askedOf(
   const needed = Object.values(source.inputs ?? {}).filter((one) => typeof one === "string");
   const keys = [...ALSO, ...needed];
   const titleOf = (key: string) => schema.properties?.[key]?.title ?? key;
-  const missing = needed.find((key) => schema.required?.includes(key) && isEmpty(config[key]));
+  const missing = source.needs?.find((key) => isEmpty(config[key]));
   if (missing !== undefined) return { reason: `Fill in ${titleOf(missing)} first.` };
   const computed = keys.find((key) => isComputed(config[key]));
   if (computed !== undefined)

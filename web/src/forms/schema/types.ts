@@ -59,6 +59,8 @@ export interface OptionsSource {
   operation: string;
   /** The settings that the operation needs: ours by its names, or a constant. */
   inputs?: Record<string, string | { constant: Json }>;
+  /** The settings without which there is nothing to list. */
+  needs?: string[];
 }
 
 /** Where the fields of an object come from. */
