@@ -133,7 +133,7 @@ class Newcomer:
 
     def add_sheet(self):
         self.button("Add a node after Webhook").click()
-        self.page.get_by_role("combobox", name="Search nodes").fill("append row")
+        self.editor.palette.get_by_role("combobox", name="Search nodes").fill("append row")
         self.page.get_by_role("option", name=re.compile("Google Sheets: Append rows")).click()
 
     def connect(self):

@@ -19,6 +19,7 @@ import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useId, useM
 import { useLocation } from "wouter";
 import { usePack } from "@/api/catalogue";
 import { api } from "@/api/client";
+import { useNewFlow } from "@/pages/flows/flows";
 import { type Keys, KeysTable } from "@/ui/KeysTable";
 import { Quiet } from "@/ui/Quiet";
 import { messageOf } from "@/ui/states";
@@ -132,10 +133,11 @@ function useAppCommands(go: Go, showKeys: () => void): Command[] {
   const { may, logOut, workspace, workspaces, switchTo } = useSession();
   const pages = usePages(go);
   const appearance = useAppearance();
+  const begin = useNewFlow();
   const hasDocs = usePack("reference");
   const creating = may("editor")
     ? [
-        action("new", "New flow", IconPlus, () => go("/flows?new=flow"), { words: "create add workflow" }),
+        action("new", "New flow", IconPlus, () => void begin(), { words: "create add workflow" }),
         action("import", "Import a flow", IconFileImport, () => go("/flows?new=import"), {
           words: "upload file",
         }),

@@ -225,6 +225,8 @@ function RuleEditor({ id, label, rule, onChange, onRemove, scope, autoFocus }: R
     if (next === undefined) return;
     const value = convertValue(rule.value, next.takes, as);
     onChange({ field: rule.field, op, as, isChosen: true, ...(value === undefined ? {} : { value }) });
+    // The value comes next. It may be a new field, and the list puts the focus back before.
+    requestAnimationFrame(() => document.getElementById(`${id}-value`)?.focus());
   }
 
   const typeIn = (field: string) => typeOfValue(valueIn(field, scope));

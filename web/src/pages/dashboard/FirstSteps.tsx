@@ -5,6 +5,7 @@ import { Link } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { useSession } from "@/app/session";
 import { TourOffer } from "@/app/tour/TourOffer";
+import { useNewFlow } from "@/pages/flows/flows";
 import { TemplateCard, TemplateDialog } from "@/pages/templates/TemplateCard";
 import { firstSteps, useTemplates } from "@/pages/templates/templates";
 import { Button } from "@/ui/Button";
@@ -17,6 +18,7 @@ export function FirstSteps() {
   const { catalogue } = useCatalogue();
   const { data, error, refetch } = useTemplates();
   const [open, setOpen] = useState("");
+  const begin = useNewFlow();
   if (!may("editor")) {
     return <Text>This workspace has no flows yet. A member with the editor role can create the first one.</Text>;
   }
@@ -47,7 +49,7 @@ export function FirstSteps() {
         <Button component={Link} href="/templates" icon={IconTemplate}>
           See all templates
         </Button>
-        <Button component={Link} href="/flows?new=flow" variant="default" icon={IconPlus}>
+        <Button variant="default" icon={IconPlus} onClick={() => void begin()}>
           Start from scratch
         </Button>
         <Button component={Link} href="/flows?new=import" variant="default" icon={IconFileImport}>

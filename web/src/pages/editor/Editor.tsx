@@ -40,7 +40,7 @@ import { type Draft, type Drafts, draftsOf, firstOf, pruneDrafts, readPinned, ty
 import { remoteOf, saveAsNew } from "./saving/remote";
 import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/useSaving";
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
-import { CLOSED, useUi } from "./ui";
+import { CLOSED, ROOM_FOR_LIST, useUi } from "./ui";
 import { useEditorCommands } from "./useEditorCommands";
 import { useKeptFocus } from "./useKeptFocus";
 import { useClipboard, useKeys } from "./useKeys";
@@ -385,7 +385,10 @@ function OpenEditor({ flow, kept }: { flow: ServerFlow; kept: Kept }) {
   useCatalogueIn(store);
   useRestoredNotice(store);
   useEffect(() => store.getState().setReadOnly(readOnly), [store, readOnly]);
-  useEffect(() => useUi.getState().set(CLOSED), []);
+  useEffect(() => {
+    const isNew = !readOnly && window.innerWidth >= ROOM_FOR_LIST && store.getState().definition.nodes.length === 0;
+    useUi.getState().set({ ...CLOSED, isNew });
+  }, [store, readOnly]);
   const saver = useNewSaver(store, kept.drafts);
   if (saver === null) return null;
   return (

@@ -18,6 +18,8 @@ interface Ui extends Kept {
   curl: { where: Where; command: string } | null;
   /** The open context menu: its position on the screen, and the element that it is for. */
   menu: { screen: Position; target: Target } | null;
+  /** True if the flow was opened empty: the node list is shown until the user hides it. */
+  isNew: boolean;
   json: boolean;
   keys: boolean;
   problems: boolean;
@@ -46,6 +48,9 @@ export const LARGE = 820;
 /** The part of the window that stays for the canvas. */
 export const LEFT_FOR_CANVAS = 380;
 
+/** The width of the window from which a new flow has the list of nodes beside its canvas. */
+export const ROOM_FOR_LIST = 1_200;
+
 /** Return the width for the button: wide if it is narrow, else the default. */
 export function otherWidth(width: number, window: number): number {
   return width < WIDE ? Math.max(WIDE, Math.min(1_320, window - LEFT_FOR_CANVAS)) : USUAL.panelWidth;
@@ -55,6 +60,7 @@ export const CLOSED = {
   quick: null,
   curl: null,
   menu: null,
+  isNew: false,
   json: false,
   keys: false,
   problems: false,

@@ -1,12 +1,10 @@
 import { ActionIcon, Tooltip } from "@mantine/core";
 import { IconFileImport, IconPlus, IconStar, IconStarFilled } from "@tabler/icons-react";
 import { useState } from "react";
-import { useLocation } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { useSession } from "@/app/session";
 import { Button } from "@/ui/Button";
 import { FilterBar, FilterSelect } from "@/ui/FilterBar";
-import { NameDialog } from "@/ui/FormDialog";
 import { type QueryState, useQueryState } from "@/ui/listState";
 import { Page } from "@/ui/Page";
 import { SavedFilters } from "@/ui/SavedFilters";
@@ -14,7 +12,7 @@ import { SearchInput } from "@/ui/SearchInput";
 import { FlowList } from "./FlowList";
 import { FolderTrail } from "./Folders";
 import { EVERYTHING, FILTERS, type Filters, PLACE, tagsOf } from "./filters";
-import { useFlowActions, useTags } from "./flows";
+import { useNewFlow, useTags } from "./flows";
 import classes from "./flows.module.css";
 import { ImportDialog } from "./ImportDialog";
 import { useFileDrop } from "./useFileDrop";
@@ -126,8 +124,7 @@ const NEW = { new: "" };
 
 export default function Flows() {
   const { may } = useSession();
-  const [, go] = useLocation();
-  const { create } = useFlowActions();
+  const begin = useNewFlow();
   const opened = useQueryState(NEW);
   const [file, setFile] = useState<File>();
   const filters = useQueryState<keyof Filters>(FILTERS);
@@ -148,7 +145,7 @@ export default function Flows() {
             <Button variant="default" icon={IconFileImport} onClick={() => opened.change({ new: "import" })}>
               Import
             </Button>
-            <Button icon={IconPlus} onClick={() => opened.change({ new: "flow" })}>
+            <Button icon={IconPlus} onClick={() => void begin(folder)}>
               New flow
             </Button>
           </>
@@ -166,18 +163,6 @@ export default function Flows() {
         onClose={() => {
           setFile(undefined);
           close();
-        }}
-      />
-      <NameDialog
-        opened={opened.values.new === "flow" && mayEdit}
-        onClose={close}
-        title={folder === "" ? "New flow" : `New flow in “${folder}”`}
-        action="Create"
-        onName={async (name) => {
-          const flow = await create(name, undefined, { folder: folder || null });
-          // Replace the history entry: Back would open the dialog again.
-          close();
-          go(`/flows/${flow.id}`);
         }}
       />
     </Page>

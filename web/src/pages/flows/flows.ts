@@ -1,11 +1,13 @@
 /** The list of flows, and actions on a flow. */
 import { keepPreviousData, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
+import { useLocation } from "wouter";
 import { api, type Schemas, server } from "@/api/client";
 import { liveWhile } from "@/api/queries";
 import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { itemsOf, PAGED } from "@/ui/LoadMore";
+import { notify } from "@/ui/notify";
 import { type Filters, queryOf } from "./filters";
 
 /** Save a file through the browser. */
@@ -83,6 +85,20 @@ export async function definitionOf(id: string, hasDraft = false): Promise<NamedD
   if (data === undefined) throw new Error("The server's response contains no flow");
   const text = draft?.data?.definition_json ?? data.definition_json;
   return { name: data.name, definition: parseDefinition(text) };
+}
+
+/** Return a function that creates an empty flow and opens it. Its name is changed in the editor. */
+export function useNewFlow(): (folder?: string) => Promise<void> {
+  const [, go] = useLocation();
+  const { create } = useFlowActions();
+  return async (folder = "") => {
+    try {
+      const { id } = await create("New flow", undefined, { folder: folder || null });
+      go(`/flows/${id}`);
+    } catch (error) {
+      notify.refused("The flow was not created", error);
+    }
+  };
 }
 
 /** Actions on flows. Each throws the server's error and refreshes the lists. */

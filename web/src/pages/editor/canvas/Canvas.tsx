@@ -161,7 +161,7 @@ const SLOW = { duration: 200 };
 function AddButtons() {
   const store = useEditorStore();
   const readOnly = useEditor((state) => state.readOnly);
-  const open = useUi((ui) => ui.palette);
+  const open = useUi((ui) => ui.palette || ui.isNew);
   const json = useUi((ui) => ui.json);
   if (readOnly || (open && !json)) return null;
   return (

@@ -10,7 +10,7 @@ import { canvasPlace } from "../useKeptFocus";
 import { addNode, DRAGGED, fits, recentServices, useEntries, whereNext } from "./adding";
 import { CurlButton } from "./CurlDialog";
 import classes from "./palette.module.css";
-import { type Entry, listed, ranked, SERVICE_TRIGGERS, SERVICES } from "./rank";
+import { type Entry, listed, ranked, SERVICE_TRIGGERS, SERVICES, SUGGESTED } from "./rank";
 
 /** The maximum number of results to render: more are not read, and another word finds them. */
 const MAX_RESULTS = 80;
@@ -32,10 +32,13 @@ function PaletteList({ entries, onPick, isDialog = false, inputRef }: PaletteLis
   const isSearch = search.trim() !== "";
   // Read once: no entry may move while the list is open.
   const [recent] = useState(recentServices);
+  const isEmpty = useEditor((state) => state.definition.nodes.length === 0);
   const groups = useMemo(
     () =>
-      isSearch ? [{ group: "", entries: ranked(entries, search).slice(0, MAX_RESULTS) }] : listed(entries, recent),
-    [entries, search, isSearch, recent],
+      isSearch
+        ? [{ group: "", entries: ranked(entries, search).slice(0, MAX_RESULTS) }]
+        : listed(entries, recent, isEmpty),
+    [entries, search, isSearch, recent, isEmpty],
   );
   const found = useMemo(() => groups.flatMap((one) => one.entries), [groups]);
   const at = Math.min(active, found.length - 1);
@@ -97,7 +100,7 @@ function PaletteList({ entries, onPick, isDialog = false, inputRef }: PaletteLis
                   entry={entry}
                   search={search}
                   active={index === at && (isDialog || isSearch)}
-                  isBrief={!isSearch && [SERVICES, SERVICE_TRIGGERS].includes(entry.group)}
+                  isBrief={group === SUGGESTED || (!isSearch && [SERVICES, SERVICE_TRIGGERS].includes(entry.group))}
                   draggable={!isDialog}
                   onPick={onPick}
                 />
@@ -214,10 +217,14 @@ export function QuickPalette() {
 
 /** The list of nodes at the left: drag one onto the canvas, or click to add it after the selected node. */
 export function Palette() {
-  const open = useUi((ui) => ui.palette);
-  const keep = useUi((ui) => ui.keep);
+  const open = useUi((ui) => ui.palette || ui.isNew);
+  const { set, keep } = useUi.getState();
   if (!open) return null;
-  return <OpenPalette onClose={() => keep({ palette: false })} />;
+  function close() {
+    set({ isNew: false });
+    keep({ palette: false });
+  }
+  return <OpenPalette onClose={close} />;
 }
 
 function OpenPalette({ onClose }: { onClose: () => void }) {

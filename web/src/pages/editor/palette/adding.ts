@@ -2,6 +2,7 @@
 import { useCallback, useMemo } from "react";
 import { useCatalogue, usePack } from "@/api/catalogue";
 import { api } from "@/api/client";
+import { ancestors } from "@/definition/graph";
 import { usedWays, waysOf } from "../branches";
 import { type NewNode, nodeOf, type Where } from "../changes";
 import { useEditorStore } from "../context";
@@ -82,12 +83,25 @@ export function fits(entry: Entry, where: Where): boolean {
 export function addNode(state: EditorState, node: NewNode, where: Where): string {
   const type = state.catalogue?.find(node.type);
   const { after: _after, on: _on, ...place } = where;
+  if (node.type === "respond") letRespond(state, where);
   const id = state.addNode(node, { ...(type?.trigger ? place : where), out: type?.branches[0] });
   if (type?.operations) rememberService(serviceKey(node));
   const missing = type === undefined ? undefined : missingSetting(type.config_schema, node.config ?? {});
   if (missing === undefined) state.walkTo(id, SETTINGS);
   else state.goTo(id, `config.${missing}`);
   return id;
+}
+
+/** Let the triggers before a new Respond node wait for it, unless the user has chosen when they respond. */
+function letRespond({ definition, patchNode }: EditorState, { after, on }: Where): void {
+  const id = after?.id ?? on?.from;
+  if (id === undefined) return;
+  const before = ancestors(definition, id).add(id);
+  for (const { id: trigger, type, config = {} } of definition.nodes) {
+    if (before.has(trigger) && ["webhook", "form"].includes(type) && config.respond === undefined) {
+      patchNode(trigger, { config: { ...config, respond: "node" } });
+    }
+  }
 }
 
 /** Return the key of the palette's entry for a connector's node. */

@@ -51,6 +51,12 @@ describe("the palette's search", () => {
     ]);
   });
 
+  it("suggests triggers for an empty flow, and then nodes to go on with", () => {
+    const first = (isEmpty: boolean) => listed(ENTRIES, [], isEmpty)[0];
+    expect(first(true)).toMatchObject({ group: "Suggested", entries: [{ name: "Webhook" }] });
+    expect(first(false)?.entries.map((entry) => entry.name)).toEqual(["HTTP request", "If", "Code"]);
+  });
+
   it("creates a node from a preset, without the preset's node id", () => {
     const preset = {
       id: "pr_1",
@@ -100,8 +106,10 @@ describe("services", () => {
   });
 
   it("list their operations only in a search, or if they were used last", () => {
-    expect(listed(all, []).at(-1)).toMatchObject({ group: "Services", entries: [{ name: "Google Sheets" }] });
-    const recent = listed(all, ["operation google_sheets read_rows", "type gone"])[0];
+    expect(listed(all, [], false).at(-1)).toMatchObject({ group: "Services", entries: [{ name: "Google Sheets" }] });
+    const recent = listed(all, ["operation google_sheets read_rows", "type gone"], false).find((one) =>
+      one.group.startsWith("Recently"),
+    );
     expect(recent?.entries.map((entry) => entry.name)).toEqual(["Google Sheets: Read rows"]);
   });
 

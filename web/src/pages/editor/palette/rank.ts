@@ -129,12 +129,27 @@ export function ranked(entries: readonly Entry[], search: string): Entry[] {
     .map(({ entry }) => entry);
 }
 
-/** Return the groups of the list without a search: recently used services first, operations only there. */
-export function listed(entries: readonly Entry[], recent: readonly string[]): { group: string; entries: Entry[] }[] {
+/** The heading of the nodes that most flows begin or go on with. */
+export const SUGGESTED = "Suggested";
+const TO_BEGIN = ["webhook", "schedule", "form", "manual"];
+const TO_GO_ON = ["http", "if", "set", "code", "respond"];
+
+/**
+ * Return the groups of the list without a search: suggested nodes and recently used services first. Operations are only
+ * among the latter.
+ */
+export function listed(
+  entries: readonly Entry[],
+  recent: readonly string[],
+  isEmpty: boolean,
+): { group: string; entries: Entry[] }[] {
   const byKey = new Map(entries.map((entry) => [entry.key, entry]));
-  const used = recent.flatMap((key) => byKey.get(key) ?? []);
-  const groups = grouped(entries.filter((entry) => !entry.isOperation));
-  return used.length === 0 ? groups : [{ group: "Recently used services", entries: used }, ...groups];
+  const of = (keys: readonly string[]) => keys.flatMap((key) => byKey.get(key) ?? []);
+  const first = [
+    { group: SUGGESTED, entries: of((isEmpty ? TO_BEGIN : TO_GO_ON).map((type) => `type ${type}`)) },
+    { group: "Recently used services", entries: of(recent) },
+  ];
+  return [...first.filter((one) => one.entries.length > 0), ...grouped(entries.filter((entry) => !entry.isOperation))];
 }
 
 /** Group the entries by heading in the given order. Search results have no headings, since the best come first. */
