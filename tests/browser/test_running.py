@@ -95,7 +95,7 @@ def test_the_output_of_a_node_is_in_sight_and_its_input_one_click_away(editor, a
     expect(shown(editor, "Output").get_by_role("heading")).to_have_text("Output branch true")
 
 
-def test_a_wide_panel_shows_input_and_output_side_by_side(editor):
+def test_a_panel_shows_input_and_output_above_each_other_side_by_side_or_below_the_canvas(editor, axe):
     editor.open(placed(chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"))))
     editor.run_with({"n": 21})
     editor.ended()
@@ -117,6 +117,32 @@ def test_a_wide_panel_shows_input_and_output_side_by_side(editor):
     editor.page.reload()
     editor.is_open()
     editor.panel.get_by_role("button", name="Narrow panel").click()
+    expect(editor.panel.get_by_role("button", name="Widen panel")).to_be_visible()
+
+    editor.page.set_viewport_size({"width": 1024, "height": 768})
+    editor.click("double")
+    editor.panel.get_by_role("button", name="Dock below the canvas").click()
+    expect(editor.panel.get_by_role("button", name="Dock at the right")).to_be_focused()
+    names = ("Data of the node", "Settings of the node", "Result of the node")
+    columns = [editor.panel.get_by_role("region", name=name, exact=True) for name in names]
+    left, middle, right = (editor.box(column) for column in columns)
+    canvas = editor.canvas.bounding_box()
+    assert canvas["y"] + canvas["height"] < left["y"] == middle["y"] == right["y"]
+    assert left["x"] < middle["x"] < right["x"] and min(one["width"] for one in (left, middle, right)) > 280
+    expect(editor.field("Values: twice")).to_be_visible()
+    axe(editor.page)
+    edge = editor.panel.get_by_role("separator", name="Panel height")
+    before = int(edge.get_attribute("aria-valuenow"))
+    edge.press("ArrowUp")
+    expect(edge).to_have_attribute("aria-valuenow", str(before + 20))
+    place = editor.box(edge)
+    editor.drag(edge, (place["x"] + place["width"] / 2, place["y"] + 104))
+    expect(edge).to_have_attribute("aria-valuenow", str(before - 80))
+    editor.page.reload()
+    editor.is_open()
+    expect(edge).to_have_attribute("aria-valuenow", str(before - 80))
+    assert editor.panel.bounding_box()["height"] == before - 80
+    editor.panel.get_by_role("button", name="Dock at the right").click()
     expect(editor.panel.get_by_role("button", name="Widen panel")).to_be_visible()
 
 

@@ -55,7 +55,7 @@ function JsonPane() {
   if (!open) return null;
   return (
     <section className={panel.panel} style={{ width }} aria-label="Flow as JSON">
-      <Resizer label="Width of the JSON panel" width={width} onResize={(jsonWidth) => keep({ jsonWidth })} />
+      <Resizer label="Width of the JSON panel" size={width} onResize={(jsonWidth) => keep({ jsonWidth })} />
       <Group justify="space-between" px="sm" py={6}>
         <Group gap="sm">
           <Text fw={600}>JSON</Text>
@@ -323,6 +323,7 @@ function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
   useDocumentTitle(`${name} · Headrace`);
   const readOnly = useEditor((state) => state.readOnly);
   const json = useUi((ui) => ui.json);
+  const docked = useUi((ui) => ui.docked) && !narrow;
   const wide = useMediaQuery("(min-width: 1600px)") ?? false;
   return (
     <div className={classes.editor}>
@@ -342,9 +343,10 @@ function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
           <Problems />
           <RunArea />
           <FindBar />
+          {docked && <SidePanel docked />}
         </div>
         {!narrow && <JsonPane />}
-        <SidePanel />
+        {!docked && <SidePanel docked={false} />}
       </div>
       <QuickPalette />
       <CurlDialog />

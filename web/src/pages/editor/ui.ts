@@ -8,6 +8,9 @@ interface Kept {
   palette: boolean;
   panel: boolean;
   panelWidth: number;
+  /** True for the panel below the canvas, with its height. */
+  docked: boolean;
+  dockHeight: number;
   jsonWidth: number;
 }
 
@@ -31,7 +34,14 @@ interface Ui extends Kept {
 
 const KEY = "headrace.editor";
 // On a small screen the graph gets the space; the button above it, `+` and `/` open the node list.
-const USUAL: Kept = { palette: window.innerWidth >= 1600, panel: true, panelWidth: 360, jsonWidth: 420 };
+const USUAL: Kept = {
+  palette: window.innerWidth >= 1600,
+  panel: true,
+  panelWidth: 360,
+  docked: false,
+  dockHeight: 360,
+  jsonWidth: 420,
+};
 
 function kept(): Kept {
   try {
@@ -81,7 +91,7 @@ export const useUi = create<Ui>()((set, get) => ({
   set: (patch) => set(patch),
   keep: (patch) => {
     set(patch);
-    const { palette, panel, panelWidth, jsonWidth } = get();
-    localStorage.setItem(KEY, JSON.stringify({ palette, panel, panelWidth, jsonWidth }));
+    const { palette, panel, panelWidth, docked, dockHeight, jsonWidth } = get();
+    localStorage.setItem(KEY, JSON.stringify({ palette, panel, panelWidth, docked, dockHeight, jsonWidth }));
   },
 }));

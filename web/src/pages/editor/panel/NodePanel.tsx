@@ -515,7 +515,8 @@ export function NodePanel({ node }: { node: FlowNode }) {
 
   const data = useNodeData(node.id);
   const narrow = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false }) ?? false;
-  const large = useUi((ui) => ui.panelWidth >= LARGE) && !narrow;
+  const docked = useUi((ui) => ui.docked) && !narrow;
+  const large = useUi((ui) => ui.docked || ui.panelWidth >= LARGE) && !narrow;
   // The data takes the place of all that it can do without.
   const isData = tab === "data" && !large;
   const settings = (
@@ -569,9 +570,9 @@ export function NodePanel({ node }: { node: FlowNode }) {
     </>
   );
 
-  return (
-    <div className={large ? classes.large : isData ? classes.whole : undefined}>
-      <Title node={node} type={type} readOnly={readOnly} brief={isData} />
+  const head = (
+    <>
+      <Title node={node} type={type} readOnly={readOnly} brief={isData || docked} />
       <RunNodeButton node={node} />
       <UnsentHint node={node} />
       <ServiceSteps node={node} />
@@ -584,8 +585,13 @@ export function NodePanel({ node }: { node: FlowNode }) {
           </List>
         </Alert>
       )}
+    </>
+  );
+  return (
+    <div className={large ? classes.large : isData ? classes.whole : undefined} data-below={docked || undefined}>
+      {!docked && head}
       {large ? (
-        <Columns node={node} data={data}>
+        <Columns node={node} data={data} head={docked ? head : undefined}>
           {settings}
         </Columns>
       ) : (
@@ -595,19 +601,28 @@ export function NodePanel({ node }: { node: FlowNode }) {
   );
 }
 
-/** Input, settings and output side by side. */
-function Columns({ node, data, children }: { node: FlowNode; data: NodeData; children: ReactNode }) {
+/** Input, settings and output side by side. In a low panel the head of the node is above its settings. */
+function Columns({ node, data, head, children }: Props & { head: ReactNode; children: ReactNode }) {
+  const runs = (
+    <Group gap="md" px="md" pb="xs" justify="space-between">
+      <DataHead node={node} data={data} />
+    </Group>
+  );
   return (
     <>
-      <Group gap="md" px="md" pb="xs" justify="space-between">
-        <DataHead node={node} data={data} />
-      </Group>
+      {head === undefined && runs}
       <div className={classes.columns}>
         <section className={classes.column} aria-label="Data of the node">
           <InputPane key={node.id} node={node} data={data} />
         </section>
         {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
         <section className={classes.settings} aria-label="Settings of the node" tabIndex={0}>
+          {head !== undefined && (
+            <>
+              {head}
+              {runs}
+            </>
+          )}
           {children}
         </section>
         <section className={classes.column} aria-label="Result of the node">

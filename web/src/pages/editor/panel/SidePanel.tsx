@@ -2,6 +2,8 @@ import { ActionIcon, Box, Button, Group, Stack, Text, Tooltip } from "@mantine/c
 import {
   IconArrowBarToLeft,
   IconArrowBarToRight,
+  IconLayoutBottombar,
+  IconLayoutSidebarRight,
   IconLayoutSidebarRightCollapse,
   IconLayoutSidebarRightExpand,
 } from "@tabler/icons-react";
@@ -20,34 +22,39 @@ import classes from "./panel.module.css";
 
 interface ResizerProps {
   label: string;
-  width: number;
+  /** Its width, or of a panel below the canvas its height. */
+  size: number;
+  below?: boolean;
   least?: number;
   most?: number;
-  onResize: (width: number) => void;
+  onResize: (size: number) => void;
 }
 
-/** The left edge of a panel on the right, moved by dragging or arrow keys. */
-export function Resizer({ label, width, least = 280, most = 1_600, onResize }: ResizerProps) {
-  const start = useRef({ x: 0, width });
-  const within = (value: number) =>
-    Math.round(Math.max(least, Math.min(most, window.innerWidth - LEFT_FOR_CANVAS, value)));
+/** The left edge of a panel on the right, or the upper edge of one below, moved by dragging or arrow keys. */
+export function Resizer({ label, size, below = false, least = 280, most = 1_600, onResize }: ResizerProps) {
+  const start = useRef({ at: 0, size });
+  const placeOf = (event: PointerEvent) => (below ? event.clientY : event.clientX);
+  const within = (value: number) => {
+    const window_ = below ? window.innerHeight : window.innerWidth;
+    return Math.round(Math.max(least, Math.min(most, window_ - LEFT_FOR_CANVAS, value)));
+  };
 
   function onPointerDown(event: PointerEvent<HTMLDivElement>) {
     event.currentTarget.setPointerCapture(event.pointerId);
-    start.current = { x: event.clientX, width };
+    start.current = { at: placeOf(event), size };
   }
 
   function onPointerMove(event: PointerEvent<HTMLDivElement>) {
     if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
-    onResize(within(start.current.width + start.current.x - event.clientX));
+    onResize(within(start.current.size + start.current.at - placeOf(event)));
   }
 
   function onKeyDown(event: KeyboardEvent) {
-    const step = { ArrowLeft: 20, ArrowRight: -20 }[event.key];
+    const step = { [below ? "ArrowUp" : "ArrowLeft"]: 20, [below ? "ArrowDown" : "ArrowRight"]: -20 }[event.key];
     if (step === undefined) return;
     event.preventDefault();
     event.stopPropagation();
-    onResize(within(width + step));
+    onResize(within(size + step));
   }
 
   return (
@@ -55,8 +62,8 @@ export function Resizer({ label, width, least = 280, most = 1_600, onResize }: R
     <div
       role="separator"
       aria-label={label}
-      aria-orientation="vertical"
-      aria-valuenow={width}
+      aria-orientation={below ? "horizontal" : "vertical"}
+      aria-valuenow={size}
       aria-valuemin={least}
       aria-valuemax={most}
       tabIndex={0}
@@ -151,12 +158,28 @@ function WidthButton({ width }: { width: number }) {
   );
 }
 
-/** The panel on the right: the selected node, or the flow. */
-export function SidePanel() {
+function DockButton({ docked }: { docked: boolean }) {
+  const label = docked ? "Dock at the right" : "Dock below the canvas";
+  return (
+    <IconButton
+      label={label}
+      tip
+      icon={docked ? IconLayoutSidebarRight : IconLayoutBottombar}
+      iconSize={20}
+      data-next="[data-dock]"
+      data-dock
+      onClick={() => useUi.getState().keep({ docked: !docked })}
+    />
+  );
+}
+
+/** The panel on the right or below the canvas: the selected node, or the flow. */
+export function SidePanel({ docked }: { docked: boolean }) {
   // A node can be edited while the server is away, too.
   useEffect(NodePanel.preload, []);
   const open = useUi((ui) => ui.panel);
   const width = useUi((ui) => ui.panelWidth);
+  const height = useUi((ui) => ui.dockHeight);
   const keep = useUi((ui) => ui.keep);
   const title = useEditor(({ selected, definition }) => {
     if (onlyOne(selected, (key) => noteOf(definition, key)) !== undefined) return "Note";
@@ -165,7 +188,7 @@ export function SidePanel() {
   });
   if (!open) {
     return (
-      <Box p={8} bg="var(--card)" style={{ borderLeft: "1px solid var(--line)" }}>
+      <Box p={8} bg="var(--card)" style={{ [docked ? "borderTop" : "borderLeft"]: "1px solid var(--line)" }}>
         <Tooltip label="Show panel" position="left">
           <ActionIcon
             variant="subtle"
@@ -181,12 +204,22 @@ export function SidePanel() {
     );
   }
   return (
-    <aside className={classes.panel} style={{ width }} aria-label="Details">
-      <Resizer label="Panel width" width={width} onResize={(panelWidth) => keep({ panelWidth })} />
-      <Group justify="space-between" px="md" pt="xs" visibleFrom="sm">
+    <aside
+      className={classes.panel}
+      data-below={docked || undefined}
+      style={docked ? { height, maxHeight: `calc(100dvh - ${LEFT_FOR_CANVAS}px)` } : { width }}
+      aria-label="Details"
+    >
+      {docked ? (
+        <Resizer below label="Panel height" size={height} least={200} onResize={(dockHeight) => keep({ dockHeight })} />
+      ) : (
+        <Resizer label="Panel width" size={width} onResize={(panelWidth) => keep({ panelWidth })} />
+      )}
+      <Group justify="space-between" px="md" pt={docked ? 0 : "xs"} visibleFrom="sm">
         <Quiet fw={600}>{title}</Quiet>
         <Group gap={4} wrap="nowrap">
-          <WidthButton width={width} />
+          <DockButton docked={docked} />
+          {!docked && <WidthButton width={width} />}
           <IconButton
             label="Hide panel"
             tip
