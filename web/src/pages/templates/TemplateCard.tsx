@@ -2,16 +2,15 @@ import { Badge, Button, Group, Modal, SimpleGrid, Skeleton, Stack, Text, Title, 
 import { useMediaQuery } from "@mantine/hooks";
 import { IconCircleCheck, IconKey, IconPlugConnected } from "@tabler/icons-react";
 import { Suspense, useMemo } from "react";
-import { Link } from "wouter";
 import type { Catalogue } from "@/api/catalogue";
-import { api } from "@/api/client";
+import { useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
 import { readDefinition } from "@/definition/read";
 import { JsonView } from "@/ui/CodeEditor";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { Quiet } from "@/ui/Quiet";
-import { categoryLabel, isReady, missingCredentials, type Template, typesIn, useTakeTemplate } from "./templates";
+import { categoryLabel, isReady, servicesIn, type Template, typesIn, useTakeTemplate } from "./templates";
 import classes from "./templates.module.css";
 
 /** The requirements of a template. */
@@ -40,7 +39,7 @@ function Needs({ template }: { template: Template }) {
           tt="none"
           leftSection={<IconKey size={14} aria-hidden />}
         >
-          {keys === 1 ? "1 credential" : `${keys} credentials`}
+          {keys === 1 ? "1 account" : `${keys} accounts`}
         </Badge>
       )}
       {(template.needs ?? []).map((need) => (
@@ -61,40 +60,30 @@ function Needs({ template }: { template: Template }) {
 
 const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
 
-/** The credentials that a template needs; missing ones are marked. */
+/** The accounts and other credentials that a template needs. */
 function CredentialsNeeded({ template }: { template: Template }) {
-  const { may } = useSession();
-  const { data } = api.useQuery("get", "/api/credentials", { params: { query: { limit: 200 } } });
+  const { types } = useCredentialTypes();
+  const { data: kept } = useCredentials();
   if (template.credentials.length === 0) return null;
-  const missing = data && missingCredentials(template, data.items);
   return (
     <Stack gap={6}>
-      <Title order={3}>Credentials</Title>
+      <Title order={3}>Accounts</Title>
       {template.credentials.map((needed) => {
-        const isMissing = missing?.includes(needed);
+        const isKept = kept?.some((one) => one.name === needed.name);
         return (
           <Group key={needed.name} gap="xs" align="flex-start" wrap="nowrap">
-            {isMissing === false ? (
+            {isKept ? (
               <IconCircleCheck size={18} color="var(--success)" role="img" aria-label="Available" />
             ) : (
               <IconKey size={18} color="var(--waiting)" aria-hidden />
             )}
             <Text size="sm">
-              <b>{needed.name}</b> ({needed.type}) for {needed.for}
-              {isMissing && " – missing in this workspace"}
+              <b>{needed.name}</b> for {needed.for}{" "}
+              <Quiet span>· {types?.find(needed.type)?.name ?? needed.type}</Quiet>
             </Text>
           </Group>
         );
       })}
-      {missing !== undefined && missing.length > 0 && may("editor") && (
-        <Quiet>
-          You can use the template now and add the credentials in the editor, or{" "}
-          <Text component={Link} href="/credentials" inherit td="underline" c="var(--mantine-color-anchor)">
-            add them first
-          </Text>
-          .
-        </Quiet>
-      )}
     </Stack>
   );
 }
@@ -170,14 +159,19 @@ interface TemplateCardProps {
 
 /** A template in brief; a click opens its details. */
 export function TemplateCard({ template, catalogue, onOpen }: TemplateCardProps) {
-  const types = typesIn(template);
+  const services = servicesIn(template, catalogue);
+  const types = services.length > 0 ? services : typesIn(template).map((type) => catalogue?.find(type));
   return (
     <article className={classes.card}>
-      <Group gap={4} aria-hidden wrap="nowrap">
-        {types.slice(0, ICONS).map((type) => (
-          <NodeIcon key={type} type={catalogue?.find(type)} size={26} />
+      <Group gap={4} wrap="nowrap">
+        {types.slice(0, ICONS).map((type, index) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: the icons of a template never move
+          <NodeIcon key={index} type={type} size={26} />
         ))}
         {types.length > ICONS && <Quiet size="xs">+{types.length - ICONS}</Quiet>}
+        <Quiet size="xs" truncate>
+          {services.map((service) => service.name).join(", ")}
+        </Quiet>
       </Group>
       <UnstyledButton className={classes.open} onClick={onOpen}>
         {template.name}

@@ -2,16 +2,16 @@ import { Chip, Group, SimpleGrid, Switch, VisuallyHidden } from "@mantine/core";
 import { IconTemplate } from "@tabler/icons-react";
 import { useMemo } from "react";
 import { useCatalogue } from "@/api/catalogue";
-import { FilterBar } from "@/ui/FilterBar";
+import { FilterBar, FilterSelect } from "@/ui/FilterBar";
 import { useQueryState } from "@/ui/listState";
 import { Page } from "@/ui/Page";
 import { SearchInput } from "@/ui/SearchInput";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { TemplateCard, TemplateDialog } from "./TemplateCard";
 
-import { categoriesOf, categoryLabel, matching, type Template, useTemplates } from "./templates";
+import { categoriesOf, categoryLabel, matching, servicesOf, type Template, useTemplates } from "./templates";
 
-const FILTERS = { search: "", category: "", ready: "" };
+const FILTERS = { search: "", category: "", service: "", ready: "" };
 const OPEN = { template: "" };
 
 export default function Templates() {
@@ -34,7 +34,11 @@ function Gallery({ templates }: { templates: Template[] }) {
   const open = useQueryState(OPEN);
   const { catalogue } = useCatalogue();
   const categories = useMemo(() => categoriesOf(templates), [templates]);
-  const found = useMemo(() => matching(templates, { ...values, ready: values.ready !== "" }), [templates, values]);
+  const services = useMemo(() => servicesOf(templates, catalogue), [templates, catalogue]);
+  const found = useMemo(
+    () => matching(templates, { ...values, ready: values.ready !== "" }, catalogue),
+    [templates, values, catalogue],
+  );
   return (
     <>
       <FilterBar isSet={isSet} onClear={clear}>
@@ -43,6 +47,17 @@ function Gallery({ templates }: { templates: Template[] }) {
           value={values.search}
           onChange={(search) => change({ search }, { replace: true })}
         />
+        <FilterSelect
+          label="Service"
+          value={values.service}
+          options={[
+            { value: "", label: "Any service" },
+            ...services.map(({ type, name }) => ({ value: type, label: name })),
+          ]}
+          onChange={(service) => change({ service })}
+          searchable
+          width={200}
+        />
         <Switch
           label="Ready to run"
           checked={values.ready !== ""}
@@ -50,7 +65,7 @@ function Gallery({ templates }: { templates: Template[] }) {
         />
       </FilterBar>
       <Chip.Group value={values.category} onChange={(category) => change({ category })}>
-        <Group gap={6} role="radiogroup" aria-label="Category">
+        <Group gap={6} role="radiogroup" aria-label="Goal">
           <Chip value="" variant="light">
             All {templates.length}
           </Chip>
@@ -66,7 +81,7 @@ function Gallery({ templates }: { templates: Template[] }) {
         <Empty
           icon={<IconTemplate size={40} color="var(--quiet)" aria-hidden />}
           title="No matching templates"
-          hint="Try other words or another category."
+          hint="Try other words, another goal or another service."
         />
       ) : (
         <SimpleGrid cols={{ base: 1, sm: 2, lg: 3 }} spacing="sm">

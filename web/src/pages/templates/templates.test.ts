@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { describe, expect, it } from "vitest";
-import { categoriesOf, firstSteps, matching, missingCredentials, type Template } from "./templates";
+import { categoriesOf, categoryLabel, firstSteps, matching, servicesOf, type Template } from "./templates";
 
 function template(id: string, more: Partial<Template> = {}): Template {
   return {
@@ -32,7 +32,7 @@ const ALL = [
   template("Clean rows"),
   template("Ask the web", { needs: ["internet"] }),
 ];
-const ANY = { search: "", category: "", ready: false };
+const ANY = { search: "", category: "", service: "", ready: false };
 
 describe("the gallery of templates", () => {
   it("finds templates with every word, also in tags and node types", () => {
@@ -61,9 +61,34 @@ describe("the gallery of templates", () => {
     expect(firstSteps([...ALL, template("More rows")], 4).map((one) => one.id)).toEqual(["Clean rows", "Big report"]);
   });
 
-  it("treats a credential of another type as missing", () => {
-    const needs = template("t", { credentials: [MAIL] });
-    expect(missingCredentials(needs, [{ name: "mail", type: "imap" }])).toEqual([MAIL]);
-    expect(missingCredentials(needs, [{ name: "mail", type: "smtp" }])).toEqual([]);
+  it("knows the services of connectors and of their triggers, and finds templates by them", () => {
+    const slack = { type: "slack", name: "Slack", service: { type: "slack", name: "Slack" } };
+    const sheets = {
+      type: "google_sheets",
+      name: "Google Sheets",
+      service: { type: "google_sheets", name: "Google Sheets" },
+    };
+    const types: Record<string, unknown> = {
+      slack,
+      google_sheets: sheets,
+      google_sheets_poll: { service: sheets.service },
+    };
+    const catalogue = { find: (type: string) => types[type] } as never;
+    const of = (id: string, ...types: string[]) =>
+      template(id, { definition: { nodes: types.map((type) => ({ id: type, type })), edges: [] } });
+    const all = [of("a", "slack_trigger", "google_sheets"), of("b", "google_sheets_poll"), of("c", "manual")];
+    expect(servicesOf(all, catalogue).map((one) => one.name)).toEqual(["Google Sheets", "Slack"]);
+    const found = (more: object) => matching(all, { ...ANY, ...more }, catalogue).map((one) => one.id);
+    expect(found({ service: "google_sheets" })).toEqual(["a", "b"]);
+    expect(found({ service: "slack" })).toEqual(["a"]);
+    expect(found({ search: "google sheets" })).toEqual(["a", "b"]);
+  });
+
+  it("names goals in words", () => {
+    expect([categoryLabel("sync"), categoryLabel("api"), categoryLabel("data")]).toEqual([
+      "Backups and syncs",
+      "API",
+      "Data",
+    ]);
   });
 });

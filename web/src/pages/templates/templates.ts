@@ -1,6 +1,7 @@
 /** Queries on templates: search, categories and requirements. */
 
 import { useLocation } from "wouter";
+import type { Catalogue, NodeType } from "@/api/catalogue";
 import { api, type Schemas } from "@/api/client";
 import { useReload } from "@/api/queries";
 import { keepInput } from "@/runs/input/lastInput";
@@ -8,8 +9,20 @@ import { notify } from "@/ui/notify";
 
 export type Template = Schemas["TemplateOut"];
 
+const GOALS: Record<string, string> = {
+  content: "Content and social",
+  files: "Docs and files",
+  meetings: "Meetings and calendars",
+  monitoring: "Alerts and monitoring",
+  orders: "Orders and payments",
+  people: "People and HR",
+  sales: "Leads and sales",
+  sync: "Backups and syncs",
+};
+
 /** Return the label of a category: "api" -> "API", "data" -> "Data". */
 export function categoryLabel(category: string): string {
+  if (GOALS[category] !== undefined) return GOALS[category];
   return category.length <= 3 ? category.toUpperCase() : category.charAt(0).toUpperCase() + category.slice(1);
 }
 
@@ -17,6 +30,24 @@ export function categoryLabel(category: string): string {
 export function typesIn(template: Template): string[] {
   const nodes = Array.isArray(template.definition.nodes) ? template.definition.nodes : [];
   return [...new Set(nodes.map((node: { type?: unknown }) => String(node.type)))];
+}
+
+/** Return the node types of services in it, one for each service, in the order of the definition. */
+export function servicesIn(template: Template, catalogue: Pick<Catalogue, "find"> | undefined): NodeType[] {
+  const found = new Map<string, NodeType>();
+  for (const type of typesIn(template)) {
+    // The trigger of an app belongs to the connector of its name.
+    const service = catalogue?.find(type)?.service ?? catalogue?.find(type.replace(/_trigger$/, ""))?.service;
+    const connector = service && catalogue?.find(service.type);
+    if (connector) found.set(connector.type, connector);
+  }
+  return [...found.values()];
+}
+
+/** Return the services of the templates by name. */
+export function servicesOf(templates: readonly Template[], catalogue: Pick<Catalogue, "find"> | undefined): NodeType[] {
+  const all = new Map(templates.flatMap((one) => servicesIn(one, catalogue)).map((one) => [one.type, one]));
+  return [...all.values()].sort((one, other) => one.name.localeCompare(other.name));
 }
 
 /** Return true if the template needs no credentials and no external service. */
@@ -27,17 +58,25 @@ export function isReady(template: Template): boolean {
 interface Wanted {
   search: string;
   category: string;
+  service: string;
   ready: boolean;
 }
 
 /** Return the templates that contain every word of the search, optionally of one category; those ready to run first. */
-export function matching(templates: readonly Template[], wanted: Wanted): Template[] {
+export function matching(
+  templates: readonly Template[],
+  wanted: Wanted,
+  catalogue?: Pick<Catalogue, "find">,
+): Template[] {
   const words = wanted.search.toLowerCase().split(/\s+/).filter(Boolean);
   const found = templates.filter((template) => {
     if (wanted.category !== "" && template.category !== wanted.category) return false;
     if (wanted.ready && !isReady(template)) return false;
+    const services = servicesIn(template, catalogue);
+    if (wanted.service !== "" && !services.some((one) => one.type === wanted.service)) return false;
     const { name, description, category, tags } = template;
-    const text = [name, description, category, ...tags, ...typesIn(template)].join(" ").toLowerCase();
+    const parts = [name, description, category, categoryLabel(category), ...tags, ...typesIn(template)];
+    const text = [...parts, ...services.map((one) => one.name)].join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
   });
   return found.sort((one, other) => Number(isReady(other)) - Number(isReady(one)));
@@ -61,16 +100,6 @@ export function firstSteps(templates: readonly Template[], most: number): Templa
   return [...found.values()].slice(0, most);
 }
 
-/** Return the template's credentials that the workspace lacks, compared by name and type. */
-export function missingCredentials(
-  template: Template,
-  kept: readonly Pick<Schemas["CredentialOut"], "name" | "type">[],
-): Template["credentials"] {
-  return template.credentials.filter(
-    (needed) => !kept.some((one) => one.name === needed.name && one.type === needed.type),
-  );
-}
-
 /** Return the server's templates. They change only when the server restarts. */
 export function useTemplates() {
   return api.useQuery("get", "/api/templates", {}, { staleTime: 10 * 60_000 });
@@ -83,7 +112,8 @@ export function useTakeTemplate() {
   const taking = api.useMutation("post", "/api/templates/{name}/use", {
     onError: (error: unknown) => notify.refused("The template could not be used", error),
   });
-  async function take({ id, sample_input: sample }: Template) {
+  async function take(template: Template) {
+    const { id, sample_input: sample } = template;
     const flow = await taking.mutateAsync({ params: { path: { name: id } }, body: {} });
     if (sample !== null) keepInput(flow.id, JSON.stringify(sample, null, 2));
     void reload();
