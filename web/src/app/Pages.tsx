@@ -72,6 +72,7 @@ export function Pages() {
         <Route path="/flows" component={Flows} />
         <Route path="/templates" component={Templates} />
         <Route path="/flows/:id">{({ id }) => <Editor key={id} id={id} />}</Route>
+        <Route path="/flows/:id/setup">{({ id }) => <Editor key={`${id} guided`} id={id} guided />}</Route>
         <Route path="/flows/:id/versions">{({ id }) => <Versions key={id} id={id} />}</Route>
         <Route path="/runs" component={Runs} />
         <Route path="/waiting" component={Waiting} />

@@ -189,11 +189,11 @@ interface BodyProps extends NodeFormProps {
 
 function Body(props: BodyProps) {
   const { value, onChange, context, problems = [], readOnly = false, run } = props;
-  const { schema, usual, remembered, beside = NONE_BESIDE } = props;
+  const { schema, usual, remembered, beside = NONE_BESIDE, only } = props;
   const expressions = useExpressions(context, schema);
   const known = useMemo(() => new Set(Object.keys(schema.properties ?? {})), [schema]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the usual settings belong to the schema
-  const folding = useMemo(() => ({ usual, remembered }), [schema, remembered]);
+  const folding = useMemo(() => ({ usual, remembered, only }), [schema, remembered, only?.join()]);
   const state = useMemo(() => ({ readOnly, expressions, run: run ?? null }), [readOnly, expressions, run]);
   const { errors, others } = useMemo(
     () =>
@@ -218,7 +218,7 @@ function Body(props: BodyProps) {
     <FormProvider value={state}>
       <FoldingProvider value={folding}>
         <Stack gap="md">
-          <Others problems={others} />
+          {only === undefined && <Others problems={others} />}
           {known.size === 0 && !hasUnknown && <Quiet>This node has no settings.</Quiet>}
           <Box>
             <SchemaForm
@@ -229,7 +229,7 @@ function Body(props: BodyProps) {
               onChange={(next) => onChange(withSettings(value, known, next))}
             />
           </Box>
-          {hasUnknown && (
+          {hasUnknown && only === undefined && (
             <FieldFrame
               id={`other-${context.nodeId}`}
               label="Other settings"

@@ -63,6 +63,8 @@ export interface NodeFormProps {
   /** The server's problems with this node's config. */
   problems?: readonly Problem[];
   readOnly?: boolean;
+  /** The only settings to show, if not all. */
+  only?: readonly string[];
   /** Runs the node; absent if it cannot be run from its form. */
   run?: NodeRun;
 }

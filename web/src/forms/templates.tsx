@@ -17,6 +17,8 @@ import { isRecord } from "./schema/values";
 export interface Folding {
   /** The settings shown at once, in addition to required ones and those with a value. */
   usual: ReadonlySet<string>;
+  /** The only settings that are shown. */
+  only?: readonly string[];
   /** True to show all: a user who is asked for input should not have to search. */
   all?: boolean;
   /** The key under which the folding is remembered. */
@@ -162,9 +164,10 @@ interface Sections {
 /** Computed once per form, so that no field moves while the user types. */
 function sectionsOf(
   { properties, schema, formData }: ObjectFieldTemplateProps,
-  { usual, all = false }: Pick<Folding, "usual" | "all">,
+  { usual, all = false, only }: Pick<Folding, "usual" | "all" | "only">,
 ): Sections {
   const names = properties.map((one) => one.name);
+  if (only !== undefined) return { first: names.filter((name) => only.includes(name)), more: [] };
   const data = isRecord(formData) ? formData : {};
   const isFirst = (name: string) => schema.required?.includes(name) || data[name] !== undefined || usual.has(name);
   const first = names.filter(isFirst);
@@ -177,7 +180,7 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps) {
   const folding = useContext(FoldingContext);
   const isRoot = fieldPathId.path.length === 0;
   const place = isRoot ? folding.remembered : `${folding.remembered}.${fieldPathId.path.join(".")}`;
-  const [sections] = useState(() => sectionsOf(props, isRoot ? folding : { ...folding, usual: new Set() }));
+  const [sections] = useState(() => sectionsOf(props, isRoot ? folding : { usual: new Set() }));
   const [open, setOpen] = useRemembered(folding.remembered === "" ? "" : place);
   const contentOf = (name: string) => properties.find((one) => one.name === name)?.content;
   const wrong = inProblems(errorSchema, sections.more) > 0;

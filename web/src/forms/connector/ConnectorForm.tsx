@@ -106,6 +106,7 @@ export default function ConnectorForm({
   onChange,
   problems = [],
   readOnly = false,
+  only,
   children,
 }: ConnectorFormProps) {
   const id = `f${useId().replace(/\W/g, "")}_${OPERATION}`;
@@ -133,16 +134,18 @@ export default function ConnectorForm({
     .map((problem) => problem.message);
   return (
     <Stack gap="md">
-      <OperationField
-        id={id}
-        label={labelOf(type)}
-        isTrigger={type.trigger}
-        operations={operations}
-        value={chosen}
-        onChange={choose}
-        problems={ownProblems}
-        readOnly={readOnly}
-      />
+      {only === undefined && (
+        <OperationField
+          id={id}
+          label={labelOf(type)}
+          isTrigger={type.trigger}
+          operations={operations}
+          value={chosen}
+          onChange={choose}
+          problems={ownProblems}
+          readOnly={readOnly}
+        />
+      )}
       {isMissing && (
         <Alert color="yellow" variant="light" p="xs">
           {connector.name} has no operation “{chosen}” on this server. Choose another one.
@@ -150,7 +153,7 @@ export default function ConnectorForm({
       )}
       {connector === undefined && (error ? <Refused error={error} onRetry={retry} /> : <LoadingRows rows={3} />)}
       {connector !== undefined && found !== undefined && (
-        <OperationParts connector={connector} operation={found}>
+        <OperationParts connector={connector} operation={found} isBrief={only !== undefined}>
           {children}
         </OperationParts>
       )}
@@ -161,10 +164,11 @@ export default function ConnectorForm({
 interface OperationPartsProps {
   connector: Connector;
   operation: ConnectorOperation;
+  isBrief: boolean;
   children: (fields: Fields) => React.ReactNode;
 }
 
-function OperationParts({ connector, operation, children }: OperationPartsProps) {
+function OperationParts({ connector, operation, isBrief, children }: OperationPartsProps) {
   const fields = useMemo(
     () => ({
       schema: withoutOperation(operation.config_schema),
@@ -176,7 +180,7 @@ function OperationParts({ connector, operation, children }: OperationPartsProps)
   const place = useMemo(() => ({ connector, operation: operation.id }), [connector, operation]);
   return (
     <>
-      <About connector={connector} operation={operation} />
+      {!isBrief && <About connector={connector} operation={operation} />}
       <ConnectorProvider value={place}>{children(fields)}</ConnectorProvider>
     </>
   );

@@ -1,6 +1,5 @@
 import { Button, Group, Modal, Text } from "@mantine/core";
 import { useDocumentTitle, useMediaQuery } from "@mantine/hooks";
-import { notifications } from "@mantine/notifications";
 import { IconX } from "@tabler/icons-react";
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { ReactFlowProvider } from "@xyflow/react";
@@ -22,7 +21,7 @@ import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
 import { DocsLink } from "@/ui/Page";
 import { Quiet } from "@/ui/Quiet";
-import { Empty, Loading, Refused } from "@/ui/states";
+import { Empty, Loading, LoadingRows, Refused } from "@/ui/states";
 import { Canvas } from "./canvas/Canvas";
 import { EditorProvider, useEditor, useEditorStore } from "./context";
 import classes from "./editor.module.css";
@@ -46,6 +45,7 @@ import { useKeptFocus } from "./useKeptFocus";
 import { useClipboard, useKeys } from "./useKeys";
 
 const JsonText = lazily(() => import("./JsonText"));
+const Guide = lazily(() => import("./setup/Guide").then((part) => ({ default: part.Guide })));
 
 /** The definition as JSON beside the canvas. A change of either updates the other. */
 function JsonPane() {
@@ -311,6 +311,11 @@ function Watchers() {
   useChecking();
   useWatching();
   useKeptPins();
+  return null;
+}
+
+/** Effects of the canvas; renders nothing. */
+function CanvasWatchers() {
   useKeys();
   useClipboard();
   useKeptFocus();
@@ -327,6 +332,7 @@ function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
   const wide = useMediaQuery("(min-width: 1600px)") ?? false;
   return (
     <div className={classes.editor}>
+      <CanvasWatchers />
       <Header />
       <Bars />
       {!readOnly && <LeftDrafts drafts={kept.drafts} known={kept.tabs.open !== null} />}
@@ -371,21 +377,27 @@ function RunArea() {
   );
 }
 
-function useRestoredNotice(store: EditorStore): void {
+function useRestoredNotice(store: EditorStore, isShown: boolean): void {
   useEffect(() => {
     const { definition, saved, saving } = store.getState();
     if (definition === saved || saving.kind === "conflict") return;
-    notifications.show({ message: "Your unsaved changes were restored. Use Undo to remove them." });
-  }, [store]);
+    if (isShown) notify.hint("Your unsaved changes were restored. Use Undo to remove them.");
+  }, [store, isShown]);
 }
 
-function OpenEditor({ flow, kept }: { flow: ServerFlow; kept: Kept }) {
+interface OpenProps {
+  flow: ServerFlow;
+  kept: Kept;
+  guided: boolean;
+}
+
+function OpenEditor({ flow, kept, guided }: OpenProps) {
   const { may } = useSession();
   const narrow = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false }) ?? false;
-  const readOnly = narrow || !may("editor");
+  const readOnly = (narrow && !guided) || !may("editor");
   const [store] = useState(() => opened(flow, kept, !may("editor")));
   useCatalogueIn(store);
-  useRestoredNotice(store);
+  useRestoredNotice(store, !guided);
   useEffect(() => store.getState().setReadOnly(readOnly), [store, readOnly]);
   useEffect(() => {
     const isNew = !readOnly && window.innerWidth >= ROOM_FOR_LIST && store.getState().definition.nodes.length === 0;
@@ -396,10 +408,16 @@ function OpenEditor({ flow, kept }: { flow: ServerFlow; kept: Kept }) {
   return (
     <EditorProvider store={store}>
       <SaverProvider value={saver}>
-        <ReactFlowProvider>
-          <Watchers />
-          <Workbench narrow={narrow} kept={kept} />
-        </ReactFlowProvider>
+        <Watchers />
+        {guided ? (
+          <Suspense fallback={<LoadingRows />}>
+            <Guide />
+          </Suspense>
+        ) : (
+          <ReactFlowProvider>
+            <Workbench narrow={narrow} kept={kept} />
+          </ReactFlowProvider>
+        )}
       </SaverProvider>
     </EditorProvider>
   );
@@ -426,8 +444,8 @@ function useKept(flowId: string): Kept | null {
   return kept;
 }
 
-/** The editor of one flow. */
-export default function Editor({ id }: { id: string }) {
+/** The editor of one flow; `guided`: its set-up, step by step and without the canvas. */
+export default function Editor({ id, guided = false }: { id: string; guided?: boolean }) {
   const kept = useKept(id);
   const { may } = useSession();
   const mayEdit = may("editor");
@@ -446,7 +464,8 @@ export default function Editor({ id }: { id: string }) {
     if (first === null && data !== undefined && isFetchedAfterMount) setFirst(data);
   }, [data, first, isFetchedAfterMount]);
 
-  if (first !== null && catalogue !== undefined && kept !== null) return <OpenEditor flow={first} kept={kept} />;
+  if (first !== null && catalogue !== undefined && kept !== null)
+    return <OpenEditor flow={first} kept={kept} guided={guided} />;
   if (problem instanceof ApiError && problem.status === 404 && kept !== null) return <NoFlow drafts={kept.drafts} />;
   if (problem !== null && problem !== undefined) return <Refused error={problem} onRetry={() => void refetch()} />;
   if (catalogueError) return <Refused error={catalogueError} onRetry={retry} />;

@@ -117,7 +117,8 @@ export function useTakeTemplate() {
     const flow = await taking.mutateAsync({ params: { path: { name: id } }, body: {} });
     if (sample !== null) keepInput(flow.id, JSON.stringify(sample, null, 2));
     void reload();
-    go(`/flows/${flow.id}`);
+    const needsSetup = template.credentials.length > 0 || Object.keys(template.choose ?? {}).length > 0;
+    go(needsSetup ? `/flows/${flow.id}/setup` : `/flows/${flow.id}`);
   }
   // The error is already shown.
   return {

@@ -26,7 +26,7 @@ import {
   IconTrash,
 } from "@tabler/icons-react";
 import { type ReactNode, Suspense, useEffect, useMemo, useRef, useState } from "react";
-import type { NodeType } from "@/api/catalogue";
+import type { Catalogue, NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
 import type { NodeFormProps, NodeRun } from "@/forms/context";
 import { Words } from "@/forms/fields/FieldFrame";
@@ -89,19 +89,24 @@ function UnsentHint({ node }: { node: FlowNode }) {
 type Told = FieldSchema & { "x-address"?: boolean; "x-steps"?: string[] };
 
 /** Return a random path: `github/` and 24 hexadecimal digits. */
-function randomPath(type: string): string {
+export function randomPath(type: string): string {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   return `${type.replace(/_trigger$/, "")}/${digits}`;
 }
 
+/** Return the setting with the address of an app trigger; undefined for other nodes. */
+export function addressKey(catalogue: Catalogue | undefined, type: string): string | undefined {
+  return Object.entries(propertiesOf(catalogue, type)).find(([, field]) => (field as Told)["x-address"])?.[0];
+}
+
 /** Says what to enter where in the service of an app trigger, with the address to copy. */
-function ServiceSteps({ node }: { node: FlowNode }) {
+export function ServiceSteps({ node }: { node: FlowNode }) {
   const store = useEditorStore();
   const catalogue = useEditor((state) => state.catalogue);
   const readOnly = useEditor((state) => state.readOnly);
   const properties = propertiesOf(catalogue, node.type);
-  const [key, told] = Object.entries(properties).find(([, field]) => (field as Told)["x-address"]) ?? [];
+  const key = addressKey(catalogue, node.type);
   if (key === undefined) return null;
   const address = addressOf(node, properties);
   const url = address === null ? null : window.location.origin + address;
@@ -130,7 +135,7 @@ function ServiceSteps({ node }: { node: FlowNode }) {
           </Group>
         )}
         <List type="ordered" size="sm" spacing={2}>
-          {((told as Told)["x-steps"] ?? []).map((step) => (
+          {((properties[key] as Told)["x-steps"] ?? []).map((step) => (
             <List.Item key={step}>
               <Text size="sm">{step}</Text>
             </List.Item>

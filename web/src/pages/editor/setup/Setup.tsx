@@ -3,13 +3,14 @@
 import { Anchor, Button, CloseButton, Group, Progress, Stack, Text, TextInput, Title } from "@mantine/core";
 import { IconCircle, IconCircleCheckFilled } from "@tabler/icons-react";
 import { type ReactNode, Suspense, useMemo, useState } from "react";
+import { Link } from "wouter";
 import { api } from "@/api/client";
 import { useCredentials } from "@/api/credentials";
 import { CALM } from "@/api/queries";
 import { useSession } from "@/app/session";
 import { readDefinition } from "@/definition/read";
 import type { Json } from "@/definition/types";
-import { useTemplates } from "@/pages/templates/templates";
+import { type Template, useTemplates } from "@/pages/templates/templates";
 import { lazily } from "@/ui/lazily";
 import { Quiet } from "@/ui/Quiet";
 import { LoadingRows } from "@/ui/states";
@@ -17,20 +18,22 @@ import { useEditor, useEditorStore } from "../context";
 import { startsOf } from "../panel/starts";
 import { useDismissed } from "./dismissed";
 import classes from "./setup.module.css";
-import { type Task, tasksOf } from "./tasks";
+import { type Origin, type Task, tasksOf } from "./tasks";
 
-interface SetupState {
+export interface SetupState {
   tasks: readonly Task[];
   done: number;
   /** Other requirements of the template, such as a language model. */
   needs: readonly string[];
   dismiss: () => void;
+  /** The template, if it is known to this server. */
+  template: Template | undefined;
 }
 
 const NO_PROBLEMS: readonly never[] = [];
 
 /** Return the remaining tasks; undefined while they are unknown. */
-function useSetup(): SetupState | undefined {
+export function useSetup(): SetupState | undefined {
   const { user } = useSession();
   const { id: flowId, status } = useEditor((state) => state.flow);
   const definition = useEditor((state) => state.definition);
@@ -55,6 +58,7 @@ function useSetup(): SetupState | undefined {
       origin: template && {
         definition: readDefinition(template.definition),
         credentials: template.credentials,
+        choose: template.choose as Origin["choose"],
       },
       credentials,
       problems,
@@ -65,7 +69,7 @@ function useSetup(): SetupState | undefined {
   }, [definition, catalogue, credentials, runs, templates, template, error, problems, status]);
   if (tasks === undefined) return undefined;
   const done = tasks.filter((task) => task.done).length;
-  return { tasks, done, needs: template?.needs ?? [], dismiss };
+  return { tasks, done, needs: template?.needs ?? [], dismiss, template };
 }
 
 /** A flow that people start needs no activation. */
@@ -77,6 +81,7 @@ const CredentialDialog = lazily(() =>
 
 export function Setup() {
   const setup = useSetup();
+  const flowId = useEditor((state) => state.flow.id);
   if (setup === undefined) return <LoadingRows rows={3} />;
   const { tasks, done, needs, dismiss } = setup;
   const isReady = done === tasks.length;
@@ -94,6 +99,11 @@ export function Setup() {
           {done} of {tasks.length} done
         </Quiet>
       </Group>
+      {!isReady && (
+        <Anchor component={Link} href={`/flows/${flowId}/setup`} size="xs">
+          Set up step by step
+        </Anchor>
+      )}
       {needs.length > 0 && <Quiet size="xs">This flow also needs: {needs.join(", ")}.</Quiet>}
       <ul className={classes.tasks}>
         {tasks.map((task) => (
@@ -116,10 +126,16 @@ export function Setup() {
   );
 }
 
-function TaskBody({ task }: { task: Task }) {
+export function TaskBody({ task }: { task: Task }) {
   switch (task.kind) {
     case "credential":
       return <CredentialTask task={task} />;
+    case "choose":
+      return (
+        <Words title={`Choose ${task.node}`} done={task.done}>
+          {!task.done && <GoTo nodeId={task.nodeId} field={`config.${task.keys[0]}`} about="" />}
+        </Words>
+      );
     case "variable":
       return <VariableTask key={task.id} task={task} />;
     case "setting":
@@ -201,11 +217,11 @@ function CredentialTask({ task }: { task: Extract<Task, { kind: "credential" }> 
   );
 }
 
-/** A variable with an example's address: text is replaced here, other values in the variables. */
+/** A variable, such as one with an example's address: text and numbers are replaced here, others in the variables. */
 function VariableTask({ task }: { task: Extract<Task, { kind: "variable" }> }) {
   const store = useEditorStore();
   const value = useEditor((state) => state.definition.settings?.vars?.[task.name]);
-  const [text, setText] = useState(typeof value === "string" ? value : null);
+  const [text, setText] = useState(typeof value === "string" || typeof value === "number" ? String(value) : null);
   if (text === null) {
     return (
       <Words title={`Variable “${task.name}”`} done={task.done}>
@@ -215,8 +231,9 @@ function VariableTask({ task }: { task: Extract<Task, { kind: "variable" }> }) {
   }
   function save() {
     const vars = store.getState().definition.settings?.vars ?? {};
-    if (text !== null && text !== vars[task.name])
-      store.getState().setSettings({ vars: { ...vars, [task.name]: text as Json } });
+    if (text === null || text === String(vars[task.name])) return;
+    const next: Json = typeof value === "number" && text.trim() !== "" && Number.isFinite(+text) ? +text : text;
+    store.getState().setSettings({ vars: { ...vars, [task.name]: next } });
   }
   return (
     <TextInput

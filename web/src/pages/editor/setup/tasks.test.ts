@@ -78,6 +78,39 @@ describe("the tasks of a flow made from a template", () => {
     expect(brief({ ...SETUP, credentials: [{ name: "shop", type: "smtp" }] } as never)[0]).toBe("open credential shop");
   });
 
+  it("are the accounts of services by any of their types, and what every user chooses", () => {
+    const post = { id: "post", type: "chat", name: "Post it", config: { credential: "Chat" } };
+    const types = {
+      chat: {
+        name: "Chat",
+        mark: {},
+        config_schema: { properties: { credential: { "x-credential": ["oauth2", "http_bearer"] } } },
+      },
+    };
+    const schema = { properties: { channel: {}, thread: {}, sort: { default: "new" } }, required: ["channel"] };
+    const catalogue = { find: (type: string) => types[type as "chat"], schemaOf: () => schema };
+    const open = (config: object, credentials: object[] = []) => {
+      const definition = { nodes: [{ ...post, config: { ...post.config, ...config } }], edges: [] };
+      const needed = {
+        credentials: [{ name: "Chat", type: "oauth2", for: "Post it" }],
+        choose: { post: ["channel", "thread"] },
+      };
+      const origin = { definition: FLOW, ...needed };
+      const missing = {
+        level: "error",
+        message: "is required",
+        path: "nodes[0].config.channel",
+        nodeId: "post",
+        field: "config.channel",
+      };
+      const setup = { ...SETUP, definition, catalogue, origin, credentials, problems: [missing] };
+      return brief(setup as never);
+    };
+    expect(open({})).toEqual(["open credential Chat", "open choose post", "open run", "open activate"]);
+    const kept = [{ name: "Chat", type: "http_bearer" }];
+    expect(open({ channel: "#general" }, kept).slice(0, 2)).toEqual(["done credential Chat", "done choose post"]);
+  });
+
   it("contain errors, and need no template", () => {
     const error = {
       level: "error",

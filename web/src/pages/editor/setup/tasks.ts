@@ -8,6 +8,7 @@ import { inWords, type Problem } from "../problems";
 
 export type Task = { id: string; done: boolean } & (
   | { kind: "credential"; name: string; types: readonly string[]; purpose: string | undefined }
+  | { kind: "choose"; nodeId: string; node: string; keys: readonly string[] }
   | { kind: "variable"; name: string; value: string }
   | { kind: "setting"; nodeId: string; node: string; field: string; value: string }
   | { kind: "problem"; nodeId: string | null; node: string; field: string | null; message: string }
@@ -19,6 +20,8 @@ export type Task = { id: string; done: boolean } & (
 export interface Origin {
   definition: Pick<Definition, "nodes" | "settings">;
   credentials: readonly { name: string; type: string; for: string }[];
+  /** The settings that every user chooses, by node. */
+  choose?: Readonly<Record<string, readonly string[]>>;
 }
 
 interface Setup {
@@ -57,17 +60,37 @@ function credentialKeys(catalogue: Catalogue, node: FlowNode): [key: string, typ
   });
 }
 
-function credentialTasks({ definition, catalogue, origin, credentials }: Setup): Task[] {
-  const needed = new Map<string, { types: readonly string[]; purpose: string | undefined }>();
-  for (const { name, type, for: purpose } of origin?.credentials ?? []) needed.set(name, { types: [type], purpose });
-  const used = new Set<string>();
+export interface Account {
+  /** The credential that the nodes name. */
+  name: string;
+  types: readonly string[];
+  uses: readonly { node: FlowNode; key: string }[];
+}
+
+/** Return the credentials that nodes name in their settings, in the order of the nodes. */
+export function accountsOf(definition: Definition, catalogue: Catalogue): Account[] {
+  const found = new Map<string, { types: readonly string[]; uses: { node: FlowNode; key: string }[] }>();
   for (const node of definition.nodes) {
     for (const [key, types] of credentialKeys(catalogue, node)) {
       const name = node.config?.[key];
       if (typeof name !== "string" || name === "") continue;
-      used.add(name);
-      if (!needed.has(name)) needed.set(name, { types, purpose: undefined });
+      const known = found.get(name) ?? { types, uses: [] };
+      found.set(name, { ...known, uses: [...known.uses, { node, key }] });
     }
+  }
+  return [...found].map(([name, more]) => ({ name, ...more }));
+}
+
+function credentialTasks({ definition, catalogue, origin, credentials }: Setup): Task[] {
+  const needed = new Map<string, { types: readonly string[]; purpose: string | undefined }>();
+  for (const { name, type, for: purpose } of origin?.credentials ?? []) needed.set(name, { types: [type], purpose });
+  const used = new Set<string>();
+  for (const { name, types, uses } of accountsOf(definition, catalogue)) {
+    used.add(name);
+    const known = needed.get(name);
+    // A service accepts each of its types, of which the template names the first.
+    const isService = uses.some(({ node }) => catalogue.find(node.type)?.mark);
+    if (known === undefined || isService) needed.set(name, { types, purpose: known?.purpose });
   }
   return [...needed].flatMap(([name, { types, purpose }]) => {
     // Another one was chosen in its place, or its node was removed.
@@ -109,11 +132,27 @@ function settingTasks({ definition, catalogue, origin }: Setup): Task[] {
   );
 }
 
+/** A choice is made if its first setting has a value, and each that is required. */
+function chooseTasks({ definition, catalogue, origin }: Setup): Task[] {
+  return definition.nodes.flatMap((node) => {
+    const keys = origin?.choose?.[node.id];
+    if (keys === undefined) return [];
+    const { properties = {}, required = [] } = (catalogue.schemaOf(node) ?? {}) as FieldSchema;
+    const isSet = (key: string) => (node.config?.[key] ?? properties[key]?.default) !== undefined;
+    const done = keys.every((key, index) => isSet(key) || (index > 0 && !required.includes(key)));
+    const name = nameOf(node, catalogue.find(node.type));
+    return [{ id: `choose ${node.id}`, kind: "choose" as const, nodeId: node.id, node: name, keys, done }];
+  });
+}
+
 /** Errors are tasks too, unless another task is about the same field. */
-function problemTasks({ definition, catalogue, problems }: Setup): Task[] {
+function problemTasks({ definition, catalogue, origin, problems }: Setup): Task[] {
   const nodes = new Map(definition.nodes.map((node) => [node.id, node]));
   return problems
-    .filter((problem) => problem.level === "error")
+    .filter(({ level, nodeId, field }) => {
+      const keys = nodeId === null ? undefined : origin?.choose?.[nodeId];
+      return level === "error" && !keys?.some((key) => field === `config.${key}`);
+    })
     .map((problem) => {
       const { nodeId, field, message, path } = problem;
       const node = nodeId === null ? undefined : nodes.get(nodeId);
@@ -134,6 +173,7 @@ function problemTasks({ definition, catalogue, problems }: Setup): Task[] {
 export function tasksOf(setup: Setup): Task[] {
   return [
     ...credentialTasks(setup),
+    ...chooseTasks(setup),
     ...variableTasks(setup),
     ...settingTasks(setup),
     ...problemTasks(setup),
