@@ -114,10 +114,10 @@ def make_field(told: Mapping[str, Any]) -> Any:
 
 def _name_needs(connector: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
     """Return an input whose sources have `needs`: the inputs that must have a value before the service is asked."""
-    found = dict(told)
+    found, operations = dict(told), connector.get("sources", connector["operations"])
     for key in {"options", "fields_from"} & set(told):
         ours = told[key].get("inputs", {})
-        operation = next(each for each in connector["operations"] if each["id"] == told[key]["operation"])
+        operation = next(each for each in operations if each["id"] == told[key]["operation"])
         theirs = [name for name, input_ in operation.get("inputs", {}).items() if input_.get("required")]
         found[key] = {**told[key], "needs": [ours[name] for name in theirs if isinstance(ours.get(name), str)]}
     return found

@@ -177,13 +177,16 @@ def describe_poll(told: Mapping[str, Any]) -> str:
 
 
 def narrow(connector: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the connector with only the operations that can be polled, named by what they find."""
+    """Return the connector with only the operations that can be polled, named by what they find.
+
+    Its `sources` are all operations, which offer values for inputs.
+    """
     events = []
     for each in connector["operations"]:
         if told := each.get("poll"):
             description = f"{each['description']} {describe_poll(told)}".rstrip()
             events.append({**each, "name": told.get("title", each["name"]), "description": description})
-    return {**connector, "operations": events}
+    return {**connector, "operations": events, "sources": connector["operations"]}
 
 
 def make_trigger(type_: str, connector: Mapping[str, Any]) -> ConnectorPoll | None:

@@ -305,6 +305,8 @@ def test_a_trigger_offers_the_values_of_lists_that_it_does_not_poll(httpserver, 
     stub = Stub(httpserver, [answer({"bases": [{"id": "app1", "name": "Sales"}]})])
     node = make_trigger("airtable_poll", aim(connector_files.read("airtable"), stub.port))
     ctx, _ = make_ctx(credentials={"mine": ("http_bearer", {"token": "tok-1"}, [HOST])})
+    table = node.schema({"operation": "list_records"}).fields["table"]
+    assert table.metadata["x-options"]["needs"] == ["base"]
     found = list_options(node, "list_records", "base", {"credential": "mine", "every": 60}, ctx)
     assert found == ([{"value": "app1", "label": "Sales"}], False)
 
