@@ -18,9 +18,10 @@ FIELD = re.compile(r"^    '?(\w+)'?\??: (.*)$", re.MULTILINE)
 
 @cache
 def pipedrive_methods():
-    """Return `(HTTP method, pattern of the path, Call)` of all methods for deals, persons and organizations."""
+    """Return `(HTTP method, pattern of the path, Call)` of all methods for deals, persons, organizations and fields."""
     found = []
-    for kind in ("deals", "persons", "organizations"):
+    fields = ("deal-fields", "person-fields", "organization-fields")
+    for kind in ("deals", "persons", "organizations", *fields):
         for part in file_of("pipedrive", f"dist/versions/v2/api/{kind}-api.js").split("const localVarPath = `")[1:]:
             query = set(re.findall(r"localVarQueryParameter\['(\w+)'\]", part))
             model = re.search(r"serializeDataIfNeeded\)\((\w+),", part)

@@ -254,10 +254,10 @@ def _has_query():
 
 @cache
 def baserow_methods():
-    """Return the calls for rows; the code has no line breaks."""
+    """Return the calls for rows and fields; the code has no line breaks."""
     found = []
     for function in file_of("activepieces-piece-baserow", "src/index.js").split("}async "):
-        for verb, path, rest in re.findall(r'makeRequest\("(\w+)",`(/database/rows/[^`]+)`(.*)', function):
+        for verb, path, rest in re.findall(r'makeRequest\("(\w+)",`(/database/(?:rows|fields)/[^`]+)`(.*)', function):
             names = set(re.findall(r"[{,](\w+):", function.partition("makeRequest")[0] + rest))
             names |= {"filters"} if ".filters=" in function else set()
             found.append((verb, pattern_of(VARIABLE.sub("{x}", path)), Call(names, ANY)))

@@ -13,6 +13,7 @@ HUBSPOT = {
     "deals": "deals",
     "notes": "objects/notes",
     "owners": "owners",
+    "properties": "properties",
 }
 
 

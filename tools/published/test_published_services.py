@@ -31,7 +31,8 @@ SALESFORCE = "developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/"
 SENDGRID = "the package has mails only: www.twilio.com/docs/sendgrid/api-reference/"
 ELSEWHERE = {  # what the packages do not know, and where it is from
     ("baserow", "create_row", "before"): "api.baserow.io/api/redoc/, create_database_table_row",
-    ("baserow", "delete_row", "user_field_names"): "goes with all requests for rows, also where it has no meaning",
+    ("baserow", "delete_row", "user_field_names"): "goes with all requests, also where it has no meaning",
+    ("baserow", "list_fields", "user_field_names"): "goes with all requests, also where it has no meaning",
     ("sendgrid", "create_list", "/marketing/lists"): SENDGRID + "lists/create-list",
     ("sendgrid", "delete_contacts", "/marketing/contacts"): SENDGRID + "contacts/delete-contacts",
     ("sendgrid", "list_lists", "/marketing/lists"): SENDGRID + "lists/get-all-lists",
