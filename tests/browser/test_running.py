@@ -230,6 +230,7 @@ def test_running_a_node_without_data_runs_what_is_before_it(editor, watch, axe):
     alert = editor.run_panel.get_by_role("alert")
     expect(alert).to_contain_text("The last run took another branch")
     axe(editor.page, "section[aria-label=Run]")
+    editor.page.get_by_role("button", name="Zoom to fit").click()
     editor.click("start")
     expect(run_node).to_have_count(0)
     editor.panel.get_by_role("button", name="Test trigger").click()
