@@ -178,7 +178,7 @@ def test_nodes_selected_by_a_box_are_deleted_together(editor):
     editor.drag((first["x"] - 20, first["y"] - 40), (last["x"] + last["width"] + 20, last["y"] + last["height"] + 40))
     editor.page.keyboard.up("Shift")
     editor.selected("one", "two")
-    expect(editor.panel.get_by_text("2 nodes selected")).to_be_visible()
+    expect(editor.panel.get_by_text("2 nodes", exact=True)).to_be_visible()
     editor.press("Delete")
     editor.becomes(nodes=["start"], wires=[])
 
@@ -400,6 +400,29 @@ def test_an_example_in_an_empty_field_does_not_look_like_a_wrong_value(editor):
     expect(cron).to_have_attribute("placeholder", re.compile("^For example "))
     example, wrong = cron.evaluate("(it) => [getComputedStyle(it, '::placeholder').color, getComputedStyle(it).color]")
     assert example != wrong
+
+
+# Return the labels of the buttons that the tooltip covers.
+COVERED = """(tip) => {
+    const box = tip.getBoundingClientRect();
+    const isCovered = ({ left, right, top, bottom }) =>
+        left < box.right && right > box.left && top < box.bottom && bottom > box.top;
+    return [...document.querySelectorAll("button, input")]
+        .filter((one) => isCovered(one.getBoundingClientRect()))
+        .map((one) => one.ariaLabel ?? one.textContent);
+}"""
+
+
+def test_tooltips_of_the_panel_cover_no_button(editor):
+    editor.open(placed(chain(node("start", "manual"), node("keep", "set", {"values": {"a": "{{ 1 }}"}})))).click("keep")
+    tip = editor.page.get_by_role("tooltip")
+    head = ("Dock below the canvas", "Widen panel", "Hide panel")
+    for name in (*head, "Duplicate", "Delete node", "steps.keep: change id", "Run this node"):
+        editor.panel.get_by_role("button", name=name).hover()
+        expect(tip).to_have_count(1)
+        assert tip.evaluate(COVERED) == [], name
+        editor.page.mouse.move(*editor.spot(0.1, 0.6))
+        expect(tip).to_have_count(0)
 
 
 def test_data_is_inserted_into_an_expression_in_a_table_row(editor):

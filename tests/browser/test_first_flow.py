@@ -54,6 +54,8 @@ class Newcomer:
     def add_request(self, url):
         self.add("HTTP request")
         expect(self.editor.field("URL")).to_be_focused()
+        # The focus scrolls the name of the node out of sight only if it must.
+        expect(self.panel.get_by_label("Node name")).to_be_in_viewport()
         self.type(url)
         self.try_out()
 

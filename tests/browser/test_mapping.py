@@ -48,11 +48,11 @@ def config(editor, id_):
 
 def test_input_settings_and_output_are_side_by_side(opened, axe):
     editor = opened(values("get", n="{{ input.body.total }}"), values("make", twice="{{ input.n * 2 }}"))
+    expect(column(editor, "Input")).to_contain_text('"n": 2')
+    expect(column(editor, "Output")).to_contain_text('"twice": 4')
     names = ("Data of the node", "Settings of the node", "Result of the node")
     left, middle, right = (column(editor, name).bounding_box() for name in names)
     assert left["y"] == middle["y"] == right["y"] and left["x"] < middle["x"] < right["x"]
-    expect(column(editor, "Input")).to_contain_text('"n": 2')
-    expect(column(editor, "Output")).to_contain_text('"twice": 4')
     axe(editor.page)
     # The input may be that of a node further back.
     column(editor, "Data of the node").get_by_role("combobox", name="Data from").click()

@@ -55,6 +55,8 @@ export const theme = createTheme({
     },
     // Most choices have no "none".
     Select: { defaultProps: { allowDeselect: false } },
+    // A pointer on its way to something else shows none.
+    Tooltip: { defaultProps: { openDelay: 300 } },
   },
 });
 

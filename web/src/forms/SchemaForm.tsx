@@ -58,7 +58,7 @@ function needsText(leaf: Leaf, value: unknown): boolean {
 function FxButton({ on, toggle }: { on: boolean; toggle: () => void }) {
   const label = on ? "Use plain value" : "Use expression";
   return (
-    <Tooltip label={label} openDelay={300}>
+    <Tooltip label={label}>
       <Button
         size="compact-xs"
         variant={on ? "light" : "subtle"}
@@ -77,7 +77,7 @@ function FxButton({ on, toggle }: { on: boolean; toggle: () => void }) {
 function JsonButton({ on, toggle }: { on: boolean; toggle: () => void }) {
   const label = on ? "Show as table" : "Show as JSON";
   return (
-    <Tooltip label={label} openDelay={300}>
+    <Tooltip label={label}>
       <ActionIcon
         size="sm"
         variant={on ? "light" : "subtle"}

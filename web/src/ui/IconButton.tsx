@@ -1,4 +1,11 @@
-import { ActionIcon, type ActionIconProps, CopyButton, type ElementProps, Tooltip } from "@mantine/core";
+import {
+  ActionIcon,
+  type ActionIconProps,
+  CopyButton,
+  type ElementProps,
+  Tooltip,
+  type TooltipProps,
+} from "@mantine/core";
 import { type Icon, IconCheck, IconCopy } from "@tabler/icons-react";
 
 interface IconButtonProps extends ActionIconProps, ElementProps<"button", keyof ActionIconProps> {
@@ -6,18 +13,25 @@ interface IconButtonProps extends ActionIconProps, ElementProps<"button", keyof 
   label: string;
   /** Shown when the pointer is on it; true for its name. */
   tip?: string | true;
+  /** Where it is, if it would cover other controls above the button. */
+  tipAt?: Pick<TooltipProps, "position" | "offset">;
   icon: Icon;
   iconSize?: number;
 }
 
 /** A gray button that shows an icon only. */
-export function IconButton({ label, tip, icon: Icon, iconSize = 18, ...props }: IconButtonProps) {
+export function IconButton({ label, tip, tipAt, icon: Icon, iconSize = 18, ...props }: IconButtonProps) {
   const button = (
     <ActionIcon variant="subtle" color="gray" aria-label={label} {...props}>
       <Icon size={iconSize} aria-hidden />
     </ActionIcon>
   );
-  return tip === undefined ? button : <Tooltip label={tip === true ? label : tip}>{button}</Tooltip>;
+  if (tip === undefined) return button;
+  return (
+    <Tooltip label={tip === true ? label : tip} {...tipAt}>
+      {button}
+    </Tooltip>
+  );
 }
 
 /** A button that copies a text. */

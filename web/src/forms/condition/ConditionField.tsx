@@ -52,7 +52,7 @@ interface SwitchProps {
 
 export function ViewSwitch({ label, view, canRead, onView, words }: SwitchProps & { label: string }) {
   return (
-    <Tooltip label={words.disabled} disabled={canRead} openDelay={300}>
+    <Tooltip label={words.disabled} disabled={canRead}>
       <SegmentedControl
         size="xs"
         aria-label={`${label}: edit as`}

@@ -212,7 +212,7 @@ function FormMenu({
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
-        <Tooltip label={`${FORMS[form].label}: change`} openDelay={300}>
+        <Tooltip label={`${FORMS[form].label}: change`}>
           <ActionIcon variant="default" size={36} aria-label={`${label}: ${FORMS[form].label}, change`}>
             <Icon size={16} aria-hidden />
           </ActionIcon>

@@ -27,9 +27,9 @@ function ExpressionPanel({ text, scope, problems, onExpand }: ExpressionPanelPro
   const Chevron = open ? IconChevronUp : IconChevronDown;
   return (
     <div className={classes.panel}>
-      <Group justify="space-between" gap={4} align="flex-start" wrap="nowrap">
-        <div className={classes.value}>{holdsExpression(text) && <Preview text={text} problems={problems} />}</div>
-        <Tooltip label="Full screen (Alt+Enter)" openDelay={300}>
+      <Group gap={6} align="flex-start" justify="flex-end" wrap="nowrap">
+        <div className={classes.result}>{holdsExpression(text) && <Preview text={text} problems={problems} />}</div>
+        <Tooltip label="Full screen (Alt+Enter)">
           <ActionIcon
             size="sm"
             variant="subtle"

@@ -60,7 +60,7 @@ interface OpenButtonProps {
 export function OpenButton({ box, label, size }: OpenButtonProps) {
   const name = `Choose ${label.toLowerCase()}`;
   return (
-    <Tooltip label={name} openDelay={300}>
+    <Tooltip label={name}>
       <ActionIcon
         variant={size === undefined ? "subtle" : "default"}
         color="gray"

@@ -174,7 +174,7 @@ function RunFlow({ flow }: { flow: Flow }) {
   }
   return (
     <>
-      <Tooltip label="Run" openDelay={300}>
+      <Tooltip label="Run">
         <ActionIcon
           variant="subtle"
           color="gray"
@@ -246,7 +246,7 @@ function LastResult({ run }: { run: Flow["last_run"] }) {
         )}
       </Group>
       {run.error_text !== null && run.status === "failed" && (
-        <Tooltip label={run.error_text} multiline maw={420} openDelay={300}>
+        <Tooltip label={run.error_text} multiline maw={420}>
           <Text size="xs" className={classes.error} truncate>
             {run.error_text}
           </Text>
@@ -355,7 +355,7 @@ function Favourite({ flow }: { flow: Pick<Flow, "id" | "name" | "favourite"> }) 
   }
   const Icon = isMarked ? IconStarFilled : IconStar;
   return (
-    <Tooltip label={isMarked ? "Remove from favourites" : "Add to favourites"} openDelay={300}>
+    <Tooltip label={isMarked ? "Remove from favourites" : "Add to favourites"}>
       <ActionIcon
         variant="subtle"
         color="gray"

@@ -87,7 +87,7 @@ function Target({ entry, onTarget }: { entry: Entry; onTarget: (id: string) => v
           </Anchor>
         )}
         {id !== null && (
-          <Tooltip label="Show all entries for this" openDelay={300}>
+          <Tooltip label="Show all entries for this">
             <ActionIcon
               className={classes.only}
               size="sm"

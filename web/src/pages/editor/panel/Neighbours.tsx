@@ -22,12 +22,21 @@ function below(event: MouseEvent<HTMLElement>) {
 function Neighbour({ edge, other, readOnly }: { edge: FlowEdge; other: string; readOnly: boolean }) {
   const store = useEditorStore();
   const name = useEditor((state) => calledIn(state, other));
+  const isAmbiguous = useEditor((state) =>
+    state.definition.nodes.some((one) => one.id !== other && calledIn(state, one.id) === name),
+  );
   const between = useEditor((state) => `${calledIn(state, edge.from)} and ${calledIn(state, edge.to)}`);
   return (
     <Group gap={4} wrap="nowrap" justify="space-between">
       <UnstyledButton onClick={() => store.getState().goTo(other)} title={other} style={{ minWidth: 0 }}>
         <Text size="sm" truncate>
           {name}
+          {isAmbiguous && (
+            <Quiet span size="xs">
+              {" "}
+              {other}
+            </Quiet>
+          )}
           {edge.branch !== undefined && (
             <Quiet span size="xs">
               {" "}

@@ -31,6 +31,7 @@ import type { FlowNode, Json } from "@/definition/types";
 import type { NodeFormProps, NodeRun } from "@/forms/context";
 import { Words } from "@/forms/fields/FieldFrame";
 import type { FieldSchema } from "@/forms/schema/types";
+import { nameOf } from "@/graph/nameOf";
 import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
@@ -257,7 +258,7 @@ function NodeId({ id }: { id: string }) {
 
   if (wanted === null) {
     return (
-      <Tooltip label="Name in expressions">
+      <Tooltip label="Name in expressions" position="bottom">
         <UnstyledButton
           disabled={readOnly}
           onClick={() => setWanted(id)}
@@ -312,7 +313,7 @@ function NodeName({ node, type, readOnly }: NameProps) {
       variant="unstyled"
       aria-label="Node name"
       data-name={node.id}
-      placeholder={type?.name ?? node.id}
+      placeholder={nameOf(node, type)}
       classNames={{ input: classes.title }}
       value={node.name ?? ""}
       maxLength={200}
@@ -332,6 +333,8 @@ function NodeName({ node, type, readOnly }: NameProps) {
   );
 }
 
+const BELOW = { position: "bottom" } as const;
+
 function Title({ node, type, readOnly, brief }: NameProps & { brief: boolean }) {
   const store = useEditorStore();
   return (
@@ -346,12 +349,14 @@ function Title({ node, type, readOnly, brief }: NameProps & { brief: boolean }) 
             <IconButton
               label="Duplicate"
               tip="Duplicate (Ctrl+D)"
+              tipAt={BELOW}
               icon={IconCopyPlus}
               onClick={() => store.getState().duplicate([node.id])}
             />
             <IconButton
               label="Delete node"
               tip="Delete (Del)"
+              tipAt={BELOW}
               icon={IconTrash}
               data-next=".react-flow[tabindex]"
               onClick={() => store.getState().removeNodes([node.id])}
@@ -485,8 +490,9 @@ function focusField(path: string, frames = FRAMES): void {
     if (frames > 0) requestAnimationFrame(() => focusField(path, frames - 1));
     return;
   }
-  field.scrollIntoView({ block: "center" });
-  field.focus();
+  // No further than needed: the name of the node stays in sight.
+  field.scrollIntoView({ block: "nearest" });
+  field.focus({ preventScroll: true });
 }
 
 /** Parts above the tabs. */

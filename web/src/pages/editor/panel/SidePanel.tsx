@@ -1,4 +1,4 @@
-import { ActionIcon, Box, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Box, Button, Group, Stack, Tooltip } from "@mantine/core";
 import {
   IconArrowBarToLeft,
   IconArrowBarToRight,
@@ -87,11 +87,8 @@ function ManyPanel() {
     const ids = new Set(nodesAmong(state.definition, state.selected));
     return state.definition.nodes.every((node) => !ids.has(node.id) || node.disabled === true);
   });
-  const isAll = useEditor((state) => nodesAmong(state.definition, state.selected).length === state.selected.length);
-  const words = selected.length > 0 ? `${selected.length} ${isAll ? "nodes" : "elements"} selected` : "Edge selected";
   return (
     <Stack p="md">
-      <Text fw={600}>{words}</Text>
       {!readOnly && (
         <Group gap="xs">
           {selected.length > 0 && (
@@ -142,6 +139,11 @@ function Content() {
   return some > 0 ? <ManyPanel /> : <FlowPanel />;
 }
 
+/** Return the place of a tip left of the buttons at the head of the panel, of which so many precede its own. */
+function leftOf(buttons: number) {
+  return { position: "left", offset: 5 + 32 * buttons } as const;
+}
+
 /** Widen the panel to show input, settings and output side by side, or restore its width. */
 function WidthButton({ width }: { width: number }) {
   const keep = useUi((ui) => ui.keep);
@@ -151,6 +153,7 @@ function WidthButton({ width }: { width: number }) {
     <IconButton
       label={label}
       tip
+      tipAt={leftOf(1)}
       icon={Icon}
       iconSize={20}
       onClick={() => keep({ panelWidth: otherWidth(width, window.innerWidth) })}
@@ -164,6 +167,7 @@ function DockButton({ docked }: { docked: boolean }) {
     <IconButton
       label={label}
       tip
+      tipAt={leftOf(0)}
       icon={docked ? IconLayoutSidebarRight : IconLayoutBottombar}
       iconSize={20}
       data-next="[data-dock]"
@@ -181,10 +185,12 @@ export function SidePanel({ docked }: { docked: boolean }) {
   const width = useUi((ui) => ui.panelWidth);
   const height = useUi((ui) => ui.dockHeight);
   const keep = useUi((ui) => ui.keep);
-  const title = useEditor(({ selected, definition }) => {
+  const title = useEditor(({ selected, selectedEdges, definition }) => {
     if (onlyOne(selected, (key) => noteOf(definition, key)) !== undefined) return "Note";
     if (onlyOne(selected, (key) => groupOf(definition, key)) !== undefined) return "Group";
-    return selected.length === 1 ? "Node" : "Flow";
+    if (selected.length === 0) return ["Flow", "Edge"][selectedEdges.length] ?? `${selectedEdges.length} edges`;
+    const isAll = nodesAmong(definition, selected).length === selected.length;
+    return selected.length === 1 ? "Node" : `${selected.length} ${isAll ? "nodes" : "elements"}`;
   });
   if (!open) {
     return (
@@ -223,6 +229,7 @@ export function SidePanel({ docked }: { docked: boolean }) {
           <IconButton
             label="Hide panel"
             tip
+            tipAt={leftOf(docked ? 1 : 2)}
             icon={IconLayoutSidebarRightCollapse}
             iconSize={20}
             data-next="[aria-label='Show panel']"

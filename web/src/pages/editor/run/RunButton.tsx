@@ -8,6 +8,7 @@ import { InputDialog } from "@/runs/input/InputDialog";
 import { keepInput, lastInput } from "@/runs/input/lastInput";
 import { Button } from "@/ui/Button";
 import { notify } from "@/ui/notify";
+import { Quiet } from "@/ui/Quiet";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { startsOf } from "../panel/starts";
 import { calledIn } from "../store";
@@ -106,8 +107,9 @@ export function RunButton() {
         </Button>
       ) : (
         <Group gap={1} wrap="nowrap">
-          <Tooltip label={refusal ?? "Run the flow as shown on the canvas (Ctrl+Enter)"}>
+          <Tooltip label={refusal} disabled={refusal === null}>
             <Button
+              aria-keyshortcuts="Control+Enter"
               icon={IconPlayerPlayFilled}
               data-disabled={refusal !== null || undefined}
               aria-disabled={refusal !== null || undefined}
@@ -195,7 +197,16 @@ function WaysToRun({ disabled, onRun, onAsk, onRunBare }: WaysProps) {
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item onClick={() => onRun()}>{hasInput ? "Run with last input" : "Run"}</Menu.Item>
+        <Menu.Item
+          onClick={() => onRun()}
+          rightSection={
+            <Quiet size="xs" aria-hidden>
+              Ctrl+Enter
+            </Quiet>
+          }
+        >
+          {hasInput ? "Run with last input" : "Run"}
+        </Menu.Item>
         <Menu.Item onClick={() => onAsk()}>Run with input…</Menu.Item>
         {hasInput && <Menu.Item onClick={onRunBare}>Run without input</Menu.Item>}
         {mayListen && <Menu.Item onClick={() => void listen()}>Listen for a test call</Menu.Item>}

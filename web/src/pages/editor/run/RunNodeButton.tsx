@@ -37,6 +37,9 @@ export function RunNodeButton({ node }: { node: FlowNode }) {
         }
         multiline
         maw={280}
+        // On the canvas: the panel is read while the node is tried.
+        position="left"
+        offset={18}
       >
         <Button size="xs" variant="light" icon={IconPlayerPlayFilled} onClick={() => store.getState().run?.(node.id)}>
           {trigger ? "Test trigger" : "Run this node"}
