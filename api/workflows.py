@@ -257,8 +257,7 @@ def make_outline(text: str) -> DefinitionSummary:
 
 
 def _is_trigger(type_: Any) -> bool:
-    node = REGISTRY.get(type_) if isinstance(type_, str) else None
-    return node is not None and node.trigger
+    return isinstance(type_, str) and type_ in REGISTRY and REGISTRY[type_].trigger
 
 
 _outlines = Outlines()
@@ -293,8 +292,7 @@ def load_page(workspace_id: str, user_id: str, args: Mapping[str, Any]) -> tuple
     shown = _show(workspace_id, user_id, listed, args["brief"])
     if after is None:
         return shown, None
-    key, id_ = after
-    return shown, id_ if args["sort"] == FLOW_SORTS[0] else f"{args['sort']}:{id_}:{key}"
+    return shown, after[1] if args["sort"] == FLOW_SORTS[0] else f"{args['sort']}:{after[1]}:{after[0]}"
 
 
 def _show(workspace_id: str, user_id: str, listed: Sequence[Listed], brief: bool) -> list[dict[str, Any]]:
@@ -303,6 +301,8 @@ def _show(workspace_id: str, user_id: str, listed: Sequence[Listed], brief: bool
     runs, times = last_runs(workspace_id, ids), next_times(ids)
     rows = {flow.id: flow for flow in workflows.of_ids(ids, brief)}
     drafts, labels, marked = draft_queries.existing(ids), labels_of(ids), workflows.favourites_of(user_id, ids)
+    unpublished = [id_ for id_ in drafts if id_ in outlines and outlines[id_].node_count == 0]
+    outlines |= {id_: make_outline(text) for id_, text in draft_queries.definitions_of(unpublished)}
     # A flow that was deleted meanwhile is left out.
     return [
         {
@@ -323,12 +323,9 @@ def _show(workspace_id: str, user_id: str, listed: Sequence[Listed], brief: bool
 def _show_last_run(run: LastRun | None) -> dict[str, Any] | None:
     if run is None:
         return None
-    times = {
-        name: None if at is None else iso(at)
-        for name, at in (("started_at", run.started_at), ("finished_at", run.finished_at))
-    }
-    known = {"id": run.id, "status": run.status, "cancelled": bool(run.cancelled)}
-    return {**known, **times, "error_text": run.error_text}
+    known = {"id": run.id, "status": run.status, "cancelled": bool(run.cancelled), "error_text": run.error_text}
+    times = (("started_at", run.started_at), ("finished_at", run.finished_at))
+    return known | {name: None if at is None else iso(at) for name, at in times}
 
 
 # Cursors: the id of the last flow of the previous page and, unless the order is by id, its sort key.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from database import execute, fetch_value, write, write_leases
@@ -59,6 +59,12 @@ def existing(workflow_ids: Sequence[str]) -> set[str]:
     """Return which of these flows have a draft, by their ids."""
     sql = f"SELECT workflow_id FROM drafts WHERE workflow_id {IN_LIST} AND definition_json IS NOT NULL"
     return {id_ for (id_,) in execute(sql, (encode_list(workflow_ids),)).fetchall()}
+
+
+def definitions_of(workflow_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield id and definition of the drafts of these flows one by one: together they may not fit into memory."""
+    sql = f"SELECT workflow_id, definition_json FROM drafts WHERE workflow_id {IN_LIST} AND definition_json IS NOT NULL"
+    yield from execute(sql, (encode_list(workflow_ids),))
 
 
 def drop_all(workflow_id: str) -> None:

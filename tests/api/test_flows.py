@@ -505,6 +505,14 @@ def test_an_empty_draft_has_no_nodes_and_no_run(owner):
     assert found["next_at"] is None
 
 
+def test_a_flow_that_is_only_a_draft_has_the_nodes_of_the_draft(owner):
+    flow = owner.post("/api/flows", {"name": "A"}).json
+    draft = definition(HOOK, {"id": "a", "type": "noop"})
+    owner.put(f"/api/workflows/{flow['id']}/draft", {"base_version": 1, "revision": 0, "definition": draft})
+    found = only(owner)
+    assert (found["node_count"], found["triggers"]) == (2, [{"node_id": "hook", "type": "webhook"}])
+
+
 def test_a_brief_list_is_the_list_without_definitions(owner, make_flow, end):
     end(make_flow(definition(HOOK)))
     whole, brief = only(owner), only(owner, brief="true")
