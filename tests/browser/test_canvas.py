@@ -30,6 +30,12 @@ SMALLEST_TEXT = """() => {
   return Math.min(...texts.map((one) => parseFloat(getComputedStyle(one).fontSize) * zoom));
 }"""
 
+# The lowest point of a path on the screen.
+LOWEST = """(path) => {
+  const box = path.getBoundingClientRect();
+  return box.y + box.height;
+}"""
+
 
 def line(editor):
     """Open a flow of 100 nodes in a line."""
@@ -76,6 +82,9 @@ def test_a_flow_opens_readable_and_stays_in_place_when_a_node_is_added(editor):
         expect(editor.panel).to_be_visible()
         editor.box(editor.node("start"))
         assert editor.page.evaluate(SMALLEST_TEXT) >= 10
+    # The edge to n4 passes the four nodes between, and behind none of them.
+    passing = editor.page.locator('.react-flow__edge[data-id="check false n4"] .react-flow__edge-path')
+    assert passing.evaluate(LOWEST) > editor.box(editor.node("n0"))["y"] + editor.box(editor.node("n0"))["height"]
     editor.click("check")
     editor.node("n3").get_by_role("button", name="Add a node after Step 3").dispatch_event("click")
     editor.pick("crypto")

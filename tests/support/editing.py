@@ -102,6 +102,11 @@ class Editor:
         return self.node(id_).locator('[data-handleid="into"]')
 
     def click(self, id_, **options):
+        """Click a node. If it is out of view, show the whole flow first."""
+        box, canvas = self.node(id_).bounding_box(), self.canvas.bounding_box()
+        if box is not None and not 0 <= box["x"] - canvas["x"] <= canvas["width"] - box["width"]:
+            self.page.get_by_role("button", name="Zoom to fit").click()
+            self.box(self.node(id_))
         self.node(id_).click(position={"x": 70, "y": 12}, **options)
 
     def selected(self, *ids):

@@ -29,9 +29,13 @@ function hasOverlap(definition: Definition): boolean {
 }
 
 describe("tidying up", () => {
-  it("keeps a short chain in one row", () => {
-    const rows = new Set(tidy(chain(5)).nodes.map((node) => node.position?.y));
-    expect(rows.size).toBe(1);
+  it("keeps a short chain in one row, and cuts a longer one into rows of the same length", () => {
+    const rows = (length: number) => {
+      const found = tidy(chain(length)).nodes.map((node) => node.position?.y ?? 0);
+      return [...new Set(found)].map((row) => found.filter((y) => y === row).length);
+    };
+    expect(rows(8)).toEqual([8]);
+    expect(rows(12)).toEqual([4, 4, 4]);
   });
 
   it("wraps a long chain into rows that together have the form of a screen", () => {

@@ -6,6 +6,8 @@ import { type Definition, type FlowGroup, type FlowNode, GAP, GRID, NODE, type P
 // Cut a long flow into rows, like lines of a text, and lay out each row on its own: that takes linear time, and what
 // branches off in one row does not move the others. Pure.
 
+/** A flow narrower than this, of eight nodes, stays in one row. */
+const ONE_ROW = 2_200;
 /** A row narrower than this is not worth a cut: four nodes, as many as are readable beside the panel. */
 const NARROWEST = 1_150;
 /** The width of the whole in proportion to its height: about that of a screen. */
@@ -97,7 +99,7 @@ function widthOfRow(columns: readonly Column[], sizeOf: (id: string) => Size): n
   const width = columns.at(-1)?.right ?? 0;
   const heights = columns.map(({ ids }) => ids.reduce((sum, id) => sum + sizeOf(id).height + GAP.y, -GAP.y));
   const number = Math.sqrt(width / (Math.max(...heights) + BETWEEN) / RATIO);
-  if (number < 1.5) return Number.POSITIVE_INFINITY;
+  if (number < 1.5 || width <= ONE_ROW) return Number.POSITIVE_INFINITY;
   const widest = Math.max(NARROWEST, width / number) * TO;
   return width / Math.ceil(width / widest);
 }

@@ -1,8 +1,11 @@
 /** A read-only graph: of a run, a template, a version. The editor has its own canvas. */
 import {
   Background,
+  BaseEdge,
   Controls,
   type Edge,
+  type EdgeProps,
+  type EdgeTypes,
   Handle,
   type Node,
   type NodeProps,
@@ -15,15 +18,8 @@ import {
 } from "@xyflow/react";
 import { memo, useEffect, useMemo, useRef } from "react";
 import { type Box, boxesOf, boxOfNote, frameAround, groupKey, noteKey } from "@/definition/annotations";
-import {
-  type Definition,
-  type FlowGroup,
-  type FlowNode,
-  type FlowNote,
-  NODE,
-  type Position as Place,
-} from "@/definition/types";
-import { BETWEEN_ROWS, isBackwards, nameOf } from "./nameOf";
+import { type Definition, type FlowGroup, type FlowNode, type FlowNote, NODE } from "@/definition/types";
+import { nameOf } from "./nameOf";
 import { GroupFrame, NoteCard, nameOfGroup } from "./notes/NoteCard";
 import "@xyflow/react/dist/style.css";
 import { useMantineColorScheme } from "@mantine/core";
@@ -31,6 +27,7 @@ import { type NodeType, useCatalogue } from "@/api/catalogue";
 import { positioned } from "@/definition/tidy";
 import classes from "./graph.module.css";
 import { type Mark, NodeCard } from "./NodeCard";
+import { type Lane, laneOf, pathOf } from "./route";
 import { nudged, viewOf } from "./view";
 
 // Notes and frames of groups in a read-only graph. Groups are never folded there: a run has steps of every node.
@@ -146,11 +143,28 @@ const HANDLES: Shown["handles"] = [
   },
 ];
 
-/** Return how an edge is drawn: to another row, through the space between the rows. */
-function wayOf({ from, to }: Definition["edges"][number], places: ReadonlyMap<string, Place | undefined>) {
-  const [start, end] = [places.get(from), places.get(to)];
-  if (start === undefined || end === undefined || !isBackwards(start, end)) return {};
-  return { type: "smoothstep", pathOptions: BETWEEN_ROWS };
+type ShownEdge = Edge<{ lane: Lane | undefined }, "routed">;
+
+const RoutedEdge = memo(function RoutedEdge(props: EdgeProps<ShownEdge>) {
+  const [path, labelX, labelY] = pathOf(props, props.data?.lane);
+  return <BaseEdge path={path} label={props.label} labelX={labelX} labelY={labelY} />;
+});
+
+const EDGE_TYPES: EdgeTypes = { routed: RoutedEdge };
+
+/** Return a function that returns the lane of an edge past the nodes. */
+function laneFinder({ nodes }: Definition): (edge: Definition["edges"][number]) => Lane | undefined {
+  const boxes = new Map(nodes.map(({ id, position }) => [id, { x: 0, y: 0, ...position, ...NODE }]));
+  const all = [...boxes.values()];
+  return ({ from, to }) => {
+    const [start, end] = [boxes.get(from), boxes.get(to)];
+    if (start === undefined || end === undefined) return undefined;
+    return laneOf(
+      { x: start.x + NODE.width, y: start.y + NODE.height / 2 },
+      { x: end.x, y: end.y + NODE.height / 2 },
+      all,
+    );
+  };
 }
 
 export default function FlowGraph(props: FlowGraphProps) {
@@ -177,8 +191,8 @@ export default function FlowGraph(props: FlowGraphProps) {
     [placed, catalogue, marks, selected],
   );
   const nodes = useMemo<ShownAny[]>(() => [...annotations, ...flowNodes], [annotations, flowNodes]);
-  const places = useMemo(() => new Map(placed.nodes.map(({ id, position }) => [id, position])), [placed]);
-  const edges = useMemo<Edge[]>(
+  const laneFor = useMemo(() => laneFinder(placed), [placed]);
+  const edges = useMemo<ShownEdge[]>(
     () =>
       placed.edges.map((edge) => ({
         id: `${edge.from} ${edge.branch ?? ""} ${edge.to}`,
@@ -187,18 +201,20 @@ export default function FlowGraph(props: FlowGraphProps) {
         label: labelOf === undefined ? edge.branch : labelOf(edge),
         className: changeOf?.(edge) ?? (isLive?.(edge) ? "live" : undefined),
         focusable: false,
-        ...wayOf(edge, places),
+        type: "routed" as const,
+        data: { lane: laneFor(edge) },
       })),
-    [placed, places, isLive, changeOf, labelOf],
+    [placed, laneFor, isLive, changeOf, labelOf],
   );
 
   return (
-    <ReactFlow<ShownAny>
+    <ReactFlow<ShownAny, ShownEdge>
       className={classes.canvas}
       aria-label={label}
       nodes={nodes}
       edges={edges}
       nodeTypes={TYPES}
+      edgeTypes={EDGE_TYPES}
       colorMode={colorScheme === "auto" ? "system" : colorScheme}
       nodesDraggable={false}
       nodesConnectable={false}
@@ -213,7 +229,7 @@ export default function FlowGraph(props: FlowGraphProps) {
       onPaneClick={() => onSelect?.(null)}
       onlyRenderVisibleElements={isLarge}
       fitView={onSelect === undefined}
-      fitViewOptions={{ maxZoom: 1, padding: 0.1 }}
+      fitViewOptions={{ maxZoom: 1, padding: "28px" }}
       minZoom={0.05}
       maxZoom={2}
       preventScrolling={controls}

@@ -1,6 +1,6 @@
 import type { Catalogue, NodeType } from "@/api/catalogue";
 import { baseOfId } from "@/definition/graph";
-import { type Definition, type FlowNode, NODE, type Position } from "@/definition/types";
+import type { Definition, FlowNode } from "@/definition/types";
 
 /** Return the displayed name of a node: its own name, else its type's, with the number in the id of a second one. */
 export function nameOf(node: Pick<FlowNode, "id" | "name">, type: NodeType | undefined): string {
@@ -26,13 +26,4 @@ export function operationOf(node: Pick<FlowNode, "config">, type: NodeType | und
 /** Return the displayed names of all nodes of a flow, by id. */
 export function namesIn(definition: Definition, catalogue: Catalogue | undefined): Map<string, string> {
   return new Map(definition.nodes.map((node) => [node.id, nameOf(node, catalogue?.find(node.type))]));
-}
-
-// Edges from the end of a row of nodes to the start of another.
-
-export const BETWEEN_ROWS = { borderRadius: 16, offset: 24 };
-
-/** Return true if an edge goes back to the left, in another row. */
-export function isBackwards(from: Position, to: Position): boolean {
-  return to.x < from.x && Math.abs(to.y - from.y) > NODE.height;
 }

@@ -1,17 +1,10 @@
 import { IconCheck } from "@tabler/icons-react";
-import {
-  BaseEdge,
-  type EdgeProps,
-  getBezierPath,
-  getSmoothStepPath,
-  Handle,
-  type NodeProps,
-  Position,
-} from "@xyflow/react";
+import { BaseEdge, type EdgeProps, Handle, type NodeProps, Position } from "@xyflow/react";
 import { type MouseEvent, memo, useMemo } from "react";
 import graph from "@/graph/graph.module.css";
 import { type Mark, NodeCard } from "@/graph/NodeCard";
-import { BETWEEN_ROWS, isBackwards, nameOf } from "@/graph/nameOf";
+import { nameOf } from "@/graph/nameOf";
+import { pathOf } from "@/graph/route";
 import { branchesText, type TakenBranch } from "@/runs/states";
 import { edgeLabel } from "@/runs/words";
 import { placesOf, type Way } from "../branches";
@@ -31,9 +24,7 @@ const LONG = 260;
 export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<ShownEdge>) {
   const { source, target, sourceX, sourceY, targetX, targetY, data, markerEnd } = props;
   const readOnly = useEditor((state) => state.readOnly);
-  // To the next row the edge goes through the space between the rows.
-  const isBack = isBackwards({ x: sourceX, y: sourceY }, { x: targetX, y: targetY });
-  const [path, labelX, labelY] = isBack ? getSmoothStepPath({ ...props, ...BETWEEN_ROWS }) : getBezierPath(props);
+  const [path, labelX, labelY] = pathOf(props, data?.lane);
   const branch = data?.branch;
   const isLong = Math.hypot(targetX - sourceX, targetY - sourceY) > LONG;
   const label = edgeLabel({ branch: isLong ? branch : undefined }, data?.items);

@@ -5,6 +5,7 @@ import type { ShownEdge } from "@/definition/folding";
 import { type Definition, type FlowEdge, type FlowNode, NODE, type Position as Place } from "@/definition/types";
 
 import { nameOf, subtitleOf } from "@/graph/nameOf";
+import { type Lane, laneOf } from "@/graph/route";
 import { type Counts, edgeLabel, itemsOver } from "@/runs/words";
 import { heightOf, placesOf, usedWays, type Way, waysOf } from "../branches";
 import { edgeKey } from "../changes";
@@ -31,6 +32,7 @@ export interface EdgeData extends Record<string, unknown> {
   branch: Way;
   between: string;
   items: number | undefined;
+  lane: Lane | undefined;
   /** True if an end is the card of a folded group, where it cannot be changed. */
   isFolded: boolean;
 }
@@ -165,6 +167,24 @@ function shown(data: NodeData, position: Place, selected: boolean, old: CanvasNo
   };
 }
 
+/** Return a function that returns the lane of an edge past the nodes as they are placed now. */
+export function laneFinder(nodes: readonly CanvasNode[]): (edge: ShownEdge) => Lane | undefined {
+  const boxes = new Map(nodes.map(({ id, position, height }) => [id, { ...NODE, ...position, height: height ?? 0 }]));
+  const ways = new Map(nodes.map(({ id, data }) => [id, data.ways]));
+  const all = [...boxes.values()];
+  return ({ edge, source, target }) => {
+    const [from, to, outputs] = [boxes.get(source), boxes.get(target), ways.get(source)];
+    if (from === undefined || to === undefined || outputs === undefined) return undefined;
+    const nth = outputs.indexOf(edge.branch);
+    const start = { x: from.x + from.width, y: from.y + (placesOf(outputs.length)[nth] ?? 0) };
+    return laneOf(start, { x: to.x, y: to.y + to.height / 2 }, all, nth > 0);
+  };
+}
+
+function isSameLane(one: Lane | undefined, other: Lane | undefined): boolean {
+  return one?.y === other?.y && one?.from === other?.from && one?.to === other?.to;
+}
+
 /** Return React Flow edges, reusing the previous objects where nothing changed. */
 export function edgeMaker(): (
   shown: readonly ShownEdge[],
@@ -172,10 +192,11 @@ export function edgeMaker(): (
   live: ReadonlySet<string>,
   called: (id: string) => string,
   counts?: Counts,
+  laneFor?: (edge: ShownEdge) => Lane | undefined,
 ) => CanvasEdge[] {
   let before = new Map<string, CanvasEdge>();
   let list: CanvasEdge[] = [];
-  return (edges, selected, live, called, counts) => {
+  return (edges, selected, live, called, counts, laneFor) => {
     const chosen = new Set(selected);
     const made = new Map<string, CanvasEdge>();
     for (const shownEdge of edges) {
@@ -185,6 +206,7 @@ export function edgeMaker(): (
       const className = live.has(id) ? "live" : undefined;
       const between = `${called(edge.from)} and ${called(edge.to)}`;
       const items = live.has(id) ? itemsOver(edge, counts) : undefined;
+      const lane = laneFor?.(shownEdge);
       const isOld =
         old !== undefined &&
         old.source === shownEdge.source &&
@@ -192,9 +214,10 @@ export function edgeMaker(): (
         old.selected === chosen.has(id) &&
         old.className === className &&
         old.data?.between === between &&
-        old.data.items === items;
+        old.data.items === items &&
+        isSameLane(old.data.lane, lane);
       const isFolded = shownEdge.source !== edge.from || shownEdge.target !== edge.to;
-      const data = { edge, branch: edge.branch, between, items, isFolded };
+      const data = { edge, branch: edge.branch, between, items, lane, isFolded };
       made.set(id, isOld ? old : edgeOf(shownEdge, id, chosen.has(id), className, data));
     }
     before = made;

@@ -12,7 +12,7 @@ import { useEditor, useEditorStore } from "../context";
 import { shownOf, useRunStore } from "../run/runStore";
 import type { EditorState } from "../store";
 import { type AnyNode, annotationMaker, membersAt } from "./annotationNodes";
-import { type CanvasEdge, edgeMaker, type Moving, nodeMaker, type CanvasEdge as ShownEdge } from "./nodes";
+import { type CanvasEdge, edgeMaker, laneFinder, type Moving, nodeMaker, type CanvasEdge as ShownEdge } from "./nodes";
 
 // The nodes and edges of the canvas, made from the editor's state.
 
@@ -58,8 +58,8 @@ export function useShown(moving: Moving): Shown {
   );
   const edges = useMemo(() => {
     const names = namesIn(definition, catalogue);
-    return makeEdges(view.edges, selectedEdges, live, (id) => names.get(id) ?? id, counts);
-  }, [makeEdges, definition, view.edges, catalogue, selectedEdges, live, counts]);
+    return makeEdges(view.edges, selectedEdges, live, (id) => names.get(id) ?? id, counts, laneFinder(flowNodes));
+  }, [makeEdges, definition, view.edges, catalogue, selectedEdges, live, counts, flowNodes]);
   return { nodes, edges };
 }
 
