@@ -36,6 +36,7 @@ def test_an_approval_is_found_through_the_menu_and_answered_by_touch(page, serve
     page.get_by_role("link", name="Approvals").tap()
     asked = question(page)
     expect(asked).to_be_visible()
+    expect(asked.get_by_role("definition")).to_have_text(["120", "Hansen"])
     axe(page)
     assert page.evaluate("document.querySelector('main').scrollWidth <= innerWidth")
     approve = asked.get_by_role("button", name="Approve")

@@ -1,7 +1,14 @@
 // @vitest-environment jsdom
 import { describe, expect, it, test } from "vitest";
 import { wholeTime } from "@/ui/format";
-import { agentOf, definitionAt, edgeLabel, inEditor, waitingText } from "./words";
+import { agentOf, definitionAt, edgeLabel, inEditor, triggerOf, waitingText } from "./words";
+
+test("runs of a draft or of a part of a flow are tests", () => {
+  expect(triggerOf({ triggered_by: "manual", draft: false, until: null, only: null, pinned: [] })).toBe("Manual");
+  expect(triggerOf({ triggered_by: "manual", only: "a" })).toBe("Test");
+  expect(triggerOf({ triggered_by: "manual", draft: true })).toBe("Test");
+  expect(triggerOf({ triggered_by: "webhook" })).toBe("Webhook or form");
+});
 
 describe("waitingText", () => {
   it("shows a time in the viewer's time zone", () => {

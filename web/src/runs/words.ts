@@ -9,8 +9,15 @@ type Told = Pick<Schemas["RunOut"], "status" | "error_text" | "waiting" | "cance
 export const TRIGGERS: Record<Schemas["RunOut"]["triggered_by"], string> = {
   manual: "Manual",
   schedule: "Schedule",
-  webhook: "Webhook",
+  webhook: "Webhook or form",
 };
+
+type Started = Pick<Schemas["RunOut"], "triggered_by" | "draft" | "until" | "only" | "pinned">;
+
+/** Return what started a run, in words: a run of a draft, of a part of the flow or with pinned outputs is a test. */
+export function triggerOf({ triggered_by, draft, until, only, pinned }: Started): string {
+  return draft || until || only || pinned?.length ? "Test" : TRIGGERS[triggered_by];
+}
 
 /** Labels of the kinds of failure. */
 export const ERROR_KINDS: Record<NonNullable<Schemas["RunOut"]["error_kind"]>, string> = {

@@ -25,7 +25,7 @@ import type { NodeState } from "@/runs/states";
 import { type Run, useDefinition } from "@/runs/useRun";
 import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
 import { fetchWhole, hasEnded, isMoving } from "@/runs/values";
-import { agentOf, inEditor, shortId, TRIGGERS, waitingText } from "@/runs/words";
+import { agentOf, inEditor, shortId, triggerOf, waitingText } from "@/runs/words";
 import { Button } from "@/ui/Button";
 import { Clamped } from "@/ui/Clamped";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
@@ -351,7 +351,7 @@ function Facts({ run }: { run: Run }) {
   const facts: [string, ReactNode][] = [
     ["started", <Time key="t" at={run.started_at ?? run.created_at} />],
     ["took", <Elapsed key="e" startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />],
-    ["trigger", TRIGGERS[run.triggered_by].toLowerCase()],
+    ["trigger", triggerOf(run).toLowerCase()],
   ];
   if (agentOf(run) === undefined) facts.push(["version", <VersionOf key="v" run={run} />]);
   if (run.until) facts.push(["until", <>up to “{run.until}”</>]);

@@ -5,7 +5,7 @@ import { Link, useLocation, useSearch } from "wouter";
 import { useSession } from "@/app/session";
 import { type RetryChoice, useRunActions } from "@/runs/useRunActions";
 import { hasEnded, isMoving } from "@/runs/values";
-import { aboutRun, agentOf, definitionAt, shortId, TRIGGERS } from "@/runs/words";
+import { aboutRun, agentOf, definitionAt, shortId, triggerOf } from "@/runs/words";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { milliseconds } from "@/ui/format";
 import type { Selection } from "@/ui/listState";
@@ -111,7 +111,7 @@ export function RunTable({ runs, selection }: { runs: ListedRun[]; selection: Se
           </Table.Th>
           <Table.Th w={130}>Status</Table.Th>
           <Table.Th>Flow</Table.Th>
-          <Table.Th w={100}>Trigger</Table.Th>
+          <Table.Th w={130}>Trigger</Table.Th>
           <Table.Th w={130}>Started</Table.Th>
           <Table.Th w={110}>Duration</Table.Th>
           <Table.Th w={52}>
@@ -169,7 +169,7 @@ function RunRow({ run, selection }: { run: ListedRun; selection: Selection }) {
         <FoundIn run={run} />
       </Table.Td>
       <Table.Td>
-        <Text size="sm">{TRIGGERS[run.triggered_by]}</Text>
+        <Text size="sm">{triggerOf(run)}</Text>
       </Table.Td>
       <Table.Td>
         <Text size="sm" component="div">
@@ -222,7 +222,7 @@ function RunCard({ run }: { run: ListedRun }) {
       )}
       <FoundIn run={run} />
       <Quiet size="xs" component="div">
-        {TRIGGERS[run.triggered_by]} ·{" "}
+        {triggerOf(run)} ·{" "}
         <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />
       </Quiet>
     </Box>

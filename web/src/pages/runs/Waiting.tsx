@@ -1,11 +1,15 @@
 import { Anchor, Box, Button, Group, Stack, Text, Title, VisuallyHidden } from "@mantine/core";
 import { IconCoffee } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
+import { stepOf } from "@/api/lastRun";
 import { LIVE } from "@/api/queries";
 import { Answered, Question } from "@/runs/Question";
 import { useRun } from "@/runs/useRun";
+import { briefText, isObject } from "@/runs/value/kinds";
+import { referenceOf } from "@/runs/values";
 import { shortId } from "@/runs/words";
 import { LoadMore } from "@/ui/LoadMore";
 import { Page } from "@/ui/Page";
@@ -162,7 +166,38 @@ function One({ run, question, answer, open, onAnswered }: OneProps) {
     );
   }
   if (!open) return <Elsewhere run={run} question={question} />;
-  return <Question run={run} question={question} onAnswered={onAnswered} />;
+  return (
+    <>
+      <Given run={run} nodeId={question.node_id} />
+      <Question run={run} question={question} onAnswered={onAnswered} />
+    </>
+  );
+}
+
+/** Fields that a card shows, and characters of each; the page of the run has them all. */
+const MOST_FIELDS = 20;
+const MOST_TEXT = 500;
+
+/** What the question is about: the input of the node that asks, such as the answers of a form. */
+function Given({ run, nodeId }: { run: string; nodeId: string }) {
+  const { data: step } = useQuery({
+    queryKey: ["asking step", run, nodeId],
+    queryFn: () => stepOf(run, nodeId),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const input = step?.input;
+  const fields = isObject(input) ? Object.entries(input) : [];
+  if (fields.length === 0 || referenceOf(input) !== null) return null;
+  return (
+    <dl className={classes.given}>
+      {fields.slice(0, MOST_FIELDS).map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{briefText(value, MOST_TEXT)}</dd>
+        </div>
+      ))}
+    </dl>
+  );
 }
 
 /** Shown if another user answered first, or the time ran out. */

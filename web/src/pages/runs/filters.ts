@@ -1,7 +1,7 @@
 /** The filters of the list of runs: from the address to the query of the API. Pure. */
 
 import type { Schemas } from "@/api/client";
-import { ERROR_KINDS } from "@/runs/words";
+import { ERROR_KINDS, TRIGGERS } from "@/runs/words";
 import { count, instant, wholeTime } from "@/ui/format";
 
 export const DEFAULTS = {
@@ -53,9 +53,7 @@ export const OUTCOME_OPTIONS = [
 
 export const TRIGGER_OPTIONS = [
   { value: "", label: "Any trigger" },
-  { value: "manual", label: "Manual" },
-  { value: "schedule", label: "Schedule" },
-  { value: "webhook", label: "Webhook" },
+  ...Object.entries(TRIGGERS).map(([value, label]) => ({ value, label })),
 ];
 
 // Cancelled runs have a status of their own in the list.
