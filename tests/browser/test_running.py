@@ -212,7 +212,7 @@ def test_running_a_node_without_data_runs_what_is_before_it(editor, watch, axe):
     definition["nodes"] += [values("yes", a=1), values("no", a=2)]
     definition["edges"] += [{"from": "if", "to": to, "branch": way} for to, way in (("yes", "true"), ("no", "false"))]
     editor.open(placed(definition)).click("two")
-    expect(editor.panel.get_by_text("None: it runs at the start")).to_have_count(0)
+    expect(editor.panel.get_by_text("Start of flow")).to_have_count(0)
     run_node = editor.panel.get_by_role("button", name="Run this node")
     run_node.click()
     assert editor.ended()["output"] == {"n": 2}

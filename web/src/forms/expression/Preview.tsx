@@ -70,7 +70,7 @@ interface OutcomeProps {
 
 function Outcome({ text, item, hasInput, problems }: OutcomeProps) {
   if (!item.ok && !hasInput && WITHOUT_INPUT.test(item.error ?? "")) {
-    return <Quiet size="xs">The last run did not reach this node. Run the flow to see a value.</Quiet>;
+    return <Quiet size="xs">Not executed in the last run. Run the flow to see a value.</Quiet>;
   }
   if (!item.ok) {
     const error = withoutPlace(item.error ?? "", text);

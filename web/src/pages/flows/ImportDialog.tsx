@@ -6,6 +6,7 @@ import { useCatalogue } from "@/api/catalogue";
 import { ApiError, type Schemas, server } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
 import { useAttempt } from "@/ui/form";
+import { DocsLink } from "@/ui/Page";
 import { Quiet } from "@/ui/Quiet";
 import { Refused } from "@/ui/states";
 import { useFlowActions } from "./flows";
@@ -152,8 +153,8 @@ function Findings({ found }: { found: Imported }) {
     return (
       <Alert color="gray" variant="light" icon={<IconInfoCircle aria-hidden />} title="n8n workflow">
         <Text size="sm">
-          n8n workflows cannot be imported: their format differs. The page docs/coming-from-n8n.md lists the matching
-          nodes and expressions. Single requests can be imported as cURL commands.
+          n8n workflows cannot be imported: their format differs. Single requests can be imported as cURL commands.{" "}
+          <DocsLink page="coming-from-n8n">Matching nodes and expressions</DocsLink>
         </Text>
       </Alert>
     );

@@ -39,7 +39,7 @@ const SPECIAL: Record<string, string> = {
   "profile.changed": "Changed their profile",
   "password.changed": "Changed their password",
   "password.reset": "Reset a password",
-  "invitation.created": "Invited a member",
+  "invitation.created": "Invited somebody",
   "user.promoted": "Granted admin rights",
   "user.demoted": "Removed admin rights",
   "workspace.changed": "Changed settings of the workspace",

@@ -55,11 +55,13 @@ function HowItStarts() {
       <Title order={2} size="h3">
         Triggers
       </Title>
-      {starts.length === 0 && <Quiet>Manual only: press Run. Add a trigger to start it automatically.</Quiet>}
+      {starts.length === 0 && <Quiet>Started by hand. Add a trigger to start it automatically.</Quiet>}
       {starts.map((start) => (
         <StartOf key={start.node.id} start={start} />
       ))}
-      {starts.length > 0 && !active && <Quiet size="xs">Triggers start the flow only while it is active.</Quiet>}
+      {starts.some((start) => start.node.type !== "manual") && !active && (
+        <Quiet size="xs">Triggers start the flow only while it is active.</Quiet>
+      )}
     </Stack>
   );
 }

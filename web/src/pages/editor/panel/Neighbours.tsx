@@ -100,18 +100,19 @@ function ConnectTo({ node }: { node: FlowNode }) {
           onChange={(value) => setChosen(value || undefined)}
         />
       )}
-      <Select
-        label="Connect to…"
-        placeholder={targets.length === 0 ? "No other nodes to connect" : "Select"}
-        size="xs"
-        flex={1}
-        searchable
-        disabled={targets.length === 0}
-        data={targets}
-        limit={50}
-        value={null}
-        onChange={(id) => id !== null && store.getState().connect(edgeOf(node.id, id, way))}
-      />
+      {targets.length > 0 && (
+        <Select
+          label="Connect to…"
+          placeholder="Select"
+          size="xs"
+          flex={1}
+          searchable
+          data={targets}
+          limit={50}
+          value={null}
+          onChange={(id) => id !== null && store.getState().connect(edgeOf(node.id, id, way))}
+        />
+      )}
       <Button
         size="xs"
         variant="default"
@@ -143,7 +144,7 @@ export function Neighbours({ node }: { node: FlowNode }) {
           {into.map((edge) => (
             <Neighbour key={edgeKey(edge)} edge={edge} other={edge.from} readOnly={readOnly} />
           ))}
-          {into.length === 0 && <Text size="sm">None: it runs at the start</Text>}
+          {into.length === 0 && <Text size="sm">Start of flow</Text>}
         </>
       )}
       <Quiet size="xs" fw={600} mt={4}>
@@ -152,7 +153,7 @@ export function Neighbours({ node }: { node: FlowNode }) {
       {out.map((edge) => (
         <Neighbour key={edgeKey(edge)} edge={edge} other={edge.to} readOnly={readOnly} />
       ))}
-      {out.length === 0 && <Text size="sm">None: its output is the run’s output</Text>}
+      {out.length === 0 && <Text size="sm">End of flow</Text>}
       {!readOnly && <ConnectTo node={node} />}
     </Stack>
   );
