@@ -89,9 +89,8 @@ class ReadyOut(HealthOut):
         "in the database, so the server is ready all the same",
     )
     packs = fields.List(fields.String(), help="The packs that the server has loaded, by HEADRACE_PACKS")
-    warning = fields.String(
-        allow_none=True, help="A setting to correct, although the server is ready; null if there is none"
-    )
+    warning = fields.String(allow_none=True, help="A setting to correct, although the server is ready, or null")
+    prints_login = fields.Boolean(help="True if the first login was printed to the console, not set by a setting")
 
 
 @blueprint.get("/health")
@@ -133,7 +132,8 @@ def check_ready() -> Any:
     state = None if broker is None else "down" if broker.state().is_down else "up"
     return {
         "ok": True, "ts": iso(now_ms()), "version": VERSION, "paused": server.dispatcher.is_paused, "broker": state,
-        "packs": sorted(registry.packs), "warning": HIDDEN_CLIENTS if server.config.hides_clients else None,
+        "packs": sorted(registry.packs), "prints_login": not server.config.admin_password,
+        "warning": HIDDEN_CLIENTS if server.config.hides_clients else None,
     }  # fmt: skip
 
 

@@ -54,6 +54,8 @@ class HTTPRequest(Node):
             "config": {
                 "method": "POST",
                 "url": "https://api.example.com/orders",
+                "query": {"notify": "true"},
+                "headers": {"X-Order-Source": "form"},
                 "credential": "shop",
                 "body": {"item": "{{ input.item }}"},
             },
@@ -83,11 +85,7 @@ class HTTPRequest(Node):
         )
         headers = headers('The headers: {"Authorization": "Bearer {{ secrets.token }}"}', title="Headers")
         credential = credential("The credential to send with the request", *HTTP_CREDENTIALS, title="Authentication")
-        body = anything(
-            "The body of the request (optional). For the body type File: the path of the file",
-            lines="json",
-            title="Body",
-        )
+        body = anything("The body (optional). For the body type File: the path of the file", lines="json", title="Body")
         body_type = choice(
             "The format of the body",
             {"json": "JSON", "form": "Form", "multipart": "Multipart form", "text": "Text", "file": "File"},

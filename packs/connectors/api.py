@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import fields
@@ -14,6 +15,7 @@ from errors import BadInput, NodeError, NotFound, Unavailable
 from fields import Out, Strict, text
 from nodes.base import Context
 from packs.connectors import connector_files
+from packs.connectors.app_triggers import app_trigger
 from schemas import MarkOut, ServiceOut
 
 blueprint = Resource("connectors", "Services that flows can use")
@@ -86,11 +88,7 @@ def list_options(body: dict[str, Any], connector: str) -> Any:
 
     `config` needs the credential, and the settings that the list depends on. Expressions in it are not evaluated.
     """
-    from packs.connectors.forms import list_options as read_options
-
-    node: Any = connector_files.find(connector)
-    if node is None:
-        raise NotFound(f"There is no connector {connector[:64]!r}")
+    read = find_lister(connector)
     if not READERS.acquire(blocking=False):
         raise Unavailable("Other values are being read; try again soon", retry_after=2)
     resources, workspace = get_dispatcher().resources, get_workspace_id()
@@ -105,9 +103,29 @@ def list_options(body: dict[str, Any], connector: str) -> Any:
         files=resources.files_of(workspace),
     )
     try:
-        found, truncated = read_options(node, body["operation"], body["input"], body["config"], ctx)
+        found, truncated = read(body["operation"], body["input"], body["config"], ctx)
     except NodeError as error:
         raise (BadInput if error.permanent else Unavailable)(ctx.clean(error.message)) from None
     finally:
         READERS.release()
     return {"items": found, "truncated": truncated}
+
+
+def find_lister(type_: str) -> Any:
+    """Return the function that lists values for a connector, or for an app trigger, whose connector has its account."""
+    from packs.connectors.forms import list_options as read_options
+    from packs.connectors.forms import list_values
+
+    trigger = app_trigger.find(type_)
+    node: Any = connector_files.find(type_ if trigger is None else trigger.service_type)
+    if node is None:
+        raise NotFound(f"There is no connector {type_[:64]!r}")
+    if trigger is None:
+        return partial(read_options, node)
+    params = trigger.preset.get("register", {}).get("params", {})
+
+    def read(operation: str, name: str, config: dict[str, Any], ctx: Context) -> Any:
+        own = {"credential": config.get("account"), "address": config.get("api_url")}
+        return list_values(node, name, params.get(name, {}), {**config, **own}, ctx)
+
+    return read

@@ -121,6 +121,13 @@ def list_options(
     """
     operation = node.operations.get(operation_id)
     input_ = {**node.connector.get("inputs", {}), **(operation or {}).get("inputs", {})}.get(name, {})
+    return list_values(node, name, input_, config, ctx)
+
+
+def list_values(
+    node: ConnectorNode, name: str, input_: Mapping[str, Any], config: Mapping[str, Any], ctx: Context
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the same for an input that is described so, such as one of an app trigger."""
     told = input_.get("options") or input_.get("fields_from")
     if told is None:
         raise NodeError(f"there are no values to choose from for {name!r}", permanent=True)

@@ -127,6 +127,8 @@ class Sheet:
         if path.endswith(":append"):
             self.rows += request.get_json()["values"]
             found = {"updates": {"updatedRange": "Orders!A2:D2"}}
+        elif path.endswith("/user/repos"):
+            found = [{"full_name": "ada/engine", "name": "engine"}]
         elif path.endswith("/files"):
             found = {"files": [{"id": "1AbC", "name": "Sales 2026"}]}
         elif path.endswith(("/1AbC", "/old")):
@@ -149,6 +151,9 @@ def server(equipped, service, sheet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("connectors")
     (folder / "corner_shop.json").write_text(json.dumps(shop(service.url_for("").rstrip("/"))))
     sheets = aim(connector_files.read("google_sheets"), service.port)
+    github = aim(connector_files.read("github"), service.port)
+    github["auth"][0]["hosts"] = ["127.0.0.1"]
+    (folder / "github.json").write_text(json.dumps(github))
     (folder / "google_sheets.json").write_text(json.dumps({**sheets, "auth": [{"type": "http_bearer"}]}))
     data = tmp_path_factory.mktemp("data")
     with serving(data, HEADRACE_CONNECTORS_DIR=folder, HEADRACE_EGRESS_ALLOW="127.0.0.1") as server:
@@ -275,6 +280,36 @@ def test_the_columns_of_a_sheet_are_fields_that_are_matched_filled_in_and_sent(e
     editor.saved()
     kept = next(one for one in editor.definition["nodes"] if one["id"] == "rows")["config"]
     assert kept["row"] == matched
+
+
+def test_a_trigger_of_a_service_asks_for_its_account_and_what_to_watch(editor, server, sheet, axe):
+    add_credential(server, "GitHub of the team")
+    editor.open({"nodes": [], "edges": []})
+    editor.page.get_by_role("button", name="Add first node").click()
+    editor.pick("github trigger")
+    labels = editor.panel.locator("[data-field]")
+    expect(labels).to_have_count(3)
+    expect(labels).to_contain_text(["Account", "Repository", "Events"])
+    expect(editor.panel.get_by_text("connect GitHub, or enter a signing secret")).to_be_visible()
+    editor.panel.get_by_role("button", name="Connect GitHub").click()
+    dialog = editor.page.get_by_role("dialog", name="Connect GitHub")
+    expect(dialog.get_by_role("textbox", name="Token")).to_be_focused()
+    axe(editor.page)
+    editor.press("Escape")
+    expect(editor.field("Account")).to_be_in_viewport()
+    by_hand = editor.panel.get_by_role("button", name="Set up in the service yourself")
+    by_hand.click()
+    expect(editor.panel.get_by_text(re.compile("/api/webhooks/github/[0-9a-f]{24}$"))).to_be_visible()
+    by_hand.click()
+    editor.field("Account").click()
+    editor.page.get_by_role("option", name="GitHub of the team").click()
+    expect(editor.panel.get_by_text("it adds the webhook in the service")).to_be_visible()
+    choose(editor, "Repository", "ada", "ada/engine")
+    expect(editor.field("Repository")).to_have_value("ada/engine")
+    axe(editor.page)
+    editor.panel.get_by_role("button", name="More settings").click()
+    expect(editor.field("Path")).to_have_value(re.compile("^github/[0-9a-f]{24}$"))
+    expect(editor.panel.get_by_role("button", name="New credential")).to_be_visible()  # of the signing secret
 
 
 def test_several_values_are_chosen_and_typed(editor, server, axe):

@@ -44,8 +44,10 @@ class Newcomer:
 
     def add_webhook(self):
         self.add("Webhook")
-        expect(self.editor.field("Path")).to_be_focused()
-        self.type("weather")
+        expect(self.editor.field("Path")).to_have_value(re.compile("^[a-z0-9-]+-[0-9a-f]{6}$"))
+        expect(self.panel.get_by_text("Path is required")).to_have_count(0)
+        expect(self.panel.get_by_text("Inactive: it answers once the flow is active")).to_be_visible()
+        expect(self.panel.get_by_text(f"/api/webhooks-test/{self.editor.flow}/")).to_be_visible()
         self.click("Listen", self.panel.get_by_role("button", name="Listen for a test call"))
         address = self.page.get_by_role("region", name="Test call").get_by_text(re.compile("^POST http"))
         call(address.inner_text().removeprefix("POST "), {"city": "Bern"})

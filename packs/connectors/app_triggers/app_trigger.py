@@ -37,6 +37,11 @@ class AppTrigger(EventTrigger):
         return True
 
     @property
+    def service_type(self) -> str:
+        """Return the type of the connector of the same service."""
+        return self.type.removesuffix(SUFFIX)
+
+    @property
     def signs(self) -> bool:
         """Return True if the service proves its calls by a secret, not by the address alone."""
         return bool(self.preset["verify"]["kind"] != "path")
@@ -83,10 +88,12 @@ def no_parameter(path: str) -> None:
 def make(type_: str, preset: Mapping[str, Any]) -> AppTrigger:
     """Return the node type of a file. It is not in the registry, which finds it by the library."""
     # The example of the catalog: a call with the body of the file's example.
-    told, service = preset["example"], type_.removesuffix("_trigger")
+    told, service, register = preset["example"], type_.removesuffix("_trigger"), preset.get("register", {})
     path = f"{service}/7f3a9c0e5b2d48d1a6c4"
-    config: dict[str, Any] = {"path": path, "events": [told["event"]]}
-    if preset["verify"]["kind"] != "path":
+    config: dict[str, Any] = {"account": preset["name"]} if register else {}
+    config |= {name: param["example"] for name, param in register.get("params", {}).items() if "example" in param}
+    config |= {"events": [told["event"]], "path": path}
+    if preset["verify"]["kind"] != "path" and (not register or register.get("needs_credential")):
         config["credential"] = f"{service} signing secret"
     if preset.get("challenge", {}).get("kind") == "query":
         config["verify_token"] = "a word of your own"
@@ -110,39 +117,21 @@ def _make_config(preset: Mapping[str, Any]) -> type[Schema]:
     """Return the schema of a node's config."""
     name, register = preset["name"], preset.get("register", {})
     is_signed = preset["verify"]["kind"] != "path"
-    path = setting(
-        WebhookPath if is_signed else SecretPath,
-        f"Path of the address for {name}, after /api/webhooks/. Choose one that cannot be guessed",
-        literal=True,
-        required=True,
-        validate=no_parameter,
-        title="Path",
-        metadata={"x-address": True, "x-steps": list(preset["steps"])},
-    )
     events = fields.String(
         validate=validate.OneOf(tuple(preset["events"])), metadata={"x-enum-labels": dict(preset["events"])}
     )
-    found: dict[str, Any] = {
-        "path": path,
-        "events": setting(
-            fields.List(events, validate=validate.Length(1, MAX_EVENTS)),
-            "The events that start a run. Default: all; others are answered without a run",
-            literal=True,
-            title="Events",
-        ),
-    }
+    found: dict[str, Any] = {}
     if register:
-        help = f"The credential that adds the webhook in {name} when the flow is activated, and removes it later"
+        help = f"The account that adds the webhook in {name} when the flow is activated, and removes it later"
         found["account"] = credential(help, *register["account"], title="Account")
-    if is_signed:
-        help = f"The credential with the secret that {name} signs with" + (
-            ""
-            if not register or register.get("needs_credential")
-            else ". Not needed with an account, unless the steps ask for it"
-        )
-        found["credential"] = credential(help, *SECRET_TYPES, title="Signing secret")
-    for param, told in register.get("params", {}).items():
-        found[param] = line(told["help"], _fits(told["pattern"], told["help"]), most=200, title=told["title"])
+        found["account"].metadata["x-scopes"] = register.get("scopes", [])
+    found |= {param: _make_param(told) for param, told in register.get("params", {}).items()}
+    found["events"] = setting(
+        fields.List(events, validate=validate.Length(1, MAX_EVENTS)),
+        "The events that start a run. Default: all; others are answered without a run",
+        literal=True,
+        title="Events",
+    )
     if preset.get("challenge", {}).get("kind") == "query":
         found["verify_token"] = line(
             f"A word of your own, which you also enter in {name}: it proves that the address is yours",
@@ -151,6 +140,23 @@ def _make_config(preset: Mapping[str, Any]) -> type[Schema]:
             required=True,
             title="Verify token",
         )
+    found["path"] = setting(
+        WebhookPath if is_signed else SecretPath,
+        f"Path of the address for {name}, after /api/webhooks/. Choose one that cannot be guessed",
+        literal=True,
+        required=True,
+        validate=no_parameter,
+        title="Path",
+        metadata={"x-address": True, "x-advanced": True, "x-steps": list(preset["steps"])},
+    )
+    if is_signed:
+        help = f"The credential with the secret that {name} signs with" + (
+            ""
+            if not register or register.get("needs_credential")
+            else ". Not needed with an account, unless the steps ask for it"
+        )
+        found["credential"] = credential(help, *SECRET_TYPES, title="Signing secret")
+        found["credential"].metadata["x-own-secret"] = True
     if register:
         origin = "/".join(register["base"].split("/")[:3])
         found["api_url"] = line(
@@ -161,6 +167,12 @@ def _make_config(preset: Mapping[str, Any]) -> type[Schema]:
         )
     found["has_proof"] = _make_check(preset)
     return type("Config", (Schema,), found)
+
+
+def _make_param(told: Mapping[str, Any]) -> Any:
+    metadata = {"x-options": told["options"]} if "options" in told else {}
+    metadata |= {"examples": [told["example"]]} if "example" in told else {}
+    return line(told["help"], _fits(told["pattern"], told["help"]), most=200, title=told["title"], metadata=metadata)
 
 
 def _fits(pattern: str, help: str) -> Any:
@@ -181,11 +193,12 @@ def _make_check(preset: Mapping[str, Any]) -> Any:
     def has_proof(self: Schema, data: Mapping[str, Any], **kwargs: Any) -> None:
         account, secret = data.get("account"), data.get("credential")
         if is_signed and not secret and (not account or register.get("needs_credential")):
-            also = "; or choose an account" if register and not register.get("needs_credential") else ""
-            raise ValidationError(f"Choose the credential with the secret that {name} signs with{also}.", "credential")
+            if register and not register.get("needs_credential"):
+                raise ValidationError(f"Connect {name}, or enter a signing secret.", "account")
+            raise ValidationError(f"Choose the credential with the secret that {name} signs with.", "credential")
         given = [param for param in register.get("params", {}) if data.get(param)]
         if account and register.get("params") and not given:
-            raise ValidationError("Is required with an account.", next(iter(register["params"])))
+            raise ValidationError("Is required.", next(iter(register["params"])))
         if account and register.get("one_of") and len(given) > 1:
             raise ValidationError(f"Cannot be combined with {given[0]}; remove one of them.", given[1])
 
@@ -212,7 +225,14 @@ def find(type_: str) -> AppTrigger | None:
 @cache
 def list_entries() -> tuple[dict[str, Any], ...]:
     """Return the entries of all app triggers by name."""
-    found = [{**entry_of(cast(Any, type(node))), "mark": node.preset["icon"]} for node in map(_make, types())]
+    found = [
+        {
+            **entry_of(cast(Any, type(node))),
+            "mark": node.preset["icon"],
+            "service": {"type": node.service_type, "name": node.preset["name"]},
+        }
+        for node in map(_make, types())
+    ]
     return tuple(sorted(found, key=lambda entry: str(entry["name"]).casefold()))
 
 

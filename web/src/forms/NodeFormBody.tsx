@@ -2,16 +2,17 @@
 
 import { Alert, Box, Stack, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
-import { Suspense, useCallback, useEffect, useMemo, useState } from "react";
+import { type ReactNode, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
 import { api } from "@/api/client";
+import { useConnector } from "@/api/connectors";
 import { useCredentials } from "@/api/credentials";
 import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun";
 import type { Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
 import { Quiet } from "@/ui/Quiet";
 import { LoadingRows } from "@/ui/states";
-import { OPERATION } from "./connector/operations";
+import { ConnectorProvider, OPERATION } from "./connector/operations";
 import { type Expressions, FormProvider, type NodeContext, type NodeFormProps, type Pin } from "./context";
 import { inputOf, itemsOf, nodesBefore, pathOfText, predecessors, type Scope } from "./expression/scope";
 import { FieldFrame } from "./fields/FieldFrame";
@@ -121,8 +122,10 @@ const ConnectorForm = lazily(() => import("./connector/ConnectorForm"));
 
 /** Return the keys used in the type's examples: the usual settings. */
 function usualOf(type: NodeType): ReadonlySet<string> {
+  const { properties = {} } = type.config_schema as FieldSchema;
   const config = type.examples[0]?.config;
-  return new Set(isRecord(config) ? Object.keys(config) : []);
+  const keys = isRecord(config) ? Object.keys(config) : [];
+  return new Set(keys.filter((key) => !properties[key]?.["x-advanced"]));
 }
 
 type Config = Record<string, Json>;
@@ -164,7 +167,13 @@ export default function NodeFormBody(props: NodeFormProps) {
   const key = `${context.nodeId} ${type.type}`;
   if (!type.operations) {
     const schema = type.config_schema as FieldSchema;
-    return <Body key={key} {...props} schema={schema} usual={usualOf(type)} remembered={type.type} />;
+    const body = <Body key={key} {...props} schema={schema} usual={usualOf(type)} remembered={type.type} />;
+    if (!type.service) return body;
+    return (
+      <OfService type={type.type} service={type.service.type}>
+        {body}
+      </OfService>
+    );
   }
   return (
     <Suspense fallback={<LoadingRows rows={3} />}>
@@ -175,6 +184,23 @@ export default function NodeFormBody(props: NodeFormProps) {
       </ConnectorForm>
     </Suspense>
   );
+}
+
+interface OfServiceProps {
+  type: string;
+  /** The connector of the same service. */
+  service: string;
+  children: ReactNode;
+}
+
+/** The form of a trigger by a service's webhook: its account is one of the connector, which also lists values. */
+function OfService({ type, service, children }: OfServiceProps) {
+  const { connector } = useConnector(service);
+  const place = useMemo(
+    () => (connector === undefined ? null : { connector: { ...connector, type }, operation: "", account: "account" }),
+    [connector, type],
+  );
+  return <ConnectorProvider value={place}>{children}</ConnectorProvider>;
 }
 
 interface BodyProps extends NodeFormProps {

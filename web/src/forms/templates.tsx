@@ -12,6 +12,7 @@ import { FieldFrame, Problems } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
 import classes from "./forms.module.css";
 import { messagesOf } from "./schema/problems";
+import type { FieldSchema } from "./schema/types";
 import { isRecord } from "./schema/values";
 
 export interface Folding {
@@ -169,7 +170,11 @@ function sectionsOf(
   const names = properties.map((one) => one.name);
   if (only !== undefined) return { first: names.filter((name) => only.includes(name)), more: [] };
   const data = isRecord(formData) ? formData : {};
-  const isFirst = (name: string) => schema.required?.includes(name) || data[name] !== undefined || usual.has(name);
+  // A value that was made for the user, such as the path of an address, is no reason to show its field.
+  const isMade = (name: string) => (schema.properties?.[name] as FieldSchema | undefined)?.["x-advanced"] === true;
+  const isFirst = (name: string) =>
+    usual.has(name) ||
+    (schema.required?.includes(name) ? data[name] === undefined || !isMade(name) : data[name] !== undefined);
   const first = names.filter(isFirst);
   const more = names.filter((name) => !isFirst(name));
   return all || first.length === 0 || more.length <= 1 ? { first: names, more: [] } : { first, more };

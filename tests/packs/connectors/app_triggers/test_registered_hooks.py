@@ -315,7 +315,7 @@ def test_without_a_public_address_the_flow_cannot_be_activated(app, owner, regis
 @pytest.mark.parametrize(
     ("name", "config", "text"),
     [
-        ("github", {"repository": None}, "Is required with an account"),
+        ("github", {"repository": None}, "repository: is required"),
         ("github", {"organization": "octo"}, "Cannot be combined"),
         ("github", {"repository": "octocat"}, "Does not look right"),
         ("shopify", {"credential": None}, "signs with"),

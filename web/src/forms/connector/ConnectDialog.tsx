@@ -78,8 +78,8 @@ export function freeName(name: string, taken: readonly string[]): string {
 
 interface ConnectDialogProps {
   connector: Connector;
-  /** The operation of the node, whose permissions are needed. */
-  operation: string;
+  /** Permissions that the node needs, besides those of the connector. */
+  scopes: readonly string[];
   /** The types that the operation accepts. */
   only: readonly string[];
   suggestedName: string;
@@ -111,7 +111,7 @@ interface ConnectingProps extends ConnectDialogProps {
   taken: readonly string[];
 }
 
-function Connecting({ connector, operation, only, suggestedName, types, taken, onClose, onDone }: ConnectingProps) {
+function Connecting({ connector, scopes, only, suggestedName, types, taken, onClose, onDone }: ConnectingProps) {
   const ways = connector.auth.filter((way) => only.length === 0 || only.includes(way.type));
   const [at, setAt] = useState(0);
   // An account is saved before it is connected: then nothing else can be chosen.
@@ -120,7 +120,6 @@ function Connecting({ connector, operation, only, suggestedName, types, taken, o
   const [name] = useState(() => suggestedName || freeName(connector.service.name, taken));
   const way = ways[at];
   const type = types.find((one) => one.type === way?.type);
-  const scopes = connector.operations.find((one) => one.id === operation)?.scopes ?? [];
   return (
     <Stack>
       {ways.length > 1 && !isSaved && (

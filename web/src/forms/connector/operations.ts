@@ -80,8 +80,10 @@ export function usualIn(schema: FieldSchema): ReadonlySet<string> {
 
 interface FormConnector {
   connector: Connector;
-  /** The chosen operation. */
+  /** The chosen operation; empty for a trigger of the service's webhook. */
   operation: string;
+  /** The setting with the account, if it is not `credential`. */
+  account?: string;
 }
 
 const ConnectorContext = createContext<FormConnector | null>(null);

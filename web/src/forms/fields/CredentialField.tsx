@@ -37,6 +37,8 @@ export function CredentialField(props: InputProps) {
   // A trigger may also have a secret that is none of the connector's accounts.
   const offersWays = connector?.auth.some((way) => fitting.includes(way.type)) && !leaf.isOwnSecret;
   const chosen = typeof value === "string" && value !== "" ? value : null;
+  const operation = connector?.operations.find((one) => one.id === form?.operation);
+  const scopes = [...(operation?.scopes ?? []), ...(leaf.scopes ?? [])];
   const asksToConnect = offersWays && chosen === null;
   const ofType = (credentials ?? []).filter((one) => fitting.length === 0 || fitting.includes(one.type));
   // A server of one's own has other hosts than the service.
@@ -125,11 +127,11 @@ export function CredentialField(props: InputProps) {
           />
         </Suspense>
       )}
-      {isMaking && offersWays && form !== null && connector !== undefined && (
+      {isMaking && offersWays && connector !== undefined && (
         <Suspense fallback={null}>
           <ConnectDialog
             connector={connector}
-            operation={form.operation}
+            scopes={scopes}
             only={fitting}
             suggestedName={isMissing ? (chosen ?? "") : ""}
             onClose={() => setMaking(false)}

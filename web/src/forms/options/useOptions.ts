@@ -11,17 +11,19 @@ const STALE = 60_000;
 
 export function useOptions({ name }: InputProps, source: OptionsSource): Options {
   const form = useFormConnector();
-  const { schema, value: config } = useSettings();
+  const { schema, value } = useSettings();
+  const config = form?.account === undefined ? value : { ...value, credential: value[form.account] ?? null };
   const { type = "", auth = [], service } = form?.connector ?? {};
-  const operation = form?.operation ?? "";
+  const operation = form?.operation || type;
   const ask =
     form === null
       ? { reason: "There is no list here. Type the value." }
       : askedOf(source, config, auth.length > 0, schema);
   const asked = "config" in ask ? ask.config : {};
+  const given = form?.account === undefined ? {} : { [form.account]: asked.credential ?? null };
   return useChoices(() => ({
     key: ["post", "/api/connectors", type, operation, name, asked],
-    load: (signal) => loadChoices(type, { operation, input: name, config: asked }, signal),
+    load: (signal) => loadChoices(type, { operation, input: name, config: { ...asked, ...given } }, signal),
     staleTime: STALE,
     name: service?.name ?? "the service",
     reason: "reason" in ask ? ask.reason : undefined,

@@ -29,7 +29,11 @@ function convertField(key: string, schema: FieldSchema, required: boolean, aroun
   const kind = kindOf(key, schema, literal || around.plain);
   if (kind !== undefined) {
     const leaf = leafOf(key, schema, kind, { label: title, required, literal: literal || around.plain });
-    return { schema: { title }, uiSchema: { "ui:field": "LeafField", "ui:options": { leaf } } };
+    const { "x-advanced": advanced } = schema;
+    return {
+      schema: { title, ...(advanced && { "x-advanced": true }) } as RJSFSchema,
+      uiSchema: { "ui:field": "LeafField", "ui:options": { leaf } },
+    };
   }
   return convert({ ...schema, title }, { ...around, literal });
 }

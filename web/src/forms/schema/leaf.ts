@@ -59,6 +59,8 @@ export interface Leaf {
   credentialTypes?: string[];
   /** True for a secret that is not the account of the node's service. */
   isOwnSecret?: boolean;
+  /** Permissions that the account needs besides. */
+  scopes?: string[];
   /** Where its choices come from. */
   options?: OptionsSource;
   /** Where its fields come from: an object with an input for each. */
@@ -188,6 +190,7 @@ export function leafOf(
     format: schema.format,
     credentialTypes: schema["x-credential"],
     isOwnSecret: schema["x-own-secret"],
+    scopes: schema["x-scopes"],
     options: schema["x-options"],
     fields: typeof fields === "string" ? { setting: fields } : fields,
     names: NAMED[schema["x-names"] ?? ""] === undefined ? (schema["x-names"] as Names | undefined) : undefined,

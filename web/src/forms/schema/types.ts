@@ -27,6 +27,8 @@ export interface FieldSchema {
   "x-literal"?: boolean;
   /** The name of a credential of one of these types. */
   "x-credential"?: string[];
+  /** With `x-credential`: permissions that the account needs, besides those of the connector. */
+  "x-scopes"?: string[];
   /** With `x-credential`: a secret of its own, not the account of the node's service. */
   "x-own-secret"?: boolean;
   /** Written but never read back: a password. */

@@ -2,6 +2,7 @@ import { Anchor, Button, Center, Group, Paper, PasswordInput, Stack, TextInput, 
 import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, type SyntheticEvent, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
+import { useServerState } from "@/api/catalogue";
 import { api, server } from "@/api/client";
 import mark from "@/app/mark.svg?inline";
 import { useSession } from "@/app/session";
@@ -84,6 +85,7 @@ export function Login({ email: known = "", about, onBack }: LoginProps) {
   const client = useQueryClient();
   const [email, setEmail] = useState(known);
   const [password, setPassword] = useState("");
+  const state = useServerState();
   const logIn = api.useMutation("post", "/api/auth/login", {
     onSuccess: () => {
       keepTyped(password);
@@ -124,7 +126,7 @@ export function Login({ email: known = "", about, onBack }: LoginProps) {
               Log in
             </Button>
             <Quiet style={{ overflowWrap: "anywhere" }}>
-              {about ?? "Your first login is in the server's console output."}
+              {about ?? (state?.prints_login ? "Your first login is in the server's console output." : "")}
             </Quiet>
             {onBack !== undefined && (
               <Anchor component="button" type="button" size="sm" onClick={onBack}>

@@ -6,6 +6,7 @@ import { ancestors } from "@/definition/graph";
 import { usedWays, waysOf } from "../branches";
 import { type NewNode, nodeOf, type Where } from "../changes";
 import { useEditorStore } from "../context";
+import { withPath } from "../panel/starts";
 import { type EditorState, SETTINGS } from "../store";
 import { type Entry, entriesOfServices, entryOfPreset, entryOfType } from "./rank";
 
@@ -84,9 +85,10 @@ export function addNode(state: EditorState, node: NewNode, where: Where): string
   const type = state.catalogue?.find(node.type);
   const { after: _after, on: _on, ...place } = where;
   if (node.type === "respond") letRespond(state, where);
-  const id = state.addNode(node, { ...(type?.trigger ? place : where), out: type?.branches[0] });
+  const made = withPath(node, type, state.flow.name);
+  const id = state.addNode(made, { ...(type?.trigger ? place : where), out: type?.branches[0] });
   if (type?.operations) rememberService(serviceKey(node));
-  const missing = type === undefined ? undefined : missingSetting(type.config_schema, node.config ?? {});
+  const missing = type === undefined ? undefined : missingSetting(type.config_schema, made.config ?? {});
   if (missing === undefined) state.walkTo(id, SETTINGS);
   else state.goTo(id, `config.${missing}`);
   return id;

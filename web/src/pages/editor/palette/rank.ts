@@ -43,7 +43,7 @@ export function entryOfType(type: NodeType, group = type.category): Entry {
     type,
     word: type.type,
     also: (type.also ?? []).join("; "),
-    service: type.service?.name,
+    service: type.operations ? type.service?.name : undefined,
     // Of one operation, nothing has to be chosen.
     node:
       only === undefined || others.length > 0

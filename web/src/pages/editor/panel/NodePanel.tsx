@@ -1,10 +1,8 @@
 import {
-  ActionIcon,
   Alert,
   Box,
   Button,
   Code,
-  CopyButton,
   Group,
   List,
   Stack,
@@ -16,22 +14,14 @@ import {
   UnstyledButton,
 } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import {
-  IconCheck,
-  IconChevronDown,
-  IconChevronRight,
-  IconCopy,
-  IconCopyPlus,
-  IconPencil,
-  IconTrash,
-} from "@tabler/icons-react";
+import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
 import { type ReactNode, Suspense, useEffect, useMemo, useRef, useState } from "react";
-import type { Catalogue, NodeType } from "@/api/catalogue";
+import type { NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
 import type { NodeFormProps, NodeRun } from "@/forms/context";
 import { Words } from "@/forms/fields/FieldFrame";
-import type { FieldSchema } from "@/forms/schema/types";
 import { nameOf } from "@/graph/nameOf";
+import { Disclosure } from "@/ui/Disclosure";
 import { IconButton } from "@/ui/IconButton";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
@@ -53,7 +43,7 @@ import { JsonField } from "./JsonField";
 import { Neighbours } from "./Neighbours";
 import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
-import { addressOf, propertiesOf, respondingByNode, unsentBy } from "./starts";
+import { respondingByNode, unsentBy } from "./starts";
 
 /** Says that a webhook does not send the response of this node, with a button to correct it. */
 function UnsentHint({ node }: { node: FlowNode }) {
@@ -86,88 +76,19 @@ function UnsentHint({ node }: { node: FlowNode }) {
   );
 }
 
-/** Settings whose address a person enters in a service, with the steps there. */
-type Told = FieldSchema & { "x-address"?: boolean; "x-steps"?: string[] };
-
-/** Return a random path: `github/` and 24 hexadecimal digits. */
-export function randomPath(type: string): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `${type.replace(/_trigger$/, "")}/${digits}`;
-}
-
-/** Return the setting with the address of an app trigger; undefined for other nodes. */
-export function addressKey(catalogue: Catalogue | undefined, type: string): string | undefined {
-  return Object.entries(propertiesOf(catalogue, type)).find(([, field]) => (field as Told)["x-address"])?.[0];
-}
-
-/** Says what to enter where in the service of an app trigger, with the address to copy. */
-export function ServiceSteps({ node }: { node: FlowNode }) {
-  const store = useEditorStore();
-  const catalogue = useEditor((state) => state.catalogue);
-  const readOnly = useEditor((state) => state.readOnly);
-  const properties = propertiesOf(catalogue, node.type);
-  const key = addressKey(catalogue, node.type);
-  if (key === undefined) return null;
-  const address = addressOf(node, properties);
-  const url = address === null ? null : window.location.origin + address;
-  const fill = () => store.getState().setConfig(node.id, { ...node.config, [key]: randomPath(node.type) });
-  return (
-    <Alert color="blue" variant="light" mx="md" mb="xs" p="xs" title="Set up in the service">
-      <Stack gap={6}>
-        {url === null ? (
-          !readOnly && (
-            <Button size="compact-xs" variant="default" onClick={fill} style={{ alignSelf: "flex-start" }}>
-              Generate a random address
-            </Button>
-          )
-        ) : (
-          <Group gap={4} wrap="nowrap" align="flex-start">
-            <Code style={{ overflowWrap: "anywhere" }}>{url}</Code>
-            <CopyButton value={url}>
-              {({ copied, copy }) => (
-                <Tooltip label={copied ? "Copied" : "Copy the address"}>
-                  <ActionIcon variant="subtle" size="sm" onClick={copy} aria-label="Copy the address">
-                    {copied ? <IconCheck size={14} /> : <IconCopy size={14} />}
-                  </ActionIcon>
-                </Tooltip>
-              )}
-            </CopyButton>
-          </Group>
-        )}
-        <List type="ordered" size="sm" spacing={2}>
-          {((properties[key] as Told)["x-steps"] ?? []).map((step) => (
-            <List.Item key={step}>
-              <Text size="sm">{step}</Text>
-            </List.Item>
-          ))}
-        </List>
-      </Stack>
-    </Alert>
-  );
-}
+const Addresses = lazily(() => import("./Addresses"));
 
 // The documentation of a node type, from the catalog: loaded when it is opened, and there without internet.
 
 const NodeDocsBody = lazily(() => import("./NodeDocsBody"));
 
 function NodeDocs({ type, nodeId }: { type: NodeType; nodeId: string }) {
-  const [open, setOpen] = useState(false);
-  const Icon = open ? IconChevronDown : IconChevronRight;
   return (
-    <div>
-      <UnstyledButton fz="sm" c="var(--mantine-color-anchor)" aria-expanded={open} onClick={() => setOpen(!open)}>
-        <Group gap={4} wrap="nowrap">
-          <Icon size={16} aria-hidden />
-          Settings and examples explained
-        </Group>
-      </UnstyledButton>
-      {open && (
-        <Suspense fallback={<LoadingRows rows={3} />}>
-          <NodeDocsBody type={type} nodeId={nodeId} />
-        </Suspense>
-      )}
-    </div>
+    <Disclosure title="Settings and examples explained">
+      <Suspense fallback={<LoadingRows rows={3} />}>
+        <NodeDocsBody type={type} nodeId={nodeId} />
+      </Suspense>
+    </Disclosure>
   );
 }
 
@@ -373,7 +294,7 @@ function Title({ node, type, readOnly, brief }: NameProps & { brief: boolean }) 
           <Words text={type.description} />{" "}
           {!type.own && (
             <DocsLink
-              page={type.service ? `connectors/${type.service.type}` : `nodes#${type.type}`}
+              page={type.service && type.operations ? `connectors/${type.service.type}` : `nodes#${type.type}`}
               label={`Documentation of ${type.name}`}
             >
               Documentation
@@ -586,7 +507,11 @@ export function NodePanel({ node }: { node: FlowNode }) {
       <Title node={node} type={type} readOnly={readOnly} brief={isData || docked} />
       <RunNodeButton node={node} />
       <UnsentHint node={node} />
-      <ServiceSteps node={node} />
+      {type?.trigger && (
+        <Suspense fallback={null}>
+          <Addresses node={node} />
+        </Suspense>
+      )}
       {others.length > 0 && (
         <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
           <List size="sm" spacing={2}>

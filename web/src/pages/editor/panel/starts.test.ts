@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Catalogue, NodeType } from "@/api/catalogue";
 import type { FlowNode } from "@/definition/types";
-import { redacted, respondingByNode, startsOf, unsentBy } from "./starts";
+import { newPath, redacted, respondingByNode, startsOf, testAddressOf, unsentBy } from "./starts";
 
 const types = [
   {
@@ -185,4 +185,16 @@ it.each([
   ["JBSWY3DPEHPK3PXP", "…"],
 ])("tells %s as %s", (text, told) => {
   expect(redacted(text)).toBe(told);
+});
+
+it("gives a new trigger a path of the flow's name, or a secret one for a service", () => {
+  expect(newPath("webhook", "Bestellungen: Größe & Preis!", false)).toMatch(/^bestellungen-gro-e-preis-[0-9a-f]{6}$/);
+  expect(newPath("form", "日本", false)).toMatch(/^form-[0-9a-f]{6}$/);
+  expect(newPath("github_trigger", "Anything", true)).toMatch(/^github\/[0-9a-f]{24}$/);
+  expect(newPath("webhook", "x".repeat(300), false).length).toBeLessThan(60);
+});
+
+it("knows the addresses of tests", () => {
+  expect(testAddressOf("wf_1", "/api/webhooks/orders/new")).toBe("/api/webhooks-test/wf_1/orders/new");
+  expect(testAddressOf("wf_1", "/forms/contact")).toBe("/forms-test/wf_1/contact");
 });

@@ -1,5 +1,5 @@
 /** The triggers of a flow, with texts from the catalog; pure. */
-import type { Catalogue } from "@/api/catalogue";
+import type { Catalogue, NodeType } from "@/api/catalogue";
 import { ancestors } from "@/definition/graph";
 import type { Definition, FlowNode } from "@/definition/types";
 import { cronInWords } from "@/forms/schema/cron";
@@ -35,6 +35,44 @@ export function addressOf(node: FlowNode, properties: Properties): string | null
     if (root !== undefined && typeof path === "string" && path !== "") return root + path.replace(/^\/+/, "");
   }
   return null;
+}
+
+/** Return the address that starts the flow as the editor shows it, while the server listens for a test call. */
+export function testAddressOf(flowId: string, address: string): string {
+  return address
+    .replace(/^\/api\/webhooks\//, `/api/webhooks-test/${flowId}/`)
+    .replace(/^\/forms\//, `/forms-test/${flowId}/`);
+}
+
+function randomDigits(bytes: number): string {
+  const made = crypto.getRandomValues(new Uint8Array(bytes));
+  return Array.from(made, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Return a free path for a new trigger: from the flow's name, or one for a service that nobody can guess. */
+export function newPath(type: string, flow: string, isSecret: boolean): string {
+  if (isSecret) return `${type.replace(/_trigger$/, "")}/${randomDigits(12)}`;
+  const words = flow
+    .normalize("NFKD")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .slice(0, 40)
+    .replace(/^-+|-+$/g, "");
+  return `${words || type}-${randomDigits(3)}`;
+}
+
+/** Return the node with a path of its own, if its type needs one and it has none: it is valid at once. */
+export function withPath<Node extends { type: string; config?: FlowNode["config"] }>(
+  node: Node,
+  type: NodeType | undefined,
+  flow: string,
+): Node {
+  const { properties = {}, required = [] } = (type?.config_schema ?? {}) as FieldSchema;
+  const key = Object.keys(properties).find((one) => ROOT.test(properties[one]?.description ?? ""));
+  if (key === undefined || !required.includes(key) || node.config?.[key] !== undefined) return node;
+  // The calls of a service that signs nothing are proved by their address alone.
+  const isSecret = properties[key]?.["x-advanced"] === true;
+  return { ...node, config: { ...node.config, [key]: newPath(node.type, flow, isSecret) } };
 }
 
 /** Return true if calls of an address start the node. */

@@ -18,8 +18,8 @@ import { Quiet } from "@/ui/Quiet";
 import { StatusBadge } from "@/ui/StatusBadge";
 import { LoadingRows, Refused } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
-import { addressKey, randomPath, ServiceSteps } from "../panel/NodePanel";
-import { startsOf } from "../panel/starts";
+import Addresses from "../panel/Addresses";
+import { startsOf, withPath } from "../panel/starts";
 import { checkOf, inWords } from "../problems";
 import { useEditorRun } from "../run/useEditorRun";
 import { Bars } from "../saving/Bars";
@@ -60,20 +60,20 @@ export function Guide() {
   );
 }
 
-/** Give the triggers of services an address, which nobody can guess. */
+/** Give the triggers an address; nobody can guess that for a service. */
 function useAddresses(): void {
   const store = useEditorStore();
   const nodes = useEditor((state) => state.definition.nodes);
   const catalogue = useEditor((state) => state.catalogue);
+  const name = useEditor((state) => state.flow.name);
   const readOnly = useEditor((state) => state.readOnly);
   useEffect(() => {
     if (readOnly) return;
     for (const node of nodes) {
-      const key = addressKey(catalogue, node.type);
-      if (key !== undefined && node.config?.[key] === undefined)
-        store.getState().setConfig(node.id, { ...node.config, [key]: randomPath(node.type) });
+      const made = withPath(node, catalogue?.find(node.type), name);
+      if (made !== node) store.getState().setConfig(node.id, made.config ?? {});
     }
-  }, [store, nodes, catalogue, readOnly]);
+  }, [store, nodes, catalogue, name, readOnly]);
 }
 
 function Steps({ setup, flowId }: { setup: SetupState; flowId: string }) {
@@ -350,7 +350,7 @@ function SwitchOn({ setup }: { setup: SetupState }) {
       {starts.map((start) => (
         <Stack key={start.node.id} gap={6}>
           <Heading node={start.node} title={start.name} about={start.brief || start.about} />
-          {start.node.config?.account === undefined && <ServiceSteps node={start.node} />}
+          {start.node.config?.account === undefined && <Addresses node={start.node} />}
         </Stack>
       ))}
       {left.length > 0 && <Quiet>Some steps are not done yet. You can switch the flow on when they are.</Quiet>}
