@@ -49,7 +49,7 @@ class Hmac(CredentialType):
     `t.body`; plain is any header with the signature, optionally after a prefix.
     """
 
-    title = "Signature (HMAC)"
+    title = "Signing secret"
     main = "secret"
     secret = secret("The shared secret", lines=True, required=True, title="Secret")
     style = choice(

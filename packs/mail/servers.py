@@ -123,7 +123,7 @@ def check_service(url: str) -> None:
 class ServiceUrl(CredentialType):
     """A notification service as an Apprise URL: slack://…, discord://…, ntfy://…, mailto://… and a hundred more."""
 
-    title = "Notification service"
+    title = "Notification address"
     main = "url"
     url = secret(
         "The URL of the service. See https://appriseit.com/services/ for the formats",

@@ -56,6 +56,8 @@ class Newcomer:
     def add_request(self, url):
         self.add("HTTP request")
         expect(self.editor.field("URL")).to_be_focused()
+        expect(self.panel.get_by_text("Query parameters", exact=True)).to_be_visible()
+        expect(self.panel.get_by_text("Headers", exact=True)).to_be_visible()
         # The focus scrolls the name of the node out of sight only if it must.
         expect(self.panel.get_by_label("Node name")).to_be_in_viewport()
         self.type(url)

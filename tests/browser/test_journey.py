@@ -40,6 +40,8 @@ def test_a_new_user_sets_up_and_runs_a_template(page, watch, server, new_context
     assert server.call("GET", "/api/members", headers=server.session(EMAIL, PASSWORD))["items"][0]["name"] == NAME
     # The login works with the chosen password.
     elsewhere = new_context().new_page()
+    elsewhere.goto("/")
+    expect(elsewhere.get_by_text("Your first login is in the server's console output.")).to_be_visible()
     chromium.log_in(elsewhere, EMAIL, PASSWORD)
     elsewhere.goto("/flows")
     expect(elsewhere.get_by_role("link", name=TEMPLATE).first).to_be_visible()

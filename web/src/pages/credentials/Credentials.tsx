@@ -207,7 +207,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
   const { may } = useSession();
   const mayChange = may("editor");
   return (
-    <Table label="Credentials" head={["Name", "Type", "Used by", "Allowed hosts", "Changed", ""]} minWidth={700}>
+    <Table label="Credentials" head={["Name", "Used by", "Allowed hosts", "Changed", ""]} minWidth={600}>
       {credentials.map((credential) => (
         <Tr key={credential.id} className={classes.row}>
           <Td className={classes.name}>
@@ -223,9 +223,9 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
             >
               {credential.name}
             </Anchor>
+            <Quiet size="xs">{typeOf(credential.type)?.name ?? credential.type}</Quiet>
             {credential.connection !== null && <ConnectionBadge connection={credential.connection} />}
           </Td>
-          <Td className={classes.type}>{typeOf(credential.type)?.name ?? credential.type}</Td>
           <Td className={classes.used}>
             {credential.used_by_count === 0 ? (
               <Quiet>Not used</Quiet>
