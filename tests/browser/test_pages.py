@@ -17,6 +17,7 @@ REDIRECTS = {"/login"}
 # Objects of `seed` to show for each route with a parameter.
 EXAMPLES = {
     "/flows/:id": ["flow", "draft"],
+    "/flows/:id/setup": ["flow"],
     "/flows/:id/versions": ["flow"],
     "/runs/:id": ["run", "failed", "waiting"],
     "/agents/:id": ["agent"],

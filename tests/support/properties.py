@@ -5,7 +5,6 @@ With the same fifth, other ones each day, tests are chosen that need not run eac
 
 from datetime import date
 
-from chosen_engine import ON_POSTGRES
 from hypothesis import HealthCheck, settings
 
 # An example may take long on a busy machine.
@@ -56,6 +55,8 @@ def _group(item):
     """Return the file or the test whose tests or cases take turns, or None if `item` runs each day."""
     if item.get_closest_marker("turns"):
         return item.path
+    from chosen_engine import ON_POSTGRES  # here, since it imports modules whose import test_patterns watches
+
     if ON_POSTGRES and "/tests/database/" not in item.path.as_posix() and hasattr(item, "callspec"):
         return item.path, item.originalname
     return None
