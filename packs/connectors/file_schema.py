@@ -201,7 +201,7 @@ class FieldParts(Part):
     """How the result of an operation describes fields, such as the columns of a table: JMESPaths in each of `items`.
 
     `name` is the key of the value, `also` another one that the service takes, such as an id.
-    `types` has the type of an input for each of the service's types, null for those that nobody can set. Types that it
+    `types` has the type of an input for each of the service's types, null for a read-only type. Types that it
     does not have are text. `choices` are values, or objects with `value` and `label`.
     """
 
@@ -403,7 +403,7 @@ def _check_source(data: Mapping[str, Any], source: Mapping[str, Any] | None, kno
         if theirs not in {**own, **shared}:
             return f"the operation {source['operation']!r} has no input {theirs!r}."
         if not isinstance(ours, dict) and ours not in known:
-            return f"there is no input {ours!r}."
+            return f"unknown input {ours!r}."
     missing = [name for name, told in own.items() if told.get("required") and name not in {**given, **shared}]
     return f"the operation {source['operation']!r} needs its input {missing[0]!r}." if missing else ""
 

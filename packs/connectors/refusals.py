@@ -1,4 +1,4 @@
-"""What a service's refusal means, in words that say what to do."""
+"""Plain messages for the refusals of services: each says what to do."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ JIRA_OWN = [
 
 
 def jira_list_fields(x: ConnectorExchange) -> list[Any]:
-    """Return the fields of issues of a project and a type, without those that are inputs of their own."""
+    """Return the fields of issues of a project and a type, except fields that are separate inputs."""
     types = x.read(x.send("GET", "/issue/createmeta/{project}/issuetypes"))["issueTypes"]
     found = next((each for each in types if x.inputs["type"].casefold() == each["name"].casefold()), None)
     if found is None:

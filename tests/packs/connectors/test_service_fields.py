@@ -135,7 +135,7 @@ def test_a_missing_setting_and_a_refusal_are_told(read_fields):
         (lambda first, source, listed: source.update(operation="gone"), "fields_from: there is no operation 'gone'"),
         (lambda first, source, listed: listed.pop("fields"), "the operation 'list_fields' has no fields"),
         (lambda first, source, listed: source.update(inputs={"base": "table"}), "has no input 'base'"),
-        (lambda first, source, listed: source.update(inputs={"table": "base"}), "there is no input 'base'"),
+        (lambda first, source, listed: source.update(inputs={"table": "base"}), "unknown input 'base'"),
         (lambda first, source, listed: source.update(inputs={}), "needs its input 'table'"),
         (lambda first, source, listed: source.update(where="a["), "fields_from.where"),
         (lambda first, source, listed: source.pop("of"), "fields_from.of: missing data"),

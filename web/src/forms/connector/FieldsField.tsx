@@ -54,7 +54,7 @@ export default function FieldsField({ source, children, ...props }: FieldsFieldP
   );
 }
 
-/** Why there are no fields, and what to do. */
+/** Shows the reason for missing fields, and what to do. */
 function Notice({ list }: { list: Fields }) {
   const { error, fields, reason, name, of, isLoading, refresh } = list;
   const again = (

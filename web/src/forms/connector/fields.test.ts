@@ -14,7 +14,7 @@ it("makes an input for the type of each field, and lets it have an expression", 
   expect(of({ type: "array", items: { enum: ["a", "b"] } })).toMatchObject({ kind: "choices", choices: ["a", "b"] });
   expect(of({ enum: [1, 2], "x-enum-labels": { 1: "One" } })).toMatchObject({ kind: "choice", choices: [1, 2] });
   expect(of({ properties: { inner: {} } }).kind).toBe("any");
-  // A switch could not tell that there is no value.
+  // A switch has no state for "no value".
   expect(of({ type: "boolean" })).toMatchObject({ kind: "choice", choices: [true, false] });
 });
 
