@@ -3,6 +3,9 @@
 Every pattern of the code base is collected: those that are made while all modules are imported, those that calls in
 functions name as literals, those in JSON Schemas, and those that a function puts together, for which COMPUTED has
 examples. Each is tried, by the methods with which it is used, on long runs of its own kinds of characters.
+
+A pattern is too slow if its time grows faster than the text, and is many times as long as a plain pattern's for the
+longest text. Neither depends on the machine: growth is a ratio, and the plain pattern is timed on the same machine.
 """
 
 import ast
@@ -18,14 +21,16 @@ import time
 from collections import defaultdict
 from functools import cache, partial
 from itertools import product
+from math import log2
 from typing import NamedTuple
 
 import pytest
-from properties import sample
 from test_layers import ROOT, sources
 
 pytestmark = pytest.mark.slow
-LENGTH, MAX_SECONDS = 20_000, 0.05
+LENGTH = 20_000
+LONG = 1_000  # so many times as long as a plain pattern is too long: some 30 ms
+STEEP = 1.5  # growth of time, as a power of the length: 1 is linear, 2 quadratic
 MAX_WORDS = 20  # of a pattern, tried with each letter
 PATIENCE = 120  # seconds for importing all modules
 # Exponential growth shows at one of the first sizes.
@@ -301,7 +306,7 @@ def makers(pattern):
     pairs = [
         pair for pair in product([*letters, *words], repeat=2) if not set(pair) <= set(words) or pair[0] == pair[1]
     ]
-    for first, second in sample(pairs):
+    for first, second in pairs:
         for tail in TAILS:
             yield partial(in_turns, first, second, tail)
             if first != second:
@@ -319,33 +324,47 @@ def in_halves(first, second, tail, size):
 
 
 def seconds(pattern, method, text):
-    """Return the processor time of the method for the text: the best of some, because a single one varies."""
+    """Return the processor time of the method for the text."""
     if isinstance(pattern.pattern, bytes):
         text = text.encode("latin-1", "replace")
     arguments = (text[:0], text) if method == "sub" else (text,)
-    best = float("inf")
-    for _ in range(3):
-        begun = time.thread_time()
-        getattr(pattern, method)(*arguments)
-        best = min(best, time.thread_time() - begun)
-        if best <= MAX_SECONDS or best > 20 * MAX_SECONDS:
-            break
-    return best
+    begun = time.thread_time()
+    getattr(pattern, method)(*arguments)
+    return time.thread_time() - begun
+
+
+def best_of_five(*tried):
+    """Return the least of five measurements: a single one varies."""
+    return min(seconds(*tried) for _ in range(5))
+
+
+@cache
+def long_time():
+    """Return a long processor time: a multiple of that of a plain pattern for the longest text."""
+    return LONG * best_of_five(re.compile("(?:a|b)*"), "fullmatch", "ab" * (LENGTH // 2))
+
+
+def growth(pattern, method, make, size):
+    """Return how the time grows with the length of the text, as a power of it."""
+    whole, half = (best_of_five(pattern, method, make(length)) for length in (size, size // 2))
+    return log2(whole / half)
 
 
 def slow(found):
     """Describe the first text for which the pattern takes too long; None if there is none."""
+    limit = long_time()
     for method in sorted(found.methods):
         for make in makers(found.pattern):
             for size in SIZES:
                 text = make(size)
                 taken = seconds(found.pattern, method, text)
-                if taken > MAX_SECONDS:
+                if taken > limit and (power := growth(found.pattern, method, make, size)) > STEEP:
                     return (
                         f"{found.where}: {method} takes {taken:.2f} s for {size} characters {text[:20]!r}…{text[-5:]!r}"
+                        f", and its time grows with the power {power:.1f} of their number"
                     )
                 # Even with cubic growth, the longest text would stay within the limit.
-                if size == SIZES[-2] and taken * (LENGTH / size) ** 3 < MAX_SECONDS:
+                if size == SIZES[-2] and taken * (LENGTH / size) ** 3 < limit:
                     break
     return None
 
