@@ -66,7 +66,6 @@ def test_the_parts_of_a_webhook_are_measured():
 
 
 @pytest.mark.slow
-@pytest.mark.turns
 @LINUX
 def test_the_start_is_measured_on_an_empty_and_an_existing_folder():
     found = document("startup", "--repeat", "1", "--settle", "0.1", "--workers", "1")
@@ -79,7 +78,6 @@ def test_the_start_is_measured_on_an_empty_and_an_existing_folder():
 
 
 @pytest.mark.slow
-@pytest.mark.turns
 @LINUX
 def test_requests_are_measured_without_an_error_or_a_lost_run():
     found = document("requests", "--seconds", "0.2", "--rounds", "1", "--concurrency", "1,32", "--workers", "1")
@@ -92,8 +90,8 @@ def test_requests_are_measured_without_an_error_or_a_lost_run():
     assert found["targets"].keys() == {"errors", "runs_lost", "peak_rss_mib"}
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.turns
 @LINUX
 def test_webhooks_are_measured_and_every_call_is_found_in_the_database():
     arguments = ("--seconds", "0.2", "--rounds", "1", "--concurrency", "2,32", "--workers", "1", "--client", "python")
@@ -132,8 +130,8 @@ def test_peers_are_measured_in_rounds_and_missing_ones_are_named(tmp_path):
     assert found["targets"].keys() == counted | speed
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.turns
 @LINUX
 def test_the_memory_of_a_server_alone_is_measured_when_idle_under_load_and_over_minutes(tmp_path):
     arguments = ("--rounds", "0", "--starts", "1", "--settle", "0.1", "--load-seconds", "0.6", "--flat", "0.03")
@@ -150,8 +148,8 @@ def test_the_memory_of_a_server_alone_is_measured_when_idle_under_load_and_over_
     assert all(found["targets"][name]["value"] == 0 for name in nothing)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.turns
 @LINUX
 def test_the_output_of_wrk_is_parsed_if_it_is_installed():
     if shutil.which("wrk") is None:
@@ -163,8 +161,8 @@ def test_the_output_of_wrk_is_parsed_if_it_is_installed():
     assert all(found["targets"][name]["met"] for name in ("errors", "runs_lost", "runs_without_an_answer"))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
-@pytest.mark.turns
 @LINUX
 def test_runs_of_killed_processes_all_end_once():
     found = document("recovery", "--runs", "9", "--threads", "2", "--lease", "3")
@@ -201,7 +199,6 @@ def test_repeated_and_missing_requests_count_as_errors():
 
 
 @pytest.mark.slow
-@pytest.mark.turns
 def test_schedules_of_the_same_instant_are_measured_and_none_is_lost():
     found = document("schedules", "--schedules", "20", "--lead", "2", "--workers", "2")
     result = found["result"]
@@ -211,7 +208,6 @@ def test_schedules_of_the_same_instant_are_measured_and_none_is_lost():
 
 
 @pytest.mark.slow
-@pytest.mark.turns
 def test_a_history_is_created_and_every_request_about_it_succeeds():
     found = document("history", "--runs", "1500", "--steps", "150", "--repeat", "2")
     assert {"runs": 1500, "steps": 500, "workspaces": 5, "workflows": 220}.items() <= found["contents"].items()

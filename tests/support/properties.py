@@ -1,16 +1,18 @@
 """How much a property is tested: with the examples that the test names, and with a fifth of them in `make test`.
 
-With the same fifth, other ones each day, tests are chosen that need not run each day.
+What the fifth is follows from the tests alone: the same commit tries the same examples on any day and machine.
+`make nightly` tries all of them, and new examples of hypothesis each night.
 """
 
-from datetime import date
+from random import Random
 
 from hypothesis import HealthCheck, settings
 
 # An example may take long on a busy machine.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-settings.register_profile("full", PATIENT)
-settings.register_profile("quick", PATIENT, max_examples=20)  # relative to 100, the default of hypothesis
+settings.register_profile("full", PATIENT, derandomize=False)  # by default, hypothesis's choices are fixed in a CI
+# 20 is relative to 100, the default of hypothesis. Examples of an earlier run, which a folder keeps, are not tried.
+settings.register_profile("quick", PATIENT, max_examples=20, derandomize=True, database=None)
 settings.load_profile("full")
 
 
@@ -25,38 +27,35 @@ def tries_all():
 
 
 def sample(items):
-    """Return the items of a long list that are tested today: all, or as much of them as the profile has of examples.
+    """Return the items of a long list that are tested: all, or as much of them as the profile has of examples.
 
-    Every item's day comes, and a test that failed and is repeated has the same items.
+    Of each five neighbours, it is one by chance: items of a regular order, such as pairs, are left out in no order.
     """
     step = 100 // settings.default.max_examples
-    return items if len(items) < 2 * step else items[date.today().toordinal() % step :: step]
+    if step == 1 or len(items) < 2 * step:
+        return items
+    chance = Random(0)
+    return [chance.choice(items[begin : begin + step]) for begin in range(0, len(items), step)]
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave four fifths of the tests marked `turns`, and of the cases of a test, to other days.
+    """Leave four fifths of the cases of a test on PostgreSQL to `make nightly`.
 
-    Cases are left out on PostgreSQL alone: all of them run on SQLite, and most differ little to a database.
+    All of them run on SQLite, and most differ little to a database.
     """
-    step = 100 // settings.default.max_examples
-    groups = {}
-    for item in items if step > 1 else ():
-        if group := _group(item):
-            groups.setdefault(group, []).append(item)
-    left = {item for group in groups.values() if len(group) >= step for item in group} - {
-        item for group in groups.values() for item in group[date.today().toordinal() % step :: step]
+    cases = {}
+    for item in items if not tries_all() else ():
+        if _is_case_on_postgres(item):
+            cases.setdefault((item.path, item.originalname), []).append(item)
+    left = {item for group in cases.values() for item in group} - {
+        item for group in cases.values() for item in sample(group)
     }
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
 
 
-def _group(item):
-    """Return the file or the test whose tests or cases take turns, or None if `item` runs each day."""
-    if item.get_closest_marker("turns"):
-        return item.path
+def _is_case_on_postgres(item):
     from chosen_engine import ON_POSTGRES  # here, since it imports modules whose import test_patterns watches
 
-    if ON_POSTGRES and "/tests/database/" not in item.path.as_posix() and hasattr(item, "callspec"):
-        return item.path, item.originalname
-    return None
+    return ON_POSTGRES and "/tests/database/" not in item.path.as_posix() and hasattr(item, "callspec")
