@@ -43,10 +43,10 @@ web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
 # `make test` runs the short tests, within minutes: tests marked `slow` are skipped. `make test-all` runs every test, in
-# parts, and some of them again on PostgreSQL. Both test properties with a fifth of the examples, and a fifth of the moments
-# of a crash, the same ones on any day, and leave out tests marked `nightly`; EXAMPLES=full is for all of it. Short tests share the
-# machine, two processes for each core, since some wait. Tests that kill servers mostly wait, so browser tests run
-# beside them (tests/support/file_order.py). Both parts keep the order of their files, in which slower ones come first.
+# parts, and some of them again on PostgreSQL. Both test properties with a fifth of the examples, and a fifth of the
+# moments of a crash, the same ones on any day, and leave out tests marked `nightly`; EXAMPLES=full is for all of it. Short
+# tests share the machine, two processes for each core, since some wait. Tests that kill servers mostly wait, so browser
+# tests run beside them (tests/support/file_order.py). Both parts keep the order of their files, in which slower ones come first.
 LONG := tests/faults tests/clients tests/browser tests/test_benchmarks.py tests/api/test_schemathesis.py
 # Tests of the core. `make test-all` runs the short ones without packs; the slow ones, and those that need packs, with all.
 CORE := $(addprefix tests/,api database definition dispatch migrations net nodes parsers scheduler schema_fields security \

@@ -1,7 +1,7 @@
 """How much a property is tested: with the examples that the test names, and with a fifth of them in `make test`.
 
 What the fifth is follows from the tests alone: the same commit tries the same examples on any day and machine.
-`make nightly` tries all of them, and new examples of hypothesis each night.
+`make check EXAMPLES=full` tries all of them, with new examples of hypothesis each time; GitHub does so every night.
 """
 
 from random import Random
@@ -29,7 +29,7 @@ def tries_all():
 def sample(items):
     """Return the items of a long list that are tested: all, or as much of them as the profile has of examples.
 
-    Of each five neighbours, it is one by chance: items of a regular order, such as pairs, are left out in no order.
+    Of each five neighbours, it is a random one: every fifth would always be of one kind if the kinds follow in turn.
     """
     step = 100 // settings.default.max_examples
     if step == 1 or len(items) < 2 * step:
@@ -39,7 +39,7 @@ def sample(items):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave four fifths of the cases of a test on PostgreSQL to `make nightly`.
+    """Leave four fifths of the cases of a test on PostgreSQL to EXAMPLES=full.
 
     All of them run on SQLite, and most differ little to a database.
     """
